@@ -1,0 +1,133 @@
+"""Connections to PostgreSQL: the declarative base, one engine a process, and units of work outside a request."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import registry as orm_registry
+
+from app import clock
+from app.config import Settings, get_settings
+
+T = TypeVar("T")
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+TRANSACTION_TRIES = 3
+SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
+
+
+class Base(DeclarativeBase):
+    """What all tables share. Flask-SQLAlchemy gets the same class, so a request and a worker see one metadata."""
+
+    # The type map must sit in the registry: on the class itself it breaks Flask-SQLAlchemy with SQLAlchemy 2.1.
+    registry = orm_registry(
+        metadata=sa.MetaData(naming_convention=NAMING_CONVENTION),
+        type_annotation_map={datetime: sa.DateTime(timezone=True), dict[str, Any]: JSONB, str: sa.Text},
+    )
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON text; NaN and Infinity are refused with ValueError because PostgreSQL has no such values."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
+    """Keyword arguments of create_engine for every process of the service."""
+    server_options = (
+        "-c timezone=UTC -c jit=off -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+    )
+    return {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": settings.database_pool_size,
+        "pool_timeout": 5,
+        "pool_pre_ping": False,  # a round trip a request; a dead connection is met by the retry of the caller instead
+        "pool_use_lifo": True,
+        "json_serializer": to_json,
+        "connect_args": {
+            "connect_timeout": 3,
+            "application_name": application_name,
+            "options": server_options,
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+        },
+    }
+
+
+def watch_clock(engine: sa.Engine) -> None:
+    """Measure the clock's offset when a connection is opened, and each minute when one is taken from the pool."""
+
+    def measure(dbapi_connection: Any, *_: Any) -> None:
+        if clock.is_stale():
+            clock.measure(dbapi_connection)
+            dbapi_connection.rollback()
+
+    event.listen(engine, "connect", measure)
+    event.listen(engine, "checkout", measure)
+
+
+def make_engine(settings: Settings, *, application_name: str = "taskledger") -> sa.Engine:
+    """An engine of its own, not shared."""
+    engine = sa.create_engine(settings.database_url, **engine_options(settings, application_name=application_name))
+    watch_clock(engine)
+    return engine
+
+
+_engine: sa.Engine | None = None
+_engine_pid = 0
+_engine_lock = threading.Lock()
+
+
+def engine() -> sa.Engine:
+    """The engine of this process; a forked child leaves its parent's connections alone and opens its own."""
+    global _engine, _engine_pid, _engine_lock
+    if _engine is not None and _engine_pid == os.getpid():
+        return _engine
+    if _engine_pid not in (0, os.getpid()):
+        _engine_lock = threading.Lock()  # the inherited one may have been held when the process forked
+    with _engine_lock:
+        if _engine is None or _engine_pid != os.getpid():
+            if _engine is not None:
+                _engine.dispose(close=False)
+            _engine, _engine_pid = make_engine(get_settings()), os.getpid()
+    return _engine
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """A session whose changes are committed together at the end, or not at all."""
+    with Session(engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def in_transaction(work: Callable[[Session], T]) -> T:
+    """Run `work` in a transaction; a deadlock or serialization error repeats the whole of it, three times in all."""
+    for tries_left in reversed(range(TRANSACTION_TRIES)):
+        try:
+            with unit_of_work() as session:
+                return work(session)
+        except DBAPIError as error:
+            if not tries_left or sqlstate(error) not in (SERIALIZATION_FAILURE, DEADLOCK_DETECTED):
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """PostgreSQL's five-character error code, or None when the server was not reached."""
+    return getattr(error.orig, "pgcode", None)

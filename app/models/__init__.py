@@ -1,0 +1,24 @@
+"""What we remember: tables, and the frozen records that leave a transaction."""
+
+from app.models.event import EventRecord, TaskEvent
+from app.models.ids import new_id
+from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
+from app.models.task import Json, Task, TaskRecord
+from app.models.worker import Duty, QueuePosition, Worker
+
+__all__ = [
+    "FINISHED",
+    "WAITING",
+    "Duty",
+    "EventRecord",
+    "Json",
+    "Priority",
+    "QueuePosition",
+    "Receipt",
+    "Status",
+    "Task",
+    "TaskEvent",
+    "TaskRecord",
+    "Worker",
+    "new_id",
+]

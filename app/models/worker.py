@@ -1,0 +1,55 @@
+"""Who is alive: workers, dispatcher duties, and how far each queue has been worked off."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base
+
+
+class Worker(Base):
+    """One life of a worker's parent process."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True, comment="node/incarnation: new at every start of the process")
+    node: Mapped[str] = mapped_column(comment="Celery node name")
+    host: Mapped[str] = mapped_column(comment="Host it runs on")
+    pid: Mapped[int] = mapped_column(comment="Process id of the parent")
+    concurrency: Mapped[int] = mapped_column(comment="How many handlers it runs at once")
+    queues: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), comment="Queues it takes hints from")
+    types: Mapped[dict[str, Any]] = mapped_column(comment="Task types it knows, with the hash of their payload schema")
+    version: Mapped[str] = mapped_column(comment="Version of the service it runs")
+    started_at: Mapped[datetime] = mapped_column(comment="When it started")
+    last_seen_at: Mapped[datetime] = mapped_column(comment="Written every second while its parent process is alive")
+    stopped_at: Mapped[datetime | None] = mapped_column(comment="When it stopped cleanly")
+
+    __table_args__ = ({"comment": "Workers, alive and recently gone"},)
+
+
+class Duty(Base):
+    """One duty of the dispatcher, as seen by its last run anywhere."""
+
+    __tablename__ = "duties"
+
+    name: Mapped[str] = mapped_column(primary_key=True, comment="dispatch, lost_hints, rescue, ...")
+    node: Mapped[str] = mapped_column(comment="The dispatcher that ran it last")
+    last_success_at: Mapped[datetime | None] = mapped_column(comment="When a run last succeeded")
+    last_error: Mapped[str | None] = mapped_column(comment="What the last run failed with; null after a success")
+
+    __table_args__ = ({"comment": "When each duty of the dispatcher last succeeded"},)
+
+
+class QueuePosition(Base):
+    """How far a queue has been worked off: hints are taken in order, so what is older and unclaimed is lost."""
+
+    __tablename__ = "queue_positions"
+
+    queue: Mapped[str] = mapped_column(primary_key=True, comment="Broker queue")
+    priority: Mapped[str] = mapped_column(primary_key=True, comment="Priority of the hints")
+    passed_at: Mapped[datetime] = mapped_column(comment="The newest dispatched_at that a worker has claimed")
+
+    __table_args__ = ({"comment": "Newest hint claimed from each queue and priority"},)
