@@ -46,6 +46,11 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def sqlalchemy_url(settings: Settings) -> sa.URL:
+    """DATABASE_URL with the driver we use; SQLAlchemy 2.1 would take psycopg 3 for `postgresql://`."""
+    return sa.make_url(settings.database_url).set(drivername="postgresql+psycopg2")
+
+
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
     """Keyword arguments of create_engine for every process of the service."""
     server_options = (
@@ -84,7 +89,7 @@ def watch_clock(engine: sa.Engine) -> None:
 
 def make_engine(settings: Settings, *, application_name: str = "taskledger") -> sa.Engine:
     """An engine of its own, not shared."""
-    engine = sa.create_engine(settings.database_url, **engine_options(settings, application_name=application_name))
+    engine = sa.create_engine(sqlalchemy_url(settings), **engine_options(settings, application_name=application_name))
     watch_clock(engine)
     return engine
 

@@ -14,7 +14,7 @@ from app.database import Base
 from app.models.ids import new_id
 from app.models.status import FINISHED, WAITING, Priority, Status
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 
 def quoted(words: frozenset[Status] | type[Status] | type[Priority]) -> str:
@@ -41,7 +41,7 @@ class Task(Base):
     priority: Mapped[str] = mapped_column(comment="high, normal or low")
     queue: Mapped[str] = mapped_column(comment="Broker queue that carries its hints")
     solo: Mapped[bool] = mapped_column(
-        server_default=sa.false(), comment="Runs alone in its hint, never in a chunk (after a lost chunk, say)"
+        server_default=sa.text("false"), comment="Runs alone in its hint, never in a chunk (after a lost chunk, say)"
     )
     attempt: Mapped[int] = mapped_column(server_default="0", comment="Number of the latest attempt; 0 before the first")
     attempt_base: Mapped[int] = mapped_column(
