@@ -1,0 +1,81 @@
+"""Leases: taking them, holding them, giving them back."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.database import to_json
+from app.services.lifecycle import transitions
+from app.services.lifecycle.door import Claim, Holder, update
+
+CLAIM = update(
+    transitions.CLAIMED,
+    "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, due_at = :until",
+    "id = ANY(CAST(:ids AS uuid[])) AND type = :type AND (expires_at IS NULL OR expires_at > :now)",
+    "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
+    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at",
+)
+
+
+def claim(
+    session: Session, type_name: str, ids: Sequence[UUID], *, holder: Holder, lease_seconds: int, now: datetime
+) -> list[Claim]:
+    """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due."""
+    lease = uuid4()
+    rows = session.execute(
+        CLAIM,
+        {
+            "ids": list(ids),
+            "type": type_name,
+            "lease": lease,
+            "worker": holder.worker,
+            "pid": holder.pid,
+            "now": now,
+            "until": now + timedelta(seconds=lease_seconds),
+        },
+    ).mappings()
+    claims = {row["id"]: Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows}
+    return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]
+
+
+RENEW = sa.text(
+    "UPDATE tasks SET due_at = :until, progress = coalesce(CAST(:progress AS jsonb), progress) "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease RETURNING id"
+)
+
+
+def renew(session: Session, held: Claim, ids: Sequence[UUID], *, until: datetime, progress: Any = None) -> set[UUID]:
+    """Hold the leases of a hint until a later moment; ids that are not returned are lost."""
+    return set(
+        session.scalars(
+            RENEW,
+            {
+                "ids": list(ids),
+                "lease": held.lease,
+                "until": until,
+                "progress": None if progress is None else to_json(progress),
+            },
+        )
+    )
+
+
+GIVE_BACK = update(
+    transitions.GIVEN_BACK,
+    "attempt = attempt - 1, dispatched_at = NULL, due_at = :now, reason = :reason, solo = tasks.solo OR :solo",
+    "id = ANY(CAST(:ids AS uuid[])) AND lease = :lease AND cancel_requested_at IS NULL",
+)
+
+
+def give_back(session: Session, held: Sequence[Claim], *, reason: str, now: datetime, solo: bool = False) -> set[UUID]:
+    """Return unfinished tasks of one hint to PENDING without counting the attempt; the ledger dispatches them again.
+
+    `solo`: from now on each runs in a hint of its own. A task whose cancellation was requested is left out.
+    """
+    if not held:
+        return set()
+    parameters = {"ids": [claim.id for claim in held], "lease": held[0].lease, "reason": reason, "solo": solo}
+    return set(session.scalars(GIVE_BACK, {**parameters, "now": now}))

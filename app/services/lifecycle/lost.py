@@ -1,0 +1,79 @@
+"""Attempts whose worker is gone: found by the parent process or the dispatcher, never by the worker itself."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.services.failures import Failure
+from app.services.lifecycle.claims import give_back
+from app.services.lifecycle.door import Claim
+from app.services.lifecycle.outcomes import fail, retry_later, stopped
+
+# How long until the next attempt of a task that has used `retries_used` of its retries.
+Backoff = Callable[[str, int], timedelta]
+
+_HELD = (
+    "SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds, "
+    "priority, queue, dispatched_at, lease, leased_by, started_at, cancel_requested_at FROM tasks "
+    "WHERE status = 'PROCESSING' AND {which} ORDER BY id {limit} FOR UPDATE SKIP LOCKED"
+)
+HELD_BY_PROCESS = sa.text(
+    _HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND leased_by = :worker AND leased_pid = :pid", limit="")
+)
+HELD_TOO_LONG = sa.text(_HELD.format(which="due_at <= :now AND due_at >= :since", limit="LIMIT :limit"))
+HELD_BY_WORKERS = sa.text(
+    _HELD.format(which="due_at IS NOT NULL AND leased_by = ANY(CAST(:workers AS text[]))", limit="LIMIT :limit")
+)
+
+
+def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) -> list[dict[str, Any]]:
+    """Tasks of a hint that a dead child process still holds, locked."""
+    return _rows(session, HELD_BY_PROCESS, ids=list(ids), worker=worker, pid=pid)
+
+
+def overdue(session: Session, *, since: datetime, now: datetime, limit: int) -> list[dict[str, Any]]:
+    """Tasks whose lease has expired, locked."""
+    return _rows(session, HELD_TOO_LONG, since=since, now=now, limit=limit)
+
+
+def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[dict[str, Any]]:
+    """Tasks leased to workers that are gone, locked."""
+    return _rows(session, HELD_BY_WORKERS, workers=list(workers), limit=limit)
+
+
+def move_on(
+    session: Session, rows: Sequence[dict[str, Any]], failure: Failure, *, backoff: Backoff, now: datetime
+) -> None:
+    """Count the lost attempt: retry with the type's backoff, FAILED when none is left, CANCELLED when that was asked."""
+    for row in rows:
+        held = _claim(row)
+        if row["cancel_requested_at"] is not None:
+            stopped(session, held, receipt="killed", now=now)
+        elif held.retries_used < held.max_retries:
+            due_at = now + backoff(held.type, held.retries_used + 1)
+            retry_later(session, held, failure, due_at=due_at, now=now)
+        else:
+            fail(session, held, failure, now=now)
+
+
+def return_uncounted(session: Session, rows: Sequence[dict[str, Any]], *, reason: str, now: datetime) -> None:
+    """Return the tasks of a lost chunk uncounted, each from now on in a hint of its own: only a single can be charged."""
+    for row in rows:
+        held = _claim(row)
+        if row["cancel_requested_at"] is not None:
+            stopped(session, held, receipt="killed", now=now)
+        else:
+            give_back(session, [held], reason=reason, now=now, solo=True)
+
+
+def _rows(session: Session, statement: sa.TextClause, **parameters: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in session.execute(statement, parameters).mappings()]
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    known = {name: row[name] for name in Claim.__slots__ if name in row}
+    return Claim(**known, lease_seconds=0)

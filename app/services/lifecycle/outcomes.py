@@ -1,0 +1,97 @@
+"""Outcomes of an attempt, each recorded by the holder of its lease and by nobody else."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.database import to_json
+from app.services.failures import Failure
+from app.services.lifecycle import transitions
+from app.services.lifecycle.door import Claim, LeaseLost, update
+
+COMPLETE = sa.text(
+    f"WITH done AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:results AS jsonb[]))"  # noqa: S608
+    " AS done (id, lease, result)), "
+    "locked AS (SELECT tasks.id, done.result FROM tasks JOIN done ON tasks.id = done.id AND tasks.lease = done.lease "
+    f"WHERE {transitions.RETURNED.guard} ORDER BY tasks.id FOR UPDATE OF tasks) "
+    f"UPDATE tasks SET status = '{transitions.RETURNED.target}', result = nullif(locked.result, 'null'), error = NULL, "
+    "error_fingerprint = NULL, finished_at = :now, "
+    "cancel_receipt = CASE WHEN cancel_requested_at IS NOT NULL THEN 'finished_first' END "
+    "FROM locked WHERE tasks.id = locked.id RETURNING tasks.id"
+)
+
+
+def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: datetime) -> set[UUID]:
+    """Record the results of several attempts; ids that are not returned had lost their lease, and nothing was changed."""
+    return set(
+        session.scalars(
+            COMPLETE,
+            {
+                "ids": [held.id for held, _ in results],
+                "leases": [held.lease for held, _ in results],
+                "results": [to_json(result) for _, result in results],
+                "now": now,
+            },
+        )
+    )
+
+
+_HELD = "id = :id AND lease = :lease"
+RETRY = update(
+    transitions.RETRIED,
+    "due_at = :due_at, dispatched_at = NULL, error = CAST(:error AS jsonb), error_fingerprint = :fingerprint, "
+    "reason = :reason",
+    f"{_HELD} AND cancel_requested_at IS NULL",
+)
+FAIL = update(
+    transitions.FAILED,
+    "error = CAST(:error AS jsonb), error_fingerprint = :fingerprint, finished_at = :now, reason = :reason",
+    f"{_HELD} AND cancel_requested_at IS NULL",
+)
+STOP = update(
+    transitions.STOPPED,
+    "error = CAST(:error AS jsonb), error_fingerprint = :fingerprint, finished_at = :now, reason = :reason, "
+    "cancel_receipt = :receipt",
+    f"{_HELD} AND cancel_requested_at IS NOT NULL",
+)
+
+
+def retry_later(
+    session: Session, held: Claim, failure: Failure, *, due_at: datetime, now: datetime, reason: str | None = None
+) -> None:
+    """Record a failed attempt and when the next one is due. Raises LeaseLost.
+
+    A task whose cancellation was requested meanwhile is CANCELLED instead.
+    """
+    _end_badly(session, RETRY, held, failure, now=now, reason=reason, due_at=due_at)
+
+
+def fail(session: Session, held: Claim, failure: Failure, *, now: datetime, reason: str | None = None) -> None:
+    """Record a failed attempt after which no other follows: a dead letter. Raises LeaseLost.
+
+    A task whose cancellation was requested meanwhile is CANCELLED instead.
+    """
+    _end_badly(session, FAIL, held, failure, now=now, reason=reason)
+
+
+def stopped(session: Session, held: Claim, *, receipt: str, now: datetime) -> None:
+    """Confirm a requested cancellation: the handler has stopped. Raises LeaseLost."""
+    parameters = {"error": None, "fingerprint": None, "reason": f"cancelled while it ran ({receipt})", "now": now}
+    _one(session, STOP, held, {**parameters, "receipt": receipt})
+
+
+def _end_badly(session: Session, statement: sa.TextClause, held: Claim, failure: Failure, **parameters: Any) -> None:
+    described = {"error": to_json(failure.as_json()), "fingerprint": failure.fingerprint}
+    arguments = {"id": held.id, "lease": held.lease, **described, **parameters}
+    if session.scalar(statement, arguments) is None:
+        reason = "raised after its cancellation was requested"
+        _one(session, STOP, held, {**described, "now": parameters["now"], "receipt": "stopped", "reason": reason})
+
+
+def _one(session: Session, statement: sa.TextClause, held: Claim, parameters: dict[str, Any]) -> None:
+    if session.scalar(statement, {"id": held.id, "lease": held.lease, **parameters}) is None:
+        raise LeaseLost(f"task {held.id}, attempt {held.attempt}")

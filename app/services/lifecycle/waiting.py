@@ -1,0 +1,91 @@
+"""Changes of tasks that wait: falling due, expiring, starting later."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Status
+from app.services.lifecycle import transitions
+from app.services.lifecycle.door import LOOK_AGAIN, WrongStatus, update
+
+# The first rows of the one index on due_at, passing over those that another dispatcher has in hand.
+_TAKE_DUE = (
+    "WITH taken AS (SELECT id FROM tasks WHERE due_at <= :now AND due_at >= :since AND {which} "
+    "ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) "
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """What a hint is made of."""
+
+    id: UUID
+    type: str
+    queue: str
+    priority: str
+    timeout_seconds: int | None
+    solo: bool
+
+
+HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo"
+FALL_DUE = sa.text(
+    _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
+    + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until "  # noqa: S608
+    f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}"
+)
+EXPIRE = sa.text(
+    _TAKE_DUE.format(which=f"expires_at <= :now AND {transitions.EXPIRED.guard}")
+    + f"UPDATE tasks SET status = '{transitions.EXPIRED.target}', finished_at = :now, "  # noqa: S608
+    "cancel_receipt = 'never_started', reason = 'not started before its expires_at' "
+    "FROM taken WHERE tasks.id = taken.id RETURNING tasks.id"
+)
+
+
+def fall_due(session: Session, *, since: datetime, now: datetime, limit: int) -> list[Waiting]:
+    """Move what is due (or held by the ledger until now) to PENDING, as dispatched now; the caller publishes the hints.
+
+    `since`: rows due before that moment are not looked at, because they were found not to be there.
+    """
+    rows = session.execute(FALL_DUE, {"since": since, "now": now, "until": now + LOOK_AGAIN, "limit": limit})
+    return [Waiting(**row) for row in rows.mappings()]
+
+
+def expire(session: Session, *, since: datetime, now: datetime, limit: int) -> int:
+    """Cancel what was not started before its `expires_at`; returns how many."""
+    return len(session.execute(EXPIRE, {"since": since, "now": now, "limit": limit}).all())
+
+
+RESCHEDULE = update(
+    transitions.RESCHEDULED,
+    "scheduled_at = :scheduled_at, due_at = :scheduled_at, dispatched_at = NULL",
+    "id = :id",
+)
+START_NOW = update(
+    transitions.Transition((Status.SCHEDULED,), Status.PENDING, "its start was moved to now"),
+    "scheduled_at = :scheduled_at, due_at = :now, dispatched_at = NULL",
+    "id = :id",
+)
+
+
+def reschedule(session: Session, task_id: UUID, *, scheduled_at: datetime | None, now: datetime) -> None:
+    """Move the start of a waiting task; None or a past moment starts it now. Raises WrongStatus."""
+    if scheduled_at is not None and scheduled_at > now:
+        moved = session.scalar(RESCHEDULE, {"id": task_id, "scheduled_at": scheduled_at})
+    else:
+        parameters = {"id": task_id, "scheduled_at": scheduled_at, "now": now}
+        moved = session.scalar(START_NOW, parameters) or session.scalar(_KEEP_START, parameters)
+    if moved is None:
+        raise WrongStatus(_status(session, task_id))
+
+
+_KEEP_START = sa.text(
+    "UPDATE tasks SET scheduled_at = :scheduled_at WHERE id = :id AND status IN ('PENDING', 'RETRYING') RETURNING id"
+)
+
+
+def _status(session: Session, task_id: UUID) -> Any:
+    return session.scalar(sa.text("SELECT status FROM tasks WHERE id = :id"), {"id": task_id}) or "deleted"

@@ -1,0 +1,76 @@
+"""Celery's settings, each with its reason; the one place where the application and the task types are put together."""
+
+from kombu import Exchange, Queue
+
+from app.config import get_settings
+from tasks.brokers import broker_of
+from tasks.registry import load_types
+
+_settings = get_settings()
+_broker = broker_of(_settings.broker_url)
+_exchange = Exchange("tasks", type="direct", durable=True)
+_queue_names = sorted({"tasks"} | {task_type.queue for task_type in load_types().values()})
+
+# --- what runs -------------------------------------------------------------------------------------------------------
+imports = ("app.worker",)  # the worker learns its task types there; named as a string: tasks/ never imports app/
+beat_scheduler = "app.dispatcher.scheduler:DutyScheduler"  # `celery -A tasks beat` is our dispatcher
+
+# --- the broker ------------------------------------------------------------------------------------------------------
+broker_url = _settings.broker_url
+broker_transport_options = dict(_broker.transport_options)  # publisher confirms on; see tasks/brokers.py
+broker_connection_timeout = 2  # bounds connect and handshake
+broker_connection_retry_on_startup = True  # a worker started before its broker waits for it
+broker_connection_max_retries = None  # and never gives up (Celery's default is 100 tries)
+broker_channel_error_retry = True  # a 406 would end the worker otherwise; leases make the second copy a no-op
+broker_heartbeat = 30  # notices half-open connections
+broker_pool_limit = 4  # only remote control publishes from the pool; hints have a connection of their own
+broker_native_delayed_delivery_queue_type = "classic"  # unused: delays live in due_at, never in the broker
+
+# --- queues ----------------------------------------------------------------------------------------------------------
+task_queues = [
+    Queue(
+        name,
+        _exchange,
+        routing_key=name,
+        durable=True,
+        queue_arguments={**_broker.queue_arguments, **_settings.queue_arguments},
+    )
+    for name in _queue_names
+]
+task_default_queue = "tasks"  # types that name no queue
+task_default_exchange = "tasks"
+task_default_exchange_type = "direct"
+task_default_routing_key = "tasks"
+task_create_missing_queues = False  # a misspelt -Q is an error, not a new queue that nobody fills
+control_queue_durable = True  # with the next line: two workers of one name can both live (Celery 5.7 ends the second)
+control_queue_exclusive = False
+
+# --- hints -----------------------------------------------------------------------------------------------------------
+task_serializer = "json"  # a hint is a type and ids
+accept_content = ["json"]  # no pickle: a message is never code
+result_backend = None  # results are in the tasks table
+task_ignore_result = True
+task_publish_retry = False  # the ledger publishes again by itself; retries here would block the publisher
+task_acks_late = True  # acknowledged once the outcome is recorded
+task_acks_on_failure = True  # a failure is an outcome, and it is recorded
+task_acks_on_timeout = True  # so is a time limit; False would run it for ever
+task_reject_on_worker_lost = False  # redelivery is never recovery: leases, the parent and the dispatcher are
+worker_cancel_long_running_tasks_on_connection_loss = False  # a blip of the broker must not kill healthy work
+task_time_limit = 1560  # backstop for hints without a limit; below RabbitMQ's consumer timeout of 30 minutes
+
+# --- the worker ------------------------------------------------------------------------------------------------------
+worker_prefetch_multiplier = 1  # a hint waits in the queue, where priorities hold, not in a busy worker
+worker_detect_quorum_queues = True  # per-consumer prefetch where global QoS is refused
+worker_enable_prefetch_count_reduction = False  # after a lost connection prefetch stays as it was
+worker_max_tasks_per_child = 10_000  # bounds what a leaking handler can hold
+worker_max_memory_per_child = 500_000  # kilobytes; checked between tasks
+worker_send_task_events = True  # Flower shows what runs
+worker_hijack_root_logger = False  # app/log.py sets up logging
+worker_redirect_stdouts = False
+worker_proc_alive_timeout = 10.0  # a child may take this long to start on a busy machine
+
+# --- Flower and the rest ---------------------------------------------------------------------------------------------
+task_send_sent_event = True  # Flower shows what waits, too
+task_track_started = True
+enable_utc = True
+timezone = "UTC"

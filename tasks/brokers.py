@@ -1,0 +1,73 @@
+"""What differs between brokers, in one table; nothing else in the code asks which broker it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """What a kind of broker can do and how it wants to be asked."""
+
+    name: str
+    priorities: Mapping[str, int]
+    """The broker's number for high, normal, low, and for one above high (an aged hint of a high task stays high)."""
+    queue_arguments: Mapping[str, Any]
+    """Arguments of every work queue."""
+    transport_options: Mapping[str, Any]
+    """For every connection."""
+    publisher_options: Mapping[str, Any]
+    """On top, for connections that only publish: nothing may block a publisher for long (CELERY.md 3.4)."""
+    dead_letters: bool
+    """Whether the broker itself moves rejected messages to the exchange `dlx`."""
+
+
+DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE = "dlx", "failed", "tasks.dead"
+MAX_PRIORITY = 3
+
+RABBITMQ = Broker(
+    name="RabbitMQ",
+    priorities={"high": 3, "normal": 2, "low": 1},
+    queue_arguments={
+        "x-max-priority": MAX_PRIORITY,
+        "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
+        "x-dead-letter-routing-key": DEAD_LETTER_KEY,
+    },
+    transport_options={"confirm_publish": True},
+    publisher_options={"read_timeout": 3, "write_timeout": 3},
+    dead_letters=True,
+)
+REDIS = Broker(
+    name="Redis or Valkey",
+    # kombu's Redis transport takes the lowest number first.
+    priorities={"high": 0, "normal": 1, "low": 2},
+    queue_arguments={},
+    transport_options={
+        "priority_steps": [0, 1, 2],
+        "queue_order_strategy": "priority",
+        "sep": ":",
+        "visibility_timeout": 3600,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    },
+    publisher_options={"socket_timeout": 3, "socket_connect_timeout": 3},
+    dead_letters=False,
+)
+BY_SCHEME = {
+    "amqp": RABBITMQ,
+    "amqps": RABBITMQ,
+    "pyamqp": RABBITMQ,
+    "redis": REDIS,
+    "rediss": REDIS,
+}
+
+
+def broker_of(url: str) -> Broker:
+    """The entry for a broker URL. Raises ValueError naming the schemes that are known."""
+    scheme = urlsplit(url).scheme
+    try:
+        return BY_SCHEME[scheme]
+    except KeyError:
+        known = ", ".join(f"{name}://" for name in BY_SCHEME)
+        raise ValueError(f"no broker is known for {scheme or 'a URL without a scheme'}://; known: {known}") from None
