@@ -48,7 +48,7 @@ def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[
 def move_on(
     session: Session, rows: Sequence[dict[str, Any]], failure: Failure, *, backoff: Backoff, now: datetime
 ) -> None:
-    """Count the lost attempt: retry with the type's backoff, FAILED when none is left, CANCELLED when that was asked."""
+    """Count the lost attempt: retry after the backoff, FAILED when no retry is left, CANCELLED when that was asked."""
     for row in rows:
         held = _claim(row)
         if row["cancel_requested_at"] is not None:
@@ -61,7 +61,7 @@ def move_on(
 
 
 def return_uncounted(session: Session, rows: Sequence[dict[str, Any]], *, reason: str, now: datetime) -> None:
-    """Return the tasks of a lost chunk uncounted, each from now on in a hint of its own: only a single can be charged."""
+    """Return the tasks of a lost chunk uncounted, from now on each in its own hint: only a single can be charged."""
     for row in rows:
         held = _claim(row)
         if row["cancel_requested_at"] is not None:

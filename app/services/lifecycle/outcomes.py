@@ -26,7 +26,7 @@ COMPLETE = sa.text(
 
 
 def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: datetime) -> set[UUID]:
-    """Record the results of several attempts; ids that are not returned had lost their lease, and nothing was changed."""
+    """Record the results of several attempts; ids that are not returned had lost their lease: nothing was changed."""
     return set(
         session.scalars(
             COMPLETE,

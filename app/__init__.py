@@ -1,0 +1,13 @@
+"""Taskledger: what happens to a submitted task. `flask --app app` finds the web application here."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def create_app() -> "Flask":
+    """The web application; imported only when asked for, so that workers load no Flask."""
+    from app.factory import create_app as create
+
+    return create()

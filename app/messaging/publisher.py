@@ -1,0 +1,73 @@
+"""One connection for publishing hints, on which nothing waits longer than a few seconds."""
+
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from amqp.exceptions import MessageNacked
+from kombu import Connection
+from kombu.exceptions import KombuError
+
+from app.config import get_settings
+from app.messaging.hint import Hint
+from tasks.brokers import broker_of
+from tasks.celery import app as celery_app
+
+log = structlog.get_logger(__name__)
+
+CONFIRM_SECONDS = 3.0
+NEVER_CONNECTED: tuple[type[BaseException], ...] = (OSError, KombuError, MessageNacked)
+
+
+class Publisher:
+    """Publishes with confirmation; not for use by several threads."""
+
+    def __init__(self) -> None:
+        broker = broker_of(get_settings().broker_url)
+        self._priorities = broker.priorities
+        self._options = {**broker.transport_options, **broker.publisher_options}
+        self._connection: Connection | None = None
+        self._producer: Any = None
+        self.errors: tuple[type[BaseException], ...] = NEVER_CONNECTED
+
+    def connect(self) -> None:
+        """Connect unless connected. Raises one of `errors`."""
+        if self._connection is not None:
+            return
+        connection = celery_app.connection_for_write(transport_options=self._options)
+        self.errors = (*NEVER_CONNECTED, *connection.connection_errors, *connection.channel_errors)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=celery_app.conf.broker_connection_timeout)
+        self._connection = connection
+        self._producer = celery_app.amqp.Producer(connection, auto_declare=False)
+
+    def publish(self, hint: Hint) -> None:
+        """Publish and wait for the broker's confirmation. Raises one of `errors`; the connection is dropped then."""
+        try:
+            self.connect()
+            celery_app.send_task(
+                hint.type,
+                args=[str(id_) for id_ in hint.ids],
+                task_id=str(hint.ids[0] if len(hint.ids) == 1 else uuid4()),
+                queue=hint.queue,
+                priority=self._priorities[hint.priority],
+                time_limit=hint.time_limit,
+                producer=self._producer,
+                retry=False,
+                timeout=CONFIRM_SECONDS,
+                confirm_timeout=CONFIRM_SECONDS,
+                ignore_result=True,
+                add_to_parent=False,
+            )
+        except self.errors:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Drop the connection without waiting for the broker's good-bye."""
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is None:
+            return
+        try:
+            connection.collapse()
+        except self.errors as error:
+            log.debug("publisher_close_failed", error=repr(error))
