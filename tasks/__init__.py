@@ -1,0 +1,9 @@
+"""What a task type is written with; see docs/how-to/add-a-task-type.md."""
+
+from tasks.context import TaskContext
+from tasks.errors import PermanentError, RetryLater
+from tasks.payload import Places, rule
+from tasks.registry import task_type
+from tasks.retry import RetryPolicy
+
+__all__ = ["PermanentError", "Places", "RetryLater", "RetryPolicy", "TaskContext", "rule", "task_type"]

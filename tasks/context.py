@@ -1,0 +1,41 @@
+"""TaskContext: what a handler is given besides its payload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+
+class TaskContext(Protocol):
+    """The running attempt as its handler sees it; the worker implements it, a test may fake it."""
+
+    @property
+    def id(self) -> UUID:
+        """The task's id: the same on every attempt, so that it can mark outside effects."""
+
+    @property
+    def type(self) -> str:
+        """The name of the task type."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt; 1 is the first."""
+
+    @property
+    def deadline(self) -> datetime:
+        """The moment (UTC) at which TimeLimitReached is raised in the handler."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The settings that the type declared, and no others."""
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell how far the task is, 0 to 1; cheap, because only the newest word is written, about once a second."""
+
+    def log(self, message: str, **fields: object) -> None:
+        """Keep a line with the task, for whoever reads it through the API."""
+
+    def check_cancelled(self) -> None:
+        """Raise TaskCancelled if cancelling was asked for; call it where stopping is safe."""

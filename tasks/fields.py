@@ -1,0 +1,278 @@
+"""Strict marshmallow fields: JSON values as JSON Schema sees them, never turned from one type into another."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow.types import ErrorMessages
+
+# More faults than these in one list help nobody, and a megabyte of wrong items would cost seconds and fill the answer.
+MOST_FAULTS = 20
+
+# PostgreSQL's jsonb refuses NUL. Lone surrogates, which it refuses too, have no portable pattern in JSON Schema.
+NO_NUL = r"^[^\u0000]*$"
+MONEY_LIKE = r"(?:0|[1-9][0-9]{0,17})"
+RFC_3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def json_name(value: object) -> str:
+    """What a client calls the type of this value."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "a boolean"
+    names = {str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+def wrong(expected: str, value: object) -> ValidationError:
+    """The refusal of a value of the wrong type."""
+    return ValidationError(f"must be {expected}, not {json_name(value)}")
+
+
+def storable(value: str) -> str:
+    """Give back the text; raises ValidationError if PostgreSQL could not store it."""
+    if "\x00" in value:
+        raise ValidationError("must not contain NUL characters (\\u0000)")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValidationError("must not contain lone surrogates (\\ud800 to \\udfff)") from None
+    return value
+
+
+class _Strict(fields.Field[Any]):
+    """What all fields here share: short messages, and validators called without marshmallow's wrapper (2 us a load)."""
+
+    default_error_messages: ErrorMessages = {"required": "is missing", "null": "must not be null"}
+
+    def _validate(self, value: Any) -> None:
+        for check in self.validators:
+            check(value)
+
+
+class Text(_Strict, fields.String):
+    """A string that PostgreSQL can store."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise wrong("a string", value)
+        return storable(value)
+
+
+class Whole(_Strict, fields.Integer):
+    """An integer. As in JSON Schema 3.0 is one, True and "3" are not."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise (
+                wrong("a whole number", value)
+                if not isinstance(value, float)
+                else ValidationError("must be a whole number, without a fraction")
+            )
+        return value
+
+
+class Real(_Strict, fields.Float):
+    """A finite number, as a float."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise wrong("a number", value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValidationError("must be a finite number, at most 1.7976931348623157e308 either way")
+        return number
+
+
+class Flag(_Strict, fields.Boolean):
+    """True or false, and nothing that resembles them."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise wrong("true or false", value)
+        return value
+
+
+class Exact(_Strict, fields.Field[Decimal]):
+    """A decimal number, sent as a string: a JSON number may become a float on its way, and floats are no money."""
+
+    def __init__(self, *, pattern: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.pattern = re.compile(pattern)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Decimal:
+        if not isinstance(value, str):
+            raise wrong('a decimal number in a string such as "12.50"', value)
+        if not self.pattern.fullmatch(value):
+            raise ValidationError(f'must be a decimal number such as "12.50" that matches {self.pattern.pattern}')
+        return Decimal(value) + 0  # "-0" becomes 0
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        return None if value is None else format(value, "f")
+
+
+class Day(_Strict, fields.Date):
+    """A date without a time: 2026-01-31."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dt.date:
+        if not isinstance(value, str):
+            raise wrong("a date such as 2026-01-31", value)
+        try:
+            return dt.date.fromisoformat(value if DATE.fullmatch(value) else "")
+        except ValueError:
+            raise ValidationError("must be a date such as 2026-01-31") from None
+
+
+class Moment(_Strict, fields.DateTime):
+    """An RFC 3339 moment with its offset, as an aware datetime in UTC."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dt.datetime:
+        if not isinstance(value, str):
+            raise wrong("a moment such as 2026-01-31T09:00:00Z", value)
+        try:
+            return _moment(value)
+        except (ValueError, OverflowError):
+            raise ValidationError("must be a moment with its offset, such as 2026-01-31T09:00:00Z") from None
+
+
+class Identifier(_Strict, fields.UUID):
+    """A UUID in its usual form with four hyphens."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> UUID:
+        if not isinstance(value, str):
+            raise wrong("a UUID in a string", value)
+        if not UUID_TEXT.fullmatch(value):
+            raise ValidationError("must be a UUID such as 018f3c5e-7d2a-7000-8000-0123456789ab")
+        return UUID(value)
+
+
+class Choice(_Strict, fields.Raw):
+    """One of a few strings, numbers or booleans; `choices` maps what is sent to what the handler gets."""
+
+    def __init__(self, choices: Sequence[tuple[Any, Any]], **options: Any) -> None:
+        super().__init__(**options)
+        # 1 == True in Python and not in JSON, so that the key tells booleans apart.
+        self.values = {(isinstance(sent, bool), sent): value for sent, value in choices}
+        self.sent = [sent for sent, _ in choices]
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        key = (isinstance(value, bool), value) if isinstance(value, str | int | float) else (False, None)
+        if key not in self.values:
+            raise ValidationError(f"must be one of {', '.join(map(str, self.sent))}")
+        return self.values[key]
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return next((sent for (_, sent), known in self.values.items() if known == value), value)
+
+
+class Json(_Strict, fields.Raw):
+    """Any JSON value whose texts PostgreSQL can store."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        rest = [value]  # a stack of our own, because a deep document would exhaust Python's
+        while rest:
+            part = rest.pop()
+            if isinstance(part, str):
+                storable(part)
+            elif isinstance(part, list):
+                rest.extend(part)
+            elif isinstance(part, dict):
+                rest.extend(part.values())
+                rest.extend(part)
+            elif isinstance(part, float):
+                if not math.isfinite(part):
+                    raise ValidationError("must not contain NaN or Infinity")
+            elif part is not None and not isinstance(part, int):
+                raise wrong("a JSON value", part)
+        return value
+
+
+class Items(_Strict, fields.List[Any]):
+    """A list whose items fit one field; `into` makes what the handler gets of them."""
+
+    def __init__(self, inner: fields.Field[Any], *, into: Callable[[list[Any]], Any] = list, **options: Any) -> None:
+        super().__init__(inner, **options)
+        self.into = into
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, list):
+            raise wrong("a list", value)
+        return self.into([item for _, item in _each(self.inner, enumerate(value))])
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> list[Any] | None:
+        return None if value is None else [self.inner._serialize(item, None, None) for item in value]
+
+
+class Entries(_Strict, fields.Dict):
+    """An object with free keys, whose values fit one field."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong("an object", value)
+        assert self.key_field is not None  # noqa: S101  (always given by tasks.payload)
+        assert self.value_field is not None  # noqa: S101
+        for _ in _each(self.key_field, ((key, key) for key in value)):
+            pass
+        return dict(_each(self.value_field, value.items()))
+
+
+class Object(_Strict, fields.Nested):
+    """An object that becomes a dataclass."""
+
+
+class Shape(Schema):
+    """Base of the schema made for a dataclass: unknown keys are refused, and what fits becomes the dataclass."""
+
+    target: ClassVar[type]
+    error_messages = {"unknown": "is not a known field", "type": "must be an object"}
+
+    @post_load
+    def build(self, data: Mapping[str, Any], **_: Any) -> Any:
+        """Make the dataclass; a ValueError of its __post_init__ (a rule across fields) refuses the payload."""
+        try:
+            return self.target(**data)
+        except ValueError as fault:
+            raise ValidationError(str(fault)) from fault
+
+
+def _each(field: fields.Field[Any], pairs: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Load every value with one field; raises ValidationError with the faults by index or key."""
+    loaded, faults = [], {}
+    for key, value in pairs:
+        try:
+            loaded.append((key, field.deserialize(value)))
+        except ValidationError as fault:
+            faults[key] = fault.messages
+            if len(faults) == MOST_FAULTS:
+                break
+    if faults:
+        raise ValidationError(faults)
+    return loaded
+
+
+def _moment(text: str) -> dt.datetime:
+    parts = RFC_3339.fullmatch(text)
+    if not parts:
+        raise ValueError(text)
+    day, minute, second, fraction, offset = parts.groups(default="")
+    # A leap second is valid in RFC 3339 and unknown to Python: it becomes the second after, as POSIX clocks count.
+    leap = dt.timedelta(seconds=1) if second == "60" else dt.timedelta()
+    second = "59" if leap else second
+    moment = dt.datetime.fromisoformat(f"{day}T{minute}:{second}{fraction}{offset.upper()}")
+    return (moment + leap).astimezone(dt.UTC)
