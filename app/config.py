@@ -1,0 +1,267 @@
+"""Settings: environment variables, read once, checked all at once, frozen."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from environs import Env, EnvValidationError
+from marshmallow import ValidationError
+from marshmallow.validate import OneOf, Range
+
+from app.errors import SettingsError
+from tasks.brokers import broker_of
+
+DEVELOPMENT_SECRET = "for-development-only-and-refused-in-production"  # noqa: S105 (public on purpose)
+SECRET_MIN_LENGTH = 32
+SECRET_MIN_DIFFERENT = 8  # "xxxxxxxx..." and "changeme..." repeated are not secrets
+EMBEDDED_FILE = "embedded.env"
+TLS_MODES = ("require", "verify-ca", "verify-full")
+TLS_SCHEMES = ("amqps", "rediss")
+DEFAULT_VAR_DIR = Path("var")
+TRUE_WORDS = ("1", "true", "yes", "on", "y", "t")
+
+
+def _setting(
+    kind: str,
+    description: str,
+    *,
+    example: str,
+    default: Any = MISSING,
+    check: Callable[[Any], Any] | None = None,
+    secret: bool = False,
+) -> Any:
+    metadata = {"kind": kind, "description": description, "example": example, "check": check}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+def _check_database_url(url: str) -> None:
+    parts = _split(url)
+    if parts.scheme.split("+")[0] not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ValidationError("It must be a PostgreSQL URL that names a database.")
+
+
+def _check_broker_url(url: str) -> None:
+    try:
+        broker_of(url)
+    except ValueError as error:
+        raise ValidationError(f"{error}.") from None
+    if not _split(url).hostname:
+        raise ValidationError("It must name a host.")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # an unclosed [ around an IPv6 address
+        return urlsplit("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What can be set; the variable is the field's name in upper case (docs/reference/settings.md)."""
+
+    database_url: str = _setting(
+        "str",
+        "Where PostgreSQL is",
+        example="postgresql://taskledger:password@127.0.0.1:5432/taskledger",
+        check=_check_database_url,
+        secret=True,
+    )
+    broker_url: str = _setting(
+        "str",
+        "Where RabbitMQ (or Redis, Valkey) is",
+        example="amqp://guest:guest@127.0.0.1:5672//",
+        check=_check_broker_url,
+        secret=True,
+    )
+    app_env: str = _setting(
+        "str",
+        "`production` refuses default or short secrets, debug mode and connections without TLS",
+        example="production",
+        default="development",
+        check=OneOf(("development", "production")),
+    )
+    secret_key: str = _setting(
+        "str",
+        "Signs list cursors and tokens; the same for all API processes",
+        example="the output of: openssl rand -hex 32",
+        default=DEVELOPMENT_SECRET,
+        secret=True,
+    )
+    allow_plaintext_connections: bool = _setting(
+        "bool",
+        "In production, accept a database or broker URL without TLS (a private network, a sidecar)",
+        example="true",
+        default=False,
+    )
+    host: str = _setting("str", "Address the API listens on", example="0.0.0.0", default="127.0.0.1")  # noqa: S104
+    port: int = _setting("int", "Port the API listens on", example="8000", default=8000, check=Range(1, 65535))
+    log_format: str = _setting(
+        "str",
+        "`json` is one object a line, `console` is for people, `auto` is console on a terminal and json elsewhere",
+        example="json",
+        default="auto",
+        check=OneOf(("auto", "console", "json")),
+    )
+    log_level: str = _setting(
+        "str",
+        "Least severe level that is written; DEBUG adds a line for every request",
+        example="INFO",
+        default="INFO",
+        check=OneOf(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+    )
+    max_body_bytes: int = _setting(
+        "int",
+        "Largest request body; a larger one is answered with 413",
+        example="1048576",
+        default=1_048_576,
+        check=Range(1024, 268_435_456),
+    )
+    database_pool_size: int = _setting(
+        "int",
+        "Connections that a process keeps open; it may open as many again under load",
+        example="10",
+        default=10,
+        check=Range(1, 1000),
+    )
+    queue_type: str = _setting(
+        "str",
+        "RabbitMQ queue type; quorum only makes sense in a cluster (hints can be lost, tasks cannot)",
+        example="classic",
+        default="classic",
+        check=OneOf(("classic", "quorum")),
+    )
+    aging_seconds: int = _setting(
+        "int",
+        "A task that has waited this long gets a second hint one priority higher",
+        example="300",
+        default=300,
+        check=Range(1, 86_400),
+    )
+    lease_seconds: int = _setting(
+        "int",
+        "How long a silent worker keeps a task, for types that set no lease of their own",
+        example="60",
+        default=60,
+        check=Range(3, 3600),
+    )
+    shutdown_grace_seconds: int = _setting(
+        "int",
+        "How long a stopping worker lets running tasks finish before it gives them back",
+        example="20",
+        default=20,
+        check=Range(0, 1500),
+    )
+    max_waiters: int = _setting(
+        "int",
+        "Long polls (`?wait=`) held at once by an API process; past it the current state is answered at once",
+        example="16",
+        default=16,
+        check=Range(0, 10_000),
+    )
+    var_dir: Path = _setting(  # noqa: RUF009 (a Path is as frozen as the strings above)
+        "path",
+        "Where the embedded mode keeps its data and its generated passwords",
+        example="var",
+        default=DEFAULT_VAR_DIR,
+    )
+
+    @property
+    def queue_arguments(self) -> dict[str, str]:
+        """What the queue type adds to the declaration of a RabbitMQ queue."""
+        return {} if self.queue_type == "classic" else {"x-queue-type": self.queue_type}
+
+
+class _Environment(Env):
+    """environs over a given mapping; the library itself always reads os.environ."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(eager=False)
+        self._given = environ
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        return self._given.get(env_key, default)
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Settings from a mapping; an empty value counts as unset. Raises SettingsError that lists every fault."""
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    reader = _Environment(given)
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        default = ... if setting.default is MISSING else setting.default
+        parse = getattr(reader, setting.metadata["kind"])
+        values[setting.name] = parse(setting.name.upper(), default, validate=setting.metadata["check"])
+    faults = []
+    try:
+        reader.seal()
+    except EnvValidationError as error:
+        faults = [_fault(name, given, error.error_messages) for name in error.error_messages]
+    if values["app_env"] == "production":
+        faults += _unsafe(given)
+    if faults:
+        raise SettingsError(faults)
+    return Settings(**values)
+
+
+def _fault(name: str, given: Mapping[str, str], messages: Any) -> str:
+    example = next(each.metadata["example"] for each in fields(Settings) if each.name.upper() == name)
+    if name not in given:
+        return f"{name} is not set: start `make run` beside this (it writes {EMBEDDED_FILE}), or set {name}={example}"
+    return f"{name} is refused: {' '.join(map(str, messages[name]))} Example: {name}={example}"
+
+
+def _unsafe(given: Mapping[str, str]) -> list[str]:
+    """What production does not start with."""
+    faults = []
+    secret = given.get("SECRET_KEY", DEVELOPMENT_SECRET)
+    if secret == DEVELOPMENT_SECRET or len(secret) < SECRET_MIN_LENGTH or len(set(secret)) < SECRET_MIN_DIFFERENT:
+        faults.append(
+            f"SECRET_KEY is missing, shorter than {SECRET_MIN_LENGTH} characters or too simple for production: "
+            "set it to the output of `openssl rand -hex 32`"
+        )
+    if given.get("FLASK_DEBUG", "0").lower() not in ("0", "false", "no"):
+        faults.append("FLASK_DEBUG runs code from the browser: unset it in production")
+    if given.get("ALLOW_PLAINTEXT_CONNECTIONS", "").lower() in TRUE_WORDS:
+        return faults
+    advice = "or set ALLOW_PLAINTEXT_CONNECTIONS=true if the network between is private"
+    database = given.get("DATABASE_URL", "")
+    if database and not _is_safe_database(database):
+        faults.append(f"DATABASE_URL does not demand TLS: append ?sslmode=verify-full (at least require), {advice}")
+    broker = given.get("BROKER_URL", "")
+    if broker and _split(broker).scheme not in TLS_SCHEMES:
+        faults.append(f"BROKER_URL does not use TLS: use amqps:// or rediss://, {advice}")
+    return faults
+
+
+def _is_safe_database(url: str) -> bool:
+    parts = _split(url)
+    query = parse_qs(parts.query)
+    is_local_socket = not parts.hostname and query.get("host", ["/"])[0].startswith("/")
+    return is_local_socket or query.get("sslmode", [""])[-1] in TLS_MODES
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process; beside a running `make run` the addresses come from its embedded.env."""
+    given = {name: value for name, value in os.environ.items() if value.strip()}
+    is_complete = "DATABASE_URL" in given and "BROKER_URL" in given
+    if is_complete or given.get("APP_ENV") == "production":
+        return load(given)
+    return load(_read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
+
+
+def _read_embedded(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        advice = "run this as the user of `make run`, or set DATABASE_URL and BROKER_URL"
+        raise SettingsError([f"{path} cannot be read ({error.strerror}): {advice}"]) from error
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
