@@ -1,0 +1,91 @@
+"""What is checked before anything starts, so that a fault is one clear line and not a page of logs."""
+
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from app.embedded.errors import CannotStart
+from app.embedded.programs import Port
+from app.embedded.settings import EmbeddedSettings, readable
+
+
+def prepare_directories(settings: EmbeddedSettings) -> None:
+    """Make the var directory and its log directory. Raises CannotStart when they cannot be written to."""
+    try:
+        for folder in (settings.var_dir, settings.log_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CannotStart(
+            f"Cannot write to {readable(settings.var_dir)} ({error.strerror}): "
+            "give this account the right to, or choose another directory, for example VAR_DIR=/tmp/taskledger."
+        ) from error
+
+
+def take_lock(settings: EmbeddedSettings) -> TextIO:
+    """Hold the var directory for this process. Raises CannotStart when another one holds it.
+
+    The lock ends with the process, however that ends; keep the returned file.
+    """
+    path = settings.var_dir / "embedded.lock"
+    try:
+        file = path.open("a+")
+    except PermissionError as error:
+        raise CannotStart(
+            f"{readable(path)} belongs to another account: start as that account, or choose another VAR_DIR."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise CannotStart(
+            f"Taskledger is running in {readable(settings.var_dir)} already (process {file.read().strip()}): "
+            "use that one, stop it, or choose another VAR_DIR and other ports."
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def check_ports(ports: Iterable[Port]) -> None:
+    """Raises CannotStart for the first port that is taken, by another program or twice by our own."""
+    seen: dict[int, Port] = {}
+    for port in ports:
+        if port.number in seen:
+            raise CannotStart(
+                f"{port.setting} and {seen[port.number].setting} are both {port.number}: give each its own port."
+            )
+        seen[port.number] = port
+        _check_free(port)
+
+
+def _check_free(port: Port) -> None:
+    family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((port.host, port.number))
+        except PermissionError as error:
+            raise CannotStart(
+                f"This account may not listen on port {port.number} ({port.purpose}): "
+                f"choose one above 1023, for example {port.setting}={port.number + 8000} make run."
+            ) from error
+        except OSError as error:
+            raise CannotStart(
+                f"Cannot listen on {port.host}:{port.number} for {port.purpose} ({error.strerror}): stop what listens "
+                f"there, or choose another port, for example {port.setting}={port.number + 1} make run."
+            ) from error
+
+
+def own_everything(paths: Iterable[Path]) -> None:
+    """Raises CannotStart for a file of an earlier start that this account may not replace."""
+    for path in paths:
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            raise CannotStart(
+                f"{readable(path)} belongs to another account: start as that account, or choose another VAR_DIR."
+            )

@@ -1,0 +1,139 @@
+"""The one table of the programs the supervisor runs, in start order; they stop in the opposite order."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from app.embedded import postgres, valkey
+from app.embedded.account import Account
+from app.embedded.credentials import Credentials
+from app.embedded.settings import EmbeddedSettings
+
+API_THREADS = 32
+CELERY = ("celery", "-A", "tasks")
+
+
+class Stage(Enum):
+    """When a program starts; each stage waits until the one before it is done."""
+
+    STORE = "must be ready before anything reads or writes"
+    ONCE = "must end well before the services start"
+    SERVICE = "runs until the end"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port that a program listens on, and the setting that moves it."""
+
+    number: int
+    setting: str
+    purpose: str
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One program: how it starts, how it is asked to stop, and how long that may take."""
+
+    name: str
+    stage: Stage
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    stop_signal: str = "TERM"
+    stop_seconds: int = 10
+    user: str | None = None
+    port: Port | None = None
+
+
+def program_table(settings: EmbeddedSettings, credentials: Credentials, account: Account | None) -> tuple[Program, ...]:
+    """Every program of this start. The embedded stores are left out when a URL names others."""
+    return (*_stores(settings, account), *_services(settings, credentials))
+
+
+def _stores(settings: EmbeddedSettings, account: Account | None) -> tuple[Program, ...]:
+    bare = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}  # no secret of ours: `nobody` can read its environment
+    database = Program(
+        name="postgres",
+        stage=Stage.STORE,
+        command=postgres.command(settings) if settings.database_url is None else (),
+        environment=bare,
+        stop_signal="INT",  # "fast": ends sessions, keeps everything committed; TERM would wait for every psql to leave
+        stop_seconds=30,
+        user=account.name if account else None,
+        port=Port(number=settings.postgres_port, setting="POSTGRES_PORT", purpose="PostgreSQL"),
+    )
+    broker = Program(
+        name="valkey",
+        stage=Stage.STORE,
+        command=valkey.command(settings) if settings.broker_url is None else (),
+        environment=bare,
+        port=Port(number=settings.valkey_port, setting="VALKEY_PORT", purpose="Valkey"),
+    )
+    return tuple(program for program in (database, broker) if program.command)
+
+
+def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Program, ...]:
+    shared = service_environment(settings, credentials)
+    grace = settings.shutdown_grace_seconds
+    return (
+        Program(
+            name="migrate",
+            stage=Stage.ONCE,
+            command=_python("flask", "--app", "app", "db", "upgrade"),
+            environment=shared,
+        ),
+        Program(
+            name="flower",
+            stage=Stage.SERVICE,
+            command=_python(*CELERY, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
+            environment=shared | {"FLOWER_BASIC_AUTH": credentials.flower_login},
+            port=Port(number=settings.flower_port, setting="FLOWER_PORT", purpose="Flower"),
+        ),
+        Program(
+            name="worker",
+            stage=Stage.SERVICE,
+            command=_python(*CELERY, "worker", "--loglevel", "INFO"),
+            # SIGTERM begins the soft shutdown: running tasks get the grace period, the rest is given back
+            environment=shared | {"REMAP_SIGTERM": "SIGQUIT"},
+            stop_seconds=grace + 15,
+        ),
+        Program(
+            name="dispatcher",
+            stage=Stage.SERVICE,
+            command=_python(*CELERY, "beat", "--loglevel", "INFO"),
+            environment=shared,
+        ),
+        Program(
+            name="api",
+            stage=Stage.SERVICE,
+            command=_python(
+                *("gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", str(API_THREADS)),
+                *("--bind", f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"),
+                *("--graceful-timeout", "5", "--no-control-socket", "app.factory:create_app()"),
+            ),
+            environment=shared,
+            port=Port(number=settings.port, setting="PORT", purpose="the API", host=settings.host),
+        ),
+    )
+
+
+def service_environment(settings: EmbeddedSettings, credentials: Credentials) -> dict[str, str]:
+    """The environment of our own programs: what the person set, and what this start decided."""
+    return {
+        "SECRET_KEY": credentials.secret_key,
+        "LOG_FORMAT": "console",
+        **{name: value for name, value in os.environ.items() if value},
+        "DATABASE_URL": credentials.database_url(settings),
+        "BROKER_URL": credentials.broker_url(settings),
+        "VAR_DIR": str(settings.var_dir),
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    """A module run by this very Python, so that it comes from the same virtual environment."""
+    return (sys.executable, "-m", module, *arguments)

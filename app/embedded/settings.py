@@ -1,0 +1,73 @@
+"""Settings of the embedded mode: where it keeps its data, and the ports it listens on."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.embedded.errors import CannotStart
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: programs run in it, because `tasks`, `app` and `celeryconfig` are imported from there."""
+
+FIRST_PORT, LAST_PORT = 1, 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedSettings:
+    """What a person may choose; every other setting reaches the programs through the environment unchanged."""
+
+    var_dir: Path
+    host: str
+    port: int
+    flower_port: int
+    postgres_port: int
+    valkey_port: int
+    database_url: str | None
+    broker_url: str | None
+    shutdown_grace_seconds: int
+
+    @property
+    def log_dir(self) -> Path:
+        return self.var_dir / "log"
+
+    @property
+    def api_url(self) -> str:
+        """Where a person on this machine reaches the API, also when it listens on every address."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def load(environ: Mapping[str, str]) -> EmbeddedSettings:
+    """Read the settings. Raises CannotStart for a value that is no number, or a port outside 1..65535."""
+    return EmbeddedSettings(
+        var_dir=(ROOT / Path(environ.get("VAR_DIR") or "var").expanduser()).resolve(),
+        host=environ.get("HOST") or "127.0.0.1",
+        port=_port(environ, "PORT", 8000),
+        flower_port=_port(environ, "FLOWER_PORT", 5555),
+        postgres_port=_port(environ, "POSTGRES_PORT", 54321),
+        valkey_port=_port(environ, "VALKEY_PORT", 6380),
+        database_url=environ.get("DATABASE_URL") or None,
+        broker_url=environ.get("BROKER_URL") or None,
+        shutdown_grace_seconds=_number(environ, "SHUTDOWN_GRACE_SECONDS", 20),
+    )
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    port = _number(environ, name, default)
+    if not FIRST_PORT <= port <= LAST_PORT:
+        raise CannotStart(f"{name}={port} is no port: choose one from 1 to 65535, for example {name}={default}.")
+    return port
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdecimal():
+        raise CannotStart(f"{name}={text!r} is not a whole number: write, for example, {name}={default}.")
+    return int(text)
+
+
+def readable(path: Path) -> str:
+    """The path as a person would type it: below the current directory if it is there, else in full."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,115 @@
+"""The supervisor package's supervisord, run in this process: it spawns, watches, restarts and stops in order.
+
+Ours adds four things: a start that waits for what it needs, an immediate answer to signals, an end at once on the
+second Ctrl-C, and programs that end when the supervisor itself is killed.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+
+from supervisor import events
+from supervisor.medusa.asyncore_25 import ExitNow
+from supervisor.options import ServerOptions
+from supervisor.process import Subprocess
+from supervisor.states import SupervisorStates
+from supervisor.supervisord import Supervisor
+
+from app.embedded.programs import Program
+from app.embedded.waking_poller import WakingPoller
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)  # HUP: the terminal was closed
+PR_SET_PDEATHSIG = 1
+LAST_SECONDS = 3.0
+
+
+class Options(ServerOptions):
+    """supervisord's settings and system calls, with each program's own environment."""
+
+    def __init__(self, programs: Mapping[str, Program]) -> None:
+        super().__init__()
+        self._programs = programs
+        self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self._supervisor_pid = os.getpid()
+        self.poller: WakingPoller = WakingPoller(self.poller)
+
+    def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
+        """Become the program; called in the child, after it has its group and its account."""
+        program = self._programs[env["SUPERVISOR_PROCESS_NAME"]]
+        if self._libc is not None:  # PostgreSQL ends its sessions cleanly; the others must free their ports at once
+            last_signal = signal.SIGINT if program.name == "postgres" else signal.SIGKILL
+            self._libc.prctl(PR_SET_PDEATHSIG, last_signal)
+            if os.getppid() != self._supervisor_pid:  # it was killed before we asked to be told
+                self._exit(1)
+        super().execve(filename, argv, dict(program.environment))
+
+
+class EmbeddedSupervisor(Supervisor):
+    """Runs the start-up steps, then the programs, until a signal or `stop`."""
+
+    def __init__(
+        self, options: Options, *, on_event: Callable[[events.Event], None], say: Callable[[str], None]
+    ) -> None:
+        super().__init__(options)
+        self.exit_status = 0
+        self.start_up: Iterator[None] = iter(())
+        self._on_event = on_event
+        self._say = say
+
+    def runforever(self) -> None:
+        events.subscribe(events.Event, self._on_event)
+        super().runforever()
+
+    def process(self, name: str) -> Subprocess:
+        """The state of one program."""
+        return self.process_groups[name].processes[name]
+
+    @property
+    def stopping_now(self) -> bool:
+        return self.options.mood < SupervisorStates.RUNNING
+
+    def stop(self, *, exit_status: int) -> None:
+        """Begin the ordered stop; the loop goes on until every program is gone."""
+        self.exit_status = exit_status
+        self.options.mood = SupervisorStates.SHUTDOWN
+
+    def tick(self, now: float | None = None) -> None:
+        """Take one start-up step in each turn of the loop."""
+        super().tick(now)
+        finished = object()
+        starting = not self.stopping_now and next(self.start_up, finished) is not finished
+        self.options.poller.impatient = starting or self.stopping_now
+
+    def handle_signal(self) -> None:
+        received = self.options.get_signal()
+        if received not in STOP_SIGNALS:
+            return
+        if not self.stopping_now:
+            self._say("Stopping; running tasks finish or are given back. Ctrl-C again ends everything at once.")
+            self.stop(exit_status=0)
+        elif received == signal.SIGINT:
+            self._end_at_once()
+
+    def _end_at_once(self) -> None:
+        """Kill what still runs. PostgreSQL gets its "immediate" stop: it repairs itself at the next start."""
+        self._say("Ending at once.")
+        running = [process for group in self.process_groups.values() for process in group.processes.values()]
+        for process in (process for process in running if process.pid):
+            with suppress(ProcessLookupError):
+                if process.config.name == "postgres":
+                    os.kill(process.pid, signal.SIGQUIT)
+                else:
+                    os.killpg(process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + LAST_SECONDS
+        while any(process.pid for process in running) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            self.reap()
+        for process in (process for process in running if process.pid):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        self.exit_status = 130
+        raise ExitNow
