@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import MessageNacked, NotFound
 from kombu import Connection
 from kombu.exceptions import KombuError
 
@@ -58,6 +58,22 @@ class Publisher:
                 ignore_result=True,
                 add_to_parent=False,
             )
+        except self.errors:
+            self.close()
+            raise
+
+    def ready_count(self, queue: str) -> int:
+        """How many hints wait in a queue, not counting those a worker has; 0 where the queue does not exist.
+
+        Raises one of `errors`.
+        """
+        try:
+            self.connect()
+            channel = self._producer.channel
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except NotFound:
+            self.close()  # the broker closed the channel with its answer
+            return 0
         except self.errors:
             self.close()
             raise

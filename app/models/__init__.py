@@ -4,6 +4,7 @@ from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
+from app.models.task_log import TaskLogLine
 from app.models.worker import Duty, QueuePosition, Worker
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Status",
     "Task",
     "TaskEvent",
+    "TaskLogLine",
     "TaskRecord",
     "Worker",
     "new_id",

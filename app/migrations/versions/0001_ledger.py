@@ -329,6 +329,18 @@ def upgrade() -> None:
         comment="Workers, alive and recently gone",
     )
     # ### end Alembic commands ###
+    op.create_table(
+        "task_log",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="Order of writing"),
+        sa.Column("task_id", sa.Uuid(), nullable=False, comment="The task"),
+        sa.Column("attempt", sa.Integer(), nullable=False, comment="The attempt that wrote it"),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False, comment="When"),
+        sa.Column("message", sa.Text(), nullable=False, comment="What"),
+        sa.Column("fields", JSONB(), nullable=False, comment="Values by name"),
+        sa.PrimaryKeyConstraint("id", name="pk_task_log"),
+        comment="What handlers wrote with task.log(), at most 500 lines an attempt",
+    )
+    op.create_index("ix_task_log_task_id_id", "task_log", ["task_id", "id"], unique=False)
     op.execute(KEEP_TASK_WHOLE)
     op.execute(RECORD_EVENT)
     op.execute(EVENT_PARTITIONS)
@@ -336,6 +348,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop all of it."""
-    for table in ("workers", "queue_positions", "duties", "task_events", "tasks"):
+    for table in ("task_log", "workers", "queue_positions", "duties", "task_events", "tasks"):
         op.drop_table(table)
     op.execute("DROP SCHEMA taskledger CASCADE")

@@ -1,6 +1,6 @@
 """The one door: the only package that writes `tasks.status`, each time by one guarded statement."""
 
-from app.services.lifecycle.claims import claim, give_back, renew
+from app.services.lifecycle.claims import claim, give_back, renew, report_progress
 from app.services.lifecycle.door import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.outcomes import complete, fail, retry_later, stopped
 from app.services.lifecycle.waiting import Waiting, expire, fall_due, reschedule
@@ -19,6 +19,7 @@ __all__ = [
     "fall_due",
     "give_back",
     "renew",
+    "report_progress",
     "reschedule",
     "retry_later",
     "stopped",

@@ -42,25 +42,12 @@ def claim(
     return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]
 
 
-RENEW = sa.text(
-    "UPDATE tasks SET due_at = :until, progress = coalesce(CAST(:progress AS jsonb), progress) "
-    "WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease RETURNING id"
-)
+RENEW = sa.text("UPDATE tasks SET due_at = :until WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease RETURNING id")
 
 
-def renew(session: Session, held: Claim, ids: Sequence[UUID], *, until: datetime, progress: Any = None) -> set[UUID]:
+def renew(session: Session, held: Claim, ids: Sequence[UUID], *, until: datetime) -> set[UUID]:
     """Hold the leases of a hint until a later moment; ids that are not returned are lost."""
-    return set(
-        session.scalars(
-            RENEW,
-            {
-                "ids": list(ids),
-                "lease": held.lease,
-                "until": until,
-                "progress": None if progress is None else to_json(progress),
-            },
-        )
-    )
+    return set(session.scalars(RENEW, {"ids": list(ids), "lease": held.lease, "until": until}))
 
 
 GIVE_BACK = update(
@@ -79,3 +66,11 @@ def give_back(session: Session, held: Sequence[Claim], *, reason: str, now: date
         return set()
     parameters = {"ids": [claim.id for claim in held], "lease": held[0].lease, "reason": reason, "solo": solo}
     return set(session.scalars(GIVE_BACK, {**parameters, "now": now}))
+
+
+PROGRESS = sa.text("UPDATE tasks SET progress = CAST(:progress AS jsonb) WHERE id = :id AND lease = :lease")
+
+
+def report_progress(session: Session, held: Claim, progress: dict[str, Any]) -> None:
+    """Write how far an attempt is; nothing happens once its lease is lost."""
+    session.execute(PROGRESS, {"id": held.id, "lease": held.lease, "progress": to_json(progress)})

@@ -14,7 +14,7 @@ from app.services.lifecycle import transitions
 from app.services.lifecycle.door import Claim, LeaseLost, update
 
 COMPLETE = sa.text(
-    f"WITH done AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:results AS jsonb[]))"  # noqa: S608
+    f"WITH done AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:results AS jsonb[]))"
     " AS done (id, lease, result)), "
     "locked AS (SELECT tasks.id, done.result FROM tasks JOIN done ON tasks.id = done.id AND tasks.lease = done.lease "
     f"WHERE {transitions.RETURNED.guard} ORDER BY tasks.id FOR UPDATE OF tasks) "

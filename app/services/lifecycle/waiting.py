@@ -34,12 +34,12 @@ class Waiting:
 HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo"
 FALL_DUE = sa.text(
     _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
-    + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until "  # noqa: S608
+    + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until "
     f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}"
 )
 EXPIRE = sa.text(
     _TAKE_DUE.format(which=f"expires_at <= :now AND {transitions.EXPIRED.guard}")
-    + f"UPDATE tasks SET status = '{transitions.EXPIRED.target}', finished_at = :now, "  # noqa: S608
+    + f"UPDATE tasks SET status = '{transitions.EXPIRED.target}', finished_at = :now, "
     "cancel_receipt = 'never_started', reason = 'not started before its expires_at' "
     "FROM taken WHERE tasks.id = taken.id RETURNING tasks.id"
 )

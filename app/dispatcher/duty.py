@@ -1,0 +1,147 @@
+"""A duty: one thread, one cadence, a record of its last success, and patience with a database that is away."""
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.database import in_transaction
+
+log = structlog.get_logger(__name__)
+
+RECORD_EVERY_SECONDS = 2.0
+PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+RECORD = sa.text(
+    "INSERT INTO duties (name, node, last_success_at, last_error) VALUES (:name, :node, :at, :error) "
+    "ON CONFLICT (name) DO UPDATE SET node = excluded.node, last_error = excluded.last_error, "
+    "last_success_at = coalesce(excluded.last_success_at, duties.last_success_at)"
+)
+
+
+@dataclass(kw_only=True)
+class Connected:
+    """Since when the database has answered this dispatcher without a break."""
+
+    since: datetime | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answered(self, now: datetime) -> None:
+        """It answered."""
+        with self.lock:
+            self.since = self.since or now
+
+    def broke(self) -> None:
+        """It did not."""
+        with self.lock:
+            self.since = None
+
+    def for_at_least(self, span: timedelta, now: datetime) -> bool:
+        """Whether it has answered for so long: leases had the time to be renewed."""
+        with self.lock:
+            return self.since is not None and now - self.since >= span
+
+
+class Look:
+    """Remembers the moment below which nothing was found, so that dead index entries are not walked again and again.
+
+    Every 30 seconds it looks at everything: a transaction may have committed a row behind our back.
+    """
+
+    FULL_EVERY = timedelta(seconds=30)
+    OVERLAP = timedelta(seconds=5)
+    BEGINNING = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+
+    def __init__(self) -> None:
+        self._since = self.BEGINNING
+        self._full_at: datetime | None = None
+
+    def since(self, now: datetime) -> datetime:
+        """Where to begin looking."""
+        if self._full_at is None or now - self._full_at >= self.FULL_EVERY:
+            self._full_at, self._since = now, self.BEGINNING
+        return self._since
+
+    def found_nothing_more(self, now: datetime) -> None:
+        """All that was due before `now` has been seen."""
+        self._since = now - self.OVERLAP
+
+
+class Duty:
+    """Runs `run_once` again and again in a thread of its own, until stopped."""
+
+    def __init__(
+        self, name: str, run_once: Callable[[datetime], int], *, every_seconds: float, connected: Connected
+    ) -> None:
+        self.name = name
+        self._run_once = run_once
+        self._every = every_seconds
+        self._connected = connected
+        self._stopping = threading.Event()
+        self._recorded = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread, unless it runs."""
+        if not self.is_alive() and not self._stopping.is_set():
+            self._thread = threading.Thread(target=self._loop, name=f"duty-{self.name}", daemon=True)
+            self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to end after what it is doing."""
+        self._stopping.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            done, pause = 0, self._every
+            try:
+                done = self._run_once(clock.utcnow())
+                self._connected.answered(clock.utcnow())
+                self._record(None)
+            except Exception as error:  # noqa: BLE001 (a duty never ends; what went wrong is said and tried again)
+                pause = PAUSE_AFTER_ERROR_SECONDS
+                self._failed(error)
+            if not done:  # after work there is probably more
+                self._stopping.wait(pause * random.uniform(0.9, 1.1))
+
+    def _failed(self, error: Exception) -> None:
+        log.warning(
+            "duty_failed", duty=self.name, error=str(error).strip(), exc_info=not isinstance(error, sa.exc.DBAPIError)
+        )
+        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+            self._connected.broke()
+            return
+        try:
+            self._record(f"{type(error).__name__}: {error}"[:500])
+        except sa.exc.SQLAlchemyError:
+            self._connected.broke()
+
+    def _record(self, error: str | None) -> None:
+        if error is None and time.monotonic() - self._recorded < RECORD_EVERY_SECONDS:
+            return
+        now = clock.utcnow()
+        values = {"name": self.name, "node": socket.gethostname(), "at": None if error else now, "error": error}
+
+        def write(session: Session) -> None:
+            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            session.execute(RECORD, values)
+
+        in_transaction(write)
+        self._recorded = time.monotonic()

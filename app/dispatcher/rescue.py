@@ -1,0 +1,61 @@
+"""Duty: move on what expired leases and lost workers left behind."""
+
+import random
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.database import in_transaction
+from app.dispatcher.duty import Connected, Look
+from app.services import rescue
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+UNSEEN = timedelta(seconds=15)
+REMEMBER = timedelta(days=1)
+
+GONE = sa.text(
+    "SELECT id FROM workers WHERE last_seen_at > :remembered AND (last_seen_at < :unseen OR stopped_at IS NOT NULL)"
+)
+
+
+class Rescue:
+    """Rescues only after it has been connected for one whole lease: after an outage every worker may renew first."""
+
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
+        self._lease = timedelta(seconds=get_settings().lease_seconds)
+        self._look = Look()
+        self._emptied: set[str] = set()  # workers whose leases have been moved on, and cannot come back
+
+    def run_once(self, now: datetime) -> int:
+        """One batch; returns how many tasks were moved on."""
+        in_transaction(lambda session: session.execute(sa.text("SELECT 1")))
+        if not self._connected.for_at_least(UNSEEN, now):
+            return 0
+        moved = in_transaction(lambda session: self._lost_workers(session, now))
+        if self._connected.for_at_least(self._lease, now):
+            since = self._look.since(now)
+            expired = in_transaction(
+                lambda session: rescue.expired_leases(session, since=since, now=now, limit=BATCH, random=random.random)
+            )
+            if expired < BATCH:
+                self._look.found_nothing_more(now)
+            moved += expired
+        if moved:
+            log.warning("rescued", count=moved)
+        return moved
+
+    def _lost_workers(self, session: Session, now: datetime) -> int:
+        gone = set(session.scalars(GONE, {"remembered": now - REMEMBER, "unseen": now - UNSEEN}))
+        to_empty = gone - self._emptied
+        if not to_empty:
+            return 0
+        moved = rescue.lost_workers(session, to_empty, now=now, limit=BATCH, random=random.random)
+        if moved < BATCH:
+            self._emptied |= to_empty
+        return moved

@@ -1,0 +1,65 @@
+"""`celery -A tasks beat` as our dispatcher: a scheduler whose ticks only see that every duty's thread lives."""
+
+import os
+from typing import Any
+
+import structlog
+from celery.beat import Scheduler
+
+from app.dispatcher.dispatch import Dispatch
+from app.dispatcher.duty import Connected, Duty
+from app.dispatcher.lost_hints import LostHints
+from app.dispatcher.rescue import Rescue
+from app.messaging import Publisher
+
+log = structlog.get_logger(__name__)
+
+SUPERVISE_SECONDS = 1.0
+JOIN_SECONDS = 5.0
+
+
+class DutyScheduler(Scheduler):
+    """Named in celeryconfig.py. Any number of dispatchers may run: rows are taken with SKIP LOCKED."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._duties: list[Duty] = []
+        super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Start the duties. There is no schedule file: what is due stands in the tasks table."""
+        self._duties = make_duties()
+        log.info("dispatcher_started", duties=[duty.name for duty in self._duties], pid=os.getpid())
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """See that each duty's thread lives; returns seconds until the next look."""
+        for duty in self._duties:
+            if not duty.is_alive():
+                duty.start()
+        return SUPERVISE_SECONDS
+
+    def close(self) -> None:
+        """End the duties after what they are doing; SIGTERM comes here."""
+        for duty in self._duties:
+            duty.stop()
+        for duty in self._duties:
+            duty.join(JOIN_SECONDS)
+        self._duties = []
+
+    @property
+    def info(self) -> str:
+        """For beat's banner."""
+        return "    . duties -> dispatch, lost_hints, rescue"
+
+
+def make_duties() -> list[Duty]:
+    """All duties, each with its own connection to the broker where it needs one."""
+    connected = Connected()
+
+    def duty(name: str, run_once: Any, every_seconds: float) -> Duty:
+        return Duty(name, run_once, every_seconds=every_seconds, connected=connected)
+
+    return [
+        duty("dispatch", Dispatch(Publisher()).run_once, 0.2),
+        duty("lost_hints", LostHints(Publisher()).run_once, 1.0),
+        duty("rescue", Rescue(connected).run_once, 1.0),
+    ]

@@ -1,0 +1,93 @@
+"""What the ledger knows of hints: which were lost, which only wait, which are held back. Writes no status."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.services.lifecycle import LOOK_AGAIN, Waiting
+from app.services.lifecycle.waiting import HINT_COLUMNS
+
+LONGEST_LOOK = timedelta(minutes=10)
+SLACK = timedelta(seconds=5)
+
+HOLD = sa.text(
+    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' "
+    "AND dispatched_at = :dispatched_at ORDER BY id FOR UPDATE) "
+    "UPDATE tasks SET dispatched_at = NULL, due_at = :until FROM locked WHERE tasks.id = locked.id"
+)
+
+
+def hold(session: Session, ids: Sequence[UUID], *, dispatched_at: datetime, until: datetime) -> None:
+    """No hint is out for these rows after all: the ledger holds them until a later moment."""
+    session.execute(HOLD, {"ids": list(ids), "dispatched_at": dispatched_at, "until": until})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unclaimed:
+    """A PENDING row whose hint was published and has not been claimed for longer than expected."""
+
+    hint: Waiting
+    dispatched_at: datetime
+
+
+UNCLAIMED = sa.text(
+    f"SELECT {HINT_COLUMNS}, tasks.dispatched_at FROM tasks "
+    "WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL "
+    "ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+)
+
+
+def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[Unclaimed]:
+    """Dispatched rows whose moment to be looked at has come, locked."""
+    rows = session.execute(UNCLAIMED, {"since": since, "now": now, "limit": limit}).mappings()
+    return [
+        Unclaimed(
+            hint=Waiting(**{name: row[name] for name in Waiting.__slots__}),
+            dispatched_at=row["dispatched_at"],
+        )
+        for row in rows
+    ]
+
+
+def passed_at(session: Session) -> dict[tuple[str, str], datetime]:
+    """The newest dispatched_at that a worker has claimed, by queue and priority."""
+    rows = session.execute(sa.text("SELECT queue, priority, passed_at FROM queue_positions"))
+    return {(queue, priority): passed for queue, priority, passed in rows}
+
+
+def is_lost(row: Unclaimed, *, empty_at: Mapping[str, datetime], passed: Mapping[tuple[str, str], datetime]) -> bool:
+    """Whether the hint cannot be in its queue any more. Pure.
+
+    Queues are first in, first out within a priority. A hint that was published well before its queue was seen empty, or
+    before one that a worker has taken from the same queue and priority, is not there. A mistake costs a no-op hint.
+    """
+    newest = row.dispatched_at + SLACK
+    empty = empty_at.get(row.hint.queue)
+    ahead = passed.get((row.hint.queue, row.hint.priority))
+    return (empty is not None and newest < empty) or (ahead is not None and newest < ahead)
+
+
+PUBLISH_AGAIN = sa.text(
+    "UPDATE tasks SET dispatched_at = :now, due_at = :until WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'"
+)
+LOOK_LATER = sa.text(
+    "UPDATE tasks SET due_at = :now + greatest(least(:now - dispatched_at, :longest), :shortest) "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'"
+)
+
+
+def published_again(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
+    """New hints go out for these rows; they must be locked by the caller."""
+    if ids:
+        session.execute(PUBLISH_AGAIN, {"ids": list(ids), "now": now, "until": now + LOOK_AGAIN})
+
+
+def look_later(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
+    """Their hints only wait: look again after as long as they have waited, so a backlog is hardly ever looked at."""
+    if ids:
+        spans = {"longest": LONGEST_LOOK, "shortest": LOOK_AGAIN}
+        session.execute(LOOK_LATER, {"ids": list(ids), "now": now, **spans})

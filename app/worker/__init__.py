@@ -1,0 +1,62 @@
+"""The worker: every task type as a Celery task, and the signals that tie a worker's life to the ledger."""
+
+from typing import Any
+
+from celery import Task, signals
+
+from app import runtime
+from app.config import get_settings
+from app.worker import executor, identity, parent
+from tasks.celery import app as celery_app
+from tasks.registry import load_types
+
+
+class LedgerTask(Task):
+    """A task type as Celery sees it: its name, and a run that is given ids only."""
+
+    abstract = True
+    typing = False
+    Request = "app.worker.request:LedgerRequest"
+
+    def run(self, *ids: str) -> str:
+        """Run the tasks with these ids, as far as they are this worker's to run."""
+        return executor.run_hint(self.name, executor.parse_ids(ids))
+
+
+def register_types() -> None:
+    """Make each task type known to Celery under its own name."""
+    for task_type in load_types().values():
+        task = type(task_type.name, (LedgerTask,), {"name": task_type.name, "__doc__": task_type.summary})
+        celery_app.register_task(task())
+
+
+@signals.setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    runtime.set_up_logging()
+
+
+@signals.celeryd_init.connect
+def _begin(sender: str, **_: Any) -> None:
+    identity.begin(sender)
+
+
+@signals.worker_ready.connect
+def _ready(sender: Any, **_: Any) -> None:
+    queues = [queue.name for queue in sender.task_consumer.queues]
+    parent.LOST.start()
+    parent.LIVENESS.start(sender.hostname, concurrency=sender.controller.concurrency, queues=queues)
+
+
+@signals.worker_shutting_down.connect
+def _shutting_down(how: str, **_: Any) -> None:
+    if how == "Warm":
+        parent.SHUTDOWN.begin(get_settings().shutdown_grace_seconds)
+
+
+@signals.worker_shutdown.connect
+def _shut_down(**_: Any) -> None:
+    parent.LOST.join(5)
+    parent.LIVENESS.stop()
+
+
+register_types()

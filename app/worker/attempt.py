@@ -1,0 +1,79 @@
+"""One attempt: the payload is checked, the handler runs, and what happened becomes an outcome."""
+
+import random
+from typing import Any
+
+from app.database import to_json
+from app.services.failures import Failure, of_exception
+from app.services.lifecycle import Claim
+from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
+from app.worker.stopping import Stopper
+from tasks.context import TaskContext
+from tasks.errors import PermanentError, ShuttingDown, TaskCancelled
+from tasks.registry import TaskType
+from tasks.retry import Retry, decide
+
+RESULT_BYTES = 1024 * 1024
+
+
+class LeaseGone(BaseException):
+    """Raised in a handler whose task is no longer its own: whatever it does from here on counts for nothing."""
+
+
+def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper: Stopper) -> Outcome:
+    """Run the handler once. Only LeaseGone and SystemExit (the pool ends this process) leave it."""
+    try:
+        payload = task_type.payload.load(held.payload)
+        with stopper.armed():
+            result = task_type.handler(context, payload)
+        return Completed(result=storable_result(result))
+    except TaskCancelled:
+        return Stopped()
+    except ShuttingDown:
+        return GivenBack(reason="given back: its worker is shutting down")
+    except Exception as error:  # noqa: BLE001 (whatever a handler raises becomes its task's error)
+        return after_failure(task_type, held, error)
+    except (KeyboardInterrupt, GeneratorExit) as error:
+        return after_failure(task_type, held, error)
+
+
+def after_failure(task_type: TaskType, held: Claim, error: BaseException) -> Outcome:
+    """Retry or give up, as the type's policy and the task's own budget say."""
+    return decided(task_type, held, error, of_exception(error))
+
+
+def after_hard_limit(task_type: TaskType, held: Claim, seconds: float) -> Outcome:
+    """The attempt did not end within its limit and grace, and its process is being ended."""
+    failure = Failure(type="TimeLimitExceeded", message=f"still running after its limit of {seconds:g} s; ended")
+    return decided(task_type, held, TimeoutError(failure.message), failure)
+
+
+def decided(task_type: TaskType, held: Claim, error: BaseException, failure: Failure) -> Outcome:
+    """The outcome that the retry policy draws from an error."""
+    decision = decide(
+        task_type.retry,
+        error=error,
+        retries_used=held.retries_used,
+        max_retries=held.max_retries,
+        random=random.random,
+    )
+    if isinstance(decision, Retry):
+        return Retrying(failure=failure, delay=decision.delay)
+    return Failed(failure=failure, reason=decision.reason)
+
+
+def storable_result(result: Any) -> Any:
+    """The result, if the ledger can keep it. Raises PermanentError: running it again would return the same."""
+    try:
+        text = to_json(result)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PermanentError(f"the handler returned what JSON cannot hold: {error}") from error
+    if "\\u0000" in text:
+        raise PermanentError("the handler returned a NUL character, which PostgreSQL cannot keep")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise PermanentError("the handler returned half a surrogate pair, which PostgreSQL cannot keep") from error
+    if size > RESULT_BYTES:
+        raise PermanentError(f"the handler returned {size} bytes; at most {RESULT_BYTES} fit into a row")
+    return result

@@ -1,0 +1,79 @@
+"""The TaskContext that handlers get in a worker."""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app import clock
+from app.services.failures import storable
+from app.worker.run import LogLine, Running
+from tasks.errors import TaskCancelled
+from tasks.registry import TaskType
+
+log = structlog.get_logger("tasks")
+
+MESSAGE_CHARACTERS = 2_000
+
+
+class AttemptContext:
+    """The running attempt as its handler sees it."""
+
+    def __init__(self, task_type: TaskType, running: Running) -> None:
+        self._type = task_type
+        self._running = running
+        self._deadline = clock.utcnow() + timedelta(seconds=running.timeout_seconds)
+
+    @property
+    def id(self) -> UUID:
+        """The task's id."""
+        return self._running.claim.id
+
+    @property
+    def type(self) -> str:
+        """The name of its type."""
+        return self._type.name
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt."""
+        return self._running.claim.attempt
+
+    @property
+    def deadline(self) -> datetime:
+        """When TimeLimitReached is raised in the handler."""
+        return self._deadline
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The settings its type declares, and no others."""
+        declared = {name: os.environ[name] for name in self._type.settings if name in os.environ}
+        return MappingProxyType(declared)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell how far the task is; written with the next heartbeat."""
+        self.check_cancelled()
+        bounded = min(1.0, max(0.0, float(fraction)))
+        self._running.progress = {"fraction": bounded, "message": storable(message)[:MESSAGE_CHARACTERS]}
+
+    def log(self, message: str, **fields: Any) -> None:
+        """Keep a line with the task; written with the next heartbeat."""
+        text = storable(message)[:MESSAGE_CHARACTERS]
+        plain = {
+            name: value if isinstance(value, int | float | bool) else storable(str(value))
+            for name, value in fields.items()
+        }
+        claim = self._running.claim
+        self._running.write(
+            LogLine(task_id=claim.id, attempt=claim.attempt, at=clock.utcnow(), message=text, fields=plain)
+        )
+        log.info("task_log", task_id=str(claim.id), attempt=claim.attempt, message=text, **plain)
+
+    def check_cancelled(self) -> None:
+        """Raise TaskCancelled if cancelling was asked for."""
+        if self._running.stop_asked is not None:
+            raise TaskCancelled

@@ -1,0 +1,186 @@
+"""A worker's run of one hint: claim, run, record. A single task is a chunk of one, so there is one code path."""
+
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from celery.exceptions import Ignore, Reject
+from celery.exceptions import Retry as CeleryRetry
+
+from app import clock
+from app.config import get_settings
+from app.database import in_transaction
+from app.services import lifecycle, outcomes
+from app.services.lifecycle import Claim, Holder
+from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
+from app.worker import attempt, heartbeat, identity
+from app.worker.attempt import LeaseGone, run_attempt
+from app.worker.context import AttemptContext
+from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, patiently
+from app.worker.run import HintRun, Running
+from tasks.registry import TaskType, get_type
+
+log = structlog.get_logger(__name__)
+
+FLUSH_SECONDS = 0.2  # outcomes of a chunk are recorded at least this often
+CHUNK_SECONDS = 1.0  # a chunk starts no further task after this long
+REQUEUE_PAUSE_SECONDS = 1.0
+
+
+class RecordedFailure(Exception):
+    """What Celery and Flower see of a task that is FAILED; the row says more."""
+
+
+def run_hint(type_name: str, ids: Sequence[UUID]) -> str:
+    """Run those tasks of a hint that are ours to run; returns, or raises, what Celery shall show for it."""
+    stopper = heartbeat.STOPPER
+    stopper.install()
+    if stopper.shutting_down:
+        raise Reject("the worker is shutting down", requeue=True)
+    task_type = get_type(type_name)
+    claims = _claim(task_type, ids)
+    if not claims:
+        raise Ignore("none of its tasks is waiting: they were taken, cancelled, or are not due")
+    ended = _HintWork(task_type, claims).do()
+    return _shown(claims, ended)
+
+
+def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
+    holder = Holder(worker=identity.worker_id(), pid=identity.pid())
+    lease_seconds = task_type.lease_seconds or get_settings().lease_seconds
+
+    def work() -> list[Claim]:
+        return in_transaction(
+            lambda session: lifecycle.claim(
+                session, task_type.name, ids, holder=holder, lease_seconds=lease_seconds, now=clock.utcnow()
+            )
+        )
+
+    try:
+        claims = patiently(work, seconds=CLAIM_SECONDS)
+    except DatabaseAway as error:
+        time.sleep(REQUEUE_PAUSE_SECONDS)
+        raise Reject(f"the database is away: {error}", requeue=True) from error
+    heartbeat.HEARTBEAT.note_claims(claims)
+    return claims
+
+
+class _HintWork:
+    """The tasks of one hint on their way to their outcomes."""
+
+    def __init__(self, task_type: TaskType, claims: list[Claim]) -> None:
+        self._type = task_type
+        self._claims = claims
+        self._run = HintRun(claims={held.id: held for held in claims})
+        self._unrecorded: list[tuple[Claim, Outcome]] = []
+        self._recorded: dict[UUID, Outcome] = {}
+        self._flushed = time.monotonic()
+
+    def do(self) -> dict[UUID, Outcome]:
+        """Run and record all of them; what is no longer ours is missing from the answer."""
+        heartbeat.DESK.begin(self._run)
+        try:
+            for held in self._claims:
+                outcome = self._before(held) or self._attempt(held)
+                if outcome is not None:
+                    self._unrecorded.append((held, outcome))
+                if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                    self._flush()
+        except SystemExit:
+            # The pool ends this process (a cold shutdown, or its hard limit): what has not ended goes back.
+            self._give_back_rest("given back: its worker was stopped")
+            raise
+        finally:
+            try:
+                self._flush()
+            finally:
+                heartbeat.DESK.end()
+        return self._recorded
+
+    def _before(self, held: Claim) -> Outcome | None:
+        """What happens to a task of a chunk that will not be started, if so."""
+        if held.id in self._run.cancelled:
+            return Stopped()
+        if heartbeat.STOPPER.shutting_down:
+            return GivenBack(reason="given back: its worker is shutting down")
+        if len(self._claims) > 1 and self._run.seconds() > CHUNK_SECONDS:
+            return GivenBack(reason="given back: the chunk it travelled in took too long")
+        return None
+
+    def _attempt(self, held: Claim) -> Outcome | None:
+        if held.id in self._run.lost:
+            return None
+        running = Running(
+            claim=held,
+            timeout_seconds=held.timeout_seconds or self._type.timeout_seconds,
+            grace_seconds=self._type.grace_seconds,
+        )
+        context = AttemptContext(self._type, running)
+        self._run.current = running
+        try:
+            return run_attempt(self._type, held, context, heartbeat.STOPPER)
+        except LeaseGone:
+            log.warning("attempt_abandoned", task_id=str(held.id), attempt=held.attempt, why="its lease was lost")
+            self._run.lost.add(held.id)
+            return None
+        except SystemExit:
+            elapsed = time.monotonic() - running.started
+            if elapsed >= running.timeout_seconds:
+                self._unrecorded.append((held, attempt.after_hard_limit(self._type, held, running.timeout_seconds)))
+            else:
+                self._unrecorded.append((held, GivenBack(reason="given back: its worker was stopped")))
+            raise
+        finally:
+            self._run.current = None
+
+    def _give_back_rest(self, reason: str) -> None:
+        ended = {held.id for held, _ in self._unrecorded} | set(self._recorded) | self._run.lost
+        rest = [held for held in self._claims if held.id not in ended]
+        self._unrecorded.extend((held, GivenBack(reason=reason)) for held in rest)
+
+    def _flush(self) -> None:
+        batch, self._unrecorded = self._unrecorded, []
+        if batch:
+            lost = patiently(lambda: _record(batch), seconds=RECORD_SECONDS)
+            self._recorded.update({held.id: outcome for held, outcome in batch if held.id not in lost})
+            for held, outcome in batch:
+                self._run.claims.pop(held.id, None)
+                if held.id in lost:
+                    self._run.lost.add(held.id)
+                    log.warning(
+                        "outcome_dropped", task_id=str(held.id), attempt=held.attempt, outcome=str(outcome)[:200]
+                    )
+        self._flushed = time.monotonic()
+
+
+def _record(batch: list[tuple[Claim, Outcome]]) -> set[UUID]:
+    return in_transaction(lambda session: outcomes.record(session, batch, now=clock.utcnow()))
+
+
+def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:
+    """How Celery and Flower show the hint: a retried attempt as RETRY, a failed task as FAILURE."""
+    if len(claims) > 1:
+        completed = sum(isinstance(outcome, Completed) for outcome in ended.values())
+        return f"{completed} of {len(claims)} COMPLETED"
+    match ended.get(claims[0].id):
+        case Completed():
+            return "COMPLETED"
+        case Failed(failure=failure):
+            raise RecordedFailure(f"{failure.type}: {failure.message}")
+        case Retrying(failure=failure, delay=delay):
+            cause = RecordedFailure(f"{failure.type}: {failure.message}")
+            raise CeleryRetry("the ledger dispatches it again", exc=cause, when=round(delay.total_seconds(), 1))
+        case Stopped():
+            return "CANCELLED"
+        case GivenBack(reason=reason):
+            raise CeleryRetry(reason, when=0)
+    return "dropped: the lease was lost"
+
+
+def parse_ids(ids: Sequence[str]) -> list[UUID]:
+    """The ids of a hint. Raises Reject for anything else: it lands in the dead-letter queue and is not tried again."""
+    try:
+        return [UUID(id_) for id_ in ids]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Reject(f"not a hint of ours: its arguments must be task ids ({error})", requeue=False) from error

@@ -1,0 +1,179 @@
+"""The heartbeat of a child process: holds leases, hears cancellations, ends handlers that overrun their limits.
+
+One long-lived thread with a connection of its own. It is in the child and not in the parent, because a parent's beat
+would keep the lease of a child that hangs.
+"""
+
+import os
+import signal
+import threading
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.config import get_settings
+from app.database import engine_options, sqlalchemy_url, watch_clock
+from app.services import lifecycle, task_log
+from app.services.lifecycle import Claim
+from app.worker.attempt import LeaseGone
+from app.worker.run import Desk, HintRun, LogLine, Running
+from app.worker.stopping import Stopper
+from tasks.errors import TaskCancelled, TimeLimitReached
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+LOOK_SECONDS = 1.0  # how often the rows of a hint are read once it has run for so long
+SLOW_ROUNDS = 3  # a lease is renewed at a third of its length
+STATEMENT_SECONDS = 3
+
+LOOK = sa.text("SELECT id, lease, cancel_requested_at FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))")
+PASS = sa.text(
+    "INSERT INTO queue_positions (queue, priority, passed_at) VALUES (:queue, :priority, :passed_at) "
+    "ON CONFLICT (queue, priority) DO UPDATE SET passed_at = excluded.passed_at "
+    "WHERE queue_positions.passed_at < excluded.passed_at"
+)
+
+
+class Heartbeat:
+    """Watches the desk of its process."""
+
+    def __init__(self, desk: Desk, stopper: Stopper) -> None:
+        self._desk = desk
+        self._stopper = stopper
+        self._pid = 0
+        self._engine: sa.Engine | None = None
+        self._passed: dict[tuple[str, str], datetime] = {}
+        self._looked = 0.0
+        self._unwritten: list[LogLine] = []
+
+    def note_claims(self, claims: list[Claim]) -> None:
+        """Remember how far the queues have been worked off; and see that the thread lives."""
+        for held in claims:
+            if held.dispatched_at is not None:
+                key = (held.queue, held.priority)
+                self._passed[key] = max(held.dispatched_at, self._passed.get(key, held.dispatched_at))
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def keep_log(self, running: Running) -> None:
+        """Take over what an attempt that has ended still had to write."""
+        self._unwritten.extend(running.log)
+        running.log = []
+
+    def _beat(self) -> None:
+        self._engine = _short_waits()
+        while True:
+            self._wait()
+            try:
+                self.tick()
+            except sa.exc.SQLAlchemyError as error:
+                # The next beat tries again; a lease that runs out meanwhile is what leases are for.
+                log.warning("heartbeat_failed", error=str(error.__cause__ or error).strip())
+
+    def _wait(self) -> None:
+        run = self._desk.run
+        current = run.current if run else None
+        wait = TICK_SECONDS
+        if current is not None and current.stop_asked is None:
+            wait = min(wait, max(0.01, current.started + current.timeout_seconds - time.monotonic()))
+        time.sleep(wait)
+
+    def tick(self) -> None:
+        """One beat."""
+        run = self._desk.run
+        if run is not None:
+            self._enforce_limits(run)
+            if run.seconds() >= LOOK_SECONDS and time.monotonic() - self._looked >= LOOK_SECONDS:
+                self._looked = time.monotonic()
+                self._look(run)
+        self._write_down()
+
+    def _enforce_limits(self, run: HintRun) -> None:
+        current = run.current
+        if current is None:
+            return
+        now = time.monotonic()
+        overdue = now - current.started - current.timeout_seconds
+        if current.stop_asked is not None:
+            if now - current.stop_asked > current.grace_seconds:
+                self._end_process(current, "the handler did not stop within its grace period")
+        elif overdue >= 0:
+            self._ask_to_stop(current, TimeLimitReached(f"its limit of {current.timeout_seconds:g} s was reached"))
+
+    def _ask_to_stop(self, running: Running, error: BaseException) -> None:
+        running.stop_asked = time.monotonic()
+        log.info("handler_asked_to_stop", task_id=str(running.claim.id), why=type(error).__name__)
+        self._stopper.stop(error)
+
+    def _end_process(self, running: Running, why: str) -> None:
+        # The parent notices within seconds and moves the row on.
+        log.error("handler_killed", task_id=str(running.claim.id), attempt=running.claim.attempt, why=why)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _look(self, run: HintRun) -> None:
+        claims = dict(run.claims)
+        if not claims:
+            return
+        with Session(self._engine) as session:
+            rows = session.execute(LOOK, {"ids": list(claims)}).mappings().all()
+            self._renew_if_time(session, run, claims)
+        leases = {row["id"]: row["lease"] for row in rows}
+        run.lost.update(id_ for id_, held in claims.items() if leases.get(id_) != held.lease)
+        run.cancelled.update(row["id"] for row in rows if row["cancel_requested_at"] is not None)
+        current = run.current
+        if current is not None and current.stop_asked is None and current.claim.id in claims:
+            if current.claim.id in run.lost and current.claim.id in run.claims:
+                self._ask_to_stop(current, LeaseGone())
+            elif current.claim.id in run.cancelled:
+                self._ask_to_stop(current, TaskCancelled())
+
+    def _renew_if_time(self, session: Session, run: HintRun, claims: dict[Any, Claim]) -> None:
+        any_claim = next(iter(claims.values()))
+        if time.monotonic() - run.renewed < any_claim.lease_seconds / SLOW_ROUNDS:
+            return
+        until = clock.utcnow() + timedelta(seconds=any_claim.lease_seconds)
+        lifecycle.renew(session, any_claim, list(claims), until=until)
+        run.renewed = time.monotonic()
+
+    def _write_down(self) -> None:
+        """Progress, log lines and queue positions, if there are any to write."""
+        run = self._desk.run
+        current = run.current if run else None
+        progress = None
+        if current is not None:
+            progress, current.progress = current.progress, None
+            self.keep_log(current)
+        passed, self._passed = self._passed, {}
+        lines, self._unwritten = self._unwritten, []
+        if not (progress or passed or lines):
+            return
+        with Session(self._engine) as session:
+            if progress and current is not None:
+                lifecycle.report_progress(session, current.claim, progress)
+            for (queue, priority), passed_at in passed.items():
+                session.execute(PASS, {"queue": queue, "priority": priority, "passed_at": passed_at})
+            task_log.write(session, lines)
+
+
+def _short_waits() -> sa.Engine:
+    """One autocommit connection on which nothing waits longer than three seconds: a late beat is a lost lease."""
+    settings = get_settings()
+    options: dict[str, Any] = engine_options(settings, application_name="taskledger heartbeat")
+    server_options = f"-c timezone=UTC -c synchronous_commit=off -c statement_timeout={STATEMENT_SECONDS}s"
+    options["connect_args"] |= {"options": server_options, "tcp_user_timeout": STATEMENT_SECONDS * 1000}
+    options |= {"pool_size": 1, "max_overflow": 0, "isolation_level": "AUTOCOMMIT"}
+    engine = sa.create_engine(sqlalchemy_url(settings), **options)
+    watch_clock(engine)
+    return engine
+
+
+DESK = Desk()
+STOPPER = Stopper()
+HEARTBEAT = Heartbeat(DESK, STOPPER)

@@ -1,0 +1,26 @@
+"""Celery's request, told to hand lost children to the parent's own thread."""
+
+import structlog
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.worker.request import Request
+
+from app.worker import parent
+
+log = structlog.get_logger(__name__)
+
+
+class LedgerRequest(Request):
+    """A hint in the worker's parent process; its event loop never touches the database."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """The pool ends the child because its hard limit is over."""
+        if not soft:
+            parent.LOST.put(self, TimeLimitExceeded(timeout))
+        super().on_timeout(soft, timeout)
+
+    def on_failure(self, exc_info, send_failed_event=True, return_ok=False):  # noqa: ANN001, ANN201 (Celery's signature)
+        """The hint failed: when its child is gone, nobody but the parent can say so."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, WorkerLostError | SystemExit):
+            parent.LOST.put(self, error)
+        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)

@@ -1,0 +1,73 @@
+"""What a child process is doing right now, shared between its main thread and its heartbeat."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.services.lifecycle import Claim
+
+LOG_LINES = 500  # kept of one attempt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One line that a handler wrote with task.log()."""
+
+    task_id: UUID
+    attempt: int
+    at: datetime
+    message: str
+    fields: dict[str, Any]
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """The attempt whose handler runs."""
+
+    claim: Claim
+    timeout_seconds: float
+    grace_seconds: float
+    started: float = field(default_factory=time.monotonic)
+    stop_asked: float | None = None  # time.monotonic() when the handler was asked to stop
+    progress: dict[str, Any] | None = None  # reported and not yet written
+    log: list[LogLine] = field(default_factory=list)  # likewise
+    lines: int = 0
+
+    def write(self, line: LogLine) -> None:
+        """Keep a line for the next heartbeat; past the cap one last line says that there were more."""
+        self.lines += 1
+        if self.lines <= LOG_LINES:
+            self.log.append(line)
+
+
+@dataclass(kw_only=True, slots=True)
+class HintRun:
+    """One hint in work: the tasks it still holds, and the one whose handler runs."""
+
+    claims: dict[UUID, Claim]
+    started: float = field(default_factory=time.monotonic)
+    renewed: float = field(default_factory=time.monotonic)
+    current: Running | None = None
+    cancelled: set[UUID] = field(default_factory=set)  # asked to stop before they started
+    lost: set[UUID] = field(default_factory=set)  # no longer ours
+
+    def seconds(self) -> float:
+        """How long the hint has been in work."""
+        return time.monotonic() - self.started
+
+
+class Desk:
+    """The one place where the main thread and the heartbeat of a child meet."""
+
+    def __init__(self) -> None:
+        self.run: HintRun | None = None
+
+    def begin(self, run: HintRun) -> None:
+        """A hint is in work from now on."""
+        self.run = run
+
+    def end(self) -> None:
+        """Nothing is in work."""
+        self.run = None
