@@ -47,7 +47,7 @@ class PayloadRefused(PermanentError):
         self.errors = errors
 
     def __str__(self) -> str:
-        return "; ".join(f"{path} {message}" for path, message in _leaves(self.errors))
+        return "; ".join(f"{path}: {message}" for path, message in _leaves(self.errors))
 
 
 class UnknownTaskType(TaskError):

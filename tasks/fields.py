@@ -1,28 +1,26 @@
-"""Strict marshmallow fields: JSON values as JSON Schema sees them, never turned from one type into another."""
+"""Strict marshmallow fields for single values: as JSON Schema sees them, never turned from one type into another."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow import ValidationError, fields
 from marshmallow.types import ErrorMessages
 
-# More faults than these in one list help nobody, and a megabyte of wrong items would cost seconds and fill the answer.
-MOST_FAULTS = 20
-
-# PostgreSQL's jsonb refuses NUL. Lone surrogates, which it refuses too, have no portable pattern in JSON Schema.
-NO_NUL = r"^[^\u0000]*$"
-MONEY_LIKE = r"(?:0|[1-9][0-9]{0,17})"
+WHOLE_DIGITS = r"(?:0|[1-9][0-9]{0,17})"
 RFC_3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LARGEST = sys.float_info.max
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -39,19 +37,23 @@ def wrong(expected: str, value: object) -> ValidationError:
     return ValidationError(f"must be {expected}, not {json_name(value)}")
 
 
+class Unstorable(ValidationError, ValueError):
+    """PostgreSQL cannot store this text; a ValueError too, for callers that have no schema around them."""
+
+
 def storable(value: str) -> str:
-    """Give back the text; raises ValidationError if PostgreSQL could not store it."""
+    """Give back the text. Raises Unstorable if PostgreSQL refuses it in text or jsonb."""
     if "\x00" in value:
-        raise ValidationError("must not contain NUL characters (\\u0000)")
+        raise Unstorable("must not contain NUL characters (\\u0000)")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValidationError("must not contain lone surrogates (\\ud800 to \\udfff)") from None
+            raise Unstorable("must not contain lone surrogates (\\ud800 to \\udfff)") from None
     return value
 
 
-class _Strict(fields.Field[Any]):
+class Strict(fields.Field[Any]):
     """What all fields here share: short messages, and validators called without marshmallow's wrapper (2 us a load)."""
 
     default_error_messages: ErrorMessages = {"required": "is missing", "null": "must not be null"}
@@ -61,7 +63,7 @@ class _Strict(fields.Field[Any]):
             check(value)
 
 
-class Text(_Strict, fields.String):
+class Text(Strict, fields.String):
     """A string that PostgreSQL can store."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
@@ -70,7 +72,7 @@ class Text(_Strict, fields.String):
         return storable(value)
 
 
-class Whole(_Strict, fields.Integer):
+class Whole(Strict, fields.Integer):
     """An integer. As in JSON Schema 3.0 is one, True and "3" are not."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
@@ -85,7 +87,7 @@ class Whole(_Strict, fields.Integer):
         return value
 
 
-class Real(_Strict, fields.Float):
+class Real(Strict, fields.Float):
     """A finite number, as a float."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
@@ -96,11 +98,11 @@ class Real(_Strict, fields.Float):
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            raise ValidationError("must be a finite number, at most 1.7976931348623157e308 either way")
+            raise ValidationError(f"must be a finite number, at most {LARGEST} either way")
         return number
 
 
-class Flag(_Strict, fields.Boolean):
+class Flag(Strict, fields.Boolean):
     """True or false, and nothing that resembles them."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
@@ -109,7 +111,7 @@ class Flag(_Strict, fields.Boolean):
         return value
 
 
-class Exact(_Strict, fields.Field[Decimal]):
+class Exact(Strict, fields.Field[Decimal]):
     """A decimal number, sent as a string: a JSON number may become a float on its way, and floats are no money."""
 
     def __init__(self, *, pattern: str, **options: Any) -> None:
@@ -124,10 +126,10 @@ class Exact(_Strict, fields.Field[Decimal]):
         return Decimal(value) + 0  # "-0" becomes 0
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
-        return None if value is None else format(value, "f")
+        return None if value is None else format(Decimal(value), "f")
 
 
-class Day(_Strict, fields.Date):
+class Day(Strict, fields.Date):
     """A date without a time: 2026-01-31."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dt.date:
@@ -139,7 +141,7 @@ class Day(_Strict, fields.Date):
             raise ValidationError("must be a date such as 2026-01-31") from None
 
 
-class Moment(_Strict, fields.DateTime):
+class Moment(Strict, fields.DateTime):
     """An RFC 3339 moment with its offset, as an aware datetime in UTC."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dt.datetime:
@@ -151,7 +153,7 @@ class Moment(_Strict, fields.DateTime):
             raise ValidationError("must be a moment with its offset, such as 2026-01-31T09:00:00Z") from None
 
 
-class Identifier(_Strict, fields.UUID):
+class Identifier(Strict, fields.UUID):
     """A UUID in its usual form with four hyphens."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> UUID:
@@ -162,7 +164,7 @@ class Identifier(_Strict, fields.UUID):
         return UUID(value)
 
 
-class Choice(_Strict, fields.Raw):
+class Choice(Strict, fields.Raw):
     """One of a few strings, numbers or booleans; `choices` maps what is sent to what the handler gets."""
 
     def __init__(self, choices: Sequence[tuple[Any, Any]], **options: Any) -> None:
@@ -174,14 +176,15 @@ class Choice(_Strict, fields.Raw):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         key = (isinstance(value, bool), value) if isinstance(value, str | int | float) else (False, None)
         if key not in self.values:
-            raise ValidationError(f"must be one of {', '.join(map(str, self.sent))}")
+            raise ValidationError(f"must be one of {', '.join(map(json.dumps, self.sent))}")
         return self.values[key]
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        return next((sent for (_, sent), known in self.values.items() if known == value), value)
+        same = (key[1] for key, known in self.values.items() if known == value and type(known) is type(value))
+        return next(same, value)
 
 
-class Json(_Strict, fields.Raw):
+class Json(Strict, fields.Raw):
     """Any JSON value whose texts PostgreSQL can store."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
@@ -201,69 +204,6 @@ class Json(_Strict, fields.Raw):
             elif part is not None and not isinstance(part, int):
                 raise wrong("a JSON value", part)
         return value
-
-
-class Items(_Strict, fields.List[Any]):
-    """A list whose items fit one field; `into` makes what the handler gets of them."""
-
-    def __init__(self, inner: fields.Field[Any], *, into: Callable[[list[Any]], Any] = list, **options: Any) -> None:
-        super().__init__(inner, **options)
-        self.into = into
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        if not isinstance(value, list):
-            raise wrong("a list", value)
-        return self.into([item for _, item in _each(self.inner, enumerate(value))])
-
-    def _serialize(self, value: Any, *_: Any, **__: Any) -> list[Any] | None:
-        return None if value is None else [self.inner._serialize(item, None, None) for item in value]
-
-
-class Entries(_Strict, fields.Dict):
-    """An object with free keys, whose values fit one field."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong("an object", value)
-        assert self.key_field is not None  # noqa: S101  (always given by tasks.payload)
-        assert self.value_field is not None  # noqa: S101
-        for _ in _each(self.key_field, ((key, key) for key in value)):
-            pass
-        return dict(_each(self.value_field, value.items()))
-
-
-class Object(_Strict, fields.Nested):
-    """An object that becomes a dataclass."""
-
-
-class Shape(Schema):
-    """Base of the schema made for a dataclass: unknown keys are refused, and what fits becomes the dataclass."""
-
-    target: ClassVar[type]
-    error_messages = {"unknown": "is not a known field", "type": "must be an object"}
-
-    @post_load
-    def build(self, data: Mapping[str, Any], **_: Any) -> Any:
-        """Make the dataclass; a ValueError of its __post_init__ (a rule across fields) refuses the payload."""
-        try:
-            return self.target(**data)
-        except ValueError as fault:
-            raise ValidationError(str(fault)) from fault
-
-
-def _each(field: fields.Field[Any], pairs: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Load every value with one field; raises ValidationError with the faults by index or key."""
-    loaded, faults = [], {}
-    for key, value in pairs:
-        try:
-            loaded.append((key, field.deserialize(value)))
-        except ValidationError as fault:
-            faults[key] = fault.messages
-            if len(faults) == MOST_FAULTS:
-                break
-    if faults:
-        raise ValidationError(faults)
-    return loaded
 
 
 def _moment(text: str) -> dt.datetime:

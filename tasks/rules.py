@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import ValidationError, validate
+from marshmallow import ValidationError, fields, validate
 
+from tasks import containers
+from tasks import fields as strict
 from tasks.errors import BadDeclaration
 
+# PostgreSQL's jsonb refuses NUL. Lone surrogates, which it refuses too, have no portable pattern in JSON Schema.
+NO_NUL = r"^[^\u0000]*$"
 _KEY = "taskledger.rule"
 
 Check = Callable[[Any], Any]
@@ -82,6 +86,8 @@ class Matches(validate.Validator):
         self.whole = re.compile(body, re.ASCII)
         self.source = f"^(?:{body})$" if "|" in body else f"^{body}$"
         self.error: str = rule.error
+        # A guess on the safe side: only a dot, a negated class or an escape can stand for NUL.
+        self.may_match_nul = re.search(r"\.|\[\^|\\[DSWXx0-7u]", body) is not None
 
     def __call__(self, value: str) -> str:
         """Accept a text that matches from its first to its last character."""
@@ -90,21 +96,59 @@ class Matches(validate.Validator):
         return value
 
 
-def keywords(check: Check, json_type: str) -> dict[str, Any]:
-    """The JSON Schema keywords of a validator which apispec's converter does not know, or says wrongly."""
-    if isinstance(check, Matches):
-        return {"pattern": check.source}
-    if isinstance(check, validate.Range):
-        said = {} if check.min_inclusive or check.min is None else {"exclusiveMinimum": check.min}
-        return said if check.max_inclusive or check.max is None else {**said, "exclusiveMaximum": check.max}
-    if isinstance(check, validate.NoneOf):
-        return {"not": {"enum": list(check.iterable)}}
-    if isinstance(check, validate.Email):
-        return {"format": "email"}
-    if isinstance(check, validate.URL):
-        return {"format": "uri"}
-    if isinstance(check, validate.Length) and json_type == "object":
-        low, high = (check.min, check.max) if check.equal is None else (check.equal, check.equal)
-        said = {} if low is None else {"minProperties": low}
-        return said if high is None else {**said, "maxProperties": high}
-    return {}
+class _Sized(validate.Validator):
+    """The length of an object; apispec would call Length's bounds minLength, where it means minProperties."""
+
+    def __init__(self, length: validate.Length) -> None:
+        self.length = length
+
+    def __call__(self, value: Any) -> Any:
+        return self.length(value)
+
+
+# Which field a validator can judge. Others would raise a TypeError at the first payload instead of at import.
+FITS: dict[type[validate.Validator], tuple[type[fields.Field[Any]], ...]] = {
+    validate.Length: (strict.Text, containers.Items, containers.Entries),
+    validate.Range: (strict.Whole, strict.Real, strict.Exact, strict.Day, strict.Moment),
+    validate.Regexp: (strict.Text,),
+    validate.Email: (strict.Text,),
+    validate.URL: (strict.Text,),
+    validate.ContainsOnly: (),
+    Places: (strict.Exact,),
+}
+
+
+def fitting(check: Check, kind: type[fields.Field[Any]], where: str) -> Check:
+    """The check as a field of this kind uses it. Raises BadDeclaration if it cannot judge such a value."""
+    for validator, kinds in FITS.items():
+        if isinstance(check, validator) and not issubclass(kind, kinds):
+            fit = " and ".join(each.__name__ for each in kinds) or "no payload; give the items of the list a Literal"
+            raise BadDeclaration(f"{where}: {validator.__name__} cannot judge {kind.__name__}; it is for {fit}")
+    if isinstance(check, validate.Regexp):
+        return Matches(check, where)
+    if isinstance(check, validate.Length) and kind is containers.Entries:
+        return _Sized(check)
+    return check
+
+
+def keywords(check: Check) -> dict[str, Any]:
+    """The JSON Schema keywords of a check which apispec's converter does not know, or says wrongly."""
+    said: dict[str, Any] = {}
+    match check:
+        case Matches():
+            said = {"pattern": check.source}
+            if check.may_match_nul:
+                said["anyOf"] = [{"pattern": NO_NUL}]
+        case validate.Range() if isinstance(check.max if check.min is None else check.min, int | float):
+            said["exclusiveMinimum"] = None if check.min_inclusive else check.min
+            said["exclusiveMaximum"] = None if check.max_inclusive else check.max
+        case validate.NoneOf():
+            said["not"] = {"enum": list(check.iterable)}
+        case validate.Email():
+            said["format"] = "email"
+        case validate.URL():
+            said["format"] = "uri"
+        case _Sized(length=length):
+            said["minProperties"] = length.min if length.equal is None else length.equal
+            said["maxProperties"] = length.max if length.equal is None else length.equal
+    return {word: value for word, value in said.items() if value is not None}
