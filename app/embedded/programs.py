@@ -13,6 +13,8 @@ from app.embedded.settings import EmbeddedSettings
 
 API_THREADS = 32
 CELERY = ("celery", "-A", "tasks")
+GIVE_BACK_SECONDS = 20
+"""What a worker needs after its grace period, to give back or kill what still runs, and to record it."""
 
 
 class Stage(Enum):
@@ -95,9 +97,8 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
             name="worker",
             stage=Stage.SERVICE,
             command=_python(*CELERY, "worker", "--loglevel", "INFO"),
-            # SIGTERM begins the soft shutdown: running tasks get the grace period, the rest is given back
-            environment=shared | {"REMAP_SIGTERM": "SIGQUIT"},
-            stop_seconds=grace + 15,
+            environment=shared,
+            stop_seconds=grace + GIVE_BACK_SECONDS,
         ),
         Program(
             name="dispatcher",

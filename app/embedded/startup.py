@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from supervisor.states import ProcessStates
 
+from app import healthcheck
 from app.embedded import postgres, valkey
 from app.embedded.console import Console
 from app.embedded.credentials import Credentials
@@ -74,10 +75,16 @@ class Startup:
         return None
 
     def _services(self) -> Waiting[str | None]:
+        """Never gives up: the supervisor starts what fails again, and a person may mend it meanwhile."""
         self._start(Stage.SERVICE)
-        while not (yield from _within(READY_SECONDS, lambda: api_fault(self.settings.api_url) is None)):
-            self.console.say(f"Still not ready: {api_fault(self.settings.api_url)}; see {self._logs()}")
+        while not (yield from _within(READY_SECONDS, lambda: self._fault() is None)):
+            self.console.say(f"Still not ready: {self._fault()} (see {readable(self.settings.log_dir)}/*.log)")
         return None
+
+    def _fault(self) -> str | None:
+        return api_fault(self.settings.api_url) or healthcheck.fault(
+            "worker", self.credentials.database_url(self.settings)
+        )
 
     def _start(self, stage: Stage) -> list[Program]:
         programs = [program for program in self.programs if program.stage is stage]
@@ -90,9 +97,6 @@ class Startup:
         with log.open(errors="replace") as lines:
             last = "".join(f"  {line}" for line in deque(lines, maxlen=SHOWN_LINES))
         return f"{what}. The end of {readable(log)}:\n{last}"
-
-    def _logs(self) -> str:
-        return f"{readable(self.settings.log_dir)}/*.log"
 
 
 def api_fault(url: str) -> str | None:

@@ -1,0 +1,81 @@
+# What people type. Needs only make and Python 3.11 or newer; everything else goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+# Stamps are named after what the requirements say, so that a branch switch that changes no line installs nothing.
+hash = $(shell cksum < $(1) | cut -d ' ' -f 1)
+RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
+DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format migrate requirements venv clean-venv
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  make %-14s %s\n' "$$target" "$$text"; done
+
+run: $(RUN_STAMP) ## Start everything here, with an embedded PostgreSQL and broker; Ctrl-C stops it
+	@exec $(BIN)/python -m app.embedded
+
+test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
+	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
+	$(BIN)/compose-lint check docker-compose.yml --quiet --strict-config --fail-on high
+
+format: $(DEV_STAMP) ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+migrate: $(RUN_STAMP) ## Bring the tables up to date (DATABASE_URL, or the database of a running `make run`)
+	$(BIN)/flask --app app db upgrade
+
+# The development list is made first; the other two take their versions from it. UPGRADE=--upgrade takes newer ones.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make requirements' pyproject.toml
+requirements: $(DEV_STAMP) ## Pin what pyproject.toml asks for in the three requirements files
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(COMPILE) $(UPGRADE) --all-extras --output-file requirements-dev.txt
+	$(COMPILE) --constraints requirements-dev.txt --output-file requirements.txt
+	$(COMPILE) --constraints requirements-dev.txt --extra embedded --output-file app/embedded/requirements.txt
+
+venv: $(DEV_STAMP) ## Make .venv with everything that development needs
+
+clean-venv: ## Remove .venv
+	rm -rf $(VENV)
+
+# The development packages include those of the embedded mode, in the same versions: neither takes the other's away.
+$(RUN_STAMP): | $(BIN)/python
+	@if [ ! -e $(DEV_STAMP) ]; then $(call install,app/embedded/requirements.txt); fi
+	@rm -f $(VENV)/.installed-run-*
+	@touch $@
+
+$(DEV_STAMP): | $(BIN)/python
+	@$(call install,requirements-dev.txt)
+	@rm -f $(VENV)/.installed-dev-*
+	@touch $@
+
+define install
+echo "Installing $(1) into $(VENV) (once, about a minute) ..." && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r $(1) || { \
+echo "Could not install $(1): the last line above names the package. Without a wheel for this machine or this" \
+"Python, try another one (make clean-venv run PYTHON=python3.12); without a network, connect first." >&2; exit 1; }
+endef
+
+PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			if "$$python" -m venv --clear $(VENV); then exit 0; fi; \
+			rm -rf $(VENV); \
+			echo "$$python cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; \
+		fi; \
+	done; \
+	echo "Python 3.11 or newer is needed: install it, or say where it is (make run PYTHON=/path/to/python3)" >&2; exit 1
