@@ -1,0 +1,1 @@
+"""The tests: unit (no input or output), integration (PostgreSQL), acceptance (real brokers and processes)."""

@@ -1,0 +1,1 @@
+"""Real brokers, real processes: what an operator sees."""

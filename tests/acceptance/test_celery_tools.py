@@ -1,0 +1,79 @@
+"""Celery's own tools work as its users know them: the worker's options, inspect, and Flower."""
+
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from tests.services.databases import ROOT
+from tests.services.programs import Flower, Worker
+from tests.services.waiting import wait_for
+
+TYPES = ("fibonacci_calc", "reverse_string", "uppercase_text")
+
+
+def test_celery_worker_help_shows_all_of_its_options(stack):
+    shown = _celery(stack, "worker", "--help")
+
+    for option in ("--concurrency", "--pool", "--queues", "--max-tasks-per-child", "--autoscale", "--statedb"):
+        assert option in shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pool", "solo"),
+        ("--pool", "threads"),
+        ("--queues", "tasks", "--max-tasks-per-child", "1", "--prefetch-multiplier", "4"),
+        ("--autoscale", "2,1", "--without-mingle", "--without-gossip"),
+    ],
+    ids=" ".join,
+)
+def test_a_worker_started_with_options_of_celery_runs_tasks(stack, options):
+    with stack.without_worker(), Worker(stack.environment, *options):
+        task_id = stack.submit("reverse_string", "stressed")
+
+        task = stack.task(task_id, wait=15)
+
+    assert (task["status"], task["result"]) == ("COMPLETED", "desserts")
+
+
+def test_celery_inspect_names_every_task_type(stack):
+    shown = _celery(stack, "inspect", "registered", "--timeout", "5")
+
+    for name in TYPES:
+        assert name in shown
+
+
+def test_flower_lists_a_task_by_its_id_with_its_type_and_state(stack):
+    with Flower(stack.environment) as flower:
+        wait_for(lambda: _flower(flower, "workers"), timeout=15, what="Flower sees the worker")
+        task_id = stack.submit("reverse_string", "petal", priority="high")  # high: not in a chunk, so under its own id
+        stack.wait_until("COMPLETED", [task_id])
+
+        shown = wait_for(lambda: _finished(flower, task_id), timeout=15, what="Flower shows the task as finished")
+
+    assert (shown["name"], shown["state"]) == ("reverse_string", "SUCCESS")
+    assert "petal" not in str(shown), "a message holds no payload"
+
+
+def test_flower_tells_nothing_without_its_password(stack):
+    with Flower(stack.environment) as flower:
+        assert requests.get(f"{flower.url}/api/tasks", timeout=5).status_code == 401
+
+
+def _celery(stack, *arguments: str) -> str:
+    command = [sys.executable, "-m", "celery", "-A", "tasks", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=stack.environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _flower(flower: Flower, what: str) -> dict:
+    return requests.get(f"{flower.url}/api/{what}", auth=flower.login, timeout=5).json()
+
+
+def _finished(flower: Flower, task_id: str) -> dict | None:
+    shown = _flower(flower, "tasks").get(task_id)
+    return shown if shown and shown["state"] == "SUCCESS" else None

@@ -1,0 +1,214 @@
+"""What every test may ask for: a database, a broker, the application in this process, and moments to use."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from tests.services import processes
+from tests.services.broker import Broker
+from tests.services.databases import NO_BROKER, Databases
+from tests.services.postgres import PrivatePostgres
+from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.services.stack import Stack
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+    from app.config import Settings
+
+NO_RABBITMQ = (
+    "RabbitMQ: TEST_BROKER_URL is not set and no rabbitmq-server is installed here "
+    "(on Debian: apt-get install rabbitmq-server)"
+)
+NOT_PRIVATE = "RabbitMQ: this test stops and starts the server, so that it needs an installed rabbitmq-server"
+ORDER = ("unit", "integration", "acceptance", "browser", "chaos")
+EMPTY_ALL = """
+DO $$ BEGIN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') || ' CASCADE'
+             FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version');
+END $$
+"""
+
+_servers = pytest.StashKey["Servers"]()
+
+
+class Servers:
+    """The servers of a test run; their addresses are known from the beginning, each starts when it is first needed."""
+
+    def __init__(self) -> None:
+        configured = os.environ.get("TEST_DATABASE_URL")
+        self.postgres = None if configured else PrivatePostgres()
+        self.databases = Databases(configured or self.postgres.url())
+        self.configured_broker = os.environ.get("TEST_BROKER_URL")
+        self.rabbitmq: PrivateRabbitMQ | None = None
+        self.database_url = self.databases.url_of("main")
+
+    def start_rabbitmq(self) -> PrivateRabbitMQ | None:
+        """Begin to start the private one, if RabbitMQ is installed."""
+        scripts = find_scripts()
+        if self.rabbitmq is None and scripts is not None:
+            self.rabbitmq = PrivateRabbitMQ(scripts).start()
+        return self.rabbitmq
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self.postgres is None or self.postgres.is_running:
+            self.databases.drop_all()
+        for server in (self.postgres, self.rabbitmq):
+            if server is not None:
+                server.end()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point this process at the tests' own database before anything of the application is imported."""
+    servers = config.stash[_servers] = Servers()
+    os.environ |= {"DATABASE_URL": servers.database_url, "BROKER_URL": NO_BROKER, "APP_ENV": "development"}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _servers in config.stash:
+        config.stash[_servers].end()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first; whoever stands on RabbitMQ is marked `broker`."""
+    items.sort(key=_place)
+    for item in items:
+        if {"rabbitmq", "broker_url", "stack"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.broker)
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    return ORDER.index(folder) if folder in ORDER else 0
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """RabbitMQ needs seconds to start: let it begin while the quick tests run."""
+    servers = session.config.stash[_servers]
+    is_wanted = any(item.get_closest_marker("broker") for item in session.items)
+    if is_wanted and not session.config.option.collectonly and not servers.configured_broker:
+        servers.start_rabbitmq()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Show the end of every process's log below a test that failed."""
+    report = yield
+    if report.failed:
+        for process in processes.RUNNING:
+            if not isinstance(process, PrivatePostgres | PrivateRabbitMQ):
+                report.sections.append((f"log of {process.name} ({process.pid})", process.tail))
+    return report
+
+
+def unavailable(reason: str) -> None:
+    """Skip, or fail where REQUIRE_SERVICES says that nothing may be skipped (in CI)."""
+    if os.environ.get("REQUIRE_SERVICES"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def databases(pytestconfig: pytest.Config) -> Databases:
+    """Makes migrated databases on the tests' PostgreSQL."""
+    servers = pytestconfig.stash[_servers]
+    if servers.postgres is not None and not servers.postgres.is_running:
+        servers.postgres.start().wait_until_ready()
+    return servers.databases
+
+
+@pytest.fixture(scope="session")
+def database_url(databases: Databases) -> str:
+    """The migrated database of this process; DATABASE_URL names it, so that the application finds it too."""
+    return databases.create("main")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """The application's engine, for tests with several connections; all tables are empty again afterwards."""
+    from app import database
+
+    yield database.engine()
+    _empty_all_tables(database_url)
+
+
+@pytest.fixture
+def session(engine: sa.Engine) -> Iterator[Session]:
+    """A session; what others shall see of its work, it commits."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+def _empty_all_tables(url: str) -> None:
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '5s'")  # a test that left a transaction open is told so
+            cursor.execute(EMPTY_ALL)
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str) -> "Settings":
+    """The settings of the application in this process; its broker refuses connections."""
+    from app.config import load
+
+    return load({"DATABASE_URL": database_url, "BROKER_URL": NO_BROKER})
+
+
+@pytest.fixture(scope="session")
+def application(settings: "Settings") -> "Flask":
+    """The web application in this process."""
+    from app.factory import create_app
+
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(application: "Flask", engine: sa.Engine) -> "FlaskClient":
+    """A client of the API in this process; the tables are emptied afterwards."""
+    return application.test_client()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(pytestconfig: pytest.Config) -> PrivateRabbitMQ:
+    """A RabbitMQ of the tests' own, which a test may stop, kill and freeze, and leaves running."""
+    servers = pytestconfig.stash[_servers]
+    server = servers.start_rabbitmq()
+    if server is None:
+        unavailable(NOT_PRIVATE if servers.configured_broker else NO_RABBITMQ)
+    return server.wait_until_ready()
+
+
+def empty_broker_url(request: pytest.FixtureRequest) -> str:
+    """An empty virtual host of RabbitMQ; of a configured one, the one that its URL names, emptied."""
+    configured = request.config.stash[_servers].configured_broker
+    if configured:
+        Broker(configured).delete_queues()
+        return configured
+    server: PrivateRabbitMQ = request.getfixturevalue("rabbitmq")
+    return server.url(server.take_vhost())
+
+
+@pytest.fixture
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """An empty virtual host of RabbitMQ for one test."""
+    return empty_broker_url(request)
+
+
+@pytest.fixture(scope="module")
+def stack(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """API, worker and dispatcher for one module; its tests leave all of them running."""
+    database_url = databases.create(f"stack_{uuid4().hex[:8]}")
+    with Stack(database_url=database_url, broker_url=empty_broker_url(request)) as stack:
+        yield stack
+    databases.drop(database_url)

@@ -1,0 +1,58 @@
+"""The broker as a test sees it: what waits in a queue, purging it, and hints written by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from celery import Celery
+from kombu import Connection
+
+SERVICE_QUEUES = ("tasks", "tasks.dead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueState:
+    """What a passive declare says; exact at once, unlike rabbitmqctl list_queues."""
+
+    ready: int
+    consumers: int
+
+
+class Broker:
+    """One virtual host."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def queue(self, name: str = "tasks") -> QueueState:
+        """How many messages wait, and how many consumers there are; the queue must exist."""
+        with Connection(self.url) as connection:
+            answer = connection.default_channel.queue_declare(name, passive=True)
+        return QueueState(ready=answer.message_count, consumers=answer.consumer_count)
+
+    def purge(self, name: str = "tasks") -> int:
+        """Throw away what waits in a queue; return how many messages that were."""
+        with Connection(self.url) as connection:
+            return connection.default_channel.queue_purge(name)
+
+    def delete_queues(self) -> None:
+        """Delete what the service keeps there, for a broker whose virtual hosts the tests do not make themselves."""
+        with Connection(self.url) as connection:
+            for name in SERVICE_QUEUES:
+                connection.default_channel.queue_delete(name)
+
+    def publish_hint(self, type_: str, ids: Sequence[str], *, copies: int = 1) -> None:
+        """Send hints as the dispatcher does, all copies at once."""
+        with Celery(broker=self.url, set_as_current=False) as app, app.connection_for_write() as connection:
+            producer = app.amqp.Producer(connection, auto_declare=False)
+            for _ in range(copies):
+                app.send_task(
+                    type_,
+                    args=list(ids),
+                    task_id=ids[0] if len(ids) == 1 else str(uuid4()),
+                    exchange="tasks",
+                    routing_key="tasks",
+                    priority=2,
+                    producer=producer,
+                    ignore_result=True,
+                )

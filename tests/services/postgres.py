@@ -1,0 +1,117 @@
+"""A PostgreSQL of the tests' own, from the embedded mode's wheel: on a free port, thrown away at the end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import psycopg2
+
+from app.embedded import postgres as embedded
+from tests.services.processes import Process, kill_all
+from tests.services.waiting import free_port
+
+# Nothing here survives the machine: waiting for its disk would only make the tests slow.
+# synchronous_commit stays on: what was committed must survive a kill -9 of the server.
+FAST = ("fsync=off", "full_page_writes=off")
+ALWAYS = ("max_connections=200", "unix_socket_directories=", "timezone=UTC")
+
+
+class PrivatePostgres(Process):
+    """Knows its address from the beginning; the server runs between `start` and `stop`, and starts again."""
+
+    stop_signal = signal.SIGINT  # "fast": ends sessions, keeps everything committed
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.port = free_port()
+        self._directory_path = Path(tempfile.mkdtemp(prefix="taskledger-postgres-"))
+        self._data = self._directory_path / "data"
+        self._account = _account()
+        self._programs: Path | None = None
+        self._options = ALWAYS if durable else ALWAYS + FAST
+        super().__init__(
+            (),
+            name="postgres",
+            environment={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            directory=self._directory_path,
+            popen_options=self._account,
+        )
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> Self:
+        if self._programs is None:
+            self._programs = self._prepare()
+        settings = [part for option in self._options for part in ("-c", option)]
+        address = ("-h", "127.0.0.1", "-p", str(self.port))
+        self.command = [self._programs / "postgres", "-D", self._data, *address, *settings]
+        return super().start()
+
+    def is_ready(self) -> bool:
+        try:
+            psycopg2.connect(self.url(), connect_timeout=1).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """kill -9, for the server and its backends: what a power cut leaves of it."""
+        backends = psutil.Process(self.pid).children()
+        super().kill()
+        kill_all(backends)
+
+    def restart(self) -> None:
+        """Stop it as an operator would, and wait until it takes connections again."""
+        self.stop()
+        self.start().wait_until_ready()
+
+    def end(self) -> None:
+        super().end()
+        shutil.rmtree(self._directory_path, ignore_errors=True)
+
+    def _prepare(self) -> Path:
+        """Make the data directory; return where the programs are."""
+        self._directory_path.chmod(0o755)
+        self._data.mkdir(mode=0o700)
+        programs = embedded.programs()
+        if self._account:
+            shutil.chown(self._data, self._account["user"])
+            programs = self._reachable(programs)
+        initdb = [programs / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+        initdb += ["--no-locale", "--no-sync", "--no-instructions"]
+        done = subprocess.run(
+            initdb, cwd=self._directory_path, env=dict(self.environment), capture_output=True, **self._account
+        )
+        assert done.returncode == 0, f"initdb failed: {done.stderr.decode()}"
+        return programs
+
+    def _reachable(self, programs: Path) -> Path:
+        """The programs, or a copy when the checkout lies where the account may not go (root's home, a CI's clone)."""
+        try:
+            subprocess.run(
+                [programs / "postgres", "--version"], cwd="/", capture_output=True, check=True, **self._account
+            )
+            return programs
+        except (PermissionError, subprocess.CalledProcessError):
+            install, package = programs.parent, programs.parent.parent
+            copy = self._directory_path / package.name / install.name
+            shutil.copytree(install, copy)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.exists():  # found by the programs relative to themselves
+                shutil.copytree(libraries, self._directory_path / libraries.name)
+            return copy / programs.name
+
+
+def _account() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root: root lends it an account without rights."""
+    if os.geteuid() != 0:
+        return {}
+    import pwd
+
+    entry = pwd.getpwnam("nobody")
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

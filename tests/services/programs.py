@@ -1,0 +1,110 @@
+"""The service's own processes, started with the commands that operators use."""
+
+import os
+import sys
+from collections.abc import Mapping
+from uuid import uuid4
+
+import psycopg2
+import requests
+
+from tests.services.databases import ROOT
+from tests.services.processes import Process
+from tests.services.waiting import free_port
+
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+
+
+def service_environment(*, database_url: str, broker_url: str, **settings: str) -> dict[str, str]:
+    """The variables of one installation: nothing of the machine's own configuration, and what the test says."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    ours = {
+        "DATABASE_URL": database_url,
+        "BROKER_URL": broker_url,
+        "VAR_DIR": "/nonexistent/taskledger",  # nothing may be read from a `make run` beside the tests
+        "LOG_FORMAT": "console",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return kept | ours | {name.upper(): value for name, value in settings.items()}
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    """A module run by this Python; it knows the task types of tests/handlers/ as well."""
+    return [sys.executable, "-m", "tests.services.with_test_types", module, *arguments]
+
+
+class Worker(Process):
+    """`celery -A tasks worker`, under a node name of its own."""
+
+    def __init__(self, environment: Mapping[str, str], *options: str, concurrency: int = 2) -> None:
+        self.node = f"worker-{uuid4().hex[:8]}"
+        command = _python("celery", "-A", "tasks", "worker", "--loglevel", "INFO")
+        command += ["-n", f"{self.node}@%h", "--concurrency", str(concurrency), *options]
+        super().__init__(command, name="worker", environment=environment, directory=ROOT)
+
+    def is_ready(self) -> bool:
+        return f"@{os.uname().nodename} ready." in self.log_of_this_run
+
+
+class Dispatcher(Process):
+    """`celery -A tasks beat`."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        command = _python("celery", "-A", "tasks", "beat", "--loglevel", "INFO")
+        super().__init__(command, name="dispatcher", environment=environment, directory=ROOT)
+
+    def is_ready(self) -> bool:
+        connection = psycopg2.connect(self.environment["DATABASE_URL"])
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM duties WHERE last_success_at > %s", (self.started_at,))
+                return bool(cursor.fetchone()[0])
+        finally:
+            connection.close()
+
+
+class Api(Process):
+    """gunicorn with threads, as in the containers."""
+
+    def __init__(self, environment: Mapping[str, str], *, processes: int = 1, threads: int = 8) -> None:
+        self.port = free_port()
+        command = _python("gunicorn", "--worker-class", "gthread", "--workers", str(processes))
+        command += ["--threads", str(threads), "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
+        command += ["--graceful-timeout", "5", "app.factory:create_app()"]
+        super().__init__(command, name="api", environment=environment, directory=ROOT)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def is_ready(self) -> bool:
+        return _answers(f"{self.url}/health/live")
+
+
+class Flower(Process):
+    """`celery -A tasks flower`, behind a password."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.login = ("flower", uuid4().hex)
+        command = _python("celery", "-A", "tasks", "flower", "--address=127.0.0.1")
+        super().__init__(
+            [*command, f"--port={self.port}"],
+            name="flower",
+            environment={**environment, "FLOWER_BASIC_AUTH": ":".join(self.login)},
+            directory=ROOT,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def is_ready(self) -> bool:
+        return _answers(f"{self.url}/healthcheck")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False

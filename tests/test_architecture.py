@@ -1,0 +1,88 @@
+"""The floors of the house: imports go down, task types stay light, every file says what it is."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.services.databases import NO_BROKER, ROOT
+
+OURS = ("app", "tasks", "tests", "benchmarks")
+HEAVY_FOR_TASK_TYPES = {"flask", "sqlalchemy", "psycopg2", "app"}
+HEAVY_FOR_WORKERS = {"flask", "flask_sqlalchemy", "flask_smorest", "gunicorn"}
+ENVIRONMENT = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": NO_BROKER}
+
+
+def test_imports_only_go_down():
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    import grimp
+
+    graph = grimp.build_graph("app", "tasks", cache_dir=None)
+
+    assert _circles(graph) == []
+
+
+def test_loading_every_task_type_loads_neither_flask_nor_sqlalchemy_nor_the_application():
+    loaded = _loaded_by("import tasks; from tasks.registry import load_types; assert load_types()")
+
+    assert loaded & HEAVY_FOR_TASK_TYPES == set()
+
+
+def test_a_worker_loads_no_web_application():
+    loaded = _loaded_by("import tasks.celery; tasks.celery.app.loader.import_default_modules()")
+
+    assert "app" in loaded
+    assert loaded & HEAVY_FOR_WORKERS == set()
+
+
+def test_a_dispatcher_loads_no_web_application():
+    loaded = _loaded_by("import tasks.celery; import app.dispatcher.scheduler")
+
+    assert loaded & HEAVY_FOR_WORKERS == set()
+
+
+def test_every_file_opens_by_saying_what_it_is():
+    silent = [path for path in _files() if not ast.get_docstring(ast.parse(path.read_text()))]
+
+    assert silent == []
+
+
+def test_every_folder_of_tests_is_a_package():
+    """Otherwise pytest puts the folder's parent on sys.path, where tests/unit/tasks would hide our own tasks/."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+
+    assert sorted(folder for folder in folders if not (folder / "__init__.py").exists()) == []
+
+
+def _files() -> list[Path]:
+    return [ROOT / "celeryconfig.py", *(path for folder in OURS for path in (ROOT / folder).rglob("*.py"))]
+
+
+def _loaded_by(statements: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has loaded afterwards."""
+    script = (
+        f"{statements}\nimport json, sys; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _circles(graph) -> list[list[str]]:
+    """Groups of modules that reach each other (strongly connected components of more than one)."""
+    reached = {module: graph.find_downstream_modules(module) for module in graph.modules}
+    groups = {
+        frozenset(other for other in below | {module} if other == module or module in reached[other])
+        for module, below in reached.items()
+    }
+    return sorted(sorted(group) for group in groups if len(group) > 1)

@@ -1,0 +1,1 @@
+"""No input, no output: these mirror the source and take milliseconds."""
