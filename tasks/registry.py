@@ -10,7 +10,7 @@ import pkgutil
 import re
 import threading
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -22,8 +22,10 @@ from tasks.payload import PayloadSpec
 from tasks.retry import RetryPolicy
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # RabbitMQ closes the channel of a consumer that has not acknowledged for 30 minutes; this leaves it four to spare.
 LONGEST_HARD_LIMIT_SECONDS = 1560
+LEAST_LEASE_SECONDS = 5
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -54,6 +56,10 @@ class TaskType:
     summary: str = ""
     description: str = ""
 
+    def __post_init__(self) -> None:
+        for fault in _faults(self):
+            raise BadDeclaration(f"{self.name}: {fault}")
+
     @cached_property
     def schema_hash(self) -> str:
         """Twelve hex digits that change when the payload's JSON Schema does."""
@@ -78,7 +84,9 @@ class Options(TypedDict, total=False):
 
 _types: dict[str, TaskType] = {}
 _found: Mapping[str, TaskType] | None = None
-_lock = threading.RLock()
+# Two locks, because a thread may import one handler (and register it) while another imports them all: the second is
+# never held during an import.
+_loading, _registering = threading.RLock(), threading.Lock()
 
 
 def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
@@ -87,18 +95,18 @@ def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
     It takes a TaskContext and the payload, whose annotation says what is accepted; its docstring becomes the type's
     summary and description. Raises BadDeclaration at import for anything that would only show later.
     """
-    _check_options(name, options)
+    _check_names(name, options)
 
     def declare(handler: H) -> H:
         summary, _, description = (inspect.getdoc(handler) or "").partition("\n\n")
-        spec = PayloadSpec.of(
-            _payload_annotation(name, handler), examples=options.get("examples", ()), where=f"{name}: payload"
-        )
+        where = f"{name}: payload"
         made = TaskType(
             **options,
             name=name,
             handler=handler,
-            payload=spec,
+            payload=PayloadSpec.of(
+                _payload_annotation(name, handler), examples=options.get("examples", ()), where=where
+            ),
             summary=" ".join(summary.split()),
             description=description.strip(),
         )
@@ -113,11 +121,12 @@ def load_types() -> Mapping[str, TaskType]:
     global _found
     found = _found
     if found is None:
-        with _lock:
+        with _loading:
             package = importlib.import_module("tasks.handlers")
             for module in pkgutil.iter_modules(package.__path__):
                 if not module.name.startswith("_"):
                     importlib.import_module(f"tasks.handlers.{module.name}")
+        with _registering:
             found = _found = MappingProxyType(dict(sorted(_types.items())))
     return found
 
@@ -133,7 +142,7 @@ def get_type(name: str) -> TaskType:
 
 def _register(made: TaskType) -> None:
     global _found
-    with _lock:
+    with _registering:
         other = _types.get(made.name)
         if other and _place(other.handler) != _place(made.handler):
             raise BadDeclaration(
@@ -150,6 +159,8 @@ def _place(handler: Handler) -> str:
 def _payload_annotation(name: str, handler: Handler) -> Any:
     parameters = list(inspect.signature(handler).parameters)
     expected = f"write def {getattr(handler, '__name__', name)}(task: TaskContext, payload: …) -> …"
+    if inspect.iscoroutinefunction(handler):
+        raise BadDeclaration(f"{name}: its handler is async, and workers run plain functions; {expected}")
     if len(parameters) != 2:
         raise BadDeclaration(f"{name}: its handler takes {len(parameters)} parameters instead of 2; {expected}")
     try:
@@ -163,7 +174,7 @@ def _payload_annotation(name: str, handler: Handler) -> Any:
     return hints[parameters[1]]
 
 
-def _check_options(name: str, options: Options) -> None:
+def _check_names(name: str, options: Mapping[str, Any]) -> None:
     if not NAME.fullmatch(name):
         raise BadDeclaration(f"{name!r} is no name of a task type; give up to 63 of a-z, 0-9 and _, a letter first")
     for option in options:
@@ -171,18 +182,24 @@ def _check_options(name: str, options: Options) -> None:
             nearest = get_close_matches(option, Options.__annotations__, n=1)
             guess = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(Options.__annotations__)}"
             raise BadDeclaration(f"{name}: unknown option {option}; {guess}")
-    soft, grace = options.get("timeout_seconds", 300), options.get("grace_seconds", 10)
+
+
+def _faults(made: TaskType) -> Iterator[str]:
+    """What is wrong with the values of a type, each with what to do."""
+    soft, grace = made.timeout_seconds, made.grace_seconds
     if soft < 1 or grace < 1 or soft + grace > LONGEST_HARD_LIMIT_SECONDS:
-        raise BadDeclaration(
-            f"{name}: timeout_seconds={soft} and grace_seconds={grace}; each must be at least 1 and their sum at most "
+        yield (
+            f"timeout_seconds={soft} and grace_seconds={grace}; each must be at least 1 and their sum at most "
             f"{LONGEST_HARD_LIMIT_SECONDS}; split longer work into several tasks"
         )
-    if (options.get("chunk", 1) > 1) != (options.get("max_seconds_each") is not None):
-        raise BadDeclaration(f"{name}: chunk (more than 1) and max_seconds_each go together; give both or neither")
-    if options.get("chunk", 1) < 1:
-        raise BadDeclaration(f"{name}: chunk={options['chunk']}; give 1 or more")
-    lease = options.get("lease_seconds")
-    if lease is not None and lease < 5:
-        raise BadDeclaration(f"{name}: lease_seconds={lease}; give at least 5, as it is renewed three times a lease")
-    if not NAME.fullmatch(options.get("queue", "tasks").replace("-", "_").replace(".", "_")):
-        raise BadDeclaration(f"{name}: queue={options['queue']!r}; give up to 63 of a-z, 0-9, _ - and ., letter first")
+    if made.chunk < 1 or (made.chunk > 1) != (made.max_seconds_each is not None):
+        yield f"chunk={made.chunk} and max_seconds_each={made.max_seconds_each}; give both (chunk from 2) or neither"
+    if made.max_seconds_each is not None and not 0 < made.max_seconds_each <= 1:
+        yield f"max_seconds_each={made.max_seconds_each}; give at most 1, as a chunk starts nothing after a second"
+    if made.lease_seconds is not None and made.lease_seconds < LEAST_LEASE_SECONDS:
+        yield f"lease_seconds={made.lease_seconds}; give at least {LEAST_LEASE_SECONDS}, or a short pause loses it"
+    if not QUEUE.fullmatch(made.queue):
+        yield f"queue={made.queue!r}; give up to 63 of a-z, 0-9, _, - and ., a letter first"
+    for option, value in (("settings", made.settings), ("examples", made.examples)):
+        if not isinstance(value, tuple):
+            yield f"{option}={value!r}; give a tuple: {option}=({value!r},)"

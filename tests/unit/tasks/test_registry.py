@@ -1,0 +1,205 @@
+"""How a handler becomes a task type, and what fails at import instead of at the first payload."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pytest
+from marshmallow.validate import Length, Range, Regexp
+
+from tasks import RetryPolicy, TaskContext, registry, rule, task_type
+from tasks.errors import BadDeclaration, UnknownTaskType
+from tasks.registry import get_type, load_types
+
+
+@pytest.fixture(autouse=True)
+def _own_types(monkeypatch):
+    """What a test declares is gone after it."""
+    monkeypatch.setattr(registry, "_types", dict(load_types()))
+    monkeypatch.setattr(registry, "_found", None)
+
+
+def declare(annotation: Any = str, name: str = "shout", **options: Any) -> Any:
+    def shout(task: TaskContext, payload: annotation) -> str:
+        """Say it
+        loudly.
+
+        And then again.
+        """
+        return payload
+
+    return task_type(name, **options)(shout)
+
+
+def test_every_module_of_handlers_is_a_task_type_of_its_name():
+    assert list(load_types()) == sorted(load_types())
+    assert {"fibonacci_calc", "reverse_string", "uppercase_text"} <= set(load_types())
+
+
+def test_the_types_are_looked_for_once():
+    assert load_types() is load_types()
+
+
+def test_the_found_types_cannot_be_changed_by_who_asks_for_them():
+    with pytest.raises(TypeError):
+        load_types()["mine"] = get_type("reverse_string")
+
+
+def test_an_unknown_name_suggests_a_known_one():
+    with pytest.raises(UnknownTaskType, match="did you mean 'reverse_string'"):
+        get_type("reverse_strings")
+
+
+def test_a_declared_handler_stays_a_plain_function():
+    assert declare()(None, "hello") == "hello"
+
+
+def test_a_type_declared_after_the_first_look_is_found():
+    load_types()
+    declare()
+
+    assert get_type("shout").payload.load("hello") == "hello"
+
+
+def test_the_docstring_becomes_summary_and_description():
+    declare()
+
+    assert (get_type("shout").summary, get_type("shout").description) == ("Say it loudly.", "And then again.")
+
+
+def test_options_left_out_have_their_defaults():
+    declare()
+    shout = get_type("shout")
+
+    assert (shout.retry, shout.timeout_seconds, shout.grace_seconds) == (RetryPolicy(), 300, 10)
+    assert (shout.queue, shout.chunk, shout.lease_seconds, shout.settings) == ("tasks", 1, None, ())
+
+
+def test_the_schema_hash_changes_with_the_schema_only():
+    declare(Annotated[str, rule(Length(max=3))], name="a1")
+    declare(Annotated[str, rule(Length(max=3))], name="a2", queue="other")
+    declare(Annotated[str, rule(Length(max=4))], name="a3")
+    hashes = [get_type(name).schema_hash for name in ("a1", "a2", "a3")]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert len(hashes[0]) == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "Shout"}, "a-z"),
+        ({"name": "x" * 64}, "up to 63"),
+        ({"name": "1st"}, "a letter first"),
+        ({"name": "reverse_string"}, "again in .*rename one"),
+        ({"timeout": 5}, "unknown option timeout; did you mean timeout_seconds?"),
+        ({"colour": "red"}, "unknown option colour; known: retry, "),
+        ({"timeout_seconds": 0}, "at least 1"),
+        ({"timeout_seconds": 1551}, "at most 1560"),
+        ({"grace_seconds": 0}, "at least 1"),
+        ({"lease_seconds": 4}, "at least 5"),
+        ({"queue": "Tasks!"}, "queue='Tasks!'"),
+        ({"chunk": 10}, "give both"),
+        ({"chunk": 0}, "give both"),
+        ({"max_seconds_each": 0.1}, "give both"),
+        ({"chunk": 10, "max_seconds_each": 2}, "at most 1"),
+        ({"settings": "SMTP_URL"}, "give a tuple"),
+        ({"examples": "hello"}, "give a tuple"),
+        ({"examples": (5,)}, "the example 5 is refused .*must be a string"),
+    ],
+)
+def test_a_wrong_option_fails_at_import_and_says_what_to_do(options, message):
+    with pytest.raises(BadDeclaration, match=message):
+        declare(**options)
+
+
+def test_a_failed_declaration_registers_nothing():
+    with pytest.raises(BadDeclaration):
+        declare(examples=(5,))
+
+    assert "shout" not in load_types()
+
+
+def no_payload(task: TaskContext) -> None: ...
+def bare_payload(task: TaskContext, payload) -> None: ...
+def missing_import(task: TaskContext, payload: "Unimported") -> None: ...  # noqa: F821
+async def asynchronous(task: TaskContext, payload: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (no_payload, "takes 1 parameters instead of 2; write def no_payload"),
+        (bare_payload, "'payload' has no annotation"),
+        (missing_import, "'Unimported' is not defined; import it outside of TYPE_CHECKING"),
+        (asynchronous, "is async"),
+    ],
+)
+def test_a_handler_of_another_shape_fails_at_import(handler, message):
+    with pytest.raises(BadDeclaration, match=message):
+        task_type("shout")(handler)
+
+
+@dataclass
+class Thawed:
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endless:
+    inner: "Endless | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongDefault:
+    count: Annotated[int, rule(Range(min=1))] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongNull:
+    count: int = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongExample:
+    count: int = rule(examples=("3",))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (bytes, "payload: <class 'bytes'> is no type of a payload; use str"),
+        (list, "is no type of a payload"),
+        (dict, "is no type of a payload"),
+        (tuple[int, str], "is no type of a payload"),
+        (int | str, "cannot be told apart"),
+        (Thawed | str, "cannot be told apart"),
+        (WrongExample | Endless, "found|the example"),
+        (dict[int, str], "keys of a JSON object are strings"),
+        (Annotated[str, Length(max=3)], "write rule"),
+        (Annotated[int, rule(Length(max=3))], "Length cannot judge Whole; it is for Text and Items and Entries"),
+        (Annotated[str, rule(Range(min=3))], "Range cannot judge Text"),
+        (Annotated[str, rule(Regexp("a", 2))], "JSON Schema has no flags"),
+        (list[set[int]], r"payload\[\]: set\[int\] is no type"),
+        (Thawed, r"frozen=True, kw_only=True\) above Thawed"),
+        (Endless, "payload.inner: Endless contains itself"),
+        (WrongDefault, "payload.count: the default 0 is refused"),
+        (WrongNull, "payload.count: the default None is refused"),
+        (WrongExample, "payload.count: the example '3' is refused"),
+    ],
+)
+def test_a_payload_that_cannot_be_said_strictly_fails_at_import(annotation, message):
+    with pytest.raises(BadDeclaration, match=message):
+        declare(annotation)
+
+
+def test_importing_all_handlers_loads_no_web_no_database_and_no_apispec():
+    program = (
+        "import sys; from tasks.registry import load_types; load_types();"
+        "print([name for name in ('flask', 'sqlalchemy', 'apispec', 'celery', 'app') if name in sys.modules])"
+    )
+
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert answer.stdout.strip() == "[]"
