@@ -171,7 +171,10 @@ def _shape(target: type, where: str, within: Within) -> type[containers.Shape]:
     except NameError as fault:
         raise BadDeclaration(f"{where}: {target.__name__}: {fault}; import it outside of TYPE_CHECKING") from fault
     made = {member.name: _member(member, hints, where, (*within, target)) for member in members}
-    shape = typing.cast("type[containers.Shape]", containers.Shape.from_dict(made, name=target.__name__))
+    name = f"{target.__name__}Payload"
+    if any(shape.__name__ == name for shape in _shapes.values()):  # apispec warns of two schemas with one name
+        name = f"{target.__module__.rpartition('.')[2]}_{name}"
+    shape = typing.cast("type[containers.Shape]", containers.Shape.from_dict(made, name=name))
     shape.target = target
     return _shapes.setdefault(target, shape)
 

@@ -11,6 +11,8 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 import schemathesis
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow.validate import Email, Length, NoneOf, Range, Regexp
@@ -204,6 +206,20 @@ def test_what_a_callable_checks_can_be_said_in_words_of_json_schema():
         "type": "integer",
         "multipleOf": 2,
     }
+
+
+def test_in_an_openapi_document_each_dataclass_has_one_name():
+    @dataclass(frozen=True, kw_only=True)
+    class Line:
+        other: int
+
+    plugin = MarshmallowPlugin()
+    document = APISpec(title="t", version="1", openapi_version="3.1.0", plugins=[plugin])
+    for annotation in (list[Everything], Everything | None, dict[str, Line]):
+        plugin.converter.field2property(PayloadSpec.of(annotation).field)
+
+    names = set(document.to_dict()["components"]["schemas"])
+    assert names == {"EverythingPayload", "LinePayload", "test_json_schema_LinePayload"}
 
 
 def test_changing_the_returned_schema_changes_nothing():
