@@ -83,7 +83,9 @@ def _create(data: Path, credentials: Credentials, account: Account | None) -> No
         _run([programs() / "initdb", "-D", draft, "-U", USER, "--pwfile", password, *INITDB_OPTIONS], account)
     finally:
         password.unlink()
-    _single(draft, account, f"CREATE DATABASE {USER}")
+    # the role and a schema of ours share a name, and "$user" would make that schema the first place for tables
+    for statement in (f"CREATE DATABASE {USER}", f"ALTER DATABASE {USER} SET search_path = public"):
+        _single(draft, account, statement)
     draft.rename(data)
 
 

@@ -20,9 +20,10 @@ GIVE_BACK_SECONDS = 20
 class Stage(Enum):
     """When a program starts; each stage waits until the one before it is done."""
 
-    STORE = "must be ready before anything reads or writes"
-    ONCE = "must end well before the services start"
-    SERVICE = "runs until the end"
+    STORE = "first: the others read and write there"
+    ONCE = "ends by itself, before anything uses the tables"
+    WATCHER = "beside the programs that run once, because it needs no tables"
+    SERVICE = "last: it uses the tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +89,16 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
         ),
         Program(
             name="flower",
-            stage=Stage.SERVICE,
+            stage=Stage.WATCHER,
             command=_python(*CELERY, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
             environment=shared | {"FLOWER_BASIC_AUTH": credentials.flower_login},
+            stop_seconds=5,  # it keeps nothing
             port=Port(number=settings.flower_port, setting="FLOWER_PORT", purpose="Flower"),
         ),
         Program(
             name="worker",
             stage=Stage.SERVICE,
-            command=_python(*CELERY, "worker", "--loglevel", "INFO"),
+            command=_python(*CELERY, "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
             environment=shared,
             stop_seconds=grace + GIVE_BACK_SECONDS,
         ),

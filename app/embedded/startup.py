@@ -24,7 +24,7 @@ from app.embedded.supervisor import EmbeddedSupervisor
 
 STORE_SECONDS = 60.0
 READY_SECONDS = 30.0
-PROBE_SECONDS = 0.05
+PROBE_SECONDS = 0.1
 SHOWN_LINES = 15
 
 Result = TypeVar("Result")
@@ -65,7 +65,9 @@ class Startup:
         return None
 
     def _migrate(self) -> Waiting[str | None]:
-        for program in self._start(Stage.ONCE):
+        started = self._start(Stage.ONCE)
+        self._start(Stage.WATCHER)
+        for program in started:
             process = self.supervisor.process(program.name)
             while process.get_state() in (ProcessStates.STARTING, ProcessStates.RUNNING):
                 yield

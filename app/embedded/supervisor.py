@@ -25,6 +25,8 @@ from app.embedded.waking_poller import WakingPoller
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)  # HUP: the terminal was closed
 PR_SET_PDEATHSIG = 1
 LAST_SECONDS = 3.0
+SAME_SIGNAL_SECONDS = 0.5
+"""Wrappers such as timeout(1) send a signal to the process and to its group: that is one Ctrl-C, not two."""
 
 
 class Options(ServerOptions):
@@ -56,6 +58,7 @@ class EmbeddedSupervisor(Supervisor):
     ) -> None:
         super().__init__(options)
         self.exit_status = 0
+        self._asked_at = 0.0
         self.start_up: Iterator[None] = iter(())
         self._on_event = on_event
         self._say = say
@@ -88,10 +91,12 @@ class EmbeddedSupervisor(Supervisor):
         received = self.options.get_signal()
         if received not in STOP_SIGNALS:
             return
+        now = time.monotonic()
         if not self.stopping_now:
+            self._asked_at = now
             self._say("Stopping; running tasks finish or are given back. Ctrl-C again ends everything at once.")
             self.stop(exit_status=0)
-        elif received == signal.SIGINT:
+        elif received == signal.SIGINT and now - self._asked_at > SAME_SIGNAL_SECONDS:
             self._end_at_once()
 
     def _end_at_once(self) -> None:
