@@ -1,0 +1,50 @@
+"""The HTTP API: one file a resource. Everything that a web application needs of it is registered here."""
+
+from typing import Any
+
+import apispec_oneofschema
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from app.api import docs, health, problems, request_log, task_types, tasks, transaction, waiting
+from app.api.fields import verbatim_schema
+from app.config import Settings
+
+RESOURCES = (tasks.blueprint, task_types.blueprint, health.blueprint)
+DESCRIPTION = (
+    "Submit a task, read what became of it. A task is durable once 201 is answered; it runs at least once, and one "
+    "outcome is recorded. Every error is application/problem+json."
+)
+
+
+class CompactJson(DefaultJSONProvider):
+    """Answers as they were built: keys in their order, text as UTF-8."""
+
+    sort_keys = False
+    ensure_ascii = False
+    compact = True
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add the API to an application."""
+    app.json = CompactJson(app)
+    app.url_map.strict_slashes = False
+    transaction.register(app, settings)
+    request_log.register(app)
+    waiting.register(app, most=settings.max_waiters)
+    api = problems.ProblemApi(app, spec_kwargs=_spec())
+    problems.register(app)
+    api.ma_plugin.converter.add_attribute_function(verbatim_schema)
+    for blueprint in RESOURCES:
+        api.register_blueprint(blueprint)
+    docs.register(app, api)
+
+
+def _spec() -> dict[str, Any]:
+    return {
+        "title": "Taskledger",
+        "version": "1",
+        "openapi_version": "3.1.0",
+        "marshmallow_plugin": apispec_oneofschema.MarshmallowPlugin(),
+        "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+    }

@@ -1,0 +1,53 @@
+"""/openapi.json and /docs: the contract, and Swagger UI over it, served from here without any other host."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app
+from flask_smorest import Api
+
+blueprint = Blueprint(
+    "docs", __name__, static_folder="static/swagger-ui", static_url_path="/docs/assets", url_prefix=None
+)
+
+# Swagger UI sets style attributes while it renders; scripts come from files only.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>Taskledger API</title>
+  <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+  <link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
+</head>
+<body>
+  <div id="swagger-ui"></div>
+  <script src="/docs/assets/swagger-ui-bundle.js"></script>
+  <script src="/docs/assets/start.js"></script>
+</body>
+</html>
+"""
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """The OpenAPI 3.1 document."""
+    text: bytes = current_app.extensions["taskledger.openapi"]
+    return Response(text, mimetype="application/json")
+
+
+@blueprint.get("/docs")
+def swagger_ui() -> Response:
+    """Swagger UI."""
+    return Response(PAGE, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+def register(app: Flask, api: Api) -> None:
+    """Serve the document of an API whose resources are all registered."""
+    document: dict[str, Any] = api.spec.to_dict()
+    app.extensions["taskledger.openapi"] = json.dumps(document, ensure_ascii=False).encode()
+    app.register_blueprint(blueprint)

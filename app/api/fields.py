@@ -1,0 +1,82 @@
+"""Fields of answers and query strings that tasks.fields, made for payloads, does not have."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from tasks import fields as strict
+from tasks.rules import NO_NUL
+
+
+class Instant(ma.fields.DateTime):
+    """A moment in an answer: RFC 3339, in UTC, with Z."""
+
+    def _serialize(self, value: datetime | None, *_: Any, **__: Any) -> str | None:
+        return None if value is None else rfc_3339(value)
+
+
+def rfc_3339(moment: datetime) -> str:
+    """2026-01-31T09:00:00.250000Z, from an aware moment in UTC."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+class QueryMoment(strict.Moment):
+    """A moment in a query string, where an unescaped + has become a space."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        return super()._deserialize(value[:19] + value[19:].replace(" ", "+"), *args, **kwargs)
+
+
+class Several(ma.fields.List):
+    """A query parameter that may be repeated, and whose values may be joined by commas."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        return super()._deserialize([part for each in value for part in each.split(",")], *args, **kwargs)
+
+
+class Verbatim(ma.fields.Raw):
+    """A JSON value whose schema is given as it is; its check is elsewhere (a payload: its type, in the service)."""
+
+    def __init__(self, schema: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.schema = schema
+
+
+def verbatim_schema(_converter: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """apispec's attribute function for Verbatim."""
+    return dict(field.schema) if isinstance(field, Verbatim) else {}
+
+
+def one_of(words: Any, **options: Any) -> strict.Choice:
+    """A string that is one of an enumeration's."""
+    said = {"type": "string", "enum": [*(word.value for word in words), *([None] if options.get("allow_none") else [])]}
+    return strict.Choice(
+        [(word.value, word.value) for word in words], metadata={**said, **options.pop("metadata", {})}, **options
+    )
+
+
+def text(longest: int, **options: Any) -> strict.Text:
+    """A string of 1 to `longest` characters that PostgreSQL can store."""
+    said = {"pattern": NO_NUL, **options.pop("metadata", {})}
+    length = validate.Length(1, longest, error="must have {min} to {max} characters")
+    return strict.Text(validate=[length], metadata=said, **options)
+
+
+def matching(pattern: str, fault: str, **options: Any) -> strict.Text:
+    """A string that matches a pattern as a whole; `fault` is the message for one that does not."""
+    whole_text = re.compile(pattern)
+
+    def check(value: str) -> None:
+        if not whole_text.fullmatch(value):
+            raise ma.ValidationError(fault)
+
+    return strict.Text(validate=[check], metadata={"pattern": f"^{pattern}$", **options.pop("metadata", {})}, **options)
+
+
+def whole(lowest: int, highest: int, **options: Any) -> strict.Whole:
+    """An integer in a range, both ends included."""
+    return strict.Whole(validate=[validate.Range(lowest, highest, error="must be from {min} to {max}")], **options)

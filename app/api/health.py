@@ -1,0 +1,104 @@
+"""/health: whether this process lives, and whether what it needs is there."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooSlow
+from functools import cache
+from time import monotonic
+
+import marshmallow as ma
+import psycopg2
+import sqlalchemy as sa
+from flask import Response
+
+from app.api.parsing import Blueprint
+from app.api.problems import Problem, problem
+from app.api.transaction import db
+from app.clock import utcnow
+from app.log import get_logger
+from app.messaging import broker_fault
+from app.services.readiness import dispatcher_fault
+
+log = get_logger(__name__)
+
+blueprint = Blueprint(
+    "health", __name__, url_prefix="/health", description="For load balancers and container platforms"
+)
+
+ANSWER_SECONDS = 2.0
+
+Faults = dict[str, str]
+
+
+class Live(ma.Schema):
+    """The process answers."""
+
+    status = ma.fields.String(required=True, metadata={"enum": ["live"]})
+
+
+class Ready(ma.Schema):
+    """Database, broker and dispatcher are there."""
+
+    status = ma.fields.String(required=True, metadata={"enum": ["ready"]})
+
+
+@blueprint.get("/live")
+@blueprint.response(200, Live())
+def live() -> dict[str, str]:
+    """Tell that this process lives; nothing else is asked."""
+    return {"status": "live"}
+
+
+@blueprint.get("/ready")
+@blueprint.response(200, Ready())
+@blueprint.alt_response(503, schema=Problem(), description="Names what is missing: database, broker or dispatcher")
+def ready() -> dict[str, str] | Response:
+    """Tell whether database, broker and dispatcher are there."""
+    faults = _faults(db.engine)
+    if not faults:
+        return {"status": "ready"}
+    log.warning("not_ready", **faults)
+    detail = "; ".join(f"{part}: {fault}" for part, fault in faults.items())
+    return problem(
+        503, f"Not ready. {detail}.", code="not_ready", errors={part: [fault] for part, fault in faults.items()}
+    )
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Made at the first use, after the server forked. Probes that hang (a frozen broker) keep theirs, and no more."""
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="health")
+
+
+def _faults(engine: sa.Engine) -> Faults:
+    """What is wrong, by part; within ANSWER_SECONDS whatever hangs."""
+    until = monotonic() + ANSWER_SECONDS
+    ledger = _threads().submit(_ledger_faults, engine)
+    broker = _threads().submit(_broker_faults)
+    return _result(ledger, until, "database") | _result(broker, until, "broker")
+
+
+def _result(probe: Future[Faults], until: float, part: str) -> Faults:
+    try:
+        return probe.result(max(until - monotonic(), 0))
+    except TooSlow:
+        probe.cancel()
+        return {part: f"no answer within {ANSWER_SECONDS:g} s"}
+
+
+def _ledger_faults(engine: sa.Engine) -> Faults:
+    try:
+        with engine.connect() as connection:
+            fault = dispatcher_fault(connection, now=utcnow())
+    except (sa.exc.SQLAlchemyError, psycopg2.Error) as error:
+        return {"database": _short(error), "dispatcher": "not known without the database"}
+    return {"dispatcher": fault} if fault else {}
+
+
+def _broker_faults() -> Faults:
+    fault = broker_fault()
+    return {"broker": fault} if fault else {}
+
+
+def _short(error: Exception) -> str:
+    """The first line of what the driver said; SQLAlchemy appends the statement and a link."""
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -1,0 +1,103 @@
+"""Request bodies: strict JSON, nothing that PostgreSQL could not store, and errors that name the place."""
+
+import json
+import math
+from typing import Any, NoReturn
+
+from flask import Request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from app.errors import Refused
+from tasks.fields import storable
+
+MOST_LEVELS = 64
+
+
+def read(request: Request) -> Any:
+    """The parsed body. Raises UnsupportedMediaType, RequestEntityTooLarge, BadRequest or Refused (unstorable text)."""
+    if not request.is_json:
+        sent = f"not {request.mimetype}" if request.mimetype else "none was sent"
+        raise UnsupportedMediaType(f"The body must be JSON: send Content-Type: application/json ({sent}).")
+    return parse(request.get_data(cache=False))
+
+
+def parse(body: bytes) -> Any:
+    """JSON as RFC 8259 has it: no NaN, no Infinity, no number beyond a double. Raises BadRequest or Refused."""
+    if not body.strip():
+        raise BadRequest("The body is empty: send a JSON object.")
+    try:
+        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not UTF-8: byte {error.start} is {body[error.start]:#04x}.") from None
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:  # a constant, a number beyond a double, an integer of more than 4,300 digits
+        raise BadRequest(f"The body is not JSON: {_without_advice(error)}.") from None
+    # Each level opens a bracket, so most bodies need no second look; escapes are the only way to write what
+    # PostgreSQL refuses (raw control characters and broken UTF-8 are refused above).
+    if body.count(b"[") + body.count(b"{") > MOST_LEVELS:
+        _check_depth(value)
+    if b"\\u" in body:
+        _check_text(value, [])
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is beyond the range of a double")
+    return number
+
+
+def _without_advice(error: ValueError) -> str:
+    message = str(error)
+    return "an integer has more than 4300 digits" if message.startswith("Exceeds the limit") else message
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest(f"The body is nested too deeply: {MOST_LEVELS} levels are allowed.")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        level = [
+            below
+            for part in level
+            if isinstance(part, (list, dict))
+            for below in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _check_text(value: Any, path: list[str]) -> None:
+    """Refuse NUL and lone surrogates, naming where they are; the depth was checked before."""
+    if isinstance(value, str):
+        try:
+            storable(value)
+        except ValueError as error:
+            raise Refused(_nested(path, str(error.args[0]))) from None
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            readable = key.encode(errors="backslashreplace").decode().replace("\x00", "\\u0000")
+            if readable != key:
+                raise Refused(_nested([*path, readable], "its name holds a NUL character or a lone surrogate"))
+            _check_text(below, [*path, key])
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            _check_text(below, [*path, str(index)])
+
+
+def _nested(path: list[str], message: str) -> dict[str, Any]:
+    errors: Any = [message]
+    for key in reversed(path or ["_schema"]):
+        errors = {key: errors}
+    return dict(errors)

@@ -1,0 +1,58 @@
+"""How requests become arguments: the blueprint and the base schema that every resource uses."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+import flask_smorest
+import marshmallow as ma
+from flask import Request
+from webargs.flaskparser import FlaskParser
+
+from app.api import json_body
+from app.errors import Refused
+
+
+class StrictParser(FlaskParser):
+    """Strict JSON bodies; unknown query parameters are refused like unknown fields."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": ma.RAISE}
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """The body of a request."""
+        return json_body.read(req)
+
+    def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
+        """Say what was refused, without the location that webargs puts on top."""
+        (messages,) = error.normalized_messages().values()
+        raise Refused(messages if isinstance(messages, dict) else {"_schema": messages}) from None
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A resource's routes."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
+class StrictSchema(ma.Schema):
+    """An object whose unknown and read-only fields are refused by name."""
+
+    read_only: frozenset[str] = frozenset()
+    error_messages = {"type": "must be an object", "unknown": "is not a known field"}
+
+    class Meta:
+        unknown = ma.RAISE
+
+    def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
+        """Replace "is not a known field" by something that helps."""
+        messages = error.messages
+        if isinstance(data, Mapping) and isinstance(messages, dict):
+            for name in set(messages) - set(self.fields):
+                messages[name] = [self._why_unknown(str(name))]
+
+    def _why_unknown(self, name: str) -> str:
+        if name in self.read_only:
+            return "is read-only: the service sets it"
+        nearest = get_close_matches(name[:100], self.fields, n=1)
+        guess = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(self.fields)}"
+        return f"is not a known field; {guess}"

@@ -1,0 +1,40 @@
+"""Every request has an id: the caller's or a new one, in its answer and in each log line of it."""
+
+import re
+import secrets
+import time
+
+import structlog
+from flask import Flask, Response, g, request
+
+from app.log import get_logger
+
+log = get_logger(__name__)
+
+HEADER = "X-Request-ID"
+ACCEPTABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")  # anything else could forge log lines or headers
+
+
+def begin() -> None:
+    """Bind the request's id to the log lines of this thread."""
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if ACCEPTABLE.fullmatch(given) else secrets.token_hex(8)
+    g.started = time.perf_counter()
+    structlog.contextvars.clear_contextvars()  # the thread has served others before
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def end(response: Response) -> Response:
+    """Return the id, and log one line: successes only at level DEBUG, because they are many."""
+    response.headers[HEADER] = g.request_id
+    status = response.status_code
+    write = log.debug if status < 400 else log.info if status < 500 else log.warning
+    milliseconds = round((time.perf_counter() - g.started) * 1000, 1)
+    write("request_answered", method=request.method, path=request.path, status=status, milliseconds=milliseconds)
+    return response
+
+
+def register(app: Flask) -> None:
+    """Do so for every request of an application."""
+    app.before_request(begin)
+    app.after_request(end)

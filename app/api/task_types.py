@@ -1,0 +1,92 @@
+"""/task-types: what can be submitted, with each payload's JSON Schema."""
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.fields import Verbatim
+from app.api.parsing import Blueprint
+from app.api.problems import Problem
+from app.errors import NotFound
+from app.services.submission import longest_timeout
+from tasks.errors import UnknownTaskType
+from tasks.registry import TaskType, get_type, load_types
+
+blueprint = Blueprint("task types", __name__, url_prefix="/api/v1", description="What can be submitted")
+
+
+class RetryView(ma.Schema):
+    """When a failed attempt is tried again: a random part of base * factor^(n-1), at most the cap."""
+
+    max_retries = ma.fields.Integer(required=True)
+    base_seconds = ma.fields.Float(required=True)
+    factor = ma.fields.Float(required=True)
+    cap_seconds = ma.fields.Float(required=True)
+
+
+class LimitsView(ma.Schema):
+    """How long an attempt may take, in seconds."""
+
+    timeout_seconds = ma.fields.Integer(required=True, metadata={"description": "Soft limit unless the task sets one"})
+    longest_timeout_seconds = ma.fields.Integer(required=True, metadata={"description": "The most a task may set"})
+    grace_seconds = ma.fields.Integer(required=True, metadata={"description": "From the soft limit to the hard one"})
+
+
+class TaskTypeView(ma.Schema):
+    """A task type."""
+
+    name = ma.fields.String(required=True)
+    summary = ma.fields.String(required=True)
+    description = ma.fields.String(required=True)
+    payload = Verbatim({"type": "object"}, required=True, metadata={"description": "JSON Schema of its payload"})
+    schema_hash = ma.fields.String(required=True, metadata={"description": "Changes when the schema does"})
+    examples = Verbatim({"type": "array"}, required=True, metadata={"description": "Payloads that work as they stand"})
+    limits = ma.fields.Nested(LimitsView, required=True)
+    retry = ma.fields.Nested(RetryView, required=True)
+    queue = ma.fields.String(required=True, metadata={"description": "Broker queue of its tasks"})
+    chunk = ma.fields.Integer(required=True, metadata={"description": "Up to so many tasks travel in one hint"})
+
+
+class TaskTypeList(ma.Schema):
+    """All task types, by name."""
+
+    items = ma.fields.List(ma.fields.Nested(TaskTypeView), required=True)
+    next = ma.fields.String(required=True, allow_none=True, metadata={"description": "Always null: they fit one page"})
+
+
+@blueprint.get("/task-types")
+@blueprint.response(200, TaskTypeList())
+def list_task_types() -> dict[str, Any]:
+    """List the task types."""
+    return {"items": [_shown(task_type) for task_type in load_types().values()], "next": None}
+
+
+@blueprint.get("/task-types/<name>")
+@blueprint.response(200, TaskTypeView())
+@blueprint.alt_response(404, schema=Problem(), description="No type of this name")
+def read_task_type(name: str) -> dict[str, Any]:
+    """Read one task type."""
+    try:
+        return _shown(get_type(name))
+    except UnknownTaskType as error:
+        text = str(error)
+        raise NotFound(f"{text[0].upper()}{text[1:]}.") from None
+
+
+def _shown(task_type: TaskType) -> dict[str, Any]:
+    return {
+        "name": task_type.name,
+        "summary": task_type.summary,
+        "description": task_type.description,
+        "payload": task_type.payload.json_schema(),
+        "schema_hash": task_type.schema_hash,
+        "examples": list(task_type.examples),
+        "limits": {
+            "timeout_seconds": task_type.timeout_seconds,
+            "longest_timeout_seconds": longest_timeout(task_type),
+            "grace_seconds": task_type.grace_seconds,
+        },
+        "retry": task_type.retry,
+        "queue": task_type.queue,
+        "chunk": task_type.chunk,
+    }

@@ -1,0 +1,143 @@
+"""/tasks: submit, read, list, change and delete tasks, and read their history."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request
+
+from app.api import pagination
+from app.api.etags import IfMatch, IfNoneMatch, etag
+from app.api.parsing import Blueprint
+from app.api.problems import Problem
+from app.api.task_schemas import (
+    ChangeTask,
+    EventList,
+    SubmitTask,
+    TaskFilter,
+    TaskList,
+    TaskView,
+    Wait,
+    task_path,
+)
+from app.api.transaction import transaction
+from app.api.waiting import hub
+from app.clock import utcnow
+from app.errors import NotFound
+from app.messaging import Hint, dispatch_soon
+from app.models import Status, TaskRecord
+from app.services import submission as submission_service
+from app.services import tasks as task_service
+from app.services.submission import Submission
+from tasks.fields import UUID_TEXT
+from tasks.registry import load_types
+
+blueprint = Blueprint(
+    "tasks", __name__, url_prefix="/api/v1", description="Tasks: one row each, from submission to result"
+)
+
+TASK_ID = [{"name": "task_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
+ETAG = {"ETag": {"description": "Changes with the task", "schema": {"type": "string"}}}
+LOCATION = {"Location": {"description": "Path of the new task", "schema": {"type": "string"}}}
+EXAMPLES = {
+    name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
+    for name, task_type in load_types().items()
+    if task_type.examples
+}
+
+
+@blueprint.post("/tasks")
+@blueprint.arguments(SubmitTask(), examples=EXAMPLES)
+@blueprint.response(201, TaskView(), description="Accepted and durable", headers=LOCATION | ETAG)
+@blueprint.alt_response(422, schema=Problem(), description="Unknown type, or a payload its type refuses")
+def submit_task(submission: Submission) -> tuple[TaskRecord, dict[str, str]]:
+    """Submit a task."""
+    with transaction() as session:
+        task = submission_service.accept(session, submission, now=utcnow())
+    if task.status == Status.PENDING:
+        dispatch_soon(Hint.of(task))
+    return task, {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
+
+
+@blueprint.get("/tasks")
+@blueprint.arguments(TaskFilter(), location="query")
+@blueprint.response(200, TaskList())
+def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
+    """List tasks, newest first."""
+    before = pagination.decode(wanted["cursor"], "tasks")
+    chosen = task_service.Filter(
+        statuses=wanted.get("status", ()),
+        types=wanted.get("type", ()),
+        labels=[tuple(label.split(":", 1)) for label in wanted.get("label", ())],
+        created_after=wanted.get("created_after"),
+        created_before=wanted.get("created_before"),
+        text=wanted.get("q"),
+    )
+    with transaction() as session:
+        items, last = task_service.find(session, chosen, before=before and UUID(before), limit=wanted["limit"])
+    return {"items": items, "next": pagination.encode(last and str(last), "tasks")}
+
+
+@blueprint.get("/tasks/<task_id>", parameters=TASK_ID)
+@blueprint.arguments(Wait(), location="query")
+@blueprint.arguments(IfNoneMatch(), location="headers")
+@blueprint.response(200, TaskView(), headers=ETAG)
+@blueprint.alt_response(304, description="Not changed since")
+def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> Any:
+    """Read a task; with ?wait= the answer comes when it has finished."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        task = task_service.read(session, id_)
+    if query["wait"] and not task.is_finished:
+        task = hub().wait(task, seconds=query["wait"])
+    tag = etag(task)
+    if request.if_none_match.contains_weak(tag):  # weak: a proxy that compresses makes it so
+        return Response(status=304, headers={"ETag": f'"{tag}"'})
+    return task, {"ETag": f'"{tag}"'}
+
+
+@blueprint.patch("/tasks/<task_id>", parameters=TASK_ID)
+@blueprint.arguments(ChangeTask())
+@blueprint.arguments(IfMatch(), location="headers")
+@blueprint.response(200, TaskView(), headers=ETAG)
+@blueprint.alt_response(409, schema=Problem(), description="Too late: it has started or is finished")
+@blueprint.alt_response(412, schema=Problem(), description="Changed since it was read")
+def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -> tuple[TaskRecord, dict[str, str]]:
+    """Change a task that has not started; what is left out stays as it is."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        task = task_service.change(session, id_, fields, states=headers["states"], now=utcnow())
+    if task.status == Status.PENDING:
+        # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
+        dispatch_soon(Hint.of(task))
+    return task, {"ETag": f'"{etag(task)}"'}
+
+
+@blueprint.delete("/tasks/<task_id>", parameters=TASK_ID)
+@blueprint.arguments(IfMatch(), location="headers")
+@blueprint.response(204, description="Deleted, with its history")
+@blueprint.alt_response(409, schema=Problem(), description="Not finished yet")
+@blueprint.alt_response(412, schema=Problem(), description="Changed since it was read")
+def delete_task(headers: dict[str, Any], task_id: str) -> None:
+    """Delete a finished task and its history."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        task_service.delete(session, id_, states=headers["states"])
+
+
+@blueprint.get("/tasks/<task_id>/events", parameters=TASK_ID)
+@blueprint.arguments(pagination.Page(), location="query")
+@blueprint.response(200, EventList())
+def list_events(page: dict[str, Any], task_id: str) -> dict[str, Any]:
+    """Read the history of a task's status, oldest first."""
+    id_ = parse_id(task_id)
+    after = pagination.decode(page["cursor"], "events")
+    with transaction() as session:
+        items, last = task_service.events(session, id_, after=after, limit=page["limit"])
+    return {"items": items, "next": pagination.encode(last, "events")}
+
+
+def parse_id(text: str) -> UUID:
+    """The id in a path. Raises NotFound for what cannot be one."""
+    if not UUID_TEXT.fullmatch(text):
+        raise NotFound("There is no such task: an id is a UUID such as 018f3c5e-7d2a-7000-8000-0123456789ab.")
+    return UUID(text)

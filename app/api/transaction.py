@@ -1,0 +1,68 @@
+"""The database in a request: Flask-SQLAlchemy over our own base, and one transaction that ends with its block."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import Base, engine_options, sqlalchemy_url, watch_clock
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+IDLE_SECONDS = 1.0
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session that is committed at the end of the block, or rolled back when the block raises."""
+    session = db.session()
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        # The connection goes back to the pool here and not at the end of the request, which may wait for long.
+        session.close()
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Connect the application to PostgreSQL (lazily: no connection is opened here)."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings)
+    # Parameters are payloads, which must not get into the log by way of an error message.
+    options = {**engine_options(settings, application_name="taskledger-api"), "hide_parameters": True}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    db.init_app(app)
+    with app.app_context():
+        engine = db.engine
+    replace_dead_connections(engine)
+    watch_clock(engine)
+
+
+def replace_dead_connections(engine: sa.Engine) -> None:
+    """Ask a connection that has rested whether it lives; on the hot path they do not rest, and nothing is asked."""
+
+    def was_returned(_: Any, record: Any) -> None:
+        record.info["returned_at"] = time.monotonic()
+
+    def is_taken(connection: Any, record: Any, _: Any) -> None:
+        if time.monotonic() - record.info.get("returned_at", time.monotonic()) < IDLE_SECONDS:
+            return
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            connection.rollback()
+        except psycopg2.Error as error:
+            raise sa.exc.DisconnectionError from error
+
+    event.listen(engine, "checkin", was_returned)
+    event.listen(engine, "checkout", is_taken)

@@ -1,0 +1,27 @@
+"""The web application: put together from its settings."""
+
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from app import api, log
+from app.api.transaction import db
+from app.config import Settings, get_settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application that gunicorn serves and the flask command runs in. Raises SettingsError."""
+    settings = settings or get_settings()
+    log.configure(log_format=settings.log_format, log_level=settings.log_level)
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        PROPAGATE_EXCEPTIONS=False,  # the handlers of app/api/problems.py answer, in tests and debug mode alike
+    )
+    api.register(app, settings)
+    Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
+    return app

@@ -1,0 +1,22 @@
+"""Whether the parts that a submitted task needs are there."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+# Duties record a success every two seconds; after this long without one the dispatcher is gone or cannot work.
+LATEST_LOOK = timedelta(seconds=15)
+
+_LAST_LOOK = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
+
+
+def dispatcher_fault(connection: sa.Connection, *, now: datetime) -> str | None:
+    """What is wrong with the dispatcher, or None; it looks for due tasks and fires retries and schedules."""
+    row = connection.execute(_LAST_LOOK).first()
+    if row is None or row.last_success_at is None:
+        return "no dispatcher has looked for due tasks yet: start `celery -A tasks beat`"
+    if now - row.last_success_at <= LATEST_LOOK:
+        return None
+    seconds = int((now - row.last_success_at).total_seconds())
+    because = f" ({row.last_error})" if row.last_error else ""
+    return f"no dispatcher has looked for due tasks for {seconds} s{because}: start `celery -A tasks beat`"

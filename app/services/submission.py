@@ -1,0 +1,111 @@
+"""Submitting a task: what is accepted, and the one statement that makes it durable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Refused
+from app.models import Json, Priority, Status, Task, TaskRecord, new_id
+from app.services.lifecycle import LOOK_AGAIN
+from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
+
+MOST_RETRIES = 100
+
+# What a new row differs in; the other columns have defaults. The trigger may move updated_at and due_at, so these two
+# come back from the row itself.
+_WRITTEN = (
+    "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds", "labels",
+    "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
+)  # fmt: skip
+_TASKS = Task.metadata.tables["tasks"]
+_INSERT = sa.insert(_TASKS).returning(_TASKS.c.updated_at, _TASKS.c.due_at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What a caller asks for; None means what the type says. Moments are aware and in UTC."""
+
+    type: str
+    payload: Json
+    name: str | None = None
+    priority: str = Priority.NORMAL.value
+    scheduled_at: datetime | None = None
+    max_retries: int | None = None
+    timeout: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+def accept(session: Session, submission: Submission, *, now: datetime) -> TaskRecord:
+    """Store a task: one INSERT. Raises UnknownTaskType, PayloadRefused or Refused; then nothing is stored."""
+    task_type = get_type(submission.type)
+    task_type.payload.load(submission.payload)
+    check_timeout(task_type, submission.timeout)
+    check_times(submission.scheduled_at, submission.expires_at, now=now)
+    record = _new(submission, task_type, now)
+    row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in _WRITTEN}).one()
+    return replace(record, updated_at=row.updated_at, due_at=row.due_at)
+
+
+def longest_timeout(task_type: TaskType) -> int:
+    """The longest soft limit, in seconds, that a task of this type may ask for."""
+    return LONGEST_HARD_LIMIT_SECONDS - task_type.grace_seconds
+
+
+def check_timeout(task_type: TaskType, timeout: int | None) -> None:
+    """Raises Refused for a soft limit whose hard limit a broker would not wait for."""
+    longest = longest_timeout(task_type)
+    if timeout is not None and not 1 <= timeout <= longest:
+        raise Refused({"timeout": [f"must be from 1 to {longest} seconds for {task_type.name}; split longer work"]})
+
+
+def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, now: datetime) -> None:
+    """Raises Refused for a task that could never start."""
+    if expires_at is None:
+        return
+    if expires_at <= now:
+        raise Refused({"expires_at": [f"must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} here"]})
+    if scheduled_at is not None and scheduled_at >= expires_at:
+        raise Refused({"expires_at": ["must be later than scheduled_at, or the task could never start"]})
+
+
+def _new(submission: Submission, task_type: TaskType, now: datetime) -> TaskRecord:
+    """The row to be: due now and on its way to the broker, or waiting for its start."""
+    start = submission.scheduled_at
+    is_later = start is not None and start > now
+    return TaskRecord(
+        id=new_id(),
+        type=task_type.name,
+        name=submission.name,
+        status=Status.SCHEDULED.value if is_later else Status.PENDING.value,
+        payload=submission.payload,
+        result=None,
+        error=None,
+        error_fingerprint=None,
+        reason=None,
+        priority=submission.priority,
+        queue=task_type.queue,
+        solo=False,
+        attempt=0,
+        attempt_base=0,
+        max_retries=task_type.retry.max_retries if submission.max_retries is None else submission.max_retries,
+        timeout_seconds=submission.timeout,
+        labels=dict(submission.labels),
+        progress=None,
+        created_at=now,
+        scheduled_at=start,
+        expires_at=submission.expires_at,
+        started_at=None,
+        finished_at=None,
+        updated_at=now,
+        due_at=start if is_later else now + LOOK_AGAIN,
+        dispatched_at=None if is_later else now,
+        lease=None,
+        leased_by=None,
+        leased_pid=None,
+        cancel_requested_at=None,
+        cancel_receipt=None,
+    )
