@@ -13,6 +13,7 @@ _queue_names = sorted({"tasks"} | {task_type.queue for task_type in load_types()
 
 # --- what runs -------------------------------------------------------------------------------------------------------
 imports = ("app.worker",)  # the worker learns its task types there; named as a string: tasks/ never imports app/
+worker_consumer = "app.worker.consumer:LedgerConsumer"  # what is no hint becomes a dead letter, never a loop
 beat_scheduler = "app.dispatcher.scheduler:DutyScheduler"  # `celery -A tasks beat` is our dispatcher
 
 # --- the broker ------------------------------------------------------------------------------------------------------

@@ -156,6 +156,34 @@ class Settings:
         default=20,
         check=Range(0, 1500),
     )
+    retention_completed_days: int = _setting(
+        "int",
+        "COMPLETED tasks are deleted after so many days, with their history; 0 keeps them",
+        example="30",
+        default=30,
+        check=Range(0, 36_500),
+    )
+    retention_failed_days: int = _setting(
+        "int",
+        "FAILED tasks (dead letters) are deleted after so many days; 0 keeps them",
+        example="90",
+        default=90,
+        check=Range(0, 36_500),
+    )
+    retention_cancelled_days: int = _setting(
+        "int",
+        "CANCELLED tasks are deleted after so many days; 0 keeps them",
+        example="30",
+        default=30,
+        check=Range(0, 36_500),
+    )
+    retention_events_days: int = _setting(
+        "int",
+        "The history of a day is dropped as a whole after so many days; 0 keeps it",
+        example="90",
+        default=90,
+        check=Range(0, 36_500),
+    )
     max_waiters: int = _setting(
         "int",
         "Long polls (`?wait=`) held at once by an API process; past it the current state is answered at once",

@@ -5,7 +5,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.continuity import Continuity
 from app.database import in_transaction
 
 log = structlog.get_logger(__name__)
@@ -25,29 +25,6 @@ RECORD = sa.text(
     "ON CONFLICT (name) DO UPDATE SET node = excluded.node, last_error = excluded.last_error, "
     "last_success_at = coalesce(excluded.last_success_at, duties.last_success_at)"
 )
-
-
-@dataclass(kw_only=True)
-class Connected:
-    """Since when the database has answered this dispatcher without a break."""
-
-    since: datetime | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def answered(self, now: datetime) -> None:
-        """It answered."""
-        with self.lock:
-            self.since = self.since or now
-
-    def broke(self) -> None:
-        """It did not."""
-        with self.lock:
-            self.since = None
-
-    def for_at_least(self, span: timedelta, now: datetime) -> bool:
-        """Whether it has answered for so long: leases had the time to be renewed."""
-        with self.lock:
-            return self.since is not None and now - self.since >= span
 
 
 class Look:
@@ -79,7 +56,7 @@ class Duty:
     """Runs `run_once` again and again in a thread of its own, until stopped."""
 
     def __init__(
-        self, name: str, run_once: Callable[[datetime], int], *, every_seconds: float, connected: Connected
+        self, name: str, run_once: Callable[[datetime], int], *, every_seconds: float, connected: Continuity
     ) -> None:
         self.name = name
         self._run_once = run_once

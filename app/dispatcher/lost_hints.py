@@ -1,20 +1,32 @@
-"""Duty: find hints that were lost on the way and publish them again; leave a backlog alone."""
+"""Duty: hints that were lost are published again, those that wait too long rise by a level, a backlog is left alone."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.dispatcher.duty import Look
 from app.messaging import Hint, Publisher
-from app.services import hints
+from app.services import aging, hints
 from app.services.hints import Unclaimed
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sorted:
+    """What became of a batch of rows whose hints were not claimed yet."""
+
+    looked: int
+    lost: Sequence[Unclaimed]
+    rising: Sequence[Unclaimed]
 
 
 class LostHints:
@@ -24,6 +36,7 @@ class LostHints:
         self._publisher = publisher
         self._look = Look()
         self._empty_at: dict[str, datetime] = {}
+        self._rise_after = timedelta(seconds=get_settings().aging_seconds)
 
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many rows were looked at."""
@@ -31,13 +44,15 @@ class LostHints:
         queues = in_transaction(lambda session: sorted({row.hint.queue for row in self._due(session, since, now)}))
         for queue in queues:
             self._see_whether_empty(queue, now)
-        looked, lost = in_transaction(lambda session: self._sort_out(session, since, now))
-        if looked < BATCH:
+        found = in_transaction(lambda session: self._sort_out(session, since, now))
+        if found.looked < BATCH:
             self._look.found_nothing_more(now)
-        if lost:
-            log.info("hints_lost", count=len(lost))
-            publish(self._publisher, [Hint.of(row.hint) for row in lost], now)
-        return looked
+        if found.lost:
+            log.info("hints_lost", count=len(found.lost))
+            publish(self._publisher, [Hint.of(row.hint) for row in found.lost], now)
+        for row in found.rising:
+            self._publisher.publish(_raised(row))
+        return found.looked
 
     def _due(self, session: Session, since: datetime, now: datetime) -> list[Unclaimed]:
         return hints.unclaimed(session, since=since, now=now, limit=BATCH)
@@ -47,11 +62,24 @@ class LostHints:
         if self._publisher.ready_count(queue) == 0:
             self._empty_at[queue] = now
 
-    def _sort_out(self, session: Session, since: datetime, now: datetime) -> tuple[int, list[Unclaimed]]:
+    def _sort_out(self, session: Session, since: datetime, now: datetime) -> Sorted:
         due = self._due(session, since, now)
         passed = hints.passed_at(session)
         lost = [row for row in due if hints.is_lost(row, empty_at=self._empty_at, passed=passed)]
-        lost_ids = {row.hint.id for row in lost}
-        hints.published_again(session, sorted(lost_ids), now=now)
-        hints.look_later(session, sorted({row.hint.id for row in due} - lost_ids), now=now)
-        return len(due), lost
+        gone = {row.hint.id for row in lost}
+        waiting = [row for row in due if row.hint.id not in gone]
+        rising = [replace(row, aged=row.aged + 1) for row in waiting if self._rises(row, now)]
+        risen = {row.hint.id: row for row in rising}
+        hints.published_again(session, lost, now=now)
+        later = [risen.get(row.hint.id, row) for row in waiting]
+        hints.look_later(session, later, after=self._rise_after, now=now)
+        return Sorted(looked=len(due), lost=lost, rising=rising)
+
+    def _rises(self, row: Unclaimed, now: datetime) -> bool:
+        at = row.rises_at(self._rise_after)
+        return at is not None and at <= now
+
+
+def _raised(row: Unclaimed) -> Hint:
+    """Another hint at the task's level; whichever arrives first runs it, the other finds it taken."""
+    return replace(Hint.of(row.hint), priority=aging.level(row.hint.priority, row.aged))

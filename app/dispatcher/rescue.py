@@ -8,9 +8,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.continuity import Continuity
 from app.database import in_transaction
-from app.dispatcher.duty import Connected, Look
+from app.dispatcher.duty import Look
+from app.messaging import DeadLetter, bury
 from app.services import rescue
+from app.services.lifecycle import Claim
+from app.services.rescue import Moved
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +30,7 @@ GONE = sa.text(
 class Rescue:
     """Rescues only after it has been connected for one whole lease: after an outage every worker may renew first."""
 
-    def __init__(self, connected: Connected) -> None:
+    def __init__(self, connected: Continuity) -> None:
         self._connected = connected
         self._lease = timedelta(seconds=get_settings().lease_seconds)
         self._look = Look()
@@ -43,19 +47,25 @@ class Rescue:
             expired = in_transaction(
                 lambda session: rescue.expired_leases(session, since=since, now=now, limit=BATCH, random=random.random)
             )
-            if expired < BATCH:
+            if expired.count < BATCH:
                 self._look.found_nothing_more(now)
             moved += expired
-        if moved:
-            log.warning("rescued", count=moved)
-        return moved
+        if moved.count:
+            log.warning("rescued", count=moved.count, failed=len(moved.dead))
+        bury(*(_letter(held) for held in moved.dead))
+        return moved.count
 
-    def _lost_workers(self, session: Session, now: datetime) -> int:
+    def _lost_workers(self, session: Session, now: datetime) -> Moved:
         gone = set(session.scalars(GONE, {"remembered": now - REMEMBER, "unseen": now - UNSEEN}))
         to_empty = gone - self._emptied
         if not to_empty:
-            return 0
+            return Moved()
         moved = rescue.lost_workers(session, to_empty, now=now, limit=BATCH, random=random.random)
-        if moved < BATCH:
+        if moved.count < BATCH:
             self._emptied |= to_empty
         return moved
+
+
+def _letter(held: Claim) -> DeadLetter:
+    reason = "its worker was lost, and no retry is left"
+    return DeadLetter(reason=reason, task_id=str(held.id), type=held.type, detail={"error": "WorkerLost"})

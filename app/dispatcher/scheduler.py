@@ -6,10 +6,13 @@ from typing import Any
 import structlog
 from celery.beat import Scheduler
 
+from app.continuity import Continuity
 from app.dispatcher.dispatch import Dispatch
-from app.dispatcher.duty import Connected, Duty
+from app.dispatcher.duty import Duty
 from app.dispatcher.lost_hints import LostHints
+from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
+from app.dispatcher.retention import Retention
 from app.messaging import Publisher
 
 log = structlog.get_logger(__name__)
@@ -48,12 +51,12 @@ class DutyScheduler(Scheduler):
     @property
     def info(self) -> str:
         """For beat's banner."""
-        return "    . duties -> dispatch, lost_hints, rescue"
+        return "    . duties -> " + ", ".join(duty.name for duty in self._duties)
 
 
 def make_duties() -> list[Duty]:
     """All duties, each with its own connection to the broker where it needs one."""
-    connected = Connected()
+    connected = Continuity()
 
     def duty(name: str, run_once: Any, every_seconds: float) -> Duty:
         return Duty(name, run_once, every_seconds=every_seconds, connected=connected)
@@ -61,5 +64,7 @@ def make_duties() -> list[Duty]:
     return [
         duty("dispatch", Dispatch(Publisher()).run_once, 0.2),
         duty("lost_hints", LostHints(Publisher()).run_once, 1.0),
+        duty("pauses", Pauses().run_once, 1.0),
+        duty("retention", Retention().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),
     ]

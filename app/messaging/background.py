@@ -8,6 +8,7 @@ import time
 
 import structlog
 
+from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Hint, coalesce
 from app.messaging.publisher import Publisher
 
@@ -22,7 +23,7 @@ class PublisherThread:
     """Publishes what requests and handlers hand over, so that none of them ever waits for the broker."""
 
     def __init__(self) -> None:
-        self._waiting: queue.Queue[Hint] = queue.Queue(maxsize=QUEUE_LENGTH)
+        self._waiting: queue.Queue[Hint | DeadLetter] = queue.Queue(maxsize=QUEUE_LENGTH)
         self._stopping = threading.Event()
         self._publisher = Publisher()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -30,10 +31,10 @@ class PublisherThread:
         self.confirmed_at = 0.0  # time.monotonic()
         self.fault: str | None = None
 
-    def offer(self, hint: Hint) -> bool:
-        """Hand a hint over; False when the queue is full: then the dispatcher finds the row."""
+    def offer(self, message: Hint | DeadLetter) -> bool:
+        """Hand a message over; False when the queue is full: then the dispatcher finds the row."""
         try:
-            self._waiting.put_nowait(hint)
+            self._waiting.put_nowait(message)
         except queue.Full:
             return False
         return True
@@ -47,10 +48,11 @@ class PublisherThread:
         while not (self._stopping.is_set() and self._waiting.empty()):
             batch = self._take()
             if batch:
-                self._publish(coalesce(batch))
+                self._publish(coalesce(each for each in batch if isinstance(each, Hint)))
+                self._bury([each for each in batch if isinstance(each, DeadLetter)])
         self._publisher.close()
 
-    def _take(self) -> list[Hint]:
+    def _take(self) -> list[Hint | DeadLetter]:
         """What has arrived while the last confirmation was awaited."""
         try:
             batch = [self._waiting.get(timeout=0.2)]
@@ -69,12 +71,22 @@ class PublisherThread:
                 self._publisher.publish(hint)
             except self._publisher.errors as error:
                 # Dropped, not kept: their rows fall due in a few seconds and the dispatcher publishes them.
-                dropped = sum(len(each.ids) for each in hints[position:])
-                self.fault = f"{type(error).__name__}: {error}"
-                log.warning("hints_dropped", dropped=dropped, error=self.fault)
-                self._stopping.wait(PAUSE_AFTER_FAULT_SECONDS)
+                self._dropped(sum(len(each.ids) for each in hints[position:]), error)
                 return
             self.fault, self.confirmed_at = None, time.monotonic()
+
+    def _bury(self, letters: list[DeadLetter]) -> None:
+        for letter in letters:
+            try:
+                self._publisher.bury(letter)
+            except self._publisher.errors as error:
+                self._dropped(len(letters), error)
+                return
+
+    def _dropped(self, count: int, error: BaseException) -> None:
+        self.fault = f"{type(error).__name__}: {error}"
+        log.warning("messages_dropped", count=count, error=self.fault)
+        self._stopping.wait(PAUSE_AFTER_FAULT_SECONDS)
 
 
 _thread: PublisherThread | None = None
@@ -102,6 +114,13 @@ def dispatch_soon(*hints: Hint) -> None:
     dropped = sum(not thread.offer(hint) for hint in hints)
     if dropped:
         log.warning("hints_dropped", dropped=dropped, error="the publisher's queue is full")
+
+
+def bury(*letters: DeadLetter) -> None:
+    """Show dead letters in the broker's queue for them; never waits, never raises: the ledger has the truth."""
+    thread = _publisher_thread()
+    for letter in letters:
+        thread.offer(letter)
 
 
 def broker_fault() -> str | None:

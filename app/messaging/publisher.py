@@ -9,9 +9,11 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from app.config import get_settings
+from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Hint
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
+from tasks.topology import DEAD_LETTERS
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +25,7 @@ class Publisher:
     """Publishes with confirmation; not for use by several threads."""
 
     def __init__(self) -> None:
-        broker = broker_of(get_settings().broker_url)
+        broker = self._broker = broker_of(get_settings().broker_url)
         self._priorities = broker.priorities
         self._options = {**broker.transport_options, **broker.publisher_options}
         self._connection: Connection | None = None
@@ -57,6 +59,27 @@ class Publisher:
                 confirm_timeout=CONFIRM_SECONDS,
                 ignore_result=True,
                 add_to_parent=False,
+            )
+        except self.errors:
+            self.close()
+            raise
+
+    def bury(self, dead: DeadLetter) -> None:
+        """Publish to the dead-letter exchange, where the broker has a bounded queue for it. Raises one of `errors`."""
+        if not self._broker.dead_letters:
+            return
+        try:
+            self.connect()
+            self._producer.publish(
+                dead.body(),
+                exchange=DEAD_LETTERS.exchange,
+                routing_key=DEAD_LETTERS.routing_key,
+                declare=[DEAD_LETTERS],
+                headers={"x-reason": dead.reason},
+                serializer="json",
+                retry=False,
+                timeout=CONFIRM_SECONDS,
+                confirm_timeout=CONFIRM_SECONDS,
             )
         except self.errors:
             self.close()

@@ -1,5 +1,6 @@
 """What we remember: tables, and the frozen records that leave a transaction."""
 
+from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
@@ -10,9 +11,12 @@ from app.models.worker import Duty, QueuePosition, Worker
 __all__ = [
     "FINISHED",
     "WAITING",
+    "Counter",
     "Duty",
     "EventRecord",
+    "IdempotencyKey",
     "Json",
+    "Pause",
     "Priority",
     "QueuePosition",
     "Receipt",

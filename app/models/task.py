@@ -65,6 +65,9 @@ class Task(Base):
     dispatched_at: Mapped[datetime | None] = mapped_column(
         comment="When its last hint was published; null: held by the ledger, no hint is out"
     )
+    aged: Mapped[int] = mapped_column(
+        sa.SmallInteger, server_default="0", comment="Extra hints it got at a higher priority because it waited so long"
+    )
     lease: Mapped[UUID | None] = mapped_column(comment="The right to record this attempt's outcome; new at every claim")
     leased_by: Mapped[str | None] = mapped_column(comment="The worker (workers.id) that holds the lease")
     leased_pid: Mapped[int | None] = mapped_column(comment="Process on the worker's host that runs the handler")
@@ -138,6 +141,7 @@ class TaskRecord:
     leased_pid: int | None
     cancel_requested_at: datetime | None
     cancel_receipt: str | None
+    aged: int = 0
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.services import aging, counters
 from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle.waiting import HINT_COLUMNS
 
@@ -32,10 +33,24 @@ class Unclaimed:
 
     hint: Waiting
     dispatched_at: datetime
+    aged: int
+
+    def next_look(self, *, after: timedelta, now: datetime) -> datetime:
+        """When to look again at a hint that only waits: after as long as it has waited, at its next rise at the latest.
+
+        A backlog is hardly ever looked at, and nothing of it is published again.
+        """
+        waited = now + max(LOOK_AGAIN, min(now - self.dispatched_at, LONGEST_LOOK))
+        rise = self.rises_at(after)
+        return waited if rise is None else min(waited, rise)
+
+    def rises_at(self, after: timedelta) -> datetime | None:
+        """When it gets another hint one level higher, if ever."""
+        return aging.next_step_at(self.hint.priority, self.aged, dispatched_at=self.dispatched_at, after=after)
 
 
 UNCLAIMED = sa.text(
-    f"SELECT {HINT_COLUMNS}, tasks.dispatched_at FROM tasks "
+    f"SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged FROM tasks "
     "WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL "
     "ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED"
 )
@@ -48,6 +63,7 @@ def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -
         Unclaimed(
             hint=Waiting(**{name: row[name] for name in Waiting.__slots__}),
             dispatched_at=row["dispatched_at"],
+            aged=row["aged"],
         )
         for row in rows
     ]
@@ -72,22 +88,30 @@ def is_lost(row: Unclaimed, *, empty_at: Mapping[str, datetime], passed: Mapping
 
 
 PUBLISH_AGAIN = sa.text(
-    "UPDATE tasks SET dispatched_at = :now, due_at = :until WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'"
-)
-LOOK_LATER = sa.text(
-    "UPDATE tasks SET due_at = :now + greatest(least(:now - dispatched_at, :longest), :shortest) "
+    "UPDATE tasks SET dispatched_at = :now, due_at = :until, aged = 0 "
     "WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'"
 )
+LOOK_LATER = sa.text(
+    "UPDATE tasks SET due_at = later.due_at, aged = later.aged FROM "
+    "unnest(CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[])) "
+    "AS later (id, due_at, aged) WHERE tasks.id = later.id AND status = 'PENDING'"
+)
 
 
-def published_again(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
-    """New hints go out for these rows; they must be locked by the caller."""
-    if ids:
-        session.execute(PUBLISH_AGAIN, {"ids": list(ids), "now": now, "until": now + LOOK_AGAIN})
+def published_again(session: Session, rows: Sequence[Unclaimed], *, now: datetime) -> None:
+    """New hints go out for these rows, which the caller has locked."""
+    if rows:
+        ids = [row.hint.id for row in rows]
+        session.execute(PUBLISH_AGAIN, {"ids": ids, "now": now, "until": now + LOOK_AGAIN})
+        counters.add(session, {counters.HINTS_REPUBLISHED: len(ids)})
 
 
-def look_later(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
-    """Their hints only wait: look again after as long as they have waited, so a backlog is hardly ever looked at."""
-    if ids:
-        spans = {"longest": LONGEST_LOOK, "shortest": LOOK_AGAIN}
-        session.execute(LOOK_LATER, {"ids": list(ids), "now": now, **spans})
+def look_later(session: Session, rows: Sequence[Unclaimed], *, after: timedelta, now: datetime) -> None:
+    """The hints of these rows, which the caller has locked, only wait."""
+    if rows:
+        values = {
+            "ids": [row.hint.id for row in rows],
+            "due_ats": [row.next_look(after=after, now=now) for row in rows],
+            "ageds": [row.aged for row in rows],
+        }
+        session.execute(LOOK_LATER, values)

@@ -1,19 +1,32 @@
 """Moving on what a lost process, a lost worker or an expired lease left behind."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.services import counters
 from app.services.failures import Failure
-from app.services.lifecycle import lost
+from app.services.lifecycle import Claim, lost
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
 from tasks.retry import RetryPolicy
 
 Random = Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """What a rescue did: how many tasks it moved on, and which of them are FAILED."""
+
+    count: int = 0
+    dead: tuple[Claim, ...] = ()
+
+    def __add__(self, other: "Moved") -> "Moved":
+        return Moved(count=self.count + other.count, dead=self.dead + other.dead)
 
 
 def backoff(random: Random) -> lost.Backoff:
@@ -38,53 +51,64 @@ def lost_process(
     failure: Failure,
     now: datetime,
     random: Random,
-) -> int:
-    """Move on the tasks of a hint that a dead child held; a chunk is returned uncounted. Returns how many."""
+) -> Moved:
+    """Move on the tasks of a hint that a dead child held; a chunk is returned uncounted."""
     rows = lost.of_process(session, ids, worker=worker, pid=pid)
     if len(ids) > 1:
         lost.return_uncounted(session, rows, reason="given back: the chunk it travelled in lost its process", now=now)
-    else:
-        overran = [row for row in rows if _over_limit(row, now)]
-        lost.move_on(session, overran, _time_limit(), backoff=backoff(random), now=now)
-        rest = [row for row in rows if row not in overran]
-        lost.move_on(session, rest, failure, backoff=backoff(random), now=now)
-    return len(rows)
+        return Moved(count=len(rows))
+    return _count_attempts(session, rows, lambda row: _over_limit(row, now) or failure, now=now, random=random)
 
 
-def interrupted(session: Session, ids: Sequence[UUID], *, worker: str, pid: int, now: datetime) -> int:
+def interrupted(session: Session, ids: Sequence[UUID], *, worker: str, pid: int, now: datetime) -> Moved:
     """Return uncounted what a child held that its own worker killed while shutting down."""
     rows = lost.of_process(session, ids, worker=worker, pid=pid)
     lost.return_uncounted(session, rows, reason="given back: its worker was shutting down", now=now)
-    return len(rows)
+    return Moved(count=len(rows))
 
 
-def expired_leases(session: Session, *, since: datetime, now: datetime, limit: int, random: Random) -> int:
-    """Move on the tasks whose lease ran out. Returns how many."""
+def expired_leases(session: Session, *, since: datetime, now: datetime, limit: int, random: Random) -> Moved:
+    """Move on the tasks whose lease ran out."""
     rows = lost.overdue(session, since=since, now=now, limit=limit)
-    for row in rows:
-        message = f"its lease ran out: no sign of life from {row['leased_by']}"
-        lost.move_on(session, [row], Failure(type="WorkerLost", message=message), backoff=backoff(random), now=now)
-    return len(rows)
+    return _count_attempts(session, rows, _no_sign_of_life, now=now, random=random)
 
 
-def lost_workers(session: Session, workers: Collection[str], *, now: datetime, limit: int, random: Random) -> int:
-    """Move on the tasks leased to workers that are not seen any more. Returns how many."""
+def lost_workers(session: Session, workers: Collection[str], *, now: datetime, limit: int, random: Random) -> Moved:
+    """Move on the tasks leased to workers that are not seen any more."""
     rows = lost.of_workers(session, workers, limit=limit)
+    return _count_attempts(session, rows, _not_seen, now=now, random=random)
+
+
+def _count_attempts(
+    session: Session,
+    rows: Sequence[dict[str, Any]],
+    failure: Callable[[dict[str, Any]], Failure],
+    *,
+    now: datetime,
+    random: Random,
+) -> Moved:
+    moved = Moved()
     for row in rows:
-        message = f"its worker {row['leased_by']} was not seen any more"
-        lost.move_on(session, [row], Failure(type="WorkerLost", message=message), backoff=backoff(random), now=now)
-    return len(rows)
+        dead = lost.move_on(session, [row], failure(row), backoff=backoff(random), now=now)
+        moved += Moved(count=1, dead=tuple(dead))
+    counters.add(session, {counters.ATTEMPTS_LOST: moved.count})
+    return moved
 
 
-def _over_limit(row: dict[str, Any], now: datetime) -> bool:
-    """Whether the attempt had overrun its limit when its process ended: then that is why it ended."""
+def _no_sign_of_life(row: dict[str, Any]) -> Failure:
+    return Failure(type="WorkerLost", message=f"its lease ran out: no sign of life from {row['leased_by']}")
+
+
+def _not_seen(row: dict[str, Any]) -> Failure:
+    return Failure(type="WorkerLost", message=f"its worker {row['leased_by']} was not seen any more")
+
+
+def _over_limit(row: dict[str, Any], now: datetime) -> Failure | None:
+    """The failure of an attempt that had overrun its limit when its process ended: that is why it ended."""
     try:
         own = get_type(row["type"]).timeout_seconds
     except UnknownTaskType:
-        return False
-    limit: datetime = row["started_at"] + timedelta(seconds=row["timeout_seconds"] or own)
-    return limit <= now
-
-
-def _time_limit() -> Failure:
+        return None
+    if row["started_at"] + timedelta(seconds=row["timeout_seconds"] or own) > now:
+        return None
     return Failure(type="TimeLimitExceeded", message="still running after its time limit and grace period; killed")

@@ -6,7 +6,10 @@ from celery import Task, signals
 
 from app import runtime
 from app.config import get_settings
-from app.worker import executor, identity, parent
+from app.worker import executor, identity
+from app.worker.liveness import LIVENESS
+from app.worker.lost_children import LOST
+from app.worker.shutdown import SHUTDOWN
 from tasks.celery import app as celery_app
 from tasks.registry import load_types
 
@@ -16,11 +19,13 @@ class LedgerTask(Task):
 
     abstract = True
     typing = False
+    throws = (executor.RecordedFailure,)  # an outcome, not a fault of the worker: no traceback in its log
     Request = "app.worker.request:LedgerRequest"
 
     def run(self, *ids: str) -> str:
         """Run the tasks with these ids, as far as they are this worker's to run."""
-        return executor.run_hint(self.name, executor.parse_ids(ids))
+        hard_limit = (self.request.timelimit or (None, None))[0]
+        return executor.run_hint(self.name, executor.parse_ids(ids), hard_limit=hard_limit)
 
 
 def register_types() -> None:
@@ -42,21 +47,20 @@ def _begin(sender: str, **_: Any) -> None:
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
-    queues = [queue.name for queue in sender.task_consumer.queues]
-    parent.LOST.start()
-    parent.LIVENESS.start(sender.hostname, concurrency=sender.controller.concurrency, queues=queues)
+    LOST.start()
+    LIVENESS.start(sender)
 
 
 @signals.worker_shutting_down.connect
 def _shutting_down(how: str, **_: Any) -> None:
     if how == "Warm":
-        parent.SHUTDOWN.begin(get_settings().shutdown_grace_seconds)
+        SHUTDOWN.begin(get_settings().shutdown_grace_seconds)
 
 
 @signals.worker_shutdown.connect
 def _shut_down(**_: Any) -> None:
-    parent.LOST.join(5)
-    parent.LIVENESS.stop()
+    LOST.join(5)
+    LIVENESS.stop()
 
 
 register_types()

@@ -8,14 +8,15 @@ import structlog
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 
-from app import clock
+from app import clock, messaging
 from app.config import get_settings
 from app.database import in_transaction
-from app.services import lifecycle, outcomes
+from app.services import counters, lifecycle, outcomes, queues
 from app.services.lifecycle import Claim, Holder
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
 from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
+from app.worker.burial import letter
 from app.worker.context import AttemptContext
 from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, patiently
 from app.worker.run import HintRun, Running
@@ -32,7 +33,7 @@ class RecordedFailure(Exception):
     """What Celery and Flower see of a task that is FAILED; the row says more."""
 
 
-def run_hint(type_name: str, ids: Sequence[UUID]) -> str:
+def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = None) -> str:
     """Run those tasks of a hint that are ours to run; returns, or raises, what Celery shall show for it."""
     stopper = heartbeat.STOPPER
     stopper.install()
@@ -40,9 +41,11 @@ def run_hint(type_name: str, ids: Sequence[UUID]) -> str:
         raise Reject("the worker is shutting down", requeue=True)
     task_type = get_type(type_name)
     claims = _claim(task_type, ids)
+    if len(claims) < len(ids):
+        _account_for_rest(ids, claims)
     if not claims:
-        raise Ignore("none of its tasks is waiting: they were taken, cancelled, or are not due")
-    ended = _HintWork(task_type, claims).do()
+        raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
+    ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
     return _shown(claims, ended)
 
 
@@ -66,11 +69,21 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
     return claims
 
 
+def _account_for_rest(ids: Sequence[UUID], claims: list[Claim]) -> None:
+    """Of the tasks that could not be claimed: hold those whose type is paused, count the others as duplicates."""
+    rest = set(ids) - {held.id for held in claims}
+    held_back = patiently(
+        lambda: in_transaction(lambda session: queues.hold_paused(session, sorted(rest))), seconds=CLAIM_SECONDS
+    )
+    heartbeat.HEARTBEAT.count(counters.DUPLICATES_SUPPRESSED, len(rest - held_back))
+
+
 class _HintWork:
     """The tasks of one hint on their way to their outcomes."""
 
-    def __init__(self, task_type: TaskType, claims: list[Claim]) -> None:
+    def __init__(self, task_type: TaskType, claims: list[Claim], *, hard_limit: float | None) -> None:
         self._type = task_type
+        self._hard_limit = hard_limit
         self._claims = claims
         self._run = HintRun(claims={held.id: held for held in claims})
         self._unrecorded: list[tuple[Claim, Outcome]] = []
@@ -104,16 +117,22 @@ class _HintWork:
             return Stopped()
         if heartbeat.STOPPER.shutting_down:
             return GivenBack(reason="given back: its worker is shutting down")
+        if self._hard_limit is not None and self._hard_limit < self._limit(held):
+            # The row's limit was raised after the hint went out; the pool would kill it too early.
+            return GivenBack(reason="given back: its hint carried an older time limit")
         if len(self._claims) > 1 and self._run.seconds() > CHUNK_SECONDS:
             return GivenBack(reason="given back: the chunk it travelled in took too long")
         return None
+
+    def _limit(self, held: Claim) -> float:
+        return held.timeout_seconds or self._type.timeout_seconds
 
     def _attempt(self, held: Claim) -> Outcome | None:
         if held.id in self._run.lost:
             return None
         running = Running(
             claim=held,
-            timeout_seconds=held.timeout_seconds or self._type.timeout_seconds,
+            timeout_seconds=self._limit(held),
             grace_seconds=self._type.grace_seconds,
         )
         context = AttemptContext(self._type, running)
@@ -133,6 +152,7 @@ class _HintWork:
             raise
         finally:
             self._run.current = None
+            heartbeat.HEARTBEAT.keep(running)
 
     def _give_back_rest(self, reason: str) -> None:
         ended = {held.id for held, _ in self._unrecorded} | set(self._recorded) | self._run.lost
@@ -146,12 +166,20 @@ class _HintWork:
             self._recorded.update({held.id: outcome for held, outcome in batch if held.id not in lost})
             for held, outcome in batch:
                 self._run.claims.pop(held.id, None)
-                if held.id in lost:
+                if held.id not in lost:
+                    _bury(held, outcome)
+                else:
                     self._run.lost.add(held.id)
+                    heartbeat.HEARTBEAT.count(counters.OUTCOMES_DROPPED, 1)
                     log.warning(
                         "outcome_dropped", task_id=str(held.id), attempt=held.attempt, outcome=str(outcome)[:200]
                     )
         self._flushed = time.monotonic()
+
+
+def _bury(held: Claim, outcome: Outcome) -> None:
+    if isinstance(outcome, Failed):
+        messaging.bury(letter(held, outcome.reason, outcome.failure.type))
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> set[UUID]:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.config import get_settings
 from app.database import engine_options, sqlalchemy_url, watch_clock
-from app.services import lifecycle, task_log
+from app.services import counters, lifecycle, task_log
 from app.services.lifecycle import Claim
 from app.worker.attempt import LeaseGone
 from app.worker.run import Desk, HintRun, LogLine, Running
@@ -51,6 +52,7 @@ class Heartbeat:
         self._passed: dict[tuple[str, str], datetime] = {}
         self._looked = 0.0
         self._unwritten: list[LogLine] = []
+        self._counts: Counter[str] = Counter()
 
     def note_claims(self, claims: list[Claim]) -> None:
         """Remember how far the queues have been worked off; and see that the thread lives."""
@@ -62,10 +64,14 @@ class Heartbeat:
             self._pid = os.getpid()
             threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    def keep_log(self, running: Running) -> None:
-        """Take over what an attempt that has ended still had to write."""
-        self._unwritten.extend(running.log)
-        running.log = []
+    def count(self, name: str, times: int) -> None:
+        """Add to one of the ledger's counters, with the next beat."""
+        self._counts[name] += times
+
+    def keep(self, running: Running) -> None:
+        """Take over the lines that an attempt which has ended still had to write."""
+        lines, running.log = running.log, []
+        self._unwritten.extend(lines)
 
     def _beat(self) -> None:
         self._engine = _short_waits()
@@ -149,10 +155,11 @@ class Heartbeat:
         progress = None
         if current is not None:
             progress, current.progress = current.progress, None
-            self.keep_log(current)
+            self.keep(current)
         passed, self._passed = self._passed, {}
         lines, self._unwritten = self._unwritten, []
-        if not (progress or passed or lines):
+        counts, self._counts = self._counts, Counter()
+        if not (progress or passed or lines or counts):
             return
         with Session(self._engine) as session:
             if progress and current is not None:
@@ -160,6 +167,7 @@ class Heartbeat:
             for (queue, priority), passed_at in passed.items():
                 session.execute(PASS, {"queue": queue, "priority": priority, "passed_at": passed_at})
             task_log.write(session, lines)
+            counters.add(session, counts)
 
 
 def _short_waits() -> sa.Engine:

@@ -4,7 +4,7 @@ import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request
 
-from app.worker import parent
+from app.worker.lost_children import LOST
 
 log = structlog.get_logger(__name__)
 
@@ -15,12 +15,12 @@ class LedgerRequest(Request):
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The pool ends the child because its hard limit is over."""
         if not soft:
-            parent.LOST.put(self, TimeLimitExceeded(timeout))
+            LOST.put(self, TimeLimitExceeded(timeout))
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info, send_failed_event=True, return_ok=False):  # noqa: ANN001, ANN201 (Celery's signature)
         """The hint failed: when its child is gone, nobody but the parent can say so."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError | SystemExit):
-            parent.LOST.put(self, error)
+            LOST.put(self, error)
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)

@@ -256,6 +256,13 @@ def upgrade() -> None:
             comment="When its last hint was published; null: held by the ledger, no hint is out",
         ),
         sa.Column(
+            "aged",
+            sa.SmallInteger(),
+            server_default="0",
+            nullable=False,
+            comment="Extra hints it got at a higher priority because it waited so long",
+        ),
+        sa.Column(
             "lease", sa.Uuid(), nullable=True, comment="The right to record this attempt's outcome; new at every claim"
         ),
         sa.Column("leased_by", sa.Text(), nullable=True, comment="The worker (workers.id) that holds the lease"),

@@ -3,7 +3,7 @@
 from app.services.lifecycle.claims import claim, give_back, renew, report_progress
 from app.services.lifecycle.door import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.outcomes import complete, fail, retry_later, stopped
-from app.services.lifecycle.waiting import Waiting, expire, fall_due, reschedule
+from app.services.lifecycle.waiting import Waiting, ask_to_stop, cancel, expire, fall_due, replay, reschedule
 
 __all__ = [
     "LOOK_AGAIN",
@@ -12,6 +12,8 @@ __all__ = [
     "LeaseLost",
     "Waiting",
     "WrongStatus",
+    "ask_to_stop",
+    "cancel",
     "claim",
     "complete",
     "expire",
@@ -19,6 +21,7 @@ __all__ = [
     "fall_due",
     "give_back",
     "renew",
+    "replay",
     "report_progress",
     "reschedule",
     "retry_later",

@@ -15,7 +15,8 @@ from app.services.lifecycle.door import Claim, Holder, update
 CLAIM = update(
     transitions.CLAIMED,
     "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, due_at = :until",
-    "id = ANY(CAST(:ids AS uuid[])) AND type = :type AND (expires_at IS NULL OR expires_at > :now)",
+    "id = ANY(CAST(:ids AS uuid[])) AND type = :type AND (expires_at IS NULL OR expires_at > :now) "
+    "AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)",
     "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
     "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at",
 )

@@ -47,8 +47,12 @@ def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[
 
 def move_on(
     session: Session, rows: Sequence[dict[str, Any]], failure: Failure, *, backoff: Backoff, now: datetime
-) -> None:
-    """Count the lost attempt: retry after the backoff, FAILED when no retry is left, CANCELLED when that was asked."""
+) -> list[Claim]:
+    """Count the lost attempt: retry after the backoff, FAILED when no retry is left, CANCELLED when that was asked.
+
+    Returns those that are FAILED.
+    """
+    dead = []
     for row in rows:
         held = _claim(row)
         if row["cancel_requested_at"] is not None:
@@ -57,7 +61,9 @@ def move_on(
             due_at = now + backoff(held.type, held.retries_used + 1)
             retry_later(session, held, failure, due_at=due_at, now=now)
         else:
-            fail(session, held, failure, now=now)
+            fail(session, held, failure, now=now, reason="its worker was lost, and no retry is left")
+            dead.append(held)
+    return dead
 
 
 def return_uncounted(session: Session, rows: Sequence[dict[str, Any]], *, reason: str, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Changes of tasks that wait: falling due, expiring, starting later."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +35,7 @@ class Waiting:
 HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo"
 FALL_DUE = sa.text(
     _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
-    + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until "
+    + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until, aged = 0 "
     f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}"
 )
 EXPIRE = sa.text(
@@ -89,3 +90,44 @@ _KEEP_START = sa.text(
 
 def _status(session: Session, task_id: UUID) -> Any:
     return session.scalar(sa.text("SELECT status FROM tasks WHERE id = :id"), {"id": task_id}) or "deleted"
+
+
+CANCEL = update(
+    transitions.CANCELLED,
+    "finished_at = :now, cancel_receipt = 'never_started', reason = :reason",
+    "id = ANY(CAST(:ids AS uuid[]))",
+)
+ASK_TO_STOP = sa.text(
+    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PROCESSING' "
+    "ORDER BY id FOR UPDATE) UPDATE tasks SET cancel_requested_at = coalesce(cancel_requested_at, :now) "
+    "FROM locked WHERE tasks.id = locked.id RETURNING tasks.id"
+)
+
+
+def cancel(session: Session, ids: Sequence[UUID], *, reason: str, now: datetime) -> set[UUID]:
+    """Cancel those that wait; returns them."""
+    return set(session.scalars(CANCEL, {"ids": list(ids), "now": now, "reason": reason}))
+
+
+def ask_to_stop(session: Session, ids: Sequence[UUID], *, now: datetime) -> set[UUID]:
+    """Ask those that run to stop; they are CANCELLED once that is confirmed. Returns them."""
+    return set(session.scalars(ASK_TO_STOP, {"ids": list(ids), "now": now}))
+
+
+REPLAY = update(
+    transitions.REPLAYED,
+    "due_at = :now, dispatched_at = NULL, max_retries = coalesce(CAST(:max_retries AS integer), max_retries), "
+    "payload = coalesce(CAST(:payload AS jsonb), payload), solo = false, reason = 'replayed'",
+    "id = ANY(CAST(:ids AS uuid[]))",
+)
+
+
+def replay(
+    session: Session, ids: Sequence[UUID], *, now: datetime, payload: str | None = None, max_retries: int | None = None
+) -> set[UUID]:
+    """Start dead letters and cancelled tasks over, with a fresh retry budget; returns those that were either.
+
+    `payload`: JSON text that replaces theirs; the old one stays in the history.
+    """
+    parameters = {"ids": list(ids), "now": now, "payload": payload, "max_retries": max_retries}
+    return set(session.scalars(REPLAY, parameters))

@@ -1,0 +1,161 @@
+"""Queues and pauses: what waits where, and what is not worked on for now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.models import Pause
+from tasks.registry import load_types
+
+Kind = Literal["queue", "type"]
+LIVE = timedelta(seconds=15)
+PAUSES = Pause.metadata.tables["pauses"]
+
+# A paused type's tasks: held by the ledger until then, that is until it is resumed.
+FAR = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paused:
+    """A queue or type that is paused."""
+
+    kind: str
+    name: str
+    paused_at: datetime
+    paused_by: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueStatus:
+    """A queue as the ledger sees it."""
+
+    name: str
+    pending: int
+    running: int
+    oldest_pending_seconds: float | None
+    workers: int
+    paused: Paused | None
+
+
+_COUNTS = sa.text(
+    "SELECT queue, count(*) FILTER (WHERE status = 'PENDING') AS pending, "
+    "count(*) FILTER (WHERE status = 'PROCESSING') AS running, "
+    "min(created_at) FILTER (WHERE status = 'PENDING') AS oldest "
+    "FROM tasks WHERE due_at IS NOT NULL GROUP BY queue"
+)
+_WORKERS = sa.text(
+    "SELECT unnest(queues) AS queue, count(*) AS workers FROM workers "
+    "WHERE stopped_at IS NULL AND last_seen_at > :since GROUP BY 1"
+)
+
+
+def status(session: Session, *, now: datetime) -> list[QueueStatus]:
+    """Every queue that a type uses, a task waits in or a worker serves."""
+    counts = {row.queue: row for row in session.execute(_COUNTS)}
+    workers = {row.queue: row.workers for row in session.execute(_WORKERS, {"since": now - LIVE})}
+    paused = {each.name: each for each in pauses(session) if each.kind == "queue"}
+    names = known_queues() | set(counts) | set(workers) | set(paused)
+    return [
+        _queue_status(name, counts.get(name), workers.get(name, 0), paused.get(name), now) for name in sorted(names)
+    ]
+
+
+def _queue_status(name: str, counts: Any, workers: int, paused: Paused | None, now: datetime) -> QueueStatus:
+    oldest: datetime | None = counts.oldest if counts else None
+    return QueueStatus(
+        name=name,
+        pending=counts.pending if counts else 0,
+        running=counts.running if counts else 0,
+        oldest_pending_seconds=(now - oldest).total_seconds() if oldest else None,
+        workers=workers,
+        paused=paused,
+    )
+
+
+def known_queues() -> set[str]:
+    """The default queue and those that types name."""
+    return {"tasks"} | {task_type.queue for task_type in load_types().values()}
+
+
+def pauses(session: Session) -> list[Paused]:
+    """What is paused."""
+    query = sa.select(*(PAUSES.c[name] for name in Paused.__slots__)).where(PAUSES.c.resumed_at.is_(None))
+    rows = session.execute(query.order_by(PAUSES.c.kind, PAUSES.c.name)).mappings()
+    return [Paused(**row) for row in rows]
+
+
+_PAUSE = sa.text(
+    "INSERT INTO pauses (kind, name, paused_at, paused_by, reason) VALUES (:kind, :name, :now, :by, :reason) "
+    "ON CONFLICT (kind, name) DO UPDATE SET resumed_at = NULL, paused_at = excluded.paused_at, "
+    "paused_by = excluded.paused_by, reason = excluded.reason WHERE pauses.resumed_at IS NOT NULL"
+)
+_RESUME = sa.text(
+    "UPDATE pauses SET resumed_at = :now WHERE kind = :kind AND name = :name AND resumed_at IS NULL RETURNING name"
+)
+
+
+def pause(session: Session, kind: Kind, name: str, *, by: str | None, reason: str | None, now: datetime) -> Paused:
+    """Pause a queue or a type; pausing what is paused keeps the first pause. Raises NotFound for an unknown name."""
+    _check(kind, name)
+    session.execute(_PAUSE, {"kind": kind, "name": name, "now": now, "by": by, "reason": reason})
+    return next(each for each in pauses(session) if (each.kind, each.name) == (kind, name))
+
+
+def resume(session: Session, kind: Kind, name: str, *, now: datetime) -> bool:
+    """Lift a pause; False when there was none. Raises NotFound for an unknown name.
+
+    Tasks that the ledger holds because their type was paused are released by a duty, in batches.
+    """
+    _check(kind, name)
+    return session.scalar(_RESUME, {"kind": kind, "name": name, "now": now}) is not None
+
+
+_HOLD = sa.text(
+    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND EXISTS "
+    "(SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL) ORDER BY id FOR UPDATE) "
+    "UPDATE tasks SET dispatched_at = NULL, due_at = :far, reason = 'held: its type is paused' "
+    "FROM locked WHERE tasks.id = locked.id RETURNING tasks.id"
+)
+
+
+def hold_paused(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    """Hold those of the tasks whose type is paused: no hint is out, and the dispatcher passes them over."""
+    return set(session.scalars(_HOLD, {"ids": list(ids), "far": FAR}))
+
+
+_RELEASE = sa.text(
+    "WITH held AS (SELECT id FROM tasks WHERE due_at >= :far AND status = 'PENDING' AND NOT EXISTS "
+    "(SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL) "
+    "LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "UPDATE tasks SET due_at = :now, reason = NULL FROM held WHERE tasks.id = held.id RETURNING tasks.id"
+)
+_RESUMED = sa.text("SELECT count(*) FROM pauses WHERE resumed_at IS NOT NULL")
+_FORGET = sa.text("DELETE FROM pauses WHERE resumed_at < :before")
+
+
+def any_resumed(session: Session) -> bool:
+    """Whether a pause was lifted whose tasks may still be held."""
+    return bool(session.scalar(_RESUMED))
+
+
+def release_batch(session: Session, *, now: datetime, limit: int) -> int:
+    """Release tasks that were held for a pause that is over; returns how many, 0 when there are no more."""
+    return len(session.execute(_RELEASE, {"far": FAR, "now": now, "limit": limit}).all())
+
+
+def forget_resumed(session: Session, *, before: datetime) -> None:
+    """All tasks of these pauses are released."""
+    session.execute(_FORGET, {"before": before})
+
+
+def _check(kind: Kind, name: str) -> None:
+    known = known_queues() if kind == "queue" else set(load_types())
+    if name not in known:
+        raise NotFound(f"There is no {kind} called {name!r}; there are: {', '.join(sorted(known))}.")

@@ -1,0 +1,112 @@
+"""Forgetting what is old: tasks by status, whole days of history, idempotency keys, workers that are long gone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Status
+from app.services.idempotency import KEPT
+
+BATCH = 500
+PARTITIONS_AHEAD = 7  # days
+WORKERS_KEPT = timedelta(days=7)
+FIRST_ID = UUID(int=0)
+BETWEEN_ROUNDS = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ages:
+    """How old something may become; None keeps it for ever."""
+
+    by_status: Mapping[Status, timedelta]
+    events: timedelta | None
+
+    @classmethod
+    def in_days(cls, *, completed: int, failed: int, cancelled: int, events: int) -> "Ages":
+        """From numbers of days, where 0 means for ever."""
+        days = {Status.COMPLETED: completed, Status.FAILED: failed, Status.CANCELLED: cancelled}
+        kept = {status: timedelta(days=number) for status, number in days.items() if number}
+        return cls(by_status=kept, events=timedelta(days=events) if events else None)
+
+
+# Ids sort by creation, so the primary key is the index of age: a look begins where the last one ended.
+_OLD = sa.text("SELECT id, status, finished_at FROM tasks WHERE id > :after AND id < :before ORDER BY id LIMIT :limit")
+_DELETE = sa.text(
+    "WITH gone AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NOT NULL "
+    "ORDER BY id FOR UPDATE SKIP LOCKED), "
+    "log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id) "
+    "DELETE FROM tasks USING gone WHERE tasks.id = gone.id RETURNING tasks.id"
+)
+
+
+class Pruner:
+    """Walks over the old tasks from the oldest on, a batch at a time, and begins anew when it has seen them all."""
+
+    def __init__(self) -> None:
+        self._after = FIRST_ID
+        self._rest_until: datetime | None = None
+
+    def prune_tasks(self, session: Session, ages: Ages, *, now: datetime) -> int:
+        """Look at the next batch; returns how many rows were looked at, 0 at the end of a round."""
+        if not ages.by_status or (self._rest_until is not None and now < self._rest_until):
+            return 0
+        newest = first_id_at(now - min(ages.by_status.values()))
+        rows = session.execute(_OLD, {"after": self._after, "before": newest, "limit": BATCH}).all()
+        old = [row.id for row in rows if _is_old(row.status, row.finished_at, ages, now)]
+        if old:
+            session.execute(_DELETE, {"ids": old})
+        if len(rows) == BATCH:
+            self._after, self._rest_until = rows[-1].id, None
+            return len(rows)
+        self._after, self._rest_until = FIRST_ID, now + BETWEEN_ROUNDS
+        return 0
+
+
+def _is_old(status: str, finished_at: datetime | None, ages: Ages, now: datetime) -> bool:
+    kept = ages.by_status.get(Status(status))
+    return kept is not None and finished_at is not None and finished_at < now - kept
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """The lowest UUIDv7 of a moment: its first 48 bits are milliseconds since 1970."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
+def prune_idempotency_keys(session: Session, *, now: datetime) -> int:
+    """Delete a batch of keys that have been kept long enough; returns how many."""
+    statement = sa.text(
+        "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency_keys "
+        "WHERE created_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED)) RETURNING 1"
+    )
+    return len(session.execute(statement, {"before": now - KEPT, "limit": BATCH}).all())
+
+
+def prune_workers(session: Session, *, now: datetime) -> None:
+    """Forget workers that were not seen for a week."""
+    session.execute(sa.text("DELETE FROM workers WHERE last_seen_at < :before"), {"before": now - WORKERS_KEPT})
+
+
+_PARTITIONS = sa.text(
+    "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+    "WHERE inhparent = 'public.task_events'::regclass AND relname ~ '^task_events_p[0-9]{8}$'"
+)
+
+
+def keep_event_partitions(session: Session, ages: Ages, *, now: datetime) -> None:
+    """Make the partitions of the days ahead, and drop those whose every event is too old."""
+    # Two dispatchers must not make the same partition; the second has nothing to do.
+    if not session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(hashtext('taskledger.event_partitions'))")):
+        return
+    session.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+    parameters = {"first": now.date(), "days": PARTITIONS_AHEAD}
+    session.execute(sa.text("SELECT taskledger.make_event_partitions(:first, :days)"), parameters)
+    if ages.events is None:
+        return
+    oldest = (now - ages.events).strftime("task_events_p%Y%m%d")
+    for name in session.scalars(_PARTITIONS).all():
+        if name < oldest:
+            session.execute(sa.text(f"DROP TABLE public.{name}"))

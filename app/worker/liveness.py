@@ -1,0 +1,113 @@
+"""The parent process each second: says that the worker lives, follows pauses, and ends children that hang."""
+
+import os
+import signal
+import socket
+import threading
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+
+from app import clock
+from app.config import get_settings
+from app.continuity import Continuity
+from app.database import in_transaction
+from app.models import Worker
+from app.worker import identity
+from app.worker.pauses import PausedQueues
+from app.worker.shutdown import signal_child
+from tasks.registry import load_types
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 1.0
+
+# A child whose handler never lets go of the interpreter cannot renew its lease. Killing it first keeps the promise
+# that nothing runs beside a replay; the pool then reports it as lost, and the row moves on.
+HUNG = sa.text(
+    "SELECT leased_pid FROM tasks WHERE due_at <= :now AND status = 'PROCESSING' AND leased_by = :worker LIMIT 100"
+)
+
+
+class Liveness:
+    """Writes each second that this worker lives."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._row: dict[str, Any] = {}
+        self._paused: PausedQueues | None = None
+        self._continuity = Continuity()
+        self._lease = timedelta(0)
+
+    def start(self, consumer: Any) -> None:
+        """Register the worker and begin to beat."""
+        node, concurrency = consumer.hostname, consumer.controller.concurrency
+        queues = [each.name for each in consumer.task_consumer.queues]
+        self._paused = PausedQueues(consumer, queues)
+        self._lease = timedelta(seconds=get_settings().lease_seconds)
+        self._row = {
+            "id": identity.worker_id(),
+            "node": node,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "concurrency": concurrency,
+            "queues": sorted(queues),
+            "types": {name: task_type.schema_hash for name, task_type in load_types().items()},
+            "version": service_version(),
+            "started_at": clock.utcnow(),
+        }
+        self._thread = threading.Thread(target=self._run, name="liveness", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write that it stopped, and end."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(3)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(BEAT_SECONDS):
+            try:
+                self._write()
+                if self._paused is not None:
+                    self._paused.apply()
+                self._end_hung(clock.utcnow())
+            except sa.exc.SQLAlchemyError as error:
+                self._continuity.broke()
+                log.warning("liveness_not_written", error=str(error.__cause__ or error).strip())
+        try:
+            self._write(stopped=True)
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("stop_not_written", error=str(error.__cause__ or error).strip())
+
+    def _end_hung(self, now: datetime) -> None:
+        self._continuity.answered(now)
+        if not self._continuity.for_at_least(self._lease, now):
+            return  # after an outage children renew first
+        parameters = {"now": now, "worker": identity.worker_id()}
+        for pid in in_transaction(lambda session: list(session.scalars(HUNG, parameters))):
+            log.error("handler_killed", pid=pid, why="its lease ran out: it gave no sign of life")
+            signal_child(pid, signal.SIGKILL)
+
+    def _write(self, *, stopped: bool = False) -> None:
+        now = clock.utcnow()
+        changing = {"last_seen_at": now, "stopped_at": now if stopped else None}
+        statement = insert(Worker).values(**self._row, **changing)
+        statement = statement.on_conflict_do_update(index_elements=[Worker.id], set_={**changing})
+        in_transaction(lambda session: session.execute(statement))
+
+
+def service_version() -> str:
+    """The installed version, or `source` in a checkout."""
+    try:
+        return version("taskledger")
+    except PackageNotFoundError:
+        return "source"
+
+
+LIVENESS = Liveness()

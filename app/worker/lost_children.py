@@ -1,0 +1,95 @@
+"""Children that are gone: a small thread of the parent process moves on what they held."""
+
+import queue
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from app import clock
+from app.database import in_transaction
+from app.messaging import bury
+from app.services import rescue
+from app.services.failures import Failure
+from app.services.rescue import Moved
+from app.worker import identity
+from app.worker.burial import letter
+from app.worker.patience import DatabaseAway, patiently
+
+log = structlog.get_logger(__name__)
+
+MOVE_ON_SECONDS = 50.0  # then the lease has run out, and the dispatcher does it
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostChild:
+    """A hint whose child process is gone."""
+
+    ids: tuple[UUID, ...]
+    pid: int
+    error: str
+    by_shutdown: bool = False
+
+
+class LostChildren:
+    """A small thread that records lost attempts."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[LostChild] = queue.Queue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin; called in the parent."""
+        self._thread = threading.Thread(target=self._run, name="lost-children", daemon=True)
+        self._thread.start()
+
+    def put(self, request: Any, error: BaseException, *, by_shutdown: bool = False) -> None:
+        """Hand over a request whose child is gone; returns at once."""
+        ids = tuple(UUID(str(id_)) for id_ in request.args)
+        lost = LostChild(ids=ids, pid=request.worker_pid or 0, error=str(error), by_shutdown=by_shutdown)
+        self._queue.put(lost)
+
+    def join(self, seconds: float) -> None:
+        """Wait until all that was handed over is recorded, so long at most."""
+        end = time.monotonic() + seconds
+        while self._queue.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _run(self) -> None:
+        while True:
+            lost = self._queue.get()
+            try:
+                patiently(lambda each=lost: _move_on(each), seconds=MOVE_ON_SECONDS)
+            except (DatabaseAway, sa.exc.SQLAlchemyError) as error:
+                log.error("lost_child_not_recorded", ids=[str(id_) for id_ in lost.ids], error=str(error))
+            finally:
+                self._queue.task_done()
+
+
+def _move_on(lost: LostChild) -> None:
+    moved = _interrupted(lost) if lost.by_shutdown else _lost(lost)
+    bury(*(letter(held, "its worker was lost, and no retry is left", "WorkerLost") for held in moved.dead))
+    log.warning("lost_child", pid=lost.pid, ids=[str(id_) for id_ in lost.ids], moved=moved.count, error=lost.error)
+
+
+def _interrupted(lost: LostChild) -> Moved:
+    worker, now = identity.worker_id(), clock.utcnow()
+    return in_transaction(lambda session: rescue.interrupted(session, lost.ids, worker=worker, pid=lost.pid, now=now))
+
+
+def _lost(lost: LostChild) -> Moved:
+    worker, now = identity.worker_id(), clock.utcnow()
+    failure = Failure(type="WorkerLost", message=f"its process {lost.pid} on {worker} is gone: {lost.error}")
+    return in_transaction(
+        lambda session: rescue.lost_process(
+            session, lost.ids, worker=worker, pid=lost.pid, failure=failure, now=now, random=random.random
+        )
+    )
+
+
+LOST = LostChildren()
