@@ -9,7 +9,11 @@ from supervisor import events
 from app.embedded.credentials import FILE_NAME, USER, Credentials
 from app.embedded.settings import EmbeddedSettings, readable
 
-IMPORTANT = re.compile(r"\b(error|critical|fatal|panic|traceback)\b", re.IGNORECASE)
+IMPORTANT = re.compile(
+    r'\[(error|critical) *\]|"level": *"(error|critical)"'  # structlog, for people and as JSON
+    r"|\[(ERROR|CRITICAL)\]|^\[E "  # gunicorn, Flower
+    r"|\b(FATAL|PANIC): "  # PostgreSQL; an ERROR there is a statement's, and its program says so
+)
 LONGEST_LINE = 240
 LINES_A_MINUTE = 10
 BANNER = """
