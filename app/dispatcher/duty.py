@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
+from kombu.exceptions import KombuError
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -19,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 RECORD_EVERY_SECONDS = 2.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+# Expected while something that we need is away: said in a line, without a traceback.
+AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, KombuError, OSError)
 
 RECORD = sa.text(
     "INSERT INTO duties (name, node, last_success_at, last_error) VALUES (:name, :node, :at, :error) "
@@ -64,6 +68,7 @@ class Duty:
         self._connected = connected
         self._stopping = threading.Event()
         self._recorded = 0.0
+        self._last_failure: str | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -91,6 +96,7 @@ class Duty:
             try:
                 done = self._run_once(clock.utcnow())
                 self._connected.answered(clock.utcnow())
+                self._recovered()
                 self._record(None)
             except Exception as error:  # noqa: BLE001 (a duty never ends; what went wrong is said and tried again)
                 pause = PAUSE_AFTER_ERROR_SECONDS
@@ -98,15 +104,21 @@ class Duty:
             if not done:  # after work there is probably more
                 self._stopping.wait(pause * random.uniform(0.9, 1.1))
 
+    def _recovered(self) -> None:
+        if self._last_failure is not None:
+            log.info("duty_recovered", duty=self.name)
+            self._last_failure = None
+
     def _failed(self, error: Exception) -> None:
-        log.warning(
-            "duty_failed", duty=self.name, error=str(error).strip(), exc_info=not isinstance(error, sa.exc.DBAPIError)
-        )
+        text = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}".strip()
+        if text != self._last_failure:
+            log.warning("duty_failed", duty=self.name, error=text, exc_info=not isinstance(error, AWAY))
+        self._last_failure = text
         if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
             self._connected.broke()
             return
         try:
-            self._record(f"{type(error).__name__}: {error}"[:500])
+            self._record(text[:500])
         except sa.exc.SQLAlchemyError:
             self._connected.broke()
 
