@@ -1,5 +1,6 @@
 """Celery's own tools work as its users know them: the worker's options, inspect, and Flower."""
 
+import os
 import subprocess
 import sys
 
@@ -26,7 +27,7 @@ def test_celery_worker_help_shows_all_of_its_options(stack):
         ("--pool", "solo"),
         ("--pool", "threads"),
         ("--queues", "tasks", "--max-tasks-per-child", "1", "--prefetch-multiplier", "4"),
-        ("--autoscale", "2,1", "--without-mingle", "--without-gossip"),
+        ("--autoscale", "2,1", "--without-gossip", "--without-heartbeat"),
     ],
     ids=" ".join,
 )
@@ -40,7 +41,8 @@ def test_a_worker_started_with_options_of_celery_runs_tasks(stack, options):
 
 
 def test_celery_inspect_names_every_task_type(stack):
-    shown = _celery(stack, "inspect", "registered", "--timeout", "5")
+    node = f"{stack.worker.node}@{os.uname().nodename}"
+    shown = _celery(stack, "inspect", "registered", "--timeout", "10", "--destination", node)
 
     for name in TYPES:
         assert name in shown
@@ -48,11 +50,11 @@ def test_celery_inspect_names_every_task_type(stack):
 
 def test_flower_lists_a_task_by_its_id_with_its_type_and_state(stack):
     with Flower(stack.environment) as flower:
-        wait_for(lambda: _flower(flower, "workers"), timeout=15, what="Flower sees the worker")
+        wait_for(lambda: _hears(flower, stack.worker), timeout=15, what="Flower hears of the worker")
         task_id = stack.submit("reverse_string", "petal", priority="high")  # high: not in a chunk, so under its own id
         stack.wait_until("COMPLETED", [task_id])
 
-        shown = wait_for(lambda: _finished(flower, task_id), timeout=15, what="Flower shows the task as finished")
+        shown = wait_for(lambda: _finished(flower, task_id), what="Flower shows the task as finished")
 
     assert (shown["name"], shown["state"]) == ("reverse_string", "SUCCESS")
     assert "petal" not in str(shown), "a message holds no payload"
@@ -70,10 +72,12 @@ def _celery(stack, *arguments: str) -> str:
     return done.stdout
 
 
-def _flower(flower: Flower, what: str) -> dict:
-    return requests.get(f"{flower.url}/api/{what}", auth=flower.login, timeout=5).json()
+def _hears(flower: Flower, worker: Worker) -> bool:
+    """Whether an event of the worker has reached Flower: it knows nothing of what was before."""
+    metrics = requests.get(f"{flower.url}/metrics", auth=flower.login, timeout=5).text
+    return f'flower_worker_online{{worker="{worker.node}@' in metrics
 
 
 def _finished(flower: Flower, task_id: str) -> dict | None:
-    shown = _flower(flower, "tasks").get(task_id)
+    shown = requests.get(f"{flower.url}/api/tasks", auth=flower.login, timeout=5).json().get(task_id)
     return shown if shown and shown["state"] == "SUCCESS" else None

@@ -39,7 +39,8 @@ class Worker(Process):
     def __init__(self, environment: Mapping[str, str], *options: str, concurrency: int = 2) -> None:
         self.node = f"worker-{uuid4().hex[:8]}"
         command = _python("celery", "-A", "tasks", "worker", "--loglevel", "INFO")
-        command += ["-n", f"{self.node}@%h", "--concurrency", str(concurrency), *options]
+        command += ["-n", f"{self.node}@%h", "--concurrency", str(concurrency)]
+        command += ["--without-mingle", *options]  # it waits a second for neighbours that a test does not have
         super().__init__(command, name="worker", environment=environment, directory=ROOT)
 
     def is_ready(self) -> bool:

@@ -86,8 +86,8 @@ class Stack:
 
     @contextmanager
     def without_worker(self) -> Iterator[None]:
-        """While inside, the worker is stopped: what is submitted waits."""
-        self.worker.stop()
+        """While inside there is no worker: what is submitted waits. Killed, as a clean stop takes Celery 3 seconds."""
+        self.worker.kill()
         try:
             yield
         finally:

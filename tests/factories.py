@@ -1,0 +1,58 @@
+"""Rows and values for tests, made with what matters to the test and plausible defaults for the rest."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Status, Task, TaskRecord, new_id
+from app.services import lifecycle
+from app.services.lifecycle import Claim, Holder
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+"""The moment at which unit and integration tests happen, unless they say another."""
+HOLDER = Holder(worker="worker-a/00000001", pid=4711)
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def make_task(session: Session, *, now: datetime = NOON, **columns: Any) -> TaskRecord:
+    """Insert a task, PENDING and dispatched `now` unless told otherwise; the row as the triggers left it."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "type": "reverse_string",
+        "status": Status.PENDING,
+        "payload": "hello",
+        "priority": "normal",
+        "queue": "tasks",
+        "max_retries": 3,
+        "created_at": now,
+        "dispatched_at": now,
+        "due_at": now + lifecycle.LOOK_AGAIN,
+    }
+    table = Task.__table__
+    inserted = session.execute(sa.insert(table).values(**(values | columns)).returning(table))
+    return TaskRecord.of(inserted.mappings().one())
+
+
+def read_task(session: Session, task_id: UUID) -> TaskRecord:
+    """The row as this session's transaction sees it."""
+    table = Task.__table__
+    return TaskRecord.of(session.execute(sa.select(table).where(table.c.id == task_id)).mappings().one())
+
+
+def make_claim(session: Session, *, now: datetime = NOON, holder: Holder = HOLDER, **columns: Any) -> Claim:
+    """A task that a worker has just claimed."""
+    task = make_task(session, now=now, **columns)
+    [claim] = lifecycle.claim(session, task.type, [task.id], holder=holder, lease_seconds=60, now=now)
+    return claim
+
+
+def statuses_of(session: Session, task_id: UUID) -> list[str]:
+    """The statuses that the history of a task names, oldest first."""
+    rows = session.execute(sa.text("SELECT status FROM task_events WHERE task_id = :id ORDER BY id"), {"id": task_id})
+    return [status for (status,) in rows]
