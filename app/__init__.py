@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 def create_app() -> "Flask":
     """The web application; imported only when asked for, so that workers load no Flask."""
-    from app.factory import create_app as create
+    from app import cli, factory
 
-    return create()
+    app = factory.create_app()
+    cli.register(app)
+    return app

@@ -20,6 +20,10 @@ class NotFound(TaskledgerError):
     """There is no such thing, or it is not the caller's to see."""
 
 
+class Gone(TaskledgerError):
+    """It was there once, and has been deleted."""
+
+
 class Refused(TaskledgerError):
     """Input that cannot be accepted; `errors` holds the path of each refused field, nested like the input."""
 

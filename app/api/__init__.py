@@ -6,11 +6,32 @@ import apispec_oneofschema
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from app.api import docs, health, problems, request_log, task_types, tasks, transaction, waiting
+from app.api import (
+    dead_letters,
+    docs,
+    health,
+    integrity,
+    problems,
+    queues,
+    request_log,
+    task_actions,
+    task_types,
+    tasks,
+    transaction,
+    waiting,
+)
 from app.api.fields import verbatim_schema
 from app.config import Settings
 
-RESOURCES = (tasks.blueprint, task_types.blueprint, health.blueprint)
+RESOURCES = (
+    tasks.blueprint,
+    task_actions.blueprint,
+    dead_letters.blueprint,
+    task_types.blueprint,
+    queues.blueprint,
+    integrity.blueprint,
+    health.blueprint,
+)
 DESCRIPTION = (
     "Submit a task, read what became of it. A task is durable once 201 is answered; it runs at least once, and one "
     "outcome is recorded. Every error is application/problem+json."

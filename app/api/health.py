@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask import Response
 
 from app.api.parsing import Blueprint
-from app.api.problems import Problem, problem
+from app.api.problems import problem
 from app.api.transaction import db
 from app.clock import utcnow
 from app.log import get_logger
@@ -50,7 +50,7 @@ def live() -> dict[str, str]:
 
 @blueprint.get("/ready")
 @blueprint.response(200, Ready())
-@blueprint.alt_response(503, schema=Problem(), description="Names what is missing: database, broker or dispatcher")
+@blueprint.problem(503, "Names what is missing: database, broker or dispatcher")
 def ready() -> dict[str, str] | Response:
     """Tell whether database, broker and dispatcher are there."""
     faults = _faults(db.engine)

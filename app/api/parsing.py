@@ -1,8 +1,8 @@
 """How requests become arguments: the blueprint and the base schema that every resource uses."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 import marshmallow as ma
@@ -10,7 +10,10 @@ from flask import Request
 from webargs.flaskparser import FlaskParser
 
 from app.api import json_body
+from app.api.problems import MEDIA_TYPE, Problem
 from app.errors import Refused
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StrictParser(FlaskParser):
@@ -32,6 +35,13 @@ class Blueprint(flask_smorest.Blueprint):
     """A resource's routes."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def problem(self, status: int, description: str) -> Callable[[F], F]:
+        """Document an error answer of a route, beside those that every route has."""
+        documented: Callable[[F], F] = self.alt_response(
+            status, schema=Problem(), content_type=MEDIA_TYPE, description=description
+        )
+        return documented
 
 
 class StrictSchema(ma.Schema):

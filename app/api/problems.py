@@ -12,7 +12,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import HTTPException
 
 from app.database import sqlstate
-from app.errors import Conflict, NotFound, Outdated, Refused, TaskledgerError, flatten
+from app.errors import Conflict, Gone, NotFound, Outdated, Refused, TaskledgerError, flatten
 from app.log import get_logger
 from tasks.errors import PayloadRefused, UnknownTaskType
 
@@ -91,6 +91,9 @@ class ProblemApi(Api):
         finally:
             del self.DEFAULT_RESPONSE_CONTENT_TYPE
 
+    def _register_pagination_header(self) -> None:
+        """No list here is paged by headers."""
+
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Anything that Flask, werkzeug or abort() raised."""
         return on_http_error(error)
@@ -131,7 +134,12 @@ def on_payload_refused(error: PayloadRefused) -> Response:
 
 def on_application_error(error: TaskledgerError) -> Response:
     """Errors of services that only differ in their status."""
-    kinds = {NotFound: (404, "not_found"), Conflict: (409, "wrong_status"), Outdated: (412, "precondition_failed")}
+    kinds = {
+        NotFound: (404, "not_found"),
+        Conflict: (409, "wrong_status"),
+        Gone: (410, "gone"),
+        Outdated: (412, "precondition_failed"),
+    }
     status, code = kinds[type(error)]
     return problem(status, str(error), code=code)
 
@@ -172,7 +180,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Refused, on_refused)
     app.register_error_handler(UnknownTaskType, on_unknown_type)
     app.register_error_handler(PayloadRefused, on_payload_refused)
-    for kind in (NotFound, Conflict, Outdated):
+    for kind in (NotFound, Conflict, Gone, Outdated):
         app.register_error_handler(kind, on_application_error)
     for database_error in (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error):
         app.register_error_handler(database_error, on_database_error)

@@ -6,7 +6,6 @@ import marshmallow as ma
 
 from app.api.fields import Verbatim
 from app.api.parsing import Blueprint
-from app.api.problems import Problem
 from app.errors import NotFound
 from app.services.submission import longest_timeout
 from tasks.errors import UnknownTaskType
@@ -63,7 +62,7 @@ def list_task_types() -> dict[str, Any]:
 
 @blueprint.get("/task-types/<name>")
 @blueprint.response(200, TaskTypeView())
-@blueprint.alt_response(404, schema=Problem(), description="No type of this name")
+@blueprint.problem(404, "No type of this name")
 def read_task_type(name: str) -> dict[str, Any]:
     """Read one task type."""
     try:

@@ -7,8 +7,8 @@ from flask import Response, request
 
 from app.api import pagination
 from app.api.etags import IfMatch, IfNoneMatch, etag
+from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
-from app.api.problems import Problem
 from app.api.task_schemas import (
     ChangeTask,
     EventList,
@@ -19,7 +19,7 @@ from app.api.task_schemas import (
     Wait,
     task_path,
 )
-from app.api.transaction import transaction
+from app.api.transaction import single_statement, transaction
 from app.api.waiting import hub
 from app.clock import utcnow
 from app.errors import NotFound
@@ -47,15 +47,20 @@ EXAMPLES = {
 
 @blueprint.post("/tasks")
 @blueprint.arguments(SubmitTask(), examples=EXAMPLES)
+@blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.response(201, TaskView(), description="Accepted and durable", headers=LOCATION | ETAG)
-@blueprint.alt_response(422, schema=Problem(), description="Unknown type, or a payload its type refuses")
-def submit_task(submission: Submission) -> tuple[TaskRecord, dict[str, str]]:
-    """Submit a task."""
+@blueprint.alt_response(200, schema=TaskView(), description="The Idempotency-Key was used before: its task")
+@blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
+@blueprint.problem(422, "Unknown type, or a payload its type refuses")
+def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
+    """Submit a task; the same Idempotency-Key returns the first one."""
+    key = key_of(headers, "tasks", submission)
     with transaction() as session:
-        task = submission_service.accept(session, submission, now=utcnow())
-    if task.status == Status.PENDING:
+        task, is_new = submission_service.accept_once(session, submission, key=key, now=utcnow())
+    if is_new and task.status == Status.PENDING:
         dispatch_soon(Hint.of(task))
-    return task, {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
+    answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
+    return task, 201 if is_new else 200, answered if is_new else answered | REPLAYED
 
 
 @blueprint.get("/tasks")
@@ -72,7 +77,7 @@ def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
         created_before=wanted.get("created_before"),
         text=wanted.get("q"),
     )
-    with transaction() as session:
+    with single_statement() as session:
         items, last = task_service.find(session, chosen, before=before and UUID(before), limit=wanted["limit"])
     return {"items": items, "next": pagination.encode(last and str(last), "tasks")}
 
@@ -85,7 +90,7 @@ def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
 def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> Any:
     """Read a task; with ?wait= the answer comes when it has finished."""
     id_ = parse_id(task_id)
-    with transaction() as session:
+    with single_statement() as session:
         task = task_service.read(session, id_)
     if query["wait"] and not task.is_finished:
         task = hub().wait(task, seconds=query["wait"])
@@ -99,8 +104,8 @@ def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> 
 @blueprint.arguments(ChangeTask())
 @blueprint.arguments(IfMatch(), location="headers")
 @blueprint.response(200, TaskView(), headers=ETAG)
-@blueprint.alt_response(409, schema=Problem(), description="Too late: it has started or is finished")
-@blueprint.alt_response(412, schema=Problem(), description="Changed since it was read")
+@blueprint.problem(409, "Too late: it has started or is finished")
+@blueprint.problem(412, "Changed since it was read")
 def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -> tuple[TaskRecord, dict[str, str]]:
     """Change a task that has not started; what is left out stays as it is."""
     id_ = parse_id(task_id)
@@ -115,8 +120,8 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
 @blueprint.delete("/tasks/<task_id>", parameters=TASK_ID)
 @blueprint.arguments(IfMatch(), location="headers")
 @blueprint.response(204, description="Deleted, with its history")
-@blueprint.alt_response(409, schema=Problem(), description="Not finished yet")
-@blueprint.alt_response(412, schema=Problem(), description="Changed since it was read")
+@blueprint.problem(409, "Not finished yet")
+@blueprint.problem(412, "Changed since it was read")
 def delete_task(headers: dict[str, Any], task_id: str) -> None:
     """Delete a finished task and its history."""
     id_ = parse_id(task_id)
@@ -131,7 +136,7 @@ def list_events(page: dict[str, Any], task_id: str) -> dict[str, Any]:
     """Read the history of a task's status, oldest first."""
     id_ = parse_id(task_id)
     after = pagination.decode(page["cursor"], "events")
-    with transaction() as session:
+    with single_statement() as session:
         items, last = task_service.events(session, id_, after=after, limit=page["limit"])
     return {"items": items, "next": pagination.encode(last, "events")}
 

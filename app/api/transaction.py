@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -15,9 +15,21 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.database import Base, engine_options, sqlalchemy_url, watch_clock
 
-db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-
 IDLE_SECONDS = 1.0
+
+
+class Database(SQLAlchemy):
+    """One pool with two faces: `engine` for transactions, and one for single statements that commit by themselves."""
+
+    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> sa.Engine:
+        # Autocommit is what a connection has when it is opened, because switching to it at each checkout would cost as
+        # much as the round trips it saves.
+        plain: sa.Engine = super()._make_engine(bind_key, {**options, "isolation_level": "AUTOCOMMIT"}, app)
+        app.extensions["taskledger.autocommit"] = plain
+        return plain.execution_options(isolation_level="READ COMMITTED")
+
+
+db = Database(model_class=Base, session_options={"expire_on_commit": False})
 
 
 @contextmanager
@@ -33,6 +45,13 @@ def transaction() -> Iterator[Session]:
     finally:
         # The connection goes back to the pool here and not at the end of the request, which may wait for long.
         session.close()
+
+
+@contextmanager
+def single_statement() -> Iterator[Session]:
+    """A session whose every statement is a transaction of its own: no round trips for BEGIN and COMMIT."""
+    with Session(current_app.extensions["taskledger.autocommit"], expire_on_commit=False) as session:
+        yield session
 
 
 def register(app: Flask, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import psycopg2
 import sqlalchemy as sa
 from flask import Flask, current_app
 
-from app.api.transaction import db, transaction
+from app.api.transaction import single_statement
 from app.log import get_logger
 from app.models import TaskRecord
 from app.services import tasks as task_service
@@ -44,7 +44,7 @@ class Hub:
     """The waiters of this process."""
 
     def __init__(self, engine: sa.Engine, *, most: int) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._most = most
         self._waiters: set[Waiter] = set()
         self._changed = threading.Condition()
@@ -67,7 +67,7 @@ class Hub:
                 self._waiters.discard(waiter)
         if waiter.task is not None:
             return waiter.task
-        with transaction() as session:
+        with single_statement() as session:
             return task_service.read(session, task.id)
 
     def _start(self) -> None:
@@ -114,5 +114,4 @@ def hub() -> Hub:
 
 def register(app: Flask, *, most: int) -> None:
     """Give an application its hub, for so many waiters."""
-    with app.app_context():
-        app.extensions["taskledger.hub"] = Hub(db.engine, most=most)
+    app.extensions["taskledger.hub"] = Hub(app.extensions["taskledger.autocommit"], most=most)

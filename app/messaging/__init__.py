@@ -1,8 +1,18 @@
 """Hints on their way to the broker. Losing one costs a few seconds, never a task."""
 
-from app.messaging.background import broker_fault, bury, dispatch_soon
+from app.messaging.background import broker_fault, bury, dispatch_soon, waiting_hints
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Dispatchable, Hint, coalesce
 from app.messaging.publisher import Publisher
 
-__all__ = ["DeadLetter", "Dispatchable", "Hint", "Publisher", "broker_fault", "bury", "coalesce", "dispatch_soon"]
+__all__ = [
+    "DeadLetter",
+    "Dispatchable",
+    "Hint",
+    "Publisher",
+    "broker_fault",
+    "bury",
+    "coalesce",
+    "dispatch_soon",
+    "waiting_hints",
+]

@@ -5,6 +5,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Iterable
 
 import structlog
 
@@ -136,3 +137,16 @@ def broker_fault() -> str | None:
     finally:
         publisher.close()
     return None
+
+
+def waiting_hints(queues: Iterable[str]) -> dict[str, int | None]:
+    """How many hints wait in each queue; None for all when the broker does not answer. Takes seconds at most."""
+    names = sorted(queues)
+    publisher = Publisher()
+    try:
+        return {name: publisher.ready_count(name) for name in names}
+    except publisher.errors as error:
+        log.warning("queues_not_counted", error=f"{type(error).__name__}: {error}")
+        return dict.fromkeys(names)
+    finally:
+        publisher.close()

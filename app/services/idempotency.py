@@ -40,8 +40,13 @@ class Key:
 
 def fingerprint(body: Any) -> str:
     """Equal for bodies that mean the same JSON."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def taken(route: str, value: str, body: Any, *, owner: str = "") -> Key:
+    """A key as it was sent with a body."""
+    return Key(owner=owner, route=route, value=value, fingerprint=fingerprint(body))
 
 
 def first_use(session: Session, key: Key, resource_id: UUID, *, now: datetime) -> UUID | None:

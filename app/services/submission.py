@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Refused
+from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
+from app.services import idempotency
+from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
@@ -39,15 +42,30 @@ class Submission:
     expires_at: datetime | None = None
 
 
-def accept(session: Session, submission: Submission, *, now: datetime) -> TaskRecord:
+def accept(session: Session, submission: Submission, *, now: datetime, task_id: UUID | None = None) -> TaskRecord:
     """Store a task: one INSERT. Raises UnknownTaskType, PayloadRefused or Refused; then nothing is stored."""
     task_type = get_type(submission.type)
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
-    record = _new(submission, task_type, now)
+    record = _new(submission, task_type, task_id or new_id(), now)
     row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in _WRITTEN}).one()
     return replace(record, updated_at=row.updated_at, due_at=row.due_at)
+
+
+def accept_once(session: Session, submission: Submission, *, key: Key | None, now: datetime) -> tuple[TaskRecord, bool]:
+    """Store a task, or return the one that an earlier request with the same key made; and whether it is new.
+
+    Raises what `accept` raises, Refused for a key that was used with another body, Gone for a task since deleted.
+    """
+    task_id = new_id()
+    first = key and idempotency.first_use(session, key, task_id, now=now)
+    if first is None:
+        return accept(session, submission, task_id=task_id, now=now), True
+    row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == first)).mappings().first()
+    if row is None:
+        raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key for a new task.")
+    return TaskRecord(**row), False
 
 
 def longest_timeout(task_type: TaskType) -> int:
@@ -72,12 +90,12 @@ def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, n
         raise Refused({"expires_at": ["must be later than scheduled_at, or the task could never start"]})
 
 
-def _new(submission: Submission, task_type: TaskType, now: datetime) -> TaskRecord:
+def _new(submission: Submission, task_type: TaskType, task_id: UUID, now: datetime) -> TaskRecord:
     """The row to be: due now and on its way to the broker, or waiting for its start."""
     start = submission.scheduled_at
     is_later = start is not None and start > now
     return TaskRecord(
-        id=new_id(),
+        id=task_id,
         type=task_type.name,
         name=submission.name,
         status=Status.SCHEDULED.value if is_later else Status.PENDING.value,

@@ -1,42 +1,43 @@
 """The lines that handlers write with task.log()."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import TaskLogLine
+from app.services.tasks import read
+
+LOG = TaskLogLine.metadata.tables["task_log"]
+MOST_LINES = 2_000  # returned
 
 
-class Line(Protocol):
-    """What is kept of a line."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One line that a handler wrote with task.log()."""
 
-    @property
-    def task_id(self) -> UUID: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def fields(self) -> dict[str, Any]: ...
+    task_id: UUID
+    attempt: int
+    at: datetime
+    message: str
+    fields: dict[str, Any]
 
 
-def write(session: Session, lines: Sequence[Line]) -> None:
+def write(session: Session, lines: Sequence[LogLine]) -> None:
     """Keep the lines."""
     if lines:
-        rows = [
-            {
-                "task_id": line.task_id,
-                "attempt": line.attempt,
-                "at": line.at,
-                "message": line.message,
-                "fields": line.fields,
-            }
-            for line in lines
-        ]
-        session.execute(sa.insert(TaskLogLine), rows)
+        session.execute(sa.insert(LOG), [asdict(line) for line in lines])
+
+
+def of_task(session: Session, task_id: UUID) -> list[LogLine]:
+    """The newest lines of a task, oldest first. Raises NotFound."""
+    columns = [LOG.c[name] for name in LogLine.__slots__]
+    query = sa.select(*columns).where(LOG.c.task_id == task_id).order_by(LOG.c.id.desc()).limit(MOST_LINES)
+    lines = [LogLine(**row) for row in session.execute(query).mappings()]
+    if not lines:
+        read(session, task_id)
+    return lines[::-1]

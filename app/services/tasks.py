@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, Outdated
-from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskRecord
+from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
 from app.models.task import RECORD_FIELDS
 from app.services import lifecycle
 from app.services.submission import check_timeout, check_times
 from tasks.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
+LOG = TaskLogLine.metadata.tables["task_log"]
 CHANGEABLE = {
     "name": "name",
     "payload": "payload",
@@ -129,6 +130,7 @@ def delete(session: Session, task_id: UUID, *, states: Collection[datetime] | No
         raise Conflict(f"The task is {old.status}; only a task that is {_either(FINISHED)} can be deleted.")
     session.connection().execute(sa.delete(TASKS).where(TASKS.c.id == task_id))
     # Its events may hold replaced payloads and error messages: who deletes a task wants them gone, too.
+    session.connection().execute(sa.delete(LOG).where(LOG.c.task_id == task_id))
     session.connection().execute(sa.delete(EVENTS).where(EVENTS.c.task_id == task_id, EVENTS.c.at >= old.created_at))
 
 

@@ -11,7 +11,8 @@ import structlog
 
 from app import clock
 from app.services.failures import storable
-from app.worker.run import LogLine, Running
+from app.services.task_log import LogLine
+from app.worker.run import Running
 from tasks.errors import TaskCancelled
 from tasks.registry import TaskType
 

@@ -21,8 +21,9 @@ from app.config import get_settings
 from app.database import engine_options, sqlalchemy_url, watch_clock
 from app.services import counters, lifecycle, task_log
 from app.services.lifecycle import Claim
+from app.services.task_log import LogLine
 from app.worker.attempt import LeaseGone
-from app.worker.run import Desk, HintRun, LogLine, Running
+from app.worker.run import Desk, HintRun, Running
 from app.worker.stopping import Stopper
 from tasks.errors import TaskCancelled, TimeLimitReached
 

@@ -2,24 +2,13 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.services.lifecycle import Claim
+from app.services.task_log import LogLine
 
 LOG_LINES = 500  # kept of one attempt
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogLine:
-    """One line that a handler wrote with task.log()."""
-
-    task_id: UUID
-    attempt: int
-    at: datetime
-    message: str
-    fields: dict[str, Any]
 
 
 @dataclass(kw_only=True, slots=True)

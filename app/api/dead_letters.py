@@ -1,0 +1,169 @@
+"""/dead-letters: what has FAILED, by cause; replaying and purging many at once, after a dry run has counted them."""
+
+from dataclasses import replace as with_fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import current_app
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from marshmallow import validate
+
+from app.api import pagination
+from app.api.fields import Instant, QueryMoment, matching, rfc_3339
+from app.api.pagination import Page
+from app.api.parsing import Blueprint, StrictSchema
+from app.api.problems import Problem
+from app.api.task_schemas import TaskList
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.errors import Refused
+from app.services import dead_letters, replay
+from app.services.dead_letters import DeadLetterFilter
+from tasks import fields as strict
+from tasks.registry import NAME
+
+blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", description="Tasks that are FAILED")
+
+TOKEN_SECONDS = 15 * 60
+FINGERPRINT = r"[0-9a-f]{16}"
+
+
+class DeadLetterQuery(Page):
+    """Query parameters of the list."""
+
+    type = matching(NAME.pattern, "is no name of a task type", metadata={"description": "Of this type"})
+    fingerprint = matching(FINGERPRINT, "is no fingerprint", metadata={"description": "With this cause"})
+    failed_after = QueryMoment(metadata={"description": "Failed then or later"})
+    failed_before = QueryMoment(metadata={"description": "Failed earlier"})
+
+
+class DeadLetterChoice(StrictSchema):
+    """Which dead letters a replay or a purge is about; an empty one means all."""
+
+    type = matching(NAME.pattern, "is no name of a task type")
+    fingerprint = matching(FINGERPRINT, "is no fingerprint")
+    failed_after = strict.Moment()
+    failed_before = strict.Moment()
+
+
+class MassChange(StrictSchema):
+    """First with dry_run, which counts and returns a token; then with that token alone."""
+
+    filter = ma.fields.Nested(DeadLetterChoice, load_default=dict)
+    dry_run = strict.Flag(load_default=False, metadata={"description": "Count only"})
+    token = strict.Text(
+        validate=validate.Length(1, 2_000, error="is no token"), metadata={"description": "From the dry run"}
+    )
+
+
+class MassChangeView(ma.Schema):
+    """What would be, or was, changed."""
+
+    count = ma.fields.Integer(required=True)
+    token = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Send it within 15 minutes to do it; null once done"}
+    )
+
+
+class GroupView(ma.Schema):
+    """Dead letters with one cause."""
+
+    fingerprint = ma.fields.String(required=True, allow_none=True)
+    type = ma.fields.String(required=True)
+    error_type = ma.fields.String(required=True, allow_none=True)
+    message = ma.fields.String(required=True, allow_none=True, metadata={"description": "Of one of them"})
+    count = ma.fields.Integer(required=True)
+    first_at = Instant(required=True)
+    last_at = Instant(required=True)
+    example_id = ma.fields.UUID(required=True)
+
+
+class GroupList(ma.Schema):
+    """Causes, most frequent first."""
+
+    items = ma.fields.List(ma.fields.Nested(GroupView), required=True)
+
+
+@blueprint.get("/dead-letters")
+@blueprint.arguments(DeadLetterQuery(), location="query")
+@blueprint.response(200, TaskList())
+def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
+    """List FAILED tasks, newest first."""
+    before = pagination.decode(query.pop("cursor"), "dead-letters")
+    limit = query.pop("limit")
+    wanted = DeadLetterFilter(**query)
+    with transaction() as session:
+        items, last = dead_letters.find(session, wanted, before=before and UUID(before), limit=limit)
+    return {"items": items, "next": pagination.encode(last and str(last), "dead-letters")}
+
+
+@blueprint.get("/dead-letters/groups")
+@blueprint.response(200, GroupList())
+def list_groups() -> dict[str, Any]:
+    """List the causes of the last 30 days."""
+    with transaction() as session:
+        return {"items": dead_letters.groups(session, now=utcnow())}
+
+
+@blueprint.post("/dead-letters/replay")
+@blueprint.arguments(MassChange())
+@blueprint.response(200, MassChangeView())
+@blueprint.alt_response(422, schema=Problem(), description="No token, or one that is not valid any more")
+def replay_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
+    """Start all that match over; first with dry_run."""
+    return _mass_change("replay", asked)
+
+
+@blueprint.post("/dead-letters/purge")
+@blueprint.arguments(MassChange())
+@blueprint.response(200, MassChangeView())
+@blueprint.alt_response(422, schema=Problem(), description="No token, or one that is not valid any more")
+def purge_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
+    """Delete all that match, with their history; first with dry_run."""
+    return _mass_change("purge", asked)
+
+
+def _mass_change(action: str, asked: dict[str, Any]) -> dict[str, Any]:
+    if asked["dry_run"]:
+        # What fails from now on was not counted, so it is not changed either.
+        wanted = DeadLetterFilter(**{"failed_before": utcnow(), **asked["filter"]})
+        with transaction() as session:
+            return {"count": dead_letters.count(session, wanted), "token": _token(action, wanted)}
+    if "token" not in asked:
+        raise Refused({"token": ['is missing: ask with "dry_run": true first, and send the token that it returns']})
+    wanted = _from_token(action, asked["token"])
+    done = 0
+    while changed := _batch(action, wanted):
+        done += changed
+    return {"count": done, "token": None}
+
+
+def _batch(action: str, wanted: DeadLetterFilter) -> int:
+    with transaction() as session:
+        if action == "purge":
+            return dead_letters.purge_batch(session, wanted)
+        return replay.replay_batch(session, wanted, now=utcnow())
+
+
+def _serializer(action: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"dead-letters.{action}")
+
+
+def _token(action: str, wanted: DeadLetterFilter) -> str:
+    moments = {name: value and rfc_3339(value) for name, value in _moments(wanted).items()}
+    return str(_serializer(action).dumps({"type": wanted.type, "fingerprint": wanted.fingerprint, **moments}))
+
+
+def _from_token(action: str, token: str) -> DeadLetterFilter:
+    try:
+        said = _serializer(action).loads(token, max_age=TOKEN_SECONDS)
+    except BadSignature:
+        raise Refused({"token": ["is not valid, or older than 15 minutes: do the dry run again"]}) from None
+    moments = {name: said[name] and datetime.fromisoformat(said[name]) for name in ("failed_after", "failed_before")}
+    return with_fields(DeadLetterFilter(type=said["type"], fingerprint=said["fingerprint"]), **moments)
+
+
+def _moments(wanted: DeadLetterFilter) -> dict[str, datetime | None]:
+    return {"failed_after": wanted.failed_after, "failed_before": wanted.failed_before}

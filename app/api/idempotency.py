@@ -1,0 +1,39 @@
+"""The header Idempotency-Key of creating requests."""
+
+from dataclasses import asdict
+from typing import Any
+
+from marshmallow import validate
+
+from app.api.parsing import StrictSchema
+from app.services import idempotency
+from app.services.idempotency import Key
+from tasks import fields as strict
+from tasks.rules import NO_NUL
+
+REPLAYED = {"Idempotent-Replayed": "true"}
+LONGEST_KEY = 255
+
+
+class IdempotencyHeader(StrictSchema):
+    """A key that makes repeating the request harmless."""
+
+    class Meta:
+        unknown = "exclude"
+
+    key = strict.Text(
+        data_key="Idempotency-Key",
+        load_default=None,
+        validate=validate.Length(1, LONGEST_KEY, error="must have {min} to {max} characters"),
+        metadata={
+            "pattern": NO_NUL,
+            "description": "The same key with the same body answers what the first request made, for 24 hours",
+        },
+    )
+
+
+def key_of(headers: dict[str, Any], route: str, body: Any) -> Key | None:
+    """The key of a request, if it sent one; `body` is the parsed request, a dataclass."""
+    if headers["key"] is None:
+        return None
+    return idempotency.taken(route, headers["key"], asdict(body))

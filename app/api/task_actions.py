@@ -1,0 +1,107 @@
+"""/tasks/{id}/…: cancel and retry a task, and read its attempts and its log."""
+
+from http import HTTPStatus
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.fields import Instant, Verbatim, whole
+from app.api.parsing import Blueprint, StrictSchema
+from app.api.problems import Problem
+from app.api.task_schemas import ErrorView, TaskView
+from app.api.tasks import TASK_ID, parse_id
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.models import TaskRecord
+from app.services import attempts as attempt_service
+from app.services import cancellation, replay, task_log
+from app.services.submission import MOST_RETRIES
+from tasks import fields as strict
+
+blueprint = Blueprint("task_actions", __name__, url_prefix="/api/v1", description="What can be done with a task")
+
+
+class RetryTask(StrictSchema):
+    """How a task is started over; all of it may be left out."""
+
+    payload = strict.Json(metadata={"description": "Replaces the payload; the old one stays in the history"})
+    max_retries = whole(0, MOST_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
+
+
+class AttemptView(ma.Schema):
+    """One run of a task by a worker."""
+
+    number = ma.fields.Integer(required=True)
+    worker = ma.fields.String(required=True, allow_none=True)
+    started_at = Instant(required=True)
+    ended_at = Instant(required=True, allow_none=True, metadata={"description": "null while it runs"})
+    outcome = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"enum": [*sorted(set(attempt_service.OUTCOMES.values())), None], "description": "null while it runs"},
+    )
+    error = ma.fields.Nested(ErrorView, required=True, allow_none=True)
+
+
+class AttemptList(ma.Schema):
+    """A task's attempts, oldest first; the number of one that was given back is used again."""
+
+    items = ma.fields.List(ma.fields.Nested(AttemptView), required=True)
+
+
+class LogLineView(ma.Schema):
+    """A line that a handler wrote."""
+
+    at = Instant(required=True)
+    attempt = ma.fields.Integer(required=True)
+    message = ma.fields.String(required=True)
+    fields_ = Verbatim({"type": "object"}, required=True, data_key="fields", attribute="fields")
+
+
+class LogLineList(ma.Schema):
+    """What a task's handlers wrote, oldest first."""
+
+    items = ma.fields.List(ma.fields.Nested(LogLineView), required=True)
+
+
+@blueprint.post("/tasks/<task_id>/cancel", parameters=TASK_ID)
+@blueprint.response(200, TaskView(), description="It is cancelled")
+@blueprint.alt_response(202, schema=TaskView(), description="It runs and was asked to stop; cancel_receipt will tell")
+@blueprint.alt_response(409, schema=Problem(), description="It has ended already")
+def cancel_task(task_id: str) -> tuple[TaskRecord, int]:
+    """Cancel a task: at once if it waits; a running one is asked to stop, and killed after its grace period."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        found = cancellation.cancel(session, id_, by=None, now=utcnow())
+    return found.task, HTTPStatus.ACCEPTED if found.is_stopping else HTTPStatus.OK
+
+
+@blueprint.post("/tasks/<task_id>/retry", parameters=TASK_ID)
+@blueprint.arguments(RetryTask(), required=False)
+@blueprint.response(200, TaskView(), description="It starts over, with fresh retries; attempts count on")
+@blueprint.alt_response(409, schema=Problem(), description="It is neither FAILED nor CANCELLED")
+@blueprint.alt_response(422, schema=Problem(), description="Its type refuses the new payload")
+def retry_task(fields: dict[str, Any], task_id: str) -> TaskRecord:
+    """Start a dead letter or a cancelled task over."""
+    id_ = parse_id(task_id)
+    edited = replay.Edited(payload=fields["payload"]) if "payload" in fields else None
+    with transaction() as session:
+        return replay.replay(session, id_, now=utcnow(), edited=edited, max_retries=fields.get("max_retries"))
+
+
+@blueprint.get("/tasks/<task_id>/attempts", parameters=TASK_ID)
+@blueprint.response(200, AttemptList())
+def list_attempts(task_id: str) -> dict[str, Any]:
+    """Read the attempts of a task."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        return {"items": attempt_service.of_task(session, id_)}
+
+
+@blueprint.get("/tasks/<task_id>/logs", parameters=TASK_ID)
+@blueprint.response(200, LogLineList())
+def list_logs(task_id: str) -> dict[str, Any]:
+    """Read what the task's handlers wrote."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        return {"items": task_log.of_task(session, id_)}

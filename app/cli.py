@@ -1,0 +1,49 @@
+"""Commands for people: `flask --app app …`."""
+
+import json
+from dataclasses import asdict
+
+import click
+from flask import Flask
+from rich.console import Console
+from rich.table import Table
+
+from app import messaging
+from app.clock import utcnow
+from app.database import unit_of_work
+from app.services import integrity, queues
+from app.services.integrity import Report
+
+
+def register(app: Flask) -> None:
+    """Add the commands to the flask command line."""
+    app.cli.add_command(check_integrity)
+
+
+@click.command("integrity")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check_integrity(*, as_json: bool) -> None:
+    """Check the ledger against itself and against the broker; exit status 1 when something is wrong."""
+    waiting = messaging.waiting_hints(queues.known_queues())
+    with unit_of_work() as session:
+        report = integrity.report(session, waiting, now=utcnow())
+    if as_json:
+        click.echo(json.dumps({**asdict(report), "findings": report.findings, "clean": report.clean}, default=str))
+    else:
+        _show(report)
+    raise SystemExit(0 if report.clean else 1)
+
+
+def _show(report: Report) -> None:
+    console = Console()
+    table = Table("what", "count", title=f"Integrity at {report.at:%Y-%m-%d %H:%M:%S} UTC")
+    for name, count in report.tasks_by_status.items():
+        table.add_row(name, str(count))
+    for name, count in sorted(report.counters.items()):
+        table.add_row(name.replace("_", " "), str(count))
+    for queue in report.queues:
+        hints = "unknown" if queue.waiting_hints is None else queue.waiting_hints
+        table.add_row(f"queue {queue.queue}: hints / dispatched PENDING", f"{hints} / {queue.dispatched_pending_tasks}")
+    console.print(table)
+    for finding in report.findings or ["Clean: nothing is lost, nothing was recorded twice."]:
+        console.print(finding, style="red" if report.findings else "green", highlight=False)
