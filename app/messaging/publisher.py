@@ -107,6 +107,6 @@ class Publisher:
         if connection is None:
             return
         try:
-            connection.collapse()
+            connection.collect()
         except self.errors as error:
             log.debug("publisher_close_failed", error=repr(error))
