@@ -5,7 +5,7 @@ from typing import Any
 
 from werkzeug.http import parse_etags
 
-from app.api.parsing import StrictSchema
+from app.api.parsing import StrictSchema, absent
 from app.models import TaskRecord
 from tasks import fields as strict
 
@@ -43,7 +43,7 @@ class IfMatch(StrictSchema):
 
     states = States(
         data_key="If-Match",
-        load_default=None,
+        load_default=absent,
         metadata={"description": "ETag that the task must still have; 412 if not"},
     )
 
@@ -55,5 +55,7 @@ class IfNoneMatch(StrictSchema):
         unknown = "exclude"
 
     tag = strict.Text(
-        data_key="If-None-Match", load_default=None, metadata={"description": "ETag of what you have; 304 if unchanged"}
+        data_key="If-None-Match",
+        load_default=absent,
+        metadata={"description": "ETag of what you have; 304 if unchanged"},
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import validate
 
-from app.api.parsing import StrictSchema
+from app.api.parsing import StrictSchema, absent
 from app.services import idempotency
 from app.services.idempotency import Key
 from tasks import fields as strict
@@ -23,7 +23,7 @@ class IdempotencyHeader(StrictSchema):
 
     key = strict.Text(
         data_key="Idempotency-Key",
-        load_default=None,
+        load_default=absent,
         validate=validate.Length(1, LONGEST_KEY, error="must have {min} to {max} characters"),
         metadata={
             "pattern": NO_NUL,

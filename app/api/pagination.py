@@ -7,7 +7,7 @@ from flask import current_app
 from itsdangerous import BadSignature, URLSafeSerializer
 from marshmallow import validate
 
-from app.api.parsing import StrictSchema
+from app.api.parsing import StrictSchema, absent
 from app.errors import Refused
 from tasks.fields import Text
 
@@ -30,7 +30,7 @@ class Page(StrictSchema):
         metadata={"description": "How many items at most"},
     )
     cursor = Text(
-        load_default=None,
+        load_default=absent,
         validate=validate.Length(1, LONGEST_CURSOR, error="is not a cursor that this service gave"),
         metadata={"description": "The `next` of the page before; leave it out for the first page"},
     )

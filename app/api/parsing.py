@@ -16,6 +16,10 @@ from app.errors import Refused
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def absent() -> None:
+    """The default of optional headers and parameters; a plain None would be documented as a null that can be sent."""
+
+
 class StrictParser(FlaskParser):
     """Strict JSON bodies; unknown query parameters are refused like unknown fields."""
 

@@ -55,7 +55,8 @@ EXAMPLES = {
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission)
-    with transaction() as session:
+    opened = single_statement() if key is None else transaction()  # without a key, one INSERT is all there is to do
+    with opened as session:
         task, is_new = submission_service.accept_once(session, submission, key=key, now=utcnow())
     if is_new and task.status == Status.PENDING:
         dispatch_soon(Hint.of(task))
