@@ -22,6 +22,7 @@ def main() -> int:
     try:
         settings = load(os.environ)
         preflight.prepare_directories(settings)
+        preflight.check_ownership(settings)
         with preflight.take_lock(settings):
             return _run(settings)
     except CannotStart as error:

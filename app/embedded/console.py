@@ -77,11 +77,13 @@ class Console:
         log = readable(self._settings.log_dir / f"{name}.log")
         if isinstance(event, events.ProcessStateStoppedEvent):
             say(f"{name} has stopped")
+        elif self._stopping or not process.config.autorestart:
+            return
         elif isinstance(event, events.ProcessStateBackoffEvent):
             say(f"{name} ended at once; trying again in {process.backoff} s (see {log})")
-        elif isinstance(event, events.ProcessStateFatalEvent) and not self._stopping:
+        elif isinstance(event, events.ProcessStateFatalEvent):
             say(f"{name} is given up after {process.config.startretries} failed starts: see {log}, then start again")
-        elif isinstance(event, events.ProcessStateExitedEvent) and process.config.autorestart:
+        elif isinstance(event, events.ProcessStateExitedEvent):
             say(f"{name} ended by itself; starting it again (see {log})")
 
     def _pass_on(self, name: str, data: str) -> None:

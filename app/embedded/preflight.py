@@ -5,7 +5,6 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TextIO
 
 from app.embedded.errors import CannotStart
@@ -17,7 +16,10 @@ def prepare_directories(settings: EmbeddedSettings) -> None:
     """Make the var directory and its log directory. Raises CannotStart when they cannot be written to."""
     try:
         for folder in (settings.var_dir, settings.log_dir):
+            is_new = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
+            if is_new and os.geteuid() == 0:  # whatever the umask: PostgreSQL's account passes through
+                folder.chmod(0o755)
             tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise CannotStart(
@@ -26,18 +28,21 @@ def prepare_directories(settings: EmbeddedSettings) -> None:
         ) from error
 
 
+def check_ownership(settings: EmbeddedSettings) -> None:
+    """Raises CannotStart for a file of an earlier start that this account may not replace."""
+    for path in (*settings.var_dir.iterdir(), *settings.log_dir.iterdir()):
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise CannotStart(
+                f"{readable(path)} belongs to {path.owner()}: start as that account, or choose another VAR_DIR."
+            )
+
+
 def take_lock(settings: EmbeddedSettings) -> TextIO:
     """Hold the var directory for this process. Raises CannotStart when another one holds it.
 
     The lock ends with the process, however that ends; keep the returned file.
     """
-    path = settings.var_dir / "embedded.lock"
-    try:
-        file = path.open("a+")
-    except PermissionError as error:
-        raise CannotStart(
-            f"{readable(path)} belongs to another account: start as that account, or choose another VAR_DIR."
-        ) from error
+    file = (settings.var_dir / "embedded.lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,12 +85,3 @@ def _check_free(port: Port) -> None:
                 f"Cannot listen on {port.host}:{port.number} for {port.purpose} ({error.strerror}): stop what listens "
                 f"there, or choose another port, for example {port.setting}={port.number + 1} make run."
             ) from error
-
-
-def own_everything(paths: Iterable[Path]) -> None:
-    """Raises CannotStart for a file of an earlier start that this account may not replace."""
-    for path in paths:
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            raise CannotStart(
-                f"{readable(path)} belongs to another account: start as that account, or choose another VAR_DIR."
-            )
