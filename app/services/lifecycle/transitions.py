@@ -24,6 +24,7 @@ class Transition:
 
 DUE = Transition((S.SCHEDULED, S.RETRYING), S.PENDING, "its moment has come")
 RESCHEDULED = Transition((S.PENDING, S.SCHEDULED, S.RETRYING), S.SCHEDULED, "its start was moved to a later moment")
+STARTED_EARLY = Transition((S.SCHEDULED,), S.PENDING, "its start was moved to now")
 CLAIMED = Transition((S.PENDING,), S.PROCESSING, "a worker took it")
 RETURNED = Transition((S.PROCESSING,), S.COMPLETED, "the handler returned")
 RETRIED = Transition((S.PROCESSING,), S.RETRYING, "the handler raised or its worker was lost, retries are left")
@@ -37,6 +38,7 @@ REPLAYED = Transition((S.FAILED, S.CANCELLED), S.PENDING, "replayed with a fresh
 TRANSITIONS = {
     "due": DUE,
     "rescheduled": RESCHEDULED,
+    "started early": STARTED_EARLY,
     "claimed": CLAIMED,
     "returned": RETURNED,
     "retried": RETRIED,

@@ -9,7 +9,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import Status
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import LOOK_AGAIN, WrongStatus, update
 
@@ -66,7 +65,7 @@ RESCHEDULE = update(
     "id = :id",
 )
 START_NOW = update(
-    transitions.Transition((Status.SCHEDULED,), Status.PENDING, "its start was moved to now"),
+    transitions.STARTED_EARLY,
     "scheduled_at = :scheduled_at, due_at = :now, dispatched_at = NULL",
     "id = :id",
 )

@@ -1,0 +1,28 @@
+"""When waiting tasks rise."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.services.aging import level, next_step_at
+from tests.factories import NOON
+
+AFTER = timedelta(seconds=300)
+
+
+@pytest.mark.parametrize(
+    ("priority", "aged", "seconds"),
+    [("low", 0, 300), ("low", 1, 450), ("low", 2, None), ("normal", 0, 300), ("normal", 1, None), ("high", 0, None)],
+)
+def test_a_task_rises_step_by_step_until_it_is_high(priority, aged, seconds):
+    expected = None if seconds is None else NOON + timedelta(seconds=seconds)
+
+    assert next_step_at(priority, aged, dispatched_at=NOON, after=AFTER) == expected
+
+
+@pytest.mark.parametrize(
+    ("priority", "steps", "expected"),
+    [("low", 0, "low"), ("low", 1, "normal"), ("low", 2, "high"), ("normal", 1, "high"), ("normal", 2, "high")],
+)
+def test_each_step_is_one_level_and_high_is_the_top(priority, steps, expected):
+    assert level(priority, steps) == expected
