@@ -1,0 +1,49 @@
+"""Migrations: they make what the models say, and can be undone."""
+
+import psycopg2
+import sqlalchemy as sa
+from flask_migrate import downgrade, upgrade
+from flask_migrate import check as migrate_check
+
+
+def test_the_models_and_the_migrated_tables_agree(application, database_url):
+    with application.app_context():
+        migrate_check()  # exits with an error where autogenerate would change something
+
+
+def test_every_table_and_column_has_a_comment(engine):
+    with engine.connect() as connection:
+        bare = connection.execute(
+            sa.text(
+                "SELECT relname || coalesce('.' || attname, '') FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+                "LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped "
+                "WHERE nspname = 'public' AND relkind IN ('r', 'p') AND NOT relispartition "
+                "AND relname <> 'alembic_version' AND (col_description(pg_class.oid, attnum) IS NULL "
+                "OR obj_description(pg_class.oid, 'pg_class') IS NULL)"
+            )
+        ).scalars()
+
+        assert bare.all() == []
+
+
+def test_tasks_has_at_most_five_indexes(engine):
+    assert len(sa.inspect(engine).get_indexes("tasks")) + 1 <= 5  # and the primary key
+
+
+def test_migrations_can_be_undone_and_done_again(databases):
+    from app.config import load
+    from app.factory import create_app
+
+    url = databases.create("updown")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}))
+    with application.app_context():
+        downgrade(revision="base")
+        connection = psycopg2.connect(url)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            left = {name for (name,) in cursor.fetchall()}
+        connection.close()
+        upgrade()
+
+    assert left == {"alembic_version"}
+    databases.drop(url)
