@@ -6,23 +6,18 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 
+from app import production
 from app.errors import SettingsError
+from app.production import DEVELOPMENT_SECRET, split_url
 from tasks.brokers import broker_of
 
-DEVELOPMENT_SECRET = "for-development-only-and-refused-in-production"  # noqa: S105 (public on purpose)
-SECRET_MIN_LENGTH = 32
-SECRET_MIN_DIFFERENT = 8  # "xxxxxxxx..." and "changeme..." repeated are not secrets
 EMBEDDED_FILE = "embedded.env"
-TLS_MODES = ("require", "verify-ca", "verify-full")
-TLS_SCHEMES = ("amqps", "rediss")
 DEFAULT_VAR_DIR = Path("var")
-TRUE_WORDS = ("1", "true", "yes", "on", "y", "t")
 
 
 def _setting(
@@ -39,7 +34,7 @@ def _setting(
 
 
 def _check_database_url(url: str) -> None:
-    parts = _split(url)
+    parts = split_url(url)
     if parts.scheme.split("+")[0] not in ("postgresql", "postgres") or not parts.path.strip("/"):
         raise ValidationError("It must be a PostgreSQL URL that names a database.")
 
@@ -49,15 +44,8 @@ def _check_broker_url(url: str) -> None:
         broker_of(url)
     except ValueError as error:
         raise ValidationError(f"{error}.") from None
-    if not _split(url).hostname:
+    if not split_url(url).hostname:
         raise ValidationError("It must name a host.")
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:  # an unclosed [ around an IPv6 address
-        return urlsplit("")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +218,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     except EnvValidationError as error:
         faults = [_fault(name, given, error.error_messages) for name in error.error_messages]
     if values["app_env"] == "production":
-        faults += _unsafe(given)
+        faults += production.faults_of(given)
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
@@ -241,36 +229,6 @@ def _fault(name: str, given: Mapping[str, str], messages: Any) -> str:
     if name not in given:
         return f"{name} is not set: start `make run` beside this (it writes {EMBEDDED_FILE}), or set {name}={example}"
     return f"{name} is refused: {' '.join(map(str, messages[name]))} Example: {name}={example}"
-
-
-def _unsafe(given: Mapping[str, str]) -> list[str]:
-    """What production does not start with."""
-    faults = []
-    secret = given.get("SECRET_KEY", DEVELOPMENT_SECRET)
-    if secret == DEVELOPMENT_SECRET or len(secret) < SECRET_MIN_LENGTH or len(set(secret)) < SECRET_MIN_DIFFERENT:
-        faults.append(
-            f"SECRET_KEY is missing, shorter than {SECRET_MIN_LENGTH} characters or too simple for production: "
-            "set it to the output of `openssl rand -hex 32`"
-        )
-    if given.get("FLASK_DEBUG", "0").lower() not in ("0", "false", "no"):
-        faults.append("FLASK_DEBUG runs code from the browser: unset it in production")
-    if given.get("ALLOW_PLAINTEXT_CONNECTIONS", "").lower() in TRUE_WORDS:
-        return faults
-    advice = "or set ALLOW_PLAINTEXT_CONNECTIONS=true if the network between is private"
-    database = given.get("DATABASE_URL", "")
-    if database and not _is_safe_database(database):
-        faults.append(f"DATABASE_URL does not demand TLS: append ?sslmode=verify-full (at least require), {advice}")
-    broker = given.get("BROKER_URL", "")
-    if broker and _split(broker).scheme not in TLS_SCHEMES:
-        faults.append(f"BROKER_URL does not use TLS: use amqps:// or rediss://, {advice}")
-    return faults
-
-
-def _is_safe_database(url: str) -> bool:
-    parts = _split(url)
-    query = parse_qs(parts.query)
-    is_local_socket = not parts.hostname and query.get("host", ["/"])[0].startswith("/")
-    return is_local_socket or query.get("sslmode", [""])[-1] in TLS_MODES
 
 
 @lru_cache(maxsize=1)

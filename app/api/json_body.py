@@ -65,14 +65,12 @@ def _too_deep() -> BadRequest:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MOST_LEVELS + 1):
-        level = [
-            below
-            for part in level
-            if isinstance(part, (list, dict))
-            for below in (part.values() if isinstance(part, dict) else part)
-        ]
+    level = (
+        [value] if isinstance(value, list | dict) else []
+    )  # all lists and objects of one depth; no recursion, which is what is being guarded against
+    for _ in range(MOST_LEVELS):
+        inside = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [below for values in inside for below in values if isinstance(below, list | dict)]
         if not level:
             return
     raise _too_deep()

@@ -1,0 +1,169 @@
+"""Settings: what is accepted, what is refused, and how it is said."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from app import config
+from app.config import Settings, load
+from app.errors import SettingsError
+from app.production import DEVELOPMENT_SECRET
+
+ENOUGH = {"DATABASE_URL": "postgresql://u:sekret@db/ledger", "BROKER_URL": "amqp://u:sekret@mq//"}
+SECRET = "4f1c9a7be02d58634f1c9a7be02d5863"
+PRODUCTION = {
+    "APP_ENV": "production",
+    "SECRET_KEY": SECRET,
+    "DATABASE_URL": "postgresql://u:sekret@db/ledger?sslmode=verify-full",
+    "BROKER_URL": "amqps://u:sekret@mq//",
+}
+
+
+def faults_of(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    return caught.value.faults
+
+
+def test_two_addresses_are_enough():
+    settings = load(ENOUGH)
+
+    assert (settings.port, settings.log_level, settings.queue_arguments) == (8000, "INFO", {})
+
+
+def test_an_empty_variable_counts_as_unset():
+    assert load(ENOUGH | {"PORT": "", "LOG_LEVEL": "  "}) == load(ENOUGH)
+
+
+def test_every_fault_is_listed_with_an_example():
+    faults = faults_of({"BROKER_URL": "kafka://mq", "PORT": "http", "LOG_LEVEL": "LOUD"})
+
+    assert len(faults) == 4
+    assert all(re.search(r"[A-Z_]+=\S", fault) for fault in faults)
+    assert "make run" in next(fault for fault in faults if fault.startswith("DATABASE_URL"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://u@db/ledger"),
+        ("DATABASE_URL", "postgresql://u@db"),
+        ("DATABASE_URL", "postgresql://u@[db/ledger"),
+        ("BROKER_URL", "mq"),
+        ("BROKER_URL", "amqp://"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("APP_ENV", "staging"),
+        ("QUEUE_TYPE", "stream"),
+        ("MAX_BODY_BYTES", "1e6"),
+        ("LEASE_SECONDS", "2"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: str):
+    [fault] = faults_of(ENOUGH | {name: value})
+
+    assert fault.startswith(f"{name} is refused: ")
+
+
+def test_faults_do_not_repeat_a_password():
+    faults = faults_of({"DATABASE_URL": "mysql://u:sekret@db/ledger", "BROKER_URL": "kafka://u:sekret@mq"})
+
+    assert "sekret" not in " ".join(faults)
+
+
+def test_the_settings_do_not_show_secrets():
+    assert "sekret" not in repr(load(ENOUGH | {"SECRET_KEY": "sekret"}))
+
+
+def test_the_settings_are_frozen():
+    with pytest.raises(AttributeError):
+        load(ENOUGH).port = 1
+
+
+def test_production_starts_with_tls_and_a_secret():
+    assert load(PRODUCTION).app_env == "production"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", DEVELOPMENT_SECRET),
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "x" * 64),
+        ("FLASK_DEBUG", "1"),
+        ("DATABASE_URL", "postgresql://u:p@db/ledger"),
+        ("DATABASE_URL", "postgresql://u:p@db/ledger?sslmode=prefer"),
+        ("BROKER_URL", "amqp://u:p@mq//"),
+        ("BROKER_URL", "redis://mq/0"),
+    ],
+)
+def test_production_refuses_what_is_unsafe(name: str, value: str):
+    [fault] = faults_of(PRODUCTION | {name: value})
+
+    assert fault.startswith(name)
+
+
+def test_production_reports_malformed_and_unsafe_values_together():
+    faults = faults_of(PRODUCTION | {"PORT": "http", "SECRET_KEY": ""})
+
+    assert [fault.split()[0] for fault in faults] == ["PORT", "SECRET_KEY"]
+
+
+def test_production_accepts_plain_connections_when_told_so():
+    plain = {"DATABASE_URL": ENOUGH["DATABASE_URL"], "BROKER_URL": ENOUGH["BROKER_URL"]}
+
+    assert load(PRODUCTION | plain | {"ALLOW_PLAINTEXT_CONNECTIONS": "true"}).allow_plaintext_connections
+
+
+def test_production_accepts_a_database_on_a_local_socket():
+    assert load(PRODUCTION | {"DATABASE_URL": "postgresql:///ledger?host=/run/postgresql"})
+
+
+def test_quorum_queues_are_declared_as_such():
+    assert load(ENOUGH | {"QUEUE_TYPE": "quorum"}).queue_arguments == {"x-queue-type": "quorum"}
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment that only says where var is."""
+    for setting in fields(Settings):
+        monkeypatch.delenv(setting.name.upper(), raising=False)
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_unset_addresses_come_from_a_running_embedded_mode(environment: Path):
+    (environment / "embedded.env").write_text(
+        "# written by make run\n" + "".join(f"{name}={value}\n" for name, value in ENOUGH.items())
+    )
+
+    assert config.get_settings.__wrapped__().broker_url == ENOUGH["BROKER_URL"]
+
+
+def test_the_environment_goes_before_the_embedded_mode(environment: Path, monkeypatch: pytest.MonkeyPatch):
+    (environment / "embedded.env").write_text("".join(f"{name}={value}\n" for name, value in ENOUGH.items()))
+    monkeypatch.setenv("BROKER_URL", "redis://elsewhere/0")
+
+    assert config.get_settings.__wrapped__().broker_url == "redis://elsewhere/0"
+
+
+def test_production_does_not_take_addresses_from_the_embedded_mode(environment: Path, monkeypatch: pytest.MonkeyPatch):
+    (environment / "embedded.env").write_text("".join(f"{name}={value}\n" for name, value in PRODUCTION.items()))
+    monkeypatch.setenv("APP_ENV", "production")
+
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        config.get_settings.__wrapped__()
+
+
+def test_the_reference_lists_every_setting_with_its_default():
+    reference = Path("docs/reference/settings.md").read_text(encoding="utf-8")
+
+    for setting in fields(Settings):
+        row = next((line for line in reference.splitlines() if line.startswith(f"| `{setting.name.upper()}`")), "")
+        assert setting.metadata["description"] in row
+        default = setting.default
+        if isinstance(default, (int, str)) and default != DEVELOPMENT_SECRET:
+            assert f"`{str(default).lower() if isinstance(default, bool) else default}`" in row, row
