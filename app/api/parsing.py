@@ -26,7 +26,13 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": ma.RAISE}
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """The body of a request."""
+        """The body of a request; nothing at all is an empty object where the schema says that it may be left out."""
+        if (
+            getattr(schema, "may_be_left_out", False)
+            and not req.content_length
+            and "Transfer-Encoding" not in req.headers
+        ):
+            return {}
         return json_body.read(req)
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
@@ -52,6 +58,8 @@ class StrictSchema(ma.Schema):
     """An object whose unknown and read-only fields are refused by name."""
 
     read_only: frozenset[str] = frozenset()
+    may_be_left_out = False
+    """Whether a request without a body means an empty object."""
     error_messages = {"type": "must be an object", "unknown": "is not a known field"}
 
     class Meta:

@@ -18,6 +18,8 @@ QUEUE = [{"name": "name", "in": "path", "required": True, "schema": {"type": "st
 class PauseReason(StrictSchema):
     """Why; may be left out."""
 
+    may_be_left_out = True
+
     reason = text(500, metadata={"description": "Shown to whoever asks why a task does not run"})
 
 

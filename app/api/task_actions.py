@@ -24,6 +24,8 @@ blueprint = Blueprint("task_actions", __name__, url_prefix="/api/v1", descriptio
 class RetryTask(StrictSchema):
     """How a task is started over; all of it may be left out."""
 
+    may_be_left_out = True
+
     payload = strict.Json(metadata={"description": "Replaces the payload; the old one stays in the history"})
     max_retries = whole(0, MOST_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
 

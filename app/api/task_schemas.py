@@ -11,7 +11,7 @@ from marshmallow_oneofschema import OneOfSchema
 from app.api.fields import Instant, QueryMoment, Several, Verbatim, matching, one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
-from app.models import Priority, Status, TaskRecord
+from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from tasks import fields as strict
 from tasks.containers import Entries
@@ -22,6 +22,7 @@ from tasks.rules import NO_NUL
 MOST_LABELS, LONGEST_LABEL = 32, 256
 LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"
 LONGEST_WAIT_SECONDS = 60
+LINKS = {"self": "", "events": "/events", "attempts": "/attempts", "logs": "/logs"}
 READ_ONLY = frozenset({
     "id", "status", "reason", "result", "error", "queue", "attempt", "progress", "owner", "links", "due_at",
     "created_at", "started_at", "finished_at", "updated_at", "cancel_requested_at", "cancel_receipt",
@@ -156,11 +157,19 @@ class TaskView(ma.Schema):
     finished_at = Instant(**_shown("When it was COMPLETED, FAILED or CANCELLED", allow_none=True))
     updated_at = Instant(**_shown("Last change; the ETag follows it"))
     due_at = Instant(**_shown("When the service looks at it again; null once finished", allow_none=True))
+    cancel_requested_at = Instant(**_shown("When a running task was asked to stop", allow_none=True))
+    cancel_receipt = ma.fields.String(
+        **_shown(
+            "What a cancellation found",
+            allow_none=True,
+            schema={"enum": [*(word.value for word in Receipt), None]},
+        )
+    )
     links = ma.fields.Function(
-        lambda task: {"self": task_path(task), "events": f"{task_path(task)}/events"},
+        lambda task: {name: f"{task_path(task)}{below}" for name, below in LINKS.items()},
         metadata={
             "type": "object",
-            "properties": {"self": {"type": "string"}, "events": {"type": "string"}},
+            "properties": {name: {"type": "string"} for name in LINKS},
             "description": "Paths of what belongs to it",
         },
         required=True,

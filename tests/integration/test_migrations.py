@@ -2,8 +2,8 @@
 
 import psycopg2
 import sqlalchemy as sa
-from flask_migrate import downgrade, upgrade
 from flask_migrate import check as migrate_check
+from flask_migrate import downgrade, upgrade
 
 
 def test_the_models_and_the_migrated_tables_agree(application, database_url):
@@ -15,7 +15,8 @@ def test_every_table_and_column_has_a_comment(engine):
     with engine.connect() as connection:
         bare = connection.execute(
             sa.text(
-                "SELECT relname || coalesce('.' || attname, '') FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+                "SELECT relname || coalesce('.' || attname, '') FROM pg_class "
+                "JOIN pg_namespace n ON n.oid = relnamespace "
                 "LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped "
                 "WHERE nspname = 'public' AND relkind IN ('r', 'p') AND NOT relispartition "
                 "AND relname <> 'alembic_version' AND (col_description(pg_class.oid, attnum) IS NULL "

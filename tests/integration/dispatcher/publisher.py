@@ -1,0 +1,39 @@
+"""A broker that does what a test says."""
+
+from collections.abc import Iterable
+
+from app.messaging import Hint
+
+
+class ScriptedPublisher:
+    """Keeps what is published; refuses everything while `is_down`, and hints after the first `confirms`."""
+
+    errors = (OSError,)
+
+    def __init__(self) -> None:
+        self.published: list[Hint] = []
+        self.waiting: dict[str, int] = {}
+        self.is_down = False
+        self.confirms: int | None = None
+
+    def connect(self) -> None:
+        if self.is_down:
+            raise ConnectionRefusedError("the broker is down")
+
+    def publish(self, hint: Hint) -> None:
+        self.connect()
+        if self.confirms is not None and len(self.published) >= self.confirms:
+            raise TimeoutError("not confirmed")
+        self.published.append(hint)
+
+    def ready_count(self, queue: str) -> int:
+        self.connect()
+        return self.waiting.get(queue, 0)
+
+    @property
+    def ids(self) -> list:
+        return [id_ for hint in self.published for id_ in hint.ids]
+
+
+def ids_of(tasks: Iterable) -> set:
+    return {task.id for task in tasks}
