@@ -10,7 +10,7 @@ from app.services.lifecycle import Holder
 from tests.factories import HOLDER, NOON, make_claim, make_task, read_task, seconds
 
 LOST = Failure(type="WorkerLost", message="its process is gone")
-HALF = dict(random=lambda: 0.5)
+HALF = {"random": lambda: 0.5}
 
 
 def lost_process(session, *ids, pid=HOLDER.pid, now=NOON):
