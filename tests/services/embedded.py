@@ -23,13 +23,14 @@ from tests.services.waiting import free_port
 PORTS = ("PORT", "FLOWER_PORT", "POSTGRES_PORT", "VALKEY_PORT")
 READY = "Ctrl-C stops everything."
 NOBODY = 65534
+START_ITSELF = "import subprocess, sys; subprocess.run([sys.executable, '--version'], check=True)"
 
 
 def python_of_nobody() -> list[str]:
     """A command that runs Python as the user nobody; root's own Python may be out of everyone else's reach."""
     switch = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     for python in (sys.executable, "/usr/bin/python{}.{}".format(*sys.version_info)):
-        found = subprocess.run([*switch, python, "--version"], capture_output=True, check=False)
+        found = subprocess.run([*switch, python, "-c", START_ITSELF], capture_output=True, check=False)
         if found.returncode == 0:
             return [*switch, python]
     pytest.skip("this Python, and a system Python of the same version, are out of reach for a normal user")
@@ -49,7 +50,8 @@ class Embedded(Process):
         self.ports = {name: free_port() for name in PORTS}
         python, library = [sys.executable], {}
         if as_normal_user and os.geteuid() == 0:
-            python, library = python_of_nobody(), {"PYTHONPATH": sysconfig.get_path("purelib")}
+            python, library = python_of_nobody(), {"PYTHONPATH": f"{self.home}:{sysconfig.get_path('purelib')}"}
+            (self.home / "async_timeout.py").write_text("from asyncio import timeout\n")  # redis: before 3.11.3
             os.chown(self.home, NOBODY, NOBODY)
         given = {"PATH": os.environ["PATH"], "HOME": str(self.home), "VAR_DIR": str(self.var_dir)}
         ports = {name: str(port) for name, port in self.ports.items()}
@@ -77,10 +79,10 @@ class Embedded(Process):
         """The programs in the order in which the supervisor saw them end."""
         return re.findall(r" stopped: (\w+)", (self.var_dir / "log" / "supervisor.log").read_text())
 
-    def program(self, name: str) -> psutil.Process:
+    def program_pid(self, name: str) -> int:
         """The process that the supervisor started last under this name."""
         pids = re.findall(rf"spawned: '{name}' with pid (\d+)", (self.var_dir / "log" / "supervisor.log").read_text())
-        return psutil.Process(int(pids[-1]))
+        return int(pids[-1])
 
     def programs(self) -> list[psutil.Process]:
         """All that the supervisor started, and what they started."""
