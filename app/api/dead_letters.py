@@ -14,7 +14,6 @@ from app.api import pagination
 from app.api.fields import Instant, QueryMoment, matching, rfc_3339
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
-from app.api.problems import Problem
 from app.api.task_schemas import TaskList
 from app.api.transaction import transaction
 from app.clock import utcnow
@@ -110,7 +109,7 @@ def list_groups() -> dict[str, Any]:
 @blueprint.post("/dead-letters/replay")
 @blueprint.arguments(MassChange())
 @blueprint.response(200, MassChangeView())
-@blueprint.alt_response(422, schema=Problem(), description="No token, or one that is not valid any more")
+@blueprint.problem(422, "No token, or one that is not valid any more")
 def replay_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
     """Start all that match over; first with dry_run."""
     return _mass_change("replay", asked)
@@ -119,7 +118,7 @@ def replay_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/dead-letters/purge")
 @blueprint.arguments(MassChange())
 @blueprint.response(200, MassChangeView())
-@blueprint.alt_response(422, schema=Problem(), description="No token, or one that is not valid any more")
+@blueprint.problem(422, "No token, or one that is not valid any more")
 def purge_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
     """Delete all that match, with their history; first with dry_run."""
     return _mass_change("purge", asked)

@@ -7,7 +7,6 @@ import marshmallow as ma
 
 from app.api.fields import Instant, Verbatim, whole
 from app.api.parsing import Blueprint, StrictSchema
-from app.api.problems import Problem
 from app.api.task_schemas import ErrorView, TaskView
 from app.api.tasks import TASK_ID, parse_id
 from app.api.transaction import transaction
@@ -69,7 +68,7 @@ class LogLineList(ma.Schema):
 @blueprint.post("/tasks/<task_id>/cancel", parameters=TASK_ID)
 @blueprint.response(200, TaskView(), description="It is cancelled")
 @blueprint.alt_response(202, schema=TaskView(), description="It runs and was asked to stop; cancel_receipt will tell")
-@blueprint.alt_response(409, schema=Problem(), description="It has ended already")
+@blueprint.problem(409, "It has ended already")
 def cancel_task(task_id: str) -> tuple[TaskRecord, int]:
     """Cancel a task: at once if it waits; a running one is asked to stop, and killed after its grace period."""
     id_ = parse_id(task_id)
@@ -81,8 +80,8 @@ def cancel_task(task_id: str) -> tuple[TaskRecord, int]:
 @blueprint.post("/tasks/<task_id>/retry", parameters=TASK_ID)
 @blueprint.arguments(RetryTask(), required=False)
 @blueprint.response(200, TaskView(), description="It starts over, with fresh retries; attempts count on")
-@blueprint.alt_response(409, schema=Problem(), description="It is neither FAILED nor CANCELLED")
-@blueprint.alt_response(422, schema=Problem(), description="Its type refuses the new payload")
+@blueprint.problem(409, "It is neither FAILED nor CANCELLED")
+@blueprint.problem(422, "Its type refuses the new payload")
 def retry_task(fields: dict[str, Any], task_id: str) -> TaskRecord:
     """Start a dead letter or a cancelled task over."""
     id_ = parse_id(task_id)
