@@ -1,0 +1,1 @@
+"""Duties on PostgreSQL, with a broker that does what a test says."""

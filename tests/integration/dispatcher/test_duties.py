@@ -190,6 +190,32 @@ def test_leases_of_a_worker_that_stopped_are_moved_on(session):
     assert now_is(session, held.id).status == Status.RETRYING
 
 
+def test_an_expired_lease_is_left_to_the_worker_s_parent_for_three_seconds(session):
+    """It ends the process first: moved on before that, the task would run a second time beside it."""
+    held = make_claim(session)
+    session.commit()
+
+    rescuer(NOON).run_once(NOON + seconds(62))
+    assert now_is(session, held.id).status == Status.PROCESSING
+
+    rescuer(NOON).run_once(NOON + seconds(63))
+    assert now_is(session, held.id).status == Status.RETRYING
+
+
+def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
+    worker(session, seen=NOON - seconds(16))
+    rescue = rescuer(NOON)
+    rescue.run_once(NOON)
+    session.execute(sa.text("UPDATE workers SET last_seen_at = :now"), {"now": NOON + seconds(5)})
+    held = make_claim(session)
+    session.commit()
+    rescue.run_once(NOON + seconds(6))
+
+    rescue.run_once(NOON + seconds(21))
+
+    assert now_is(session, held.id).status == Status.RETRYING
+
+
 def test_a_dispatcher_rescues_only_after_it_was_connected_for_a_whole_lease(session):
     held = make_claim(session)
     session.commit()
@@ -198,10 +224,10 @@ def test_a_dispatcher_rescues_only_after_it_was_connected_for_a_whole_lease(sess
     late = NOON + seconds(600)
 
     continuity.answered(late)
-    rescue.run_once(late + seconds(59))
+    rescue.run_once(late + seconds(62))
     assert now_is(session, held.id).status == Status.PROCESSING
 
-    rescue.run_once(late + seconds(60))
+    rescue.run_once(late + seconds(63))  # three more: a worker's parent has the first say
     assert now_is(session, held.id).status == Status.RETRYING
 
 

@@ -77,7 +77,8 @@ def test_an_attempt_that_had_overrun_its_limit_was_ended_by_it(session):
 def test_a_lease_is_respected_until_it_has_expired(session, after, status):
     held = make_claim(session)
 
-    rescue.expired_leases(session, since=NOON, now=NOON + seconds(after), limit=10, **HALF)
+    now = NOON + seconds(after)
+    rescue.expired_leases(session, since=NOON, before=now, now=now, limit=10, **HALF)
 
     assert read_task(session, held.id).status == status
 
@@ -106,6 +107,7 @@ def test_a_row_that_its_own_worker_is_recording_is_not_waited_for(engine, sessio
     with engine.connect() as other, other.begin():
         other.execute(sa.text("SELECT 1 FROM tasks WHERE id = :id FOR UPDATE"), {"id": held.id})
 
-        moved = rescue.expired_leases(session, since=NOON, now=NOON + seconds(90), limit=10, **HALF)
+        now = NOON + seconds(90)
+        moved = rescue.expired_leases(session, since=NOON, before=now, now=now, limit=10, **HALF)
 
     assert moved.count == 0

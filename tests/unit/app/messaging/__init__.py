@@ -1,0 +1,1 @@
+"""Hints without a broker."""

@@ -1,0 +1,1 @@
+"""Services whose rules are pure."""

@@ -1,0 +1,71 @@
+"""The heartbeat's decisions that need no database: limits and stops."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from app.worker.heartbeat import Heartbeat
+from app.worker.run import LOG_LINES, Desk, HintRun, Running
+from tasks.errors import TimeLimitReached
+from tests.unit.app.worker.test_attempt import CLAIM
+
+
+class RecordingStopper:
+    """Keeps what would have been raised in the handler."""
+
+    def __init__(self) -> None:
+        self.asked: list[BaseException] = []
+
+    def stop(self, error: BaseException) -> None:
+        self.asked.append(error)
+
+
+@pytest.fixture
+def beating(monkeypatch):
+    """A heartbeat over a handler that began `seconds` ago with a limit of 10 s and a grace of 5 s."""
+    killed = []
+    monkeypatch.setattr("app.worker.heartbeat.os.kill", lambda pid, number: killed.append(number))
+    stopper = RecordingStopper()
+
+    def begin(seconds, *, asked=None):
+        desk = Desk()
+        now = time.monotonic()
+        running = Running(claim=replace(CLAIM), timeout_seconds=10, grace_seconds=5, started=now - seconds)
+        running.stop_asked = None if asked is None else now - asked
+        desk.begin(HintRun(claims={CLAIM.id: CLAIM}, current=running))
+        Heartbeat(desk, stopper)._enforce_limits(desk.run)
+        return stopper.asked, killed
+
+    return begin
+
+
+def test_a_handler_within_its_limit_is_left_alone(beating):
+    assert beating(9) == ([], [])
+
+
+def test_a_handler_past_its_limit_is_asked_to_stop(beating):
+    asked, killed = beating(10.1)
+
+    assert [type(error) for error in asked] == [TimeLimitReached]
+    assert killed == []
+
+
+def test_a_handler_is_asked_once(beating):
+    assert beating(12, asked=2) == ([], [])
+
+
+def test_a_handler_that_does_not_stop_within_its_grace_period_ends_with_its_process(beating):
+    asked, killed = beating(16, asked=5.1)
+
+    assert asked == []
+    assert len(killed) == 1
+
+
+def test_the_log_of_an_attempt_is_capped():
+    running = Running(claim=CLAIM, timeout_seconds=10, grace_seconds=5)
+
+    for _ in range(LOG_LINES + 50):
+        running.write(None)
+
+    assert len(running.log) == LOG_LINES
