@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 BATCH = 200
 UNSEEN = timedelta(seconds=15)
+# A worker that lives ends the child that let its lease expire, and then moves its task on: nothing runs beside the next
+# attempt. Only where that has not happened, the dispatcher does the second part. See docs/decisions/0004.
+PARENT_FIRST = timedelta(seconds=3)
 REMEMBER = timedelta(days=1)
 
 GONE = sa.text(
@@ -34,7 +37,7 @@ class Rescue:
         self._connected = connected
         self._lease = timedelta(seconds=get_settings().lease_seconds)
         self._look = Look()
-        self._emptied: set[str] = set()  # workers whose leases have been moved on, and cannot come back
+        self._emptied: set[str] = set()  # workers that are gone, and whose leases have been moved on
 
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many tasks were moved on."""
@@ -42,21 +45,27 @@ class Rescue:
         if not self._connected.for_at_least(UNSEEN, now):
             return 0
         moved = in_transaction(lambda session: self._lost_workers(session, now))
-        if self._connected.for_at_least(self._lease, now):
-            since = self._look.since(now)
-            expired = in_transaction(
-                lambda session: rescue.expired_leases(session, since=since, now=now, limit=BATCH, random=random.random)
-            )
-            if expired.count < BATCH:
-                self._look.found_nothing_more(now)
-            moved += expired
+        if self._connected.for_at_least(self._lease + PARENT_FIRST, now):
+            moved += self._expired_leases(now)
         if moved.count:
             log.warning("rescued", count=moved.count, failed=len(moved.dead))
         bury(*(_letter(held) for held in moved.dead))
         return moved.count
 
+    def _expired_leases(self, now: datetime) -> Moved:
+        since, before = self._look.since(now), now - PARENT_FIRST
+        moved = in_transaction(
+            lambda session: rescue.expired_leases(
+                session, since=since, before=before, now=now, limit=BATCH, random=random.random
+            )
+        )
+        if moved.count < BATCH:
+            self._look.found_nothing_more(before)
+        return moved
+
     def _lost_workers(self, session: Session, now: datetime) -> Moved:
         gone = set(session.scalars(GONE, {"remembered": now - REMEMBER, "unseen": now - UNSEEN}))
+        self._emptied &= gone  # one that was only frozen, or cut off, may be back and take tasks again
         to_empty = gone - self._emptied
         if not to_empty:
             return Moved()

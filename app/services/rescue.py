@@ -67,9 +67,11 @@ def interrupted(session: Session, ids: Sequence[UUID], *, worker: str, pid: int,
     return Moved(count=len(rows))
 
 
-def expired_leases(session: Session, *, since: datetime, now: datetime, limit: int, random: Random) -> Moved:
-    """Move on the tasks whose lease ran out."""
-    rows = lost.overdue(session, since=since, now=now, limit=limit)
+def expired_leases(
+    session: Session, *, since: datetime, before: datetime, now: datetime, limit: int, random: Random
+) -> Moved:
+    """Move on the tasks whose lease ran out between two moments."""
+    rows = lost.overdue(session, since=since, before=before, limit=limit)
     return _count_attempts(session, rows, _no_sign_of_life, now=now, random=random)
 
 

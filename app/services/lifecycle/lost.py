@@ -24,7 +24,7 @@ _HELD = (
 HELD_BY_PROCESS = sa.text(
     _HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND leased_by = :worker AND leased_pid = :pid", limit="")
 )
-HELD_TOO_LONG = sa.text(_HELD.format(which="due_at <= :now AND due_at >= :since", limit="LIMIT :limit"))
+HELD_TOO_LONG = sa.text(_HELD.format(which="due_at <= :before AND due_at >= :since", limit="LIMIT :limit"))
 HELD_BY_WORKERS = sa.text(
     _HELD.format(which="due_at IS NOT NULL AND leased_by = ANY(CAST(:workers AS text[]))", limit="LIMIT :limit")
 )
@@ -35,9 +35,9 @@ def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) 
     return _rows(session, HELD_BY_PROCESS, ids=list(ids), worker=worker, pid=pid)
 
 
-def overdue(session: Session, *, since: datetime, now: datetime, limit: int) -> list[dict[str, Any]]:
-    """Tasks whose lease has expired, locked."""
-    return _rows(session, HELD_TOO_LONG, since=since, now=now, limit=limit)
+def overdue(session: Session, *, since: datetime, before: datetime, limit: int) -> list[dict[str, Any]]:
+    """Tasks whose lease expired between two moments, locked."""
+    return _rows(session, HELD_TOO_LONG, since=since, before=before, limit=limit)
 
 
 def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[dict[str, Any]]:
