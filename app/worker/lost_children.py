@@ -1,5 +1,6 @@
 """Children that are gone: a small thread of the parent process moves on what they held."""
 
+import os
 import queue
 import random
 import threading
@@ -23,6 +24,7 @@ from app.worker.patience import DatabaseAway, patiently
 
 log = structlog.get_logger(__name__)
 
+GONE_SECONDS = 3.0  # how long a process that was sent SIGKILL may take to end
 MOVE_ON_SECONDS = 50.0  # then the lease has run out, and the dispatcher does it
 
 
@@ -64,11 +66,27 @@ class LostChildren:
         while True:
             lost = self._queue.get()
             try:
+                _wait_until_gone(lost.pid)
                 patiently(lambda each=lost: _move_on(each), seconds=MOVE_ON_SECONDS)
             except (DatabaseAway, sa.exc.SQLAlchemyError) as error:
                 log.error("lost_child_not_recorded", ids=[str(id_) for id_ in lost.ids], error=str(error))
             finally:
                 self._queue.task_done()
+
+
+def _wait_until_gone(pid: int) -> None:
+    """The pool reports a hard limit before it kills the child: its task must not start again beside it."""
+    give_up = time.monotonic() + GONE_SECONDS
+    while _runs(pid) and time.monotonic() < give_up:
+        time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a child of this process runs; does not reap it, which is the pool's business."""
+    try:
+        return pid > 0 and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
 
 
 def _move_on(lost: LostChild) -> None:
