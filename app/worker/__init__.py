@@ -25,7 +25,11 @@ class LedgerTask(Task):
     def run(self, *ids: str) -> str:
         """Run the tasks with these ids, as far as they are this worker's to run."""
         hard_limit = (self.request.timelimit or (None, None))[0]
-        return executor.run_hint(self.name, executor.parse_ids(ids), hard_limit=hard_limit)
+        try:
+            parsed = executor.parse_ids(ids)
+        except executor.NoHint as error:
+            raise executor.refuse(self.name, ids, self.request.id, error) from error
+        return executor.run_hint(self.name, parsed, hard_limit=hard_limit)
 
 
 def register_types() -> None:

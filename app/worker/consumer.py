@@ -5,14 +5,31 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer
 
+from app.config import get_settings
 from app.messaging import DeadLetter, bury
 from app.messaging.dead_letter import BODY_CHARACTERS
+from tasks.brokers import broker_of
+from tasks.topology import DEAD_LETTERS
 
 log = structlog.get_logger(__name__)
 
 
 class LedgerConsumer(Consumer):
     """None of these messages loops, and none ends the worker (Celery would lose the undecodable ones silently)."""
+
+    def connect(self) -> Any:
+        """Connect, and see that there is a place for what the broker itself moves to the dead letters.
+
+        Without it rejected messages vanish without a word: Celery declares only the queues that it consumes.
+        """
+        connection = super().connect()
+        if broker_of(get_settings().broker_url).dead_letters:
+            try:
+                with connection.channel() as channel:
+                    DEAD_LETTERS(channel).declare()
+            except connection.channel_errors as error:  # declared before with other arguments: still a place
+                log.warning("dead_letters_not_declared", error=str(error))
+        return connection
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """Not JSON, or of a content type that is not accepted."""

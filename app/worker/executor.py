@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -10,7 +11,9 @@ from celery.exceptions import Retry as CeleryRetry
 
 from app import clock, messaging
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import in_transaction, single_statement
+from app.messaging import DeadLetter
+from app.messaging.dead_letter import BODY_CHARACTERS
 from app.services import counters, lifecycle, outcomes, queues
 from app.services.lifecycle import Claim, Holder
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
@@ -27,6 +30,10 @@ log = structlog.get_logger(__name__)
 FLUSH_SECONDS = 0.2  # outcomes of a chunk are recorded at least this often
 CHUNK_SECONDS = 1.0  # a chunk starts no further task after this long
 REQUEUE_PAUSE_SECONDS = 1.0
+
+
+class NoHint(Exception):
+    """A message whose arguments are not task ids."""
 
 
 class RecordedFailure(Exception):
@@ -54,11 +61,10 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
     lease_seconds = task_type.lease_seconds or get_settings().lease_seconds
 
     def work() -> list[Claim]:
-        return in_transaction(
-            lambda session: lifecycle.claim(
+        with single_statement() as session:
+            return lifecycle.claim(
                 session, task_type.name, ids, holder=holder, lease_seconds=lease_seconds, now=clock.utcnow()
             )
-        )
 
     try:
         claims = patiently(work, seconds=CLAIM_SECONDS)
@@ -207,8 +213,16 @@ def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:
 
 
 def parse_ids(ids: Sequence[str]) -> list[UUID]:
-    """The ids of a hint. Raises Reject for anything else: it lands in the dead-letter queue and is not tried again."""
+    """The ids of a hint. Raises NoHint for anything else."""
     try:
         return [UUID(id_) for id_ in ids]
     except (TypeError, ValueError, AttributeError) as error:
-        raise Reject(f"not a hint of ours: its arguments must be task ids ({error})", requeue=False) from error
+        raise NoHint(f"is no hint of ours: its arguments must be task ids ({error})") from error
+
+
+def refuse(type_name: str, ids: Sequence[Any], request_id: str | None, error: NoHint) -> Ignore:
+    """Show a message without ids among the dead letters; raise what is returned, and it is not run again."""
+    log.error("message_refused", reason=str(error), task_id=request_id, type=type_name)
+    shown = {"body": repr(ids)[:BODY_CHARACTERS]}
+    messaging.bury(DeadLetter(reason=str(error), task_id=request_id, type=type_name, detail=shown))
+    return Ignore(str(error))
