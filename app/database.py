@@ -121,6 +121,13 @@ def unit_of_work() -> Iterator[Session]:
         yield session
 
 
+@contextmanager
+def single_statement() -> Iterator[Session]:
+    """A session whose every statement is a transaction of its own: no round trips for BEGIN and COMMIT."""
+    with Session(engine().execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False) as session:
+        yield session
+
+
 def in_transaction(work: Callable[[Session], T]) -> T:
     """Run `work` in a transaction; a deadlock or serialization error repeats the whole of it, three times in all."""
     for tries_left in reversed(range(TRANSACTION_TRIES)):

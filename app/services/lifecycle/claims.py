@@ -12,6 +12,9 @@ from app.database import to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import Claim, Holder, update
 
+# A claim that a crash of the database forgets is only a fenced rerun, so nobody waits for the disk. In one round trip:
+# PostgreSQL makes one transaction of statements that arrive together.
+QUICKLY = "SET LOCAL synchronous_commit = off; "
 CLAIM = update(
     transitions.CLAIMED,
     "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, due_at = :until",
@@ -20,6 +23,7 @@ CLAIM = update(
     "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
     "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at",
 )
+CLAIM_QUICKLY = sa.text(QUICKLY + CLAIM.text)
 
 
 def claim(
@@ -28,7 +32,7 @@ def claim(
     """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due."""
     lease = uuid4()
     rows = session.execute(
-        CLAIM,
+        CLAIM_QUICKLY,
         {
             "ids": list(ids),
             "type": type_name,
