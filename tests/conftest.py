@@ -103,10 +103,13 @@ def pytest_runtest_makereport(item: pytest.Item):
     """Show the end of every process's log below a test that failed."""
     report = yield
     if report.failed:
-        for process in processes.RUNNING:
-            if not isinstance(process, PrivatePostgres | PrivateRabbitMQ):
-                report.sections.append((f"log of {process.name} ({process.pid})", process.tail))
+        logs = processes.ENDED | {process.title: process.tail for process in processes.RUNNING}
+        report.sections.extend((f"log of {title}", tail) for title, tail in logs.items())
     return report
+
+
+def pytest_runtest_setup() -> None:
+    processes.ENDED.clear()
 
 
 def unavailable(reason: str) -> None:

@@ -35,13 +35,18 @@ def test_an_ended_process_leaves_no_children():
     assert not runs(child)
 
 
+class NeverReady(Process):
+    def is_ready(self) -> bool:
+        return False
+
+
 def test_a_process_that_does_not_become_ready_shows_its_log():
-    unlucky = Process(["sh", "-c", "echo no such luck; exit 3"], name="unlucky", environment={}).start()
-
-    with pytest.raises(AssertionError, match="ended with status 3\nno such luck"):
-        unlucky.wait_until_ready()
-
-    unlucky.end()
+    unlucky = NeverReady(["sh", "-c", "echo no such luck; exit 3"], name="unlucky", environment={}).start()
+    try:
+        with pytest.raises(AssertionError, match="ended with status 3\nno such luck"):
+            unlucky.wait_until_ready()
+    finally:
+        unlucky.end()
 
 
 def test_rabbitmq_in_memory_alarm_blocks_publishers_until_the_alarm_ends(rabbitmq):

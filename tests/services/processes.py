@@ -22,6 +22,8 @@ TAIL_LINES = 40
 
 RUNNING: "list[Process]" = []
 """Every process that was started and not yet ended, so that a failed test can show their logs."""
+ENDED: dict[str, str] = {}
+"""The last lines of those that ended since the test began, by name and pid."""
 
 
 def _die_with_the_tests() -> None:
@@ -90,6 +92,10 @@ class Process:
     @property
     def tail(self) -> str:
         return "\n".join(self.log.splitlines()[-TAIL_LINES:])
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.pid})"
 
     @property
     def is_running(self) -> bool:
@@ -172,6 +178,8 @@ class Process:
             children = psutil.Process(self.pid).children(recursive=True)
             self.kill()
             kill_all(children)
+        if self._popen is not None:
+            ENDED[self.title] = self.tail
         if self in RUNNING:
             RUNNING.remove(self)
         Path(self._log_path).unlink(missing_ok=True)
