@@ -12,7 +12,7 @@ class Broker:
 
     name: str
     priorities: Mapping[str, int]
-    """The broker's number for high, normal, low, and for one above high (an aged hint of a high task stays high)."""
+    """The broker's number for high, normal and low, and for `risen`: what has waited longest of all, above high."""
     queue_arguments: Mapping[str, Any]
     """Arguments of every work queue."""
     transport_options: Mapping[str, Any]
@@ -28,7 +28,7 @@ MAX_PRIORITY = 3
 
 RABBITMQ = Broker(
     name="RabbitMQ",
-    priorities={"high": 3, "normal": 2, "low": 1},
+    priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # x-max-priority 3 makes four levels
     queue_arguments={
         "x-max-priority": MAX_PRIORITY,
         "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
@@ -41,10 +41,10 @@ RABBITMQ = Broker(
 REDIS = Broker(
     name="Redis or Valkey",
     # kombu's Redis transport takes the lowest number first.
-    priorities={"high": 0, "normal": 1, "low": 2},
+    priorities={"risen": 0, "high": 1, "normal": 2, "low": 3},
     queue_arguments={},
     transport_options={
-        "priority_steps": [0, 1, 2],
+        "priority_steps": [0, 1, 2, 3],
         "queue_order_strategy": "priority",
         "sep": ":",
         "visibility_timeout": 3600,

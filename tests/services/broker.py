@@ -52,7 +52,7 @@ class Broker:
                     task_id=ids[0] if len(ids) == 1 else str(uuid4()),
                     exchange="tasks",
                     routing_key="tasks",
-                    priority=2,
+                    priority=1,
                     producer=producer,
                     ignore_result=True,
                 )

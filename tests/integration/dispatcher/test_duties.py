@@ -150,7 +150,7 @@ def test_a_low_task_rises_to_the_top_in_one_and_a_half_times_the_ageing_time(ses
         duty.run_once(now)
         risen += [((now - NOON).total_seconds(), hint.priority) for hint in publisher.published[before:]]
 
-    assert risen == [(300, "normal"), (450, "high")]
+    assert risen == [(300, "normal"), (450, "risen")]
 
 
 def rescuer(now):
