@@ -28,7 +28,9 @@ class States(strict.Text):
         return frozenset(moment for tag in tags.as_set() if (moment := _moment(tag)) is not None)
 
 
-def _moment(tag: str) -> datetime | None:
+def _moment(tag: str | None) -> datetime | None:
+    if not tag:  # werkzeug reads an empty "" as None
+        return None
     try:
         return EPOCH + MICROSECOND * int(tag, 16)
     except (ValueError, OverflowError):

@@ -120,7 +120,7 @@ def test_a_start_taken_back_makes_the_task_pending(client: FlaskClient, submit: 
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-@pytest.mark.parametrize("tags", ['"0"', '"zz"', 'W/"1"', "nonsense", '"1", "2"'])
+@pytest.mark.parametrize("tags", ['"0"', '"zz"', 'W/"1"', "nonsense", '"1", "2"', '"", ","', "9" * 5000])
 def test_a_change_of_something_older_is_412(client: FlaskClient, store: Store, method: str, tags: str):
     task = store(status=Status.PENDING if method == "PATCH" else Status.COMPLETED)
 

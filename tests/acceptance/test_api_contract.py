@@ -1,0 +1,39 @@
+"""The served API against its own OpenAPI document, with requests that schemathesis makes up."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.services.databases import NO_BROKER, Databases
+from tests.services.programs import Api, service_environment
+
+SECONDS = 30
+
+
+@pytest.fixture
+def api_url(databases: Databases):
+    """An API that holds no long polls; its broker refuses connections."""
+    database_url = databases.create("contract")
+    environment = service_environment(database_url=database_url, broker_url=NO_BROKER, max_waiters="0")
+    with Api(environment) as api:
+        yield api.url
+    databases.drop(database_url)
+
+
+def test_no_request_meets_a_fault_or_an_answer_that_is_not_documented(api_url: str, tmp_path: Path):
+    program = Path(sys.executable).with_name("st")
+    command = [str(program), "run", f"{api_url}/openapi.json", "--no-color", "--seed=1", "--max-examples=15"]
+    command += [f"--max-time={SECONDS}", "--generation-database=none", "--warnings=off"]
+    # Not ready is its right answer without broker and dispatcher.
+    command += ["--exclude-path=/health/ready"]
+    # Refusing what a schema cannot say (an end before the start, an outdated If-Match, a token of nobody) is right;
+    # tests/integration/api/test_schemathesis.py asks whether submissions that fit are accepted.
+    command += ["--exclude-checks=positive_data_acceptance"]
+
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100)
+
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert int(re.search(r"(\d+) generated, \1 passed", done.stdout)[1]) > 100
