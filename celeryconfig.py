@@ -24,7 +24,7 @@ broker_connection_retry_on_startup = True  # a worker started before its broker 
 broker_connection_max_retries = None  # and never gives up (Celery's default is 100 tries)
 broker_channel_error_retry = True  # a 406 would end the worker otherwise; leases make the second copy a no-op
 broker_heartbeat = 30  # notices half-open connections
-broker_pool_limit = 4  # only remote control publishes from the pool; hints have a connection of their own
+broker_pool_limit = 32  # opened on demand; each of Flower's inspecting threads holds one and waits for a second
 broker_native_delayed_delivery_queue_type = "classic"  # unused: delays live in due_at, never in the broker
 
 # --- queues ----------------------------------------------------------------------------------------------------------

@@ -54,7 +54,9 @@ def sqlalchemy_url(settings: Settings) -> sa.URL:
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
     """Keyword arguments of create_engine for every process of the service."""
     server_options = (
-        "-c timezone=UTC -c jit=off -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+        # A role called taskledger would find the schema of that name, which holds functions only, before public.
+        "-c search_path=public -c timezone=UTC -c jit=off "
+        "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
     )
     return {
         "pool_size": settings.database_pool_size,

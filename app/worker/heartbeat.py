@@ -175,7 +175,9 @@ def _short_waits() -> sa.Engine:
     """One autocommit connection on which nothing waits longer than three seconds: a late beat is a lost lease."""
     settings = get_settings()
     options: dict[str, Any] = engine_options(settings, application_name="taskledger heartbeat")
-    server_options = f"-c timezone=UTC -c synchronous_commit=off -c statement_timeout={STATEMENT_SECONDS}s"
+    server_options = (
+        f"-c search_path=public -c timezone=UTC -c synchronous_commit=off -c statement_timeout={STATEMENT_SECONDS}s"
+    )
     options["connect_args"] |= {"options": server_options, "tcp_user_timeout": STATEMENT_SECONDS * 1000}
     options |= {"pool_size": 1, "max_overflow": 0, "isolation_level": "AUTOCOMMIT"}
     engine = sa.create_engine(sqlalchemy_url(settings), **options)

@@ -71,19 +71,23 @@ class Liveness:
             self._thread.join(3)
 
     def _run(self) -> None:
+        self._beat()  # at once: readiness waits for it
         while not self._stopping.wait(BEAT_SECONDS):
-            try:
-                self._write()
-                if self._paused is not None:
-                    self._paused.apply()
-                self._end_hung(clock.utcnow())
-            except sa.exc.SQLAlchemyError as error:
-                self._continuity.broke()
-                log.warning("liveness_not_written", error=str(error.__cause__ or error).strip())
+            self._beat()
         try:
             self._write(stopped=True)
         except sa.exc.SQLAlchemyError as error:
             log.warning("stop_not_written", error=str(error.__cause__ or error).strip())
+
+    def _beat(self) -> None:
+        try:
+            self._write()
+            if self._paused is not None:
+                self._paused.apply()
+            self._end_hung(clock.utcnow())
+        except sa.exc.SQLAlchemyError as error:
+            self._continuity.broke()
+            log.warning("liveness_not_written", error=str(error.__cause__ or error).strip())
 
     def _end_hung(self, now: datetime) -> None:
         self._continuity.answered(now)
