@@ -1,6 +1,8 @@
 """The web application: put together from its settings."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Request
 from flask.sessions import SessionInterface
@@ -25,11 +27,19 @@ class NoSessions(SessionInterface):
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+class Application(Flask):
+    """Flask without what this application never has: views that are coroutines."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Every view and hook is a plain function; Flask would ask each of them, a dozen times a request."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """The application that gunicorn serves and the flask command runs in. Raises SettingsError."""
     settings = settings or get_settings()
     log.configure(log_format=settings.log_format, log_level=settings.log_level)
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     app.session_interface = NoSessions()
     app.config.update(
         SECRET_KEY=settings.secret_key,

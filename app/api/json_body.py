@@ -5,7 +5,7 @@ import math
 from typing import Any, NoReturn
 
 from flask import Request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from app.errors import Refused
 from tasks.fields import storable
@@ -18,7 +18,11 @@ def read(request: Request) -> Any:
     if not request.is_json:
         sent = f"not {request.mimetype}" if request.mimetype else "none was sent"
         raise UnsupportedMediaType(f"The body must be JSON: send Content-Type: application/json ({sent}).")
-    return parse(request.get_data(cache=False))
+    body = request.get_data(cache=False)
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(body) >= most:
+        raise RequestEntityTooLarge  # werkzeug cuts a body without Content-Length off at the limit, and says nothing
+    return parse(body)
 
 
 def parse(body: bytes) -> Any:

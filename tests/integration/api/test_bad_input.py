@@ -1,5 +1,6 @@
 """Bad input: a problem that says what is wrong and where, and nothing stored."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -149,6 +150,20 @@ def test_a_body_over_the_limit_is_413(client: FlaskClient):
     problem = assert_problem(client.post(TASKS, json=body), 413, "body_too_large")
 
     assert "1048576 bytes" in problem["detail"]
+
+
+def test_a_body_over_the_limit_that_does_not_tell_its_length_is_413(client: FlaskClient):
+    body = BytesIO(b'"' + b"x" * 2_000_000 + b'"')
+
+    answer = client.post(
+        TASKS,
+        input_stream=body,
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+
+    assert_problem(answer, 413, "body_too_large")
 
 
 @pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800", "\\udc00\\ud800"])
