@@ -103,12 +103,14 @@ def pytest_runtest_makereport(item: pytest.Item):
     """Show the end of every process's log below a test that failed."""
     report = yield
     if report.failed:
-        logs = processes.ENDED | {process.title: process.tail for process in processes.RUNNING}
+        ours = [process for process in processes.RUNNING if not isinstance(process, PrivatePostgres | PrivateRabbitMQ)]
+        logs = processes.ENDED | {process.title: process.tail for process in ours}
         report.sections.extend((f"log of {title}", tail) for title, tail in logs.items())
     return report
 
 
 def pytest_runtest_setup() -> None:
+    """What ended before this test has nothing to do with it."""
     processes.ENDED.clear()
 
 
