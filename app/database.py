@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
+import psycopg2
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB
@@ -65,6 +66,7 @@ def engine_options(settings: Settings, *, application_name: str) -> dict[str, An
         "pool_pre_ping": False,  # a round trip a request; a dead connection is met by the retry of the caller instead
         "pool_use_lifo": True,
         "json_serializer": to_json,
+        "hide_parameters": True,  # they are payloads, which must not get into a log by way of an error message
         "connect_args": {
             "connect_timeout": 3,
             "application_name": application_name,
@@ -78,14 +80,18 @@ def engine_options(settings: Settings, *, application_name: str) -> dict[str, An
 
 
 def watch_clock(engine: sa.Engine) -> None:
-    """Measure the clock's offset when a connection is opened, and each minute when one is taken from the pool."""
+    """Measure the clock's offset when a connection is taken from the pool, once a minute."""
 
     def measure(dbapi_connection: Any, *_: Any) -> None:
-        if clock.is_stale():
+        if not clock.is_stale():
+            return
+        try:
             clock.measure(dbapi_connection)
             dbapi_connection.rollback()
+        except psycopg2.Error as error:
+            # The pool opens another connection; raised as it is, no caller would know it for a database error.
+            raise sa.exc.DisconnectionError from error
 
-    event.listen(engine, "connect", measure)
     event.listen(engine, "checkout", measure)
 
 

@@ -57,9 +57,7 @@ def single_statement() -> Iterator[Session]:
 def register(app: Flask, settings: Settings) -> None:
     """Connect the application to PostgreSQL (lazily: no connection is opened here)."""
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings)
-    # Parameters are payloads, which must not get into the log by way of an error message.
-    options = {**engine_options(settings, application_name="taskledger-api"), "hide_parameters": True}
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, application_name="taskledger-api")
     db.init_app(app)
     with app.app_context():
         engine = db.engine
