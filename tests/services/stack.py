@@ -32,9 +32,8 @@ class Stack:
     def __enter__(self) -> Self:
         with ExitStack() as closing:
             closing.enter_context(self.http)
-            self._connection = psycopg2.connect(self.database_url)
-            self._connection.autocommit = True
-            closing.callback(self._connection.close)
+            self.reconnect()
+            closing.callback(lambda: self._connection.close())
             processes = (self.dispatcher, self.worker, self.api)
             for process in processes:
                 closing.callback(process.end)
@@ -48,6 +47,11 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
+
+    def reconnect(self) -> None:
+        """A new connection for `rows`, at first and after PostgreSQL was stopped."""
+        self._connection = psycopg2.connect(self.database_url)
+        self._connection.autocommit = True
 
     def post(self, path: str, body: Any, **options: Any) -> requests.Response:
         return self.http.post(f"{self.api.url}/api/v1{path}", json=body, timeout=30, **options)

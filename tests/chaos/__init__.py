@@ -1,0 +1,1 @@
+"""Faults on purpose, on a real PostgreSQL, a real RabbitMQ and real processes: does the ledger keep its promises?"""
