@@ -1,0 +1,41 @@
+"""Making accounts."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import TaskledgerError
+from app.models import Role, User, UserRecord, new_id
+
+USERS = User.metadata.tables["users"]
+RECORD_COLUMNS = [USERS.c[name] for name in UserRecord.__slots__]
+
+
+class EmailTaken(TaskledgerError):
+    """There is an account of this e-mail address already."""
+
+
+def create(
+    session: Session, *, email: str, name: str, password_hash: str, now: datetime, role: Role = Role.USER
+) -> UserRecord:
+    """Make an account; passwords.check_new and passwords.hashed come before, outside of any transaction.
+
+    Raises EmailTaken, also for an address that only differs in case.
+    """
+    values = {
+        "id": new_id(),
+        "email": email,
+        "name": name,
+        "password_hash": password_hash,
+        "role": role.value,
+        "created_at": now,
+        "updated_at": now,
+    }
+    try:
+        with session.begin_nested():
+            row = session.execute(sa.insert(USERS).values(values).returning(*RECORD_COLUMNS)).mappings().one()
+    except IntegrityError as error:
+        raise EmailTaken(f"There is an account for {email} already: log in, or register another address.") from error
+    return UserRecord(**row)
