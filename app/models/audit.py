@@ -16,7 +16,9 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_log"
 
-    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True, comment="Order of writing")
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger, sa.Identity(always=True), primary_key=True, comment="Order of writing"
+    )
     at: Mapped[datetime] = mapped_column(comment="When")
     action: Mapped[str] = mapped_column(comment="What, such as user.role_changed")
     actor_id: Mapped[UUID | None] = mapped_column(comment="users.id of who did it; null: the command line, or unknown")

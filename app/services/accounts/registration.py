@@ -1,6 +1,7 @@
 """Making accounts."""
 
 from datetime import datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import TaskledgerError
 from app.models import Role, User, UserRecord, new_id
+from app.services.accounts.sessions import end_all
 
 USERS = User.metadata.tables["users"]
 RECORD_COLUMNS = [USERS.c[name] for name in UserRecord.__slots__]
@@ -39,3 +41,11 @@ def create(
     except IntegrityError as error:
         raise EmailTaken(f"There is an account for {email} already: log in, or register another address.") from error
     return UserRecord(**row)
+
+
+def set_password(session: Session, user_id: UUID, password_hash: str, *, now: datetime) -> None:
+    """Replace a password; every log-in of the account ends, API keys stay."""
+    session.execute(
+        sa.update(USERS).where(USERS.c.id == user_id).values(password_hash=password_hash, updated_at=now)
+    )
+    end_all(session, user_id, now=now)
