@@ -20,7 +20,9 @@ from app.services.accounts import audit, passwords, registration, sessions, toke
 from app.services.accounts.sessions import LoggedIn, Reused
 from tasks import fields as strict
 
-blueprint = Blueprint("auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys")
+blueprint = Blueprint(
+    "auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys"
+)
 
 # The addresses that browsers accept in <input type=email>, with at least one dot in the domain.
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

@@ -78,9 +78,7 @@ def create_api_key(asked: dict[str, Any]) -> dict[str, Any]:
     """Make a key; it is shown in this answer and never again."""
     principal = current_principal()
     with transaction() as session:
-        made, key = api_keys.create(
-            session, principal.user_id, **asked, now=utcnow(), is_admin=principal.is_admin
-        )
+        made, key = api_keys.create(session, principal.user_id, **asked, now=utcnow(), is_admin=principal.is_admin)
         audit.record(
             session,
             "api_key.created",

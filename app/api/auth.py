@@ -43,7 +43,10 @@ class Access(StrEnum):
 
 
 def access(kind: Access) -> Callable[[F], F]:
-    """Say what a route asks for; innermost, right above the function. Without it reading asks for READ, the rest WRITE."""
+    """Say what a route asks for; innermost, right above the function.
+
+    A route that says nothing asks for READ when it reads and for WRITE otherwise.
+    """
 
     def mark(view: F) -> F:
         view.access = kind  # type: ignore[attr-defined]
@@ -228,7 +231,9 @@ def describe_access(app: Flask, document: dict[str, Any]) -> None:
 
 def _template(rule: str) -> str:
     """Flask's /tasks/<task_id> as OpenAPI's /tasks/{task_id}."""
-    return "/".join(f"{{{part[1:-1].rpartition(':')[2]}}}" if part.startswith("<") else part for part in rule.split("/"))
+    return "/".join(
+        f"{{{part[1:-1].rpartition(':')[2]}}}" if part.startswith("<") else part for part in rule.split("/")
+    )
 
 
 def gate() -> Gate:

@@ -73,8 +73,7 @@ class Limits:
         if not is_let_in:
             whose = "your account" if who.startswith("account:") else "your address"
             raise TooManyRequests(
-                f"More than {item.amount} requests per {item.GRANULARITY.name} from {whose}: "
-                f"try again in {seconds} s.",
+                f"More than {item.amount} requests per {item.GRANULARITY.name} from {whose}: try again in {seconds} s.",
                 retry_after=seconds,
             )
 

@@ -70,9 +70,7 @@ def list_users(query: dict[str, Any]) -> dict[str, Any]:
     """List accounts."""
     before = pagination.decode(query["cursor"], "users")
     with single_statement() as session:
-        items, last = users.find(
-            session, text=query.get("q"), before=before and UUID(before), limit=query["limit"]
-        )
+        items, last = users.find(session, text=query.get("q"), before=before and UUID(before), limit=query["limit"])
     return {"items": items, "next": pagination.encode(last and str(last), "users")}
 
 

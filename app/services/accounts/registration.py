@@ -45,7 +45,5 @@ def create(
 
 def set_password(session: Session, user_id: UUID, password_hash: str, *, now: datetime) -> None:
     """Replace a password; every log-in of the account ends, API keys stay."""
-    session.execute(
-        sa.update(USERS).where(USERS.c.id == user_id).values(password_hash=password_hash, updated_at=now)
-    )
+    session.execute(sa.update(USERS).where(USERS.c.id == user_id).values(password_hash=password_hash, updated_at=now))
     end_all(session, user_id, now=now)

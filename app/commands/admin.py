@@ -21,7 +21,9 @@ def admin() -> None:
 @click.option("--email", prompt=True, help="E-mail address to log in with.")
 @click.option("--name", default="Admin", show_default=True, help="What to call them.")
 @click.option("--key", "key_name", help="Also make an API key of this name with every scope, and print it.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input; it is asked for otherwise.")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input; it is asked for otherwise."
+)
 @with_appcontext
 def create(email: str, name: str, key_name: str | None, *, password_stdin: bool) -> None:
     """Make an admin, or make an existing account one (its password stays)."""
