@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from app.config import DEVELOPMENT_SECRET, get_settings, words
 from app.errors import SettingsError
-from app.production import DEFAULT_PASSWORDS, split
+from app.production import DEFAULT_PASSWORDS, split_url
 
 HIDDEN = "[secret]"
 SHORTEST = 6  # shorter ones would make holes in ordinary words, and hide nothing that a guess does not find
@@ -48,7 +48,7 @@ def secrets_in(environ: Mapping[str, str]) -> set[str]:
         if SECRET_NAME.search(name):
             found |= {value, *words(value), value.partition(":")[2]}
         if "://" in value:
-            password = split(value).password or ""
+            password = split_url(value).password or ""
             found |= {password, unquote(password)}
     return {secret for secret in found if secret}
 
