@@ -67,6 +67,8 @@ class RefreshTokenBody(StrictSchema):
 class LogOut(StrictSchema):
     """The log-in to end: of this refresh token, or of the access token that is sent as usual."""
 
+    may_be_left_out = True
+
     refresh_token = text(LONGEST_TOKEN)
 
 
