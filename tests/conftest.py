@@ -168,10 +168,10 @@ def _empty_all_tables(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> "Settings":
-    """The settings of the application in this process; its broker refuses connections."""
+    """The settings of the application in this process; its broker refuses connections, and tests may hurry."""
     from app.config import load
 
-    return load({"DATABASE_URL": database_url, "BROKER_URL": NO_BROKER})
+    return load({"DATABASE_URL": database_url, "BROKER_URL": NO_BROKER, "RATE_LIMIT_AUTH": ""})
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,9 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/auth/refresh": open_(401, body={"refresh_token": "tlr_none"}),
     "POST /api/v1/auth/logout": open_(204, body={"refresh_token": "tlr_none"}),
     "POST /api/v1/auth/logout-all": for_people(204),
-    "POST /api/v1/auth/password": for_people(422, body={"current_password": "wrong", "new_password": "three words more"}),
+    "POST /api/v1/auth/password": for_people(
+        422, body={"current_password": "wrong", "new_password": "three words more"}
+    ),
     "GET /api/v1/auth/me": reading(),
     "POST /api/v1/api-keys": for_people(201, body={"name": "import", "scopes": ["tasks:read"]}),
     "GET /api/v1/api-keys": for_people(200),

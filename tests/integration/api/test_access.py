@@ -5,20 +5,11 @@ import re
 
 import pytest
 
-from app.factory import create_app
 from app.services.accounts import passwords
 from tests.integration.api.access_table import EVERYBODY, OUTSIDE_THE_DOCUMENT, TABLE, World
 from tests.people import make_admin, make_key, make_person
 
 CASES = [(route, caller) for route in TABLE for caller in EVERYBODY]
-
-
-@pytest.fixture(scope="module")
-def open_application(settings):
-    """Without limits, so that a hundred log-ins in a second are no reason for a 429."""
-    from dataclasses import replace
-
-    return create_app(replace(settings, rate_limit_auth=""))
 
 
 @pytest.fixture
@@ -30,7 +21,7 @@ def quick_passwords(monkeypatch):
 
 @pytest.mark.parametrize(("route", "caller"), CASES, ids=[f"{caller}: {route}" for route, caller in CASES])
 def test_every_route_answers_every_caller_as_the_table_says(
-    route, caller, open_application, session, database_url, quick_passwords
+    route, caller, application, session, database_url, quick_passwords
 ):
     line = TABLE[route]
     owner = make_person(database_url)
@@ -39,7 +30,7 @@ def test_every_route_answers_every_caller_as_the_table_says(
     parameters = line.given(world)
     session.commit()
 
-    answer = client_of(caller, open_application, database_url, owner).open(
+    answer = client_of(caller, application, database_url, owner).open(
         path.format(**parameters), method=method, json=line.body, headers=line.headers
     )
 
@@ -86,7 +77,8 @@ def test_no_route_is_missing_from_both_the_document_and_the_short_list_beside_it
 def test_the_document_and_its_pages_are_open(anonymous, route):
     path = route.removeprefix("GET ").format(filename="swagger-ui.css")
 
-    assert anonymous.get(path).status_code == OUTSIDE_THE_DOCUMENT[route]
+    with anonymous.get(path) as answer:  # a file, which wants to be closed
+        assert answer.status_code == OUTSIDE_THE_DOCUMENT[route]
 
 
 def test_what_exists_nowhere_is_404_for_anybody(anonymous):

@@ -59,6 +59,13 @@ def test_every_fault_is_listed_with_an_example():
         ("QUEUE_TYPE", "stream"),
         ("MAX_BODY_BYTES", "1e6"),
         ("LEASE_SECONDS", "2"),
+        ("RATE_LIMIT_READ", "many"),
+        ("RATE_LIMIT_STORAGE", "postgresql://db"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://a.example/path"),
+        ("PAYLOAD_KEYS", "short"),
+        ("ADMIN_API_KEY", "tl_short"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: str):
@@ -68,7 +75,9 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: str):
 
 
 def test_faults_do_not_repeat_a_password():
-    faults = faults_of({"DATABASE_URL": "mysql://u:sekret-and-long@db/ledger", "BROKER_URL": "kafka://u:sekret-and-long@mq"})
+    faults = faults_of(
+        {"DATABASE_URL": "mysql://u:sekret-and-long@db/ledger", "BROKER_URL": "kafka://u:sekret-and-long@mq"}
+    )
 
     assert "sekret-and-long" not in " ".join(faults)
 
@@ -94,6 +103,12 @@ def test_production_starts_with_tls_and_a_secret():
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "x" * 64),
         ("FLASK_DEBUG", "1"),
+        ("DATABASE_URL", "postgresql://taskledger:taskledger@db/ledger?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:short@db/ledger?sslmode=require"),
+        ("BROKER_URL", "amqps://guest:guest@mq//"),
+        ("RATE_LIMIT_STORAGE", "redis://:short@cache/0"),
+        ("FLOWER_BASIC_AUTH", "taskledger:taskledger"),
+        ("ADMIN_PASSWORD", "short"),
         ("DATABASE_URL", "postgresql://u:sekret-and-long@db/ledger"),
         ("DATABASE_URL", "postgresql://u:sekret-and-long@db/ledger?sslmode=prefer"),
         ("BROKER_URL", "amqp://u:sekret-and-long@mq//"),
@@ -120,6 +135,23 @@ def test_production_accepts_plain_connections_when_told_so():
 
 def test_production_accepts_a_database_on_a_local_socket():
     assert load(PRODUCTION | {"DATABASE_URL": "postgresql:///ledger?host=/run/postgresql"})
+
+
+def test_production_limits_rates_unless_told_otherwise():
+    usual, off = load(PRODUCTION), load(PRODUCTION | {"RATE_LIMIT_CREATE": "", "RATE_LIMIT_AUTH": " "})
+
+    assert (usual.rate_limit_create, usual.rate_limit_auth) == ("3000 per minute", "30 per minute")
+    assert (off.rate_limit_create, off.rate_limit_read, off.rate_limit_auth) == ("", "6000 per minute", "")
+
+
+def test_development_limits_log_ins_only():
+    settings = load(ENOUGH)
+
+    assert (settings.rate_limit_create, settings.rate_limit_read, settings.rate_limit_auth) == (
+        "",
+        "",
+        "120 per minute",
+    )
 
 
 def test_quorum_queues_are_declared_as_such():
