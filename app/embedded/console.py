@@ -60,7 +60,9 @@ class Console:
                 user=USER,
                 admin=ADMIN_EMAIL,
                 key=self._key(),
-                new_key=f"\n  API key    {self._credentials.admin_api_key}  (shown this once)" if self._is_key_new else "",
+                new_key=f"\n  API key    {self._credentials.admin_api_key}  (shown this once)"
+                if self._is_key_new
+                else "",
                 flower_password=self._credentials.flower_password,
                 database_url=self._credentials.database_url(self._settings),
                 logs=readable(self._settings.log_dir),
