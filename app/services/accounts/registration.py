@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.errors import TaskledgerError
@@ -35,11 +35,11 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    try:
-        with session.begin_nested():
-            row = session.execute(sa.insert(USERS).values(values).returning(*RECORD_COLUMNS)).mappings().one()
-    except IntegrityError as error:
-        raise EmailTaken(f"There is an account for {email} already: log in, or register another address.") from error
+    # Not by way of an error: PostgreSQL would write the whole statement, hash included, into its log.
+    statement = insert(USERS).values(values).on_conflict_do_nothing(index_elements=[sa.func.lower(USERS.c.email)])
+    row = session.execute(statement.returning(*RECORD_COLUMNS)).mappings().first()
+    if row is None:
+        raise EmailTaken(f"There is an account for {email} already: log in, or register another address.")
     return UserRecord(**row)
 
 
