@@ -10,6 +10,8 @@ from rich.table import Table
 
 from app import messaging
 from app.clock import utcnow
+from app.commands.admin import admin
+from app.commands.setup import setup
 from app.database import unit_of_work
 from app.services import integrity, queues
 from app.services.integrity import Report
@@ -18,6 +20,8 @@ from app.services.integrity import Report
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
     app.cli.add_command(check_integrity)
+    app.cli.add_command(admin)
+    app.cli.add_command(setup)
 
 
 @click.command("integrity")

@@ -1,6 +1,9 @@
 """Settings: environment variables, read once, checked all at once, frozen."""
 
+import base64
+import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
@@ -11,12 +14,24 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 
-from app import production
 from app.errors import SettingsError
-from app.production import DEVELOPMENT_SECRET, split_url
+from app.production import DEVELOPMENT_SECRET, faults_of, split_url
 from tasks.brokers import broker_of
 
+PAYLOAD_KEY_BYTES = 32
 EMBEDDED_FILE = "embedded.env"
+API_KEY = re.compile(r"tl_[A-Za-z0-9_-]{43,}")
+RATE = re.compile(r"[1-9]\d{0,8} ?(per|/) ?(second|minute|hour|day)")
+# Blank means off for these, so that unset and blank differ; what is unset depends on where the service runs.
+RATE_LIMITS = {
+    "development": {"RATE_LIMIT_AUTH": "120 per minute"},
+    "production": {
+        "RATE_LIMIT_CREATE": "3000 per minute",
+        "RATE_LIMIT_READ": "6000 per minute",
+        "RATE_LIMIT_AUTH": "30 per minute",
+    },
+}
+BLANK_IS_OFF = frozenset(RATE_LIMITS["production"])
 DEFAULT_VAR_DIR = Path("var")
 
 
@@ -46,6 +61,51 @@ def _check_broker_url(url: str) -> None:
         raise ValidationError(f"{error}.") from None
     if not split_url(url).hostname:
         raise ValidationError("It must name a host.")
+
+
+def _check_rate(text: str) -> None:
+    if text and not RATE.fullmatch(text):
+        raise ValidationError("It must be a number per second, minute, hour or day, or blank for no limit.")
+
+
+def _check_networks(text: str) -> None:
+    for word in words(text):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from None
+
+
+def _check_origins(text: str) -> None:
+    for origin in words(text):
+        parts = split_url(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValidationError(f"{origin} is no origin: scheme, host and port only, and no *.")
+
+
+def _check_payload_keys(text: str) -> None:
+    for number, word in enumerate(words(text), 1):
+        try:
+            size = len(base64.urlsafe_b64decode(word.replace("+", "-").replace("/", "_") + "=" * (-len(word) % 4)))
+        except ValueError:
+            size = 0
+        if size != PAYLOAD_KEY_BYTES:
+            raise ValidationError(f"Key {number} is not {PAYLOAD_KEY_BYTES} bytes in base64.")
+
+
+def _check_api_key(key: str) -> None:
+    if key and not API_KEY.fullmatch(key):
+        raise ValidationError("It must be tl_ and at least 43 of A-Z, a-z, 0-9, - and _.")
+
+
+def _check_storage(url: str) -> None:
+    if not url.startswith(("memory://", "redis://", "rediss://")):
+        raise ValidationError("It must begin with memory://, redis:// or rediss://.")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated setting."""
+    return tuple(part for part in (each.strip() for each in text.split(",")) if part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +239,107 @@ class Settings:
         default=16,
         check=Range(0, 10_000),
     )
+    registration: str = _setting(
+        "str",
+        "`open` lets anybody make an account of their own, `closed` only admins and the command line",
+        example="closed",
+        default="open",
+        check=OneOf(("open", "closed")),
+    )
+    rate_limit_create: str = _setting(
+        "str",
+        "Requests that change something, per account (ten times that per address); blank: no limit",
+        example="3000 per minute",
+        default="",
+        check=_check_rate,
+    )
+    rate_limit_read: str = _setting(
+        "str",
+        "Requests that read, per account (ten times that per address); blank: no limit",
+        example="6000 per minute",
+        default="",
+        check=_check_rate,
+    )
+    rate_limit_auth: str = _setting(
+        "str",
+        "Log-ins, registrations and requests with a wrong credential, per address; blank: no limit",
+        example="30 per minute",
+        default="",
+        check=_check_rate,
+    )
+    rate_limit_storage: str = _setting(
+        "str",
+        "Where requests are counted: memory:// for each process by itself, redis:// for all together",
+        example="redis://:password@127.0.0.1:6379/1",
+        default="memory://",
+        check=_check_storage,
+        secret=True,
+    )
+    max_waiting_tasks: int = _setting(
+        "int",
+        "Tasks of one account that may wait at once, unless the account has a quota of its own; 0: no quota",
+        example="100000",
+        default=1_000_000,
+        check=Range(0, 1_000_000_000),
+    )
+    max_payload_bytes: int = _setting(
+        "int",
+        "Largest payload of a task, as JSON",
+        example="1048576",
+        default=1_048_576,
+        check=Range(1024, 268_435_456),
+    )
+    max_batch_tasks: int = _setting(
+        "int",
+        "Most tasks in one request to /tasks/batch",
+        example="1000",
+        default=1000,
+        check=Range(1, 100_000),
+    )
+    cors_origins: str = _setting(
+        "str",
+        "Origins whose pages may call the API from a browser, separated by commas; blank: none",
+        example="https://app.example.com",
+        default="",
+        check=_check_origins,
+    )
+    trusted_proxies: str = _setting(
+        "str",
+        "Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed, separated by commas",
+        example="10.0.0.0/8",
+        default="",
+        check=_check_networks,
+    )
+    metrics_allow: str = _setting(
+        "str",
+        "Addresses or networks that may read /metrics without a key, separated by commas",
+        example="127.0.0.1",
+        default="",
+        check=_check_networks,
+    )
+    payload_keys: str = _setting(
+        "str",
+        "Keys for payloads of sensitive types, separated by commas: the first one encrypts, all decrypt",
+        example="the output of: openssl rand -base64 32",
+        default="",
+        check=_check_payload_keys,
+        secret=True,
+    )
+    admin_email: str = _setting(
+        "str",
+        "E-mail address of the first admin, whom `flask --app app setup` makes",
+        example="admin@example.com",
+        default="",
+    )
+    admin_password: str = _setting("str", "Password of the first admin", example="a few words", default="", secret=True)
+    admin_api_key: str = _setting(
+        "str",
+        "An API key for the first admin: tl_ and 43 random characters",
+        example="tl_ and the output of: openssl rand -base64 32 | tr +/ -_ | tr -d =",
+        default="",
+        check=_check_api_key,
+        secret=True,
+    )
     var_dir: Path = _setting(  # noqa: RUF009 (a Path is as frozen as the strings above)
         "path",
         "Where the embedded mode keeps its data and its generated passwords",
@@ -190,6 +351,12 @@ class Settings:
     def queue_arguments(self) -> dict[str, str]:
         """What the queue type adds to the declaration of a RabbitMQ queue."""
         return {} if self.queue_type == "classic" else {"x-queue-type": self.queue_type}
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The values of all secret settings that are set."""
+        held = (getattr(self, setting.name) for setting in fields(self) if not setting.repr)
+        return frozenset(value for value in held if value and value != DEVELOPMENT_SECRET)
 
 
 class _Environment(Env):
@@ -206,6 +373,8 @@ class _Environment(Env):
 def load(environ: Mapping[str, str]) -> Settings:
     """Settings from a mapping; an empty value counts as unset. Raises SettingsError that lists every fault."""
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    rates = RATE_LIMITS.get(given.get("APP_ENV", "development"), {})
+    given = {name: rate for name, rate in rates.items() if name not in environ} | given
     reader = _Environment(given)
     values: dict[str, Any] = {}
     for setting in fields(Settings):
@@ -218,7 +387,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     except EnvValidationError as error:
         faults = [_fault(name, given, error.error_messages) for name in error.error_messages]
     if values["app_env"] == "production":
-        faults += production.faults_of(given)
+        faults += faults_of(given)
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
@@ -234,7 +403,7 @@ def _fault(name: str, given: Mapping[str, str], messages: Any) -> str:
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The settings of this process; beside a running `make run` the addresses come from its embedded.env."""
-    given = {name: value for name, value in os.environ.items() if value.strip()}
+    given = {name: value for name, value in os.environ.items() if value.strip() or name in BLANK_IS_OFF}
     is_complete = "DATABASE_URL" in given and "BROKER_URL" in given
     if is_complete or given.get("APP_ENV") == "production":
         return load(given)

@@ -7,6 +7,8 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
+from app.scrubbing import scrub
+
 LIBRARIES_AT_WARNING = ("amqp", "kombu", "urllib3", "alembic.runtime.plugins")
 
 
@@ -15,7 +17,7 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = self.format(record) + "\n"
+            line = scrub(self.format(record)) + "\n"
             sys.stderr.write(line)  # one write a line: lines of several threads do not mix
             sys.stderr.flush()
         except Exception:  # noqa: BLE001 (a log line must never end the work it reports; logging's own rule)

@@ -1,37 +1,71 @@
-"""What production does not start with: secrets that are none, connections without TLS, debug mode."""
+"""What production does not start with: secrets that anybody could guess, debug mode, connections without TLS. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 DEVELOPMENT_SECRET = "for-development-only-and-refused-in-production"  # noqa: S105 (public on purpose)
 SECRET_MIN_LENGTH = 32
 SECRET_MIN_DIFFERENT = 8  # "xxxxxxxx..." and "changeme..." repeated are not secrets
+PASSWORD_MIN_LENGTH = 12
+# What images, guides and our own compose file begin with.
+DEFAULT_PASSWORDS = frozenset(("guest", "taskledger", "postgres", "rabbitmq", "password", "changeme"))
 TLS_MODES = ("require", "verify-ca", "verify-full")
 TLS_SCHEMES = ("amqps", "rediss")
 TRUE_WORDS = ("1", "true", "yes", "on", "y", "t")
 
 
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL; all empty when it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:  # an unclosed [ around an IPv6 address
+        return urlsplit("")
+
+
 def faults_of(given: Mapping[str, str]) -> list[str]:
-    """What production does not start with."""
-    faults = []
+    """Every reason not to start in production, each with its variable and what to do; never the value itself."""
+    faults = [*_weak_secret(given), *_weak_passwords(given)]
+    if given.get("FLASK_DEBUG", "0").lower() not in ("0", "false", "no"):
+        faults.append("FLASK_DEBUG runs code from the browser: unset it in production")
+    if given.get("ALLOW_PLAINTEXT_CONNECTIONS", "").lower() not in TRUE_WORDS:
+        faults += _plaintext(given)
+    return faults
+
+
+def _weak_secret(given: Mapping[str, str]) -> Iterator[str]:
     secret = given.get("SECRET_KEY", DEVELOPMENT_SECRET)
     if secret == DEVELOPMENT_SECRET or len(secret) < SECRET_MIN_LENGTH or len(set(secret)) < SECRET_MIN_DIFFERENT:
-        faults.append(
+        yield (
             f"SECRET_KEY is missing, shorter than {SECRET_MIN_LENGTH} characters or too simple for production: "
             "set it to the output of `openssl rand -hex 32`"
         )
-    if given.get("FLASK_DEBUG", "0").lower() not in ("0", "false", "no"):
-        faults.append("FLASK_DEBUG runs code from the browser: unset it in production")
-    if given.get("ALLOW_PLAINTEXT_CONNECTIONS", "").lower() in TRUE_WORDS:
-        return faults
+
+
+def _weak_passwords(given: Mapping[str, str]) -> Iterator[str]:
+    held = {
+        "DATABASE_URL": split_url(given.get("DATABASE_URL", "")).password,
+        "BROKER_URL": split_url(given.get("BROKER_URL", "")).password,
+        "RATE_LIMIT_STORAGE": split_url(given.get("RATE_LIMIT_STORAGE", "")).password,
+        "FLOWER_BASIC_AUTH": given.get("FLOWER_BASIC_AUTH", "").rpartition(":")[2] or None,
+        "ADMIN_PASSWORD": given.get("ADMIN_PASSWORD"),
+    }
+    for name, password in held.items():
+        # None is not weak: certificates, a password file or the platform's own identity may prove who we are.
+        if password is not None and (len(password) < PASSWORD_MIN_LENGTH or password.lower() in DEFAULT_PASSWORDS):
+            yield (
+                f"{name} has a default password or one shorter than {PASSWORD_MIN_LENGTH} characters: "
+                "set it to the output of `openssl rand -hex 16`"
+            )
+
+
+def _plaintext(given: Mapping[str, str]) -> Iterator[str]:
     advice = "or set ALLOW_PLAINTEXT_CONNECTIONS=true if the network between is private"
     database = given.get("DATABASE_URL", "")
     if database and not _is_safe_database(database):
-        faults.append(f"DATABASE_URL does not demand TLS: append ?sslmode=verify-full (at least require), {advice}")
+        yield f"DATABASE_URL does not demand TLS: append ?sslmode=verify-full (at least require), {advice}"
     broker = given.get("BROKER_URL", "")
     if broker and split_url(broker).scheme not in TLS_SCHEMES:
-        faults.append(f"BROKER_URL does not use TLS: use amqps:// or rediss://, {advice}")
-    return faults
+        yield f"BROKER_URL does not use TLS: use amqps:// or rediss://, {advice}"
 
 
 def _is_safe_database(url: str) -> bool:
@@ -39,11 +73,3 @@ def _is_safe_database(url: str) -> bool:
     query = parse_qs(parts.query)
     is_local_socket = not parts.hostname and query.get("host", ["/"])[0].startswith("/")
     return is_local_socket or query.get("sslmode", [""])[-1] in TLS_MODES
-
-
-def split_url(url: str) -> SplitResult:
-    """The parts of a URL; all empty for one that is malformed."""
-    try:
-        return urlsplit(url)
-    except ValueError:  # an unclosed [ around an IPv6 address
-        return urlsplit("")

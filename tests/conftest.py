@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from tests.people import Person, make_admin
 from tests.services import processes
 from tests.services.broker import Broker
 from tests.services.databases import NO_BROKER, Databases
@@ -167,10 +168,10 @@ def _empty_all_tables(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> "Settings":
-    """The settings of the application in this process; its broker refuses connections."""
+    """The settings of the application in this process; its broker refuses connections, and tests may hurry."""
     from app.config import load
 
-    return load({"DATABASE_URL": database_url, "BROKER_URL": NO_BROKER})
+    return load({"DATABASE_URL": database_url, "BROKER_URL": NO_BROKER, "RATE_LIMIT_AUTH": ""})
 
 
 @pytest.fixture(scope="session")
@@ -182,9 +183,21 @@ def application(settings: "Settings") -> "Flask":
 
 
 @pytest.fixture
-def client(application: "Flask", engine: sa.Engine) -> "FlaskClient":
-    """A client of the API in this process; the tables are emptied afterwards."""
+def anonymous(application: "Flask", engine: sa.Engine) -> "FlaskClient":
+    """A client of the API in this process that sends no credential; the tables are emptied afterwards."""
     return application.test_client()
+
+
+@pytest.fixture
+def admin(engine: sa.Engine, database_url: str) -> Person:
+    """Somebody who may do everything; gone with all tables afterwards."""
+    return make_admin(database_url)
+
+
+@pytest.fixture
+def client(application: "Flask", admin: Person) -> "FlaskClient":
+    """A client of the API in this process that is an admin's; the tables are emptied afterwards."""
+    return admin.client(application)
 
 
 @pytest.fixture(scope="session")

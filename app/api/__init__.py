@@ -7,17 +7,27 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from app.api import (
+    accounts,
+    api_keys,
+    audit,
+    auth,
+    cors,
     dead_letters,
     docs,
+    environment,
+    headers,
     health,
     integrity,
+    limits,
     problems,
+    proxies,
     queues,
     request_log,
     task_actions,
     task_types,
     tasks,
     transaction,
+    users,
     waiting,
 )
 from app.api.fields import verbatim_schema
@@ -30,6 +40,10 @@ RESOURCES = (
     task_types.blueprint,
     queues.blueprint,
     integrity.blueprint,
+    accounts.blueprint,
+    api_keys.blueprint,
+    users.blueprint,
+    audit.blueprint,
     health.blueprint,
 )
 DESCRIPTION = (
@@ -51,7 +65,13 @@ def register(app: Flask, settings: Settings) -> None:
     app.json = CompactJson(app)
     app.url_map.strict_slashes = False
     transaction.register(app, settings)
+    environment.register(app, settings)
+    proxies.register(app, settings)
     request_log.register(app)
+    headers.register(app)
+    cors.register(app, settings)
+    limits.register(app, settings)
+    auth.register(app, settings)  # from here on a request has a caller, or has been answered
     waiting.register(app, most=settings.max_waiters)
     api = problems.ProblemApi(app, spec_kwargs=_spec())
     problems.register(app)

@@ -11,6 +11,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from marshmallow import validate
 
 from app.api import pagination
+from app.api.auth import visible_owner
 from app.api.fields import Instant, QueryMoment, matching, rfc_3339
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
@@ -92,7 +93,7 @@ def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
     """List FAILED tasks, newest first."""
     before = pagination.decode(query.pop("cursor"), "dead-letters")
     limit = query.pop("limit")
-    wanted = DeadLetterFilter(**query)
+    wanted = DeadLetterFilter(**query, owner_id=visible_owner())
     with transaction() as session:
         items, last = dead_letters.find(session, wanted, before=before and UUID(before), limit=limit)
     return {"items": items, "next": pagination.encode(last and str(last), "dead-letters")}
@@ -103,7 +104,7 @@ def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
 def list_groups() -> dict[str, Any]:
     """List the causes of the last 30 days."""
     with transaction() as session:
-        return {"items": dead_letters.groups(session, now=utcnow())}
+        return {"items": dead_letters.groups(session, owner=visible_owner(), now=utcnow())}
 
 
 @blueprint.post("/dead-letters/replay")
@@ -127,7 +128,7 @@ def purge_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
 def _mass_change(action: str, asked: dict[str, Any]) -> dict[str, Any]:
     if asked["dry_run"]:
         # What fails from now on was not counted, so it is not changed either.
-        wanted = DeadLetterFilter(**{"failed_before": utcnow(), **asked["filter"]})
+        wanted = DeadLetterFilter(**{"failed_before": utcnow(), **asked["filter"]}, owner_id=visible_owner())
         with transaction() as session:
             return {"count": dead_letters.count(session, wanted), "token": _token(action, wanted)}
     if "token" not in asked:
@@ -147,7 +148,9 @@ def _batch(action: str, wanted: DeadLetterFilter) -> int:
 
 
 def _serializer(action: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"dead-letters.{action}")
+    # A token is its caller's: an admin's would name everybody's dead letters.
+    salt = f"dead-letters.{action}.{visible_owner()}"
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=salt)
 
 
 def _token(action: str, wanted: DeadLetterFilter) -> str:
@@ -161,7 +164,8 @@ def _from_token(action: str, token: str) -> DeadLetterFilter:
     except BadSignature:
         raise Refused({"token": ["is not valid, or older than 15 minutes: do the dry run again"]}) from None
     moments = {name: said[name] and datetime.fromisoformat(said[name]) for name in ("failed_after", "failed_before")}
-    return with_fields(DeadLetterFilter(type=said["type"], fingerprint=said["fingerprint"]), **moments)
+    wanted = DeadLetterFilter(type=said["type"], fingerprint=said["fingerprint"], owner_id=visible_owner())
+    return with_fields(wanted, **moments)
 
 
 def _moments(wanted: DeadLetterFilter) -> dict[str, datetime | None]:

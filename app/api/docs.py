@@ -6,6 +6,8 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 from flask_smorest import Api
 
+from app.api.auth import Access, access, describe_access
+
 blueprint = Blueprint(
     "docs", __name__, static_folder="static/swagger-ui", static_url_path="/docs/assets", url_prefix=None
 )
@@ -34,6 +36,7 @@ PAGE = """<!doctype html>
 
 
 @blueprint.get("/openapi.json")
+@access(Access.OPEN)
 def openapi() -> Response:
     """The OpenAPI 3.1 document."""
     text: bytes = current_app.extensions["taskledger.openapi"]
@@ -41,6 +44,7 @@ def openapi() -> Response:
 
 
 @blueprint.get("/docs")
+@access(Access.OPEN)
 def swagger_ui() -> Response:
     """Swagger UI."""
     return Response(PAGE, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
@@ -49,5 +53,6 @@ def swagger_ui() -> Response:
 def register(app: Flask, api: Api) -> None:
     """Serve the document of an API whose resources are all registered."""
     document: dict[str, Any] = api.spec.to_dict()
+    describe_access(app, document)
     app.extensions["taskledger.openapi"] = json.dumps(document, ensure_ascii=False).encode()
     app.register_blueprint(blueprint)

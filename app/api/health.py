@@ -10,6 +10,7 @@ import psycopg2
 import sqlalchemy as sa
 from flask import Response
 
+from app.api.auth import Access, access
 from app.api.parsing import Blueprint
 from app.api.problems import problem
 from app.api.transaction import db
@@ -43,6 +44,7 @@ class Ready(ma.Schema):
 
 @blueprint.get("/live")
 @blueprint.response(200, Live())
+@access(Access.OPEN)
 def live() -> dict[str, str]:
     """Tell that this process lives; nothing else is asked."""
     return {"status": "live"}
@@ -51,6 +53,7 @@ def live() -> dict[str, str]:
 @blueprint.get("/ready")
 @blueprint.response(200, Ready())
 @blueprint.problem(503, "Names what is missing: database, broker or dispatcher")
+@access(Access.OPEN)
 def ready() -> dict[str, str] | Response:
     """Tell whether database, broker and dispatcher are there."""
     faults = _faults(db.engine)

@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import validate
 
+from app.api.auth import current_owner_id
 from app.api.parsing import StrictSchema, absent
 from app.services import idempotency
 from app.services.idempotency import Key
@@ -36,4 +37,4 @@ def key_of(headers: dict[str, Any], route: str, body: Any) -> Key | None:
     """The key of a request, if it sent one; `body` is the parsed request, a dataclass."""
     if headers["key"] is None:
         return None
-    return idempotency.taken(route, headers["key"], asdict(body))
+    return idempotency.taken(route, headers["key"], asdict(body), owner=str(current_owner_id()))

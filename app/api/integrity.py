@@ -3,6 +3,7 @@
 import marshmallow as ma
 
 from app import messaging
+from app.api.auth import Access, access
 from app.api.fields import Instant
 from app.api.parsing import Blueprint
 from app.api.transaction import transaction
@@ -44,6 +45,7 @@ class ReportView(ma.Schema):
 
 @blueprint.get("/integrity")
 @blueprint.response(200, ReportView())
+@access(Access.ADMIN)
 def read_report() -> integrity.Report:
     """Check the ledger against itself and against the broker."""
     waiting = messaging.waiting_hints(queues.known_queues())

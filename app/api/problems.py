@@ -14,6 +14,10 @@ from werkzeug.exceptions import HTTPException
 from app.database import sqlstate
 from app.errors import Conflict, Gone, NotFound, Outdated, Refused, TaskledgerError, flatten
 from app.log import get_logger
+from app.scrubbing import scrub
+from app.services.accounts.passwords import Busy
+from app.services.accounts.quotas import QuotaReached
+from app.services.accounts.registration import EmailTaken
 from tasks.errors import PayloadRefused, UnknownTaskType
 
 log = get_logger(__name__)
@@ -29,6 +33,8 @@ UNREACHABLE = (
 RETRY_SECONDS = "2"
 CODES = {
     400: "malformed_request",
+    401: "unauthenticated",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",
@@ -36,6 +42,7 @@ CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "validation_failed",
+    429: "too_many_requests",
     500: "internal_error",
     503: "unavailable",
 }
@@ -65,6 +72,7 @@ def problem(
 ) -> Response:
     """The answer for one error."""
     code = code or CODES.get(status, "http_error")
+    detail = scrub(detail)  # drivers quote what they were given
     body = {
         "type": f"urn:taskledger:problem:{code}",
         "title": HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error",
@@ -137,11 +145,19 @@ def on_application_error(error: TaskledgerError) -> Response:
     kinds = {
         NotFound: (404, "not_found"),
         Conflict: (409, "wrong_status"),
+        EmailTaken: (409, "email_taken"),
         Gone: (410, "gone"),
         Outdated: (412, "precondition_failed"),
     }
     status, code = kinds[type(error)]
     return problem(status, str(error), code=code)
+
+
+def on_later(error: QuotaReached | Busy) -> Response:
+    """What is possible again after a while."""
+    if isinstance(error, Busy):
+        return problem(503, str(error), code="busy", headers={"Retry-After": RETRY_SECONDS})
+    return problem(429, str(error), code="quota_reached", headers={"Retry-After": RETRY_SECONDS})
 
 
 def on_database_error(error: Exception) -> Response:
@@ -180,8 +196,10 @@ def register(app: Flask) -> None:
     app.register_error_handler(Refused, on_refused)
     app.register_error_handler(UnknownTaskType, on_unknown_type)
     app.register_error_handler(PayloadRefused, on_payload_refused)
-    for kind in (NotFound, Conflict, Gone, Outdated):
+    for kind in (NotFound, Conflict, EmailTaken, Gone, Outdated):
         app.register_error_handler(kind, on_application_error)
+    for later in (QuotaReached, Busy):
+        app.register_error_handler(later, on_later)
     for database_error in (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error):
         app.register_error_handler(database_error, on_database_error)
     app.register_error_handler(Exception, on_unexpected)

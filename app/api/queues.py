@@ -4,11 +4,13 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api.auth import Access, access, current_actor
 from app.api.fields import Instant, text
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.services import queues
+from app.services.accounts import audit
 
 blueprint = Blueprint("queues", __name__, url_prefix="/api/v1", description="Queues, and what is paused")
 
@@ -72,6 +74,7 @@ def list_queues() -> dict[str, Any]:
 @blueprint.post("/queues/<name>/pause", parameters=QUEUE)
 @blueprint.arguments(PauseReason(), required=False)
 @blueprint.response(200, PauseView())
+@access(Access.ADMIN)
 def pause_queue(asked: dict[str, Any], name: str) -> queues.Paused:
     """Pause a queue: workers stop to take from it within 3 seconds, what runs goes on, submissions are accepted."""
     return _pause("queue", name, asked)
@@ -79,6 +82,7 @@ def pause_queue(asked: dict[str, Any], name: str) -> queues.Paused:
 
 @blueprint.post("/queues/<name>/resume", parameters=QUEUE)
 @blueprint.response(200, Resumed())
+@access(Access.ADMIN)
 def resume_queue(name: str) -> dict[str, bool]:
     """Resume a queue."""
     return _resume("queue", name)
@@ -87,6 +91,7 @@ def resume_queue(name: str) -> dict[str, bool]:
 @blueprint.post("/task-types/<name>/pause", parameters=QUEUE)
 @blueprint.arguments(PauseReason(), required=False)
 @blueprint.response(200, PauseView())
+@access(Access.ADMIN)
 def pause_type(asked: dict[str, Any], name: str) -> queues.Paused:
     """Pause a task type: no task of it is started, what runs goes on, submissions are accepted."""
     return _pause("type", name, asked)
@@ -94,6 +99,7 @@ def pause_type(asked: dict[str, Any], name: str) -> queues.Paused:
 
 @blueprint.post("/task-types/<name>/resume", parameters=QUEUE)
 @blueprint.response(200, Resumed())
+@access(Access.ADMIN)
 def resume_type(name: str) -> dict[str, bool]:
     """Resume a task type."""
     return _resume("type", name)
@@ -101,9 +107,12 @@ def resume_type(name: str) -> dict[str, bool]:
 
 def _pause(kind: queues.Kind, name: str, asked: dict[str, Any]) -> queues.Paused:
     with transaction() as session:
-        return queues.pause(session, kind, name, by=None, reason=asked.get("reason"), now=utcnow())
+        actor = current_actor()
+        audit.record(session, f"{kind}.paused", actor, now=utcnow(), subject=f"{kind}:{name}", **asked)
+        return queues.pause(session, kind, name, by=str(actor.user_id), reason=asked.get("reason"), now=utcnow())
 
 
 def _resume(kind: queues.Kind, name: str) -> dict[str, bool]:
     with transaction() as session:
+        audit.record(session, f"{kind}.resumed", current_actor(), now=utcnow(), subject=f"{kind}:{name}")
         return {"resumed": queues.resume(session, kind, name, now=utcnow())}

@@ -5,8 +5,11 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api import quotas
+from app.api.auth import visible_owner
 from app.api.fields import Instant, Verbatim, whole
 from app.api.parsing import Blueprint, StrictSchema
+from app.api.privacy import payload_keys
 from app.api.task_schemas import ErrorView, TaskView
 from app.api.tasks import TASK_ID, parse_id
 from app.api.transaction import transaction
@@ -73,7 +76,7 @@ def cancel_task(task_id: str) -> tuple[TaskRecord, int]:
     """Cancel a task: at once if it waits; a running one is asked to stop, and killed after its grace period."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        found = cancellation.cancel(session, id_, by=None, now=utcnow())
+        found = cancellation.cancel(session, id_, owner=visible_owner(), by=None, now=utcnow())
     return found.task, HTTPStatus.ACCEPTED if found.is_stopping else HTTPStatus.OK
 
 
@@ -86,8 +89,17 @@ def retry_task(fields: dict[str, Any], task_id: str) -> TaskRecord:
     """Start a dead letter or a cancelled task over."""
     id_ = parse_id(task_id)
     edited = replay.Edited(payload=fields["payload"]) if "payload" in fields else None
+    quotas.check_size(fields.get("payload"))
     with transaction() as session:
-        return replay.replay(session, id_, now=utcnow(), edited=edited, max_retries=fields.get("max_retries"))
+        return replay.replay(
+            session,
+            id_,
+            owner=visible_owner(),
+            now=utcnow(),
+            edited=edited,
+            max_retries=fields.get("max_retries"),
+            payload_keys=payload_keys(),
+        )
 
 
 @blueprint.get("/tasks/<task_id>/attempts", parameters=TASK_ID)
@@ -96,7 +108,7 @@ def list_attempts(task_id: str) -> dict[str, Any]:
     """Read the attempts of a task."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        return {"items": attempt_service.of_task(session, id_)}
+        return {"items": attempt_service.of_task(session, id_, owner=visible_owner())}
 
 
 @blueprint.get("/tasks/<task_id>/logs", parameters=TASK_ID)
@@ -105,4 +117,4 @@ def list_logs(task_id: str) -> dict[str, Any]:
     """Read what the task's handlers wrote."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        return {"items": task_log.of_task(session, id_)}
+        return {"items": task_log.of_task(session, id_, owner=visible_owner())}

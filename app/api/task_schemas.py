@@ -11,6 +11,7 @@ from marshmallow_oneofschema import OneOfSchema
 from app.api.fields import Instant, QueryMoment, Several, Verbatim, matching, one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
+from app.api.privacy import presentable
 from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from tasks import fields as strict
@@ -135,6 +136,10 @@ def _shown(description: str, **options: Any) -> dict[str, Any]:
 class TaskView(ma.Schema):
     """A task."""
 
+    @ma.pre_dump
+    def _as_the_caller_may_see_it(self, task: TaskRecord, **_: Any) -> TaskRecord:
+        return presentable(task)
+
     id = ma.fields.UUID(**_shown("UUIDv7: ids sort by creation"))
     type = ma.fields.String(**_shown("Its task type"))
     name = ma.fields.String(**_shown("For people; not unique", allow_none=True))
@@ -148,6 +153,7 @@ class TaskView(ma.Schema):
     attempt = ma.fields.Integer(**_shown("Number of the latest attempt; 0 before the first"))
     max_retries = ma.fields.Integer(**_shown("Retries after the first attempt"))
     timeout = ma.fields.Integer(attribute="timeout_seconds", **_shown("Seconds; null: the type's", allow_none=True))
+    owner = ma.fields.UUID(attribute="owner_id", **_shown("Account it belongs to; null: the service", allow_none=True))
     progress = Verbatim({"type": ["object", "null"]}, **_shown("What the handler last reported"))
     labels = Verbatim({"type": "object", "additionalProperties": {"type": "string"}}, **_shown("Strings by name"))
     created_at = Instant(**_shown("When it was accepted"))

@@ -5,10 +5,12 @@ from uuid import UUID
 
 from flask import Response, request
 
-from app.api import pagination
+from app.api import pagination, quotas
+from app.api.auth import current_owner_id, visible_owner
 from app.api.etags import IfMatch, IfNoneMatch, etag
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
+from app.api.privacy import payload_keys
 from app.api.task_schemas import (
     ChangeTask,
     EventList,
@@ -57,7 +59,10 @@ def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRe
     key = key_of(headers, "tasks", submission)
     opened = single_statement() if key is None else transaction()  # without a key, one INSERT is all there is to do
     with opened as session:
-        task, is_new = submission_service.accept_once(session, submission, key=key, now=utcnow())
+        quotas.admit(session, [submission.payload])
+        task, is_new = submission_service.accept_once(
+            session, submission, key=key, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
+        )
     if is_new and task.status == Status.PENDING:
         dispatch_soon(Hint.of(task))
     answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
@@ -79,7 +84,9 @@ def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
         text=wanted.get("q"),
     )
     with single_statement() as session:
-        items, last = task_service.find(session, chosen, before=before and UUID(before), limit=wanted["limit"])
+        items, last = task_service.find(
+            session, chosen, owner=visible_owner(), before=before and UUID(before), limit=wanted["limit"]
+        )
     return {"items": items, "next": pagination.encode(last and str(last), "tasks")}
 
 
@@ -92,7 +99,7 @@ def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> 
     """Read a task; with ?wait= the answer comes when it has finished."""
     id_ = parse_id(task_id)
     with single_statement() as session:
-        task = task_service.read(session, id_)
+        task = task_service.read(session, id_, owner=visible_owner())
     if query["wait"] and not task.is_finished:
         task = hub().wait(task, seconds=query["wait"])
     tag = etag(task)
@@ -111,7 +118,16 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
     """Change a task that has not started; what is left out stays as it is."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        task = task_service.change(session, id_, fields, states=headers["states"], now=utcnow())
+        quotas.check_size(fields.get("payload"))
+        task = task_service.change(
+            session,
+            id_,
+            fields,
+            owner=visible_owner(),
+            states=headers["states"],
+            now=utcnow(),
+            payload_keys=payload_keys(),
+        )
     if task.status == Status.PENDING:
         # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
         dispatch_soon(Hint.of(task))
@@ -127,7 +143,7 @@ def delete_task(headers: dict[str, Any], task_id: str) -> None:
     """Delete a finished task and its history."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        task_service.delete(session, id_, states=headers["states"])
+        task_service.delete(session, id_, owner=visible_owner(), states=headers["states"])
 
 
 @blueprint.get("/tasks/<task_id>/events", parameters=TASK_ID)
@@ -138,7 +154,7 @@ def list_events(page: dict[str, Any], task_id: str) -> dict[str, Any]:
     id_ = parse_id(task_id)
     after = pagination.decode(page["cursor"], "events")
     with single_statement() as session:
-        items, last = task_service.events(session, id_, after=after, limit=page["limit"])
+        items, last = task_service.events(session, id_, owner=visible_owner(), after=after, limit=page["limit"])
     return {"items": items, "next": pagination.encode(last, "events")}
 
 

@@ -68,7 +68,7 @@ class Hub:
         if waiter.task is not None:
             return waiter.task
         with single_statement() as session:
-            return task_service.read(session, task.id)
+            return task_service.read(session, task.id, owner=None)
 
     def _start(self) -> None:
         # Not before the first request waits: a server that forks would leave the thread behind.

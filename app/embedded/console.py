@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 
 from supervisor import events
 
-from app.embedded.credentials import FILE_NAME, USER, Credentials
+from app.embedded.credentials import ADMIN_EMAIL, FILE_NAME, USER, Credentials
 from app.embedded.settings import EmbeddedSettings, readable
 
 IMPORTANT = re.compile(
@@ -20,12 +20,15 @@ BANNER = """
 Taskledger is ready ({seconds:.1f} s)
   API        {api}/api/v1
   API docs   {api}/docs
+  Admin      {admin}, password and API key: {secrets}{new_key}
   Flower     http://127.0.0.1:{flower_port}  (user {user}, password {flower_password})
   Database   psql "{database_url}"
   Logs       {logs}/*.log; secrets: {secrets}
 
 Try it:
-  curl -s "{api}/api/v1/tasks/$(curl -s {api}/api/v1/tasks -H 'Content-Type: application/json' \\
+  KEY={key}
+  curl -s -H "Authorization: Bearer $KEY" "{api}/api/v1/tasks/$(curl -s {api}/api/v1/tasks \\
+    -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
     -d '{{"type": "reverse_string", "payload": "hello world"}}' \\
     | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')?wait=10"
 
@@ -55,12 +58,27 @@ class Console:
                 api=self._settings.api_url,
                 flower_port=self._settings.flower_port,
                 user=USER,
+                admin=ADMIN_EMAIL,
+                key=self._key(),
+                new_key=f"\n  API key    {self._credentials.admin_api_key}  (shown this once)"
+                if self._is_key_new
+                else "",
                 flower_password=self._credentials.flower_password,
                 database_url=self._credentials.database_url(self._settings),
                 logs=readable(self._settings.log_dir),
                 secrets=readable(self._settings.var_dir / FILE_NAME),
             )
         )
+
+    @property
+    def _is_key_new(self) -> bool:
+        return "ADMIN_API_KEY" in self._credentials.new
+
+    def _key(self) -> str:
+        """The key itself when it is new; later the terminal's history should not fill with it."""
+        if self._is_key_new:
+            return self._credentials.admin_api_key
+        return f"$(sed -n 's/^ADMIN_API_KEY=//p' '{self._settings.var_dir / FILE_NAME}')"
 
     def on_event(self, event: events.Event) -> None:
         """Tell of a program that ended by itself, and pass on its important lines until the stop begins."""

@@ -13,7 +13,17 @@ from app.embedded.settings import EmbeddedSettings
 
 FILE_NAME = "embedded.env"
 USER = "taskledger"
-SECRETS = ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "FLOWER_PASSWORD")
+ADMIN_EMAIL = "admin@taskledger.local"
+SECRETS = (
+    "SECRET_KEY",
+    "POSTGRES_PASSWORD",
+    "VALKEY_PASSWORD",
+    "FLOWER_PASSWORD",
+    "ADMIN_PASSWORD",
+    "ADMIN_API_KEY",
+    "PAYLOAD_KEYS",
+)
+PREFIXES = {"ADMIN_API_KEY": "tl_"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +34,9 @@ class Credentials:
     postgres_password: str
     valkey_password: str
     flower_password: str
+    admin_password: str
+    admin_api_key: str
+    payload_keys: str
     new: frozenset[str] = frozenset()
     """The secrets that this start generated, by the name they have in the file."""
 
@@ -35,6 +48,15 @@ class Credentials:
         return settings.broker_url or f"redis://:{self.valkey_password}@127.0.0.1:{settings.valkey_port}/0"
 
     @property
+    def first_admin(self) -> dict[str, str]:
+        """What `flask --app app setup` makes the local admin from."""
+        return {
+            "ADMIN_EMAIL": ADMIN_EMAIL,
+            "ADMIN_PASSWORD": self.admin_password,
+            "ADMIN_API_KEY": self.admin_api_key,
+        }
+
+    @property
     def flower_login(self) -> str:
         return f"{USER}:{self.flower_password}"
 
@@ -42,7 +64,7 @@ class Credentials:
 def prepare(settings: EmbeddedSettings) -> Credentials:
     """Read the secrets, generate the missing ones, and write all of them with the URLs of this start."""
     known = read(settings.var_dir / FILE_NAME)
-    chosen = {name: known.get(name) or secrets.token_urlsafe(32) for name in SECRETS}
+    chosen = {name: known.get(name) or PREFIXES.get(name, "") + secrets.token_urlsafe(32) for name in SECRETS}
     new = frozenset(name for name in SECRETS if not known.get(name))
     credentials = Credentials(**{name.lower(): value for name, value in chosen.items()}, new=new)
     urls = {"DATABASE_URL": credentials.database_url(settings), "BROKER_URL": credentials.broker_url(settings)}

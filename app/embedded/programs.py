@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from app.config import BLANK_IS_OFF
 from app.embedded import postgres, valkey
 from app.embedded.account import Account
 from app.embedded.credentials import Credentials
@@ -84,8 +85,8 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
         Program(
             name="migrate",
             stage=Stage.ONCE,
-            command=_python("flask", "--app", "app", "db", "upgrade"),
-            environment=shared,
+            command=_python("flask", "--app", "app", "setup"),
+            environment=shared | credentials.first_admin,
         ),
         Program(
             name="flower",
@@ -126,8 +127,9 @@ def service_environment(settings: EmbeddedSettings, credentials: Credentials) ->
     """The environment of our own programs: what the person set, and what this start decided."""
     return {
         "SECRET_KEY": credentials.secret_key,
+        "PAYLOAD_KEYS": credentials.payload_keys,
         "LOG_FORMAT": "console",
-        **{name: value for name, value in os.environ.items() if value},
+        **{name: value for name, value in os.environ.items() if value or name in BLANK_IS_OFF},
         "DATABASE_URL": credentials.database_url(settings),
         "BROKER_URL": credentials.broker_url(settings),
         "VAR_DIR": str(settings.var_dir),

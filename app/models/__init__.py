@@ -1,30 +1,44 @@
 """What we remember: tables, and the frozen records that leave a transaction."""
 
+from app.models.api_key import ApiKey, ApiKeyRecord, Scope
+from app.models.audit import AuditEntry, AuditRecord
 from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
+from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
+from app.models.user import Role, User, UserRecord
 from app.models.worker import Duty, QueuePosition, Worker
 
 __all__ = [
     "FINISHED",
     "WAITING",
+    "ApiKey",
+    "ApiKeyRecord",
+    "AuditEntry",
+    "AuditRecord",
     "Counter",
     "Duty",
     "EventRecord",
     "IdempotencyKey",
     "Json",
+    "LoginFailure",
     "Pause",
     "Priority",
     "QueuePosition",
     "Receipt",
+    "RefreshToken",
+    "Role",
+    "Scope",
     "Status",
     "Task",
     "TaskEvent",
     "TaskLogLine",
     "TaskRecord",
+    "User",
+    "UserRecord",
     "Worker",
     "new_id",
 ]

@@ -49,6 +49,8 @@ class Task(Base):
     )
     max_retries: Mapped[int] = mapped_column(comment="Retries after the first attempt before the task is FAILED")
     timeout_seconds: Mapped[int | None] = mapped_column(comment="Soft time limit of its own; null: the type's")
+    # No foreign key: each submission would lock the one row of its owner, and accounts are never deleted.
+    owner_id: Mapped[UUID | None] = mapped_column(comment="users.id of who submitted it; null: the service itself")
     labels: Mapped[dict[str, Any]] = mapped_column(server_default="{}", comment="Strings by name, to filter by")
     progress: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="What the handler last reported: fraction 0..1 and message"
@@ -87,6 +89,8 @@ class Task(Base):
             "id",
             postgresql_where=sa.text("status IN ('FAILED', 'CANCELLED')"),
         ),
+        # Serves the lists of an account: its own tasks, newest first.
+        sa.Index("ix_tasks_owner_id_id", "owner_id", "id"),
         sa.CheckConstraint(f"status IN ({quoted(Status)})", name="status_known"),
         sa.CheckConstraint(f"priority IN ({quoted(Priority)})", name="priority_known"),
         sa.CheckConstraint(f"(due_at IS NULL) = (status IN ({quoted(FINISHED)}))", name="due_while_unfinished"),
@@ -126,6 +130,7 @@ class TaskRecord:
     attempt_base: int
     max_retries: int
     timeout_seconds: int | None
+    owner_id: UUID | None
     labels: dict[str, Any]
     progress: dict[str, Any] | None
     created_at: datetime

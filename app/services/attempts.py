@@ -35,9 +35,9 @@ class Attempt:
     error: dict[str, Any] | None = None
 
 
-def of_task(session: Session, task_id: UUID) -> list[Attempt]:
+def of_task(session: Session, task_id: UUID, *, owner: UUID | None) -> list[Attempt]:
     """A task's attempts, oldest first; the number of one that was given back is used again. Raises NotFound."""
-    history, _ = events(session, task_id, after=None, limit=MOST_EVENTS)
+    history, _ = events(session, task_id, owner=owner, after=None, limit=MOST_EVENTS)
     return from_history(history)
 
 

@@ -20,18 +20,19 @@ class Cancellation:
     is_stopping: bool
 
 
-def cancel(session: Session, task_id: UUID, *, by: str | None, now: datetime) -> Cancellation:
+def cancel(session: Session, task_id: UUID, *, owner: UUID | None, by: str | None, now: datetime) -> Cancellation:
     """Cancel a waiting task, or ask a running one to stop. Raises NotFound, or Conflict for one that has ended.
 
     A task that is CANCELLED already is answered as it is.
     """
+    read(session, task_id, owner=owner)
     reason = f"cancelled by {by}" if by else "cancelled"
     waited = lifecycle.cancel(session, [task_id], reason=reason, now=now)
     running = set() if waited else lifecycle.ask_to_stop(session, [task_id], now=now)
     if not waited and not running:
         # It was claimed, or given back, between the two statements: both are settled by now, so look once more.
         lifecycle.cancel(session, [task_id], reason=reason, now=now)
-    task = read(session, task_id)
+    task = read(session, task_id, owner=owner)
     if task.status in (Status.COMPLETED, Status.FAILED):
         raise Conflict(f"The task is {task.status} already; what has ended cannot be cancelled.")
     return Cancellation(task=task, is_stopping=task.status == Status.PROCESSING)

@@ -22,6 +22,7 @@ class DeadLetterFilter:
     fingerprint: str | None = None
     failed_after: datetime | None = None
     failed_before: datetime | None = None
+    owner_id: UUID | None = None
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """As SQL."""
@@ -34,6 +35,8 @@ class DeadLetterFilter:
             found.append(TASKS.c.finished_at >= self.failed_after)
         if self.failed_before is not None:
             found.append(TASKS.c.finished_at < self.failed_before)
+        if self.owner_id is not None:
+            found.append(TASKS.c.owner_id == self.owner_id)
         return found
 
 
@@ -87,11 +90,13 @@ GROUPS = sa.text(
     "SELECT error_fingerprint AS fingerprint, type, max(error->>'type') AS error_type, "
     "max(error->>'message') AS message, count(*) AS count, min(finished_at) AS first_at, max(finished_at) AS last_at, "
     "(array_agg(id ORDER BY id DESC))[1] AS example_id FROM tasks WHERE status = 'FAILED' AND finished_at >= :since "
+    "AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = :owner_id) "
     "GROUP BY error_fingerprint, type ORDER BY count(*) DESC, max(finished_at) DESC LIMIT :limit"
 )
 
 
-def groups(session: Session, *, now: datetime, days: int = 30, limit: int = 100) -> list[Group]:
-    """Dead letters of the last days by cause, most frequent first."""
-    rows: Any = session.execute(GROUPS, {"since": now - timedelta(days=days), "limit": limit}).mappings()
+def groups(session: Session, *, owner: UUID | None, now: datetime, days: int = 30, limit: int = 100) -> list[Group]:
+    """Dead letters of the last days by cause, most frequent first; `owner` None: everybody's."""
+    parameters = {"since": now - timedelta(days=days), "limit": limit, "owner_id": owner}
+    rows: Any = session.execute(GROUPS, parameters).mappings()
     return [Group(**row) for row in rows]

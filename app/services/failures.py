@@ -3,6 +3,7 @@
 import hashlib
 import re
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MESSAGE_CHARACTERS = 2_000
@@ -32,14 +33,20 @@ class Failure:
         return error if self.traceback is None else {**error, "traceback": self.traceback}
 
 
-def of_exception(error: BaseException) -> Failure:
-    """Describe an exception that a handler raised."""
+def of_exception(error: BaseException, *, scrub: Callable[[str], str]) -> Failure:
+    """Describe an exception that a handler raised; `scrub` takes the secrets out, before anything is cut."""
     lines = "".join(traceback.format_exception(error))
     return Failure(
         type=type(error).__name__,
-        message=storable(str(error))[:MESSAGE_CHARACTERS],
-        traceback=storable(lines)[-TRACEBACK_CHARACTERS:],
+        message=scrub(storable(str(error)))[:MESSAGE_CHARACTERS],
+        traceback=scrub(storable(lines))[-TRACEBACK_CHARACTERS:],
     )
+
+
+def of_sensitive(error: BaseException) -> Failure:
+    """Describe an exception without its text, which may quote a payload that nobody may read in a row."""
+    kind = type(error).__name__
+    return Failure(type=kind, message=f"{kind}; its message is not kept because the payload is sensitive")
 
 
 def storable(text: str) -> str:

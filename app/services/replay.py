@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.database import to_json
 from app.errors import Conflict
 from app.models import Json, TaskRecord
-from app.services import lifecycle
+from app.services import lifecycle, sealing
 from app.services.dead_letters import DeadLetterFilter, ids_batch
 from app.services.tasks import read
 from tasks.registry import get_type
@@ -23,17 +23,26 @@ class Edited:
 
 
 def replay(
-    session: Session, task_id: UUID, *, now: datetime, edited: Edited | None = None, max_retries: int | None = None
+    session: Session,
+    task_id: UUID,
+    *,
+    owner: UUID | None,
+    now: datetime,
+    edited: Edited | None = None,
+    max_retries: int | None = None,
+    payload_keys: sealing.Keys = (),
 ) -> TaskRecord:
     """Start one task over, or run one that waits for its retry at once. Raises NotFound, Conflict or PayloadRefused."""
-    task = read(session, task_id)
+    task = read(session, task_id, owner=owner)
     if edited is not None:
         get_type(task.type).payload.load(edited.payload)
+        if get_type(task.type).sensitive:
+            edited = Edited(payload=sealing.sealed(edited.payload, task_id, "payload", keys=payload_keys))
     text = None if edited is None else to_json(edited.payload)
     if not lifecycle.replay(session, [task_id], now=now, payload=text, max_retries=max_retries):
-        task = read(session, task_id)
+        task = read(session, task_id, owner=owner)
         raise Conflict(f"The task is {task.status}; only a task that is FAILED or CANCELLED can be replayed.")
-    return read(session, task_id)
+    return read(session, task_id, owner=owner)
 
 
 def replay_batch(session: Session, wanted: DeadLetterFilter, *, now: datetime) -> int:

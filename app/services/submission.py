@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
-from app.services import idempotency
+from app.services import idempotency, sealing
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
@@ -20,8 +20,8 @@ MOST_RETRIES = 100
 # What a new row differs in; the other columns have defaults. The trigger may move updated_at and due_at, so these two
 # come back from the row itself.
 _WRITTEN = (
-    "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds", "labels",
-    "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
+    "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
+    "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
 )  # fmt: skip
 _TASKS = Task.metadata.tables["tasks"]
 _INSERT = sa.insert(_TASKS).returning(_TASKS.c.updated_at, _TASKS.c.due_at)
@@ -42,18 +42,39 @@ class Submission:
     expires_at: datetime | None = None
 
 
-def accept(session: Session, submission: Submission, *, now: datetime, task_id: UUID | None = None) -> TaskRecord:
-    """Store a task: one INSERT. Raises UnknownTaskType, PayloadRefused or Refused; then nothing is stored."""
+def accept(
+    session: Session,
+    submission: Submission,
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+    task_id: UUID | None = None,
+    payload_keys: sealing.Keys = (),
+) -> TaskRecord:
+    """Store a task: one INSERT. Raises UnknownTaskType, PayloadRefused or Refused; then nothing is stored.
+
+    `owner_id` is None for what the service submits to itself. `payload_keys` encrypt the payloads of sensitive types.
+    """
     task_type = get_type(submission.type)
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
-    record = _new(submission, task_type, task_id or new_id(), now)
+    record = _new(submission, task_type, task_id or new_id(), owner_id, now)
+    if task_type.sensitive:
+        record = replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
     row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in _WRITTEN}).one()
     return replace(record, updated_at=row.updated_at, due_at=row.due_at)
 
 
-def accept_once(session: Session, submission: Submission, *, key: Key | None, now: datetime) -> tuple[TaskRecord, bool]:
+def accept_once(
+    session: Session,
+    submission: Submission,
+    *,
+    key: Key | None,
+    owner_id: UUID | None,
+    now: datetime,
+    payload_keys: sealing.Keys = (),
+) -> tuple[TaskRecord, bool]:
     """Store a task, or return the one that an earlier request with the same key made; and whether it is new.
 
     Raises what `accept` raises, Refused for a key that was used with another body, Gone for a task since deleted.
@@ -61,7 +82,8 @@ def accept_once(session: Session, submission: Submission, *, key: Key | None, no
     task_id = new_id()
     first = key and idempotency.first_use(session, key, task_id, now=now)
     if first is None:
-        return accept(session, submission, task_id=task_id, now=now), True
+        made = accept(session, submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
+        return made, True
     row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == first)).mappings().first()
     if row is None:
         raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key for a new task.")
@@ -90,7 +112,9 @@ def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, n
         raise Refused({"expires_at": ["must be later than scheduled_at, or the task could never start"]})
 
 
-def _new(submission: Submission, task_type: TaskType, task_id: UUID, now: datetime) -> TaskRecord:
+def _new(
+    submission: Submission, task_type: TaskType, task_id: UUID, owner_id: UUID | None, now: datetime
+) -> TaskRecord:
     """The row to be: due now and on its way to the broker, or waiting for its start."""
     start = submission.scheduled_at
     is_later = start is not None and start > now
@@ -111,6 +135,7 @@ def _new(submission: Submission, task_type: TaskType, task_id: UUID, now: dateti
         attempt_base=0,
         max_retries=task_type.retry.max_retries if submission.max_retries is None else submission.max_retries,
         timeout_seconds=submission.timeout,
+        owner_id=owner_id,
         labels=dict(submission.labels),
         progress=None,
         created_at=now,

@@ -33,11 +33,9 @@ def write(session: Session, lines: Sequence[LogLine]) -> None:
         session.execute(sa.insert(LOG), [asdict(line) for line in lines])
 
 
-def of_task(session: Session, task_id: UUID) -> list[LogLine]:
+def of_task(session: Session, task_id: UUID, *, owner: UUID | None) -> list[LogLine]:
     """The newest lines of a task, oldest first. Raises NotFound."""
+    read(session, task_id, owner=owner)
     columns = [LOG.c[name] for name in LogLine.__slots__]
     query = sa.select(*columns).where(LOG.c.task_id == task_id).order_by(LOG.c.id.desc()).limit(MOST_LINES)
-    lines = [LogLine(**row) for row in session.execute(query).mappings()]
-    if not lines:
-        read(session, task_id)
-    return lines[::-1]
+    return [LogLine(**row) for row in session.execute(query).mappings()][::-1]

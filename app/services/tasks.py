@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound, Outdated
 from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
 from app.models.task import RECORD_FIELDS
-from app.services import lifecycle
+from app.services import lifecycle, sealing
 from app.services.submission import check_timeout, check_times
 from tasks.registry import get_type
 
@@ -48,9 +48,9 @@ class Filter:
     text: str | None = None
 
 
-def read(session: Session, task_id: UUID) -> TaskRecord:
-    """One task. Raises NotFound."""
-    return _one(session, _READ, task_id)
+def read(session: Session, task_id: UUID, *, owner: UUID | None) -> TaskRecord:
+    """One task. `owner`, here and below: whose tasks there are; None is everybody's. Raises NotFound."""
+    return _one(session, _READ, task_id, owner)
 
 
 def read_finished(connection: sa.Connection, ids: Collection[UUID]) -> list[TaskRecord]:
@@ -58,18 +58,23 @@ def read_finished(connection: sa.Connection, ids: Collection[UUID]) -> list[Task
     return [TaskRecord(**row) for row in connection.execute(_FINISHED_OF, {"ids": list(ids)}).mappings()]
 
 
-def find(session: Session, wanted: Filter, *, before: UUID | None, limit: int) -> tuple[list[TaskRecord], UUID | None]:
+def find(
+    session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int
+) -> tuple[list[TaskRecord], UUID | None]:
     """A page, newest first, of the tasks older than `before`; and the id to give as `before` for the next, if any."""
     query = _TASK.where(*_conditions(wanted)).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    if owner is not None:
+        query = query.where(TASKS.c.owner_id == owner)
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.connection().execute(query).mappings()]
     return records[:limit], records[limit - 1].id if len(records) > limit else None
 
 
-def _one(session: Session, query: sa.Select[Any], task_id: UUID) -> TaskRecord:
+def _one(session: Session, query: sa.Select[Any], task_id: UUID, owner: UUID | None) -> TaskRecord:
     row = session.connection().execute(query, {"id": task_id}).mappings().first()
-    if row is None:
+    # Somebody else's task is answered like one that does not exist, so that ids tell nothing.
+    if row is None or (owner is not None and row["owner_id"] != owner):
         raise NotFound(f"There is no task {task_id}: check the id; it may also have been deleted.")
     return TaskRecord(**row)
 
@@ -90,41 +95,51 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def events(session: Session, task_id: UUID, *, after: int | None, limit: int) -> tuple[list[EventRecord], int | None]:
+def events(
+    session: Session, task_id: UUID, *, owner: UUID | None, after: int | None, limit: int
+) -> tuple[list[EventRecord], int | None]:
     """A page of a task's history, oldest first, and the id to give as `after` for the next. Raises NotFound."""
+    read(session, task_id, owner=owner)
     query = sa.select(EVENTS).where(EVENTS.c.task_id == task_id).order_by(EVENTS.c.id).limit(limit + 1)
     if after is not None:
         query = query.where(EVENTS.c.id > after)
     records = [EventRecord(**row) for row in session.connection().execute(query).mappings()]
-    if not records:
-        read(session, task_id)
     return records[:limit], records[limit - 1].id if len(records) > limit else None
 
 
 def change(
-    session: Session, task_id: UUID, fields: Mapping[str, Any], *, states: Collection[datetime] | None, now: datetime
+    session: Session,
+    task_id: UUID,
+    fields: Mapping[str, Any],
+    *,
+    owner: UUID | None,
+    states: Collection[datetime] | None,
+    now: datetime,
+    payload_keys: sealing.Keys = (),
 ) -> TaskRecord:
     """Change a task that waits; `fields` are named as in a submission, and what it leaves out stays.
 
     `states`: the `updated_at` that the caller may have read (If-Match), None for any. Raises NotFound, Outdated,
     Conflict (not waiting), and what a submission raises. The row is locked, so no worker claims it in between.
     """
-    old = _one(session, _LOCK, task_id)
+    old = _one(session, _LOCK, task_id, owner)
     _check_state(old, states)
     if old.status not in WAITING:
         raise Conflict(f"The task is {old.status}; only a task that is {_either(WAITING)} can be changed.")
     _check(old, fields, now=now)
     written = {CHANGEABLE[name]: value for name, value in fields.items() if name in CHANGEABLE}
+    if "payload" in written and get_type(old.type).sensitive:
+        written["payload"] = sealing.sealed(written["payload"], old.id, "payload", keys=payload_keys)
     if written:
         session.connection().execute(sa.update(TASKS).where(TASKS.c.id == task_id).values(written))
     if "scheduled_at" in fields:
         lifecycle.reschedule(session, task_id, scheduled_at=fields["scheduled_at"], now=now)
-    return read(session, task_id)
+    return read(session, task_id, owner=owner)
 
 
-def delete(session: Session, task_id: UUID, *, states: Collection[datetime] | None) -> None:
+def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Collection[datetime] | None) -> None:
     """Forget a finished task and its history. Raises NotFound, Outdated or Conflict (not finished)."""
-    old = _one(session, _LOCK, task_id)
+    old = _one(session, _LOCK, task_id, owner)
     _check_state(old, states)
     if old.status not in FINISHED:
         raise Conflict(f"The task is {old.status}; only a task that is {_either(FINISHED)} can be deleted.")

@@ -3,8 +3,12 @@
 import random
 from typing import Any
 
+from app.config import get_settings
 from app.database import to_json
-from app.services.failures import Failure, of_exception
+from app.errors import TaskledgerError
+from app.scrubbing import scrub
+from app.services import sealing
+from app.services.failures import Failure, of_exception, of_sensitive
 from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
 from app.worker.stopping import Stopper
@@ -23,10 +27,10 @@ class LeaseGone(BaseException):
 def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper: Stopper) -> Outcome:
     """Run the handler once. Only LeaseGone and SystemExit (the pool ends this process) leave it."""
     try:
-        payload = task_type.payload.load(held.payload)
+        payload = task_type.payload.load(_opened(task_type, held))
         with stopper.armed():
             result = task_type.handler(context, payload)
-        return Completed(result=storable_result(result))
+        return Completed(result=_kept(task_type, held, storable_result(result)))
     except TaskCancelled:
         return Stopped()
     except ShuttingDown:
@@ -39,7 +43,10 @@ def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper:
 
 def after_failure(task_type: TaskType, held: Claim, error: BaseException) -> Outcome:
     """Retry or give up, as the type's policy and the task's own budget say."""
-    return decided(task_type, held, error, of_exception(error))
+    # Our own errors (a missing key) say nothing of the payload; a handler's may quote it.
+    is_telling = task_type.sensitive and not isinstance(error, TaskledgerError)
+    failure = of_sensitive(error) if is_telling else of_exception(error, scrub=scrub)
+    return decided(task_type, held, error, failure)
 
 
 def after_hard_limit(task_type: TaskType, held: Claim, seconds: float) -> Outcome:
@@ -60,6 +67,19 @@ def decided(task_type: TaskType, held: Claim, error: BaseException, failure: Fai
     if isinstance(decision, Retry):
         return Retrying(failure=failure, delay=decision.delay)
     return Failed(failure=failure, reason=decision.reason)
+
+
+def _opened(task_type: TaskType, held: Claim) -> Any:
+    if not task_type.sensitive:
+        return held.payload
+    # Its CannotOpen is not permanent: the next attempt may meet a worker that has the key.
+    return sealing.opened(held.payload, held.id, "payload", keys=sealing.keys(get_settings().payload_keys))
+
+
+def _kept(task_type: TaskType, held: Claim, result: Any) -> Any:
+    if not task_type.sensitive:
+        return result
+    return sealing.sealed(result, held.id, "result", keys=sealing.keys(get_settings().payload_keys))
 
 
 def storable_result(result: Any) -> Any:

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from app import clock
+from app.scrubbing import scrub
 from app.services.failures import storable
 from app.services.task_log import LogLine
 from app.worker.run import Running
@@ -59,13 +60,13 @@ class AttemptContext:
         """Tell how far the task is; written with the next heartbeat."""
         self.check_cancelled()
         bounded = min(1.0, max(0.0, float(fraction)))
-        self._running.progress = {"fraction": bounded, "message": storable(message)[:MESSAGE_CHARACTERS]}
+        self._running.progress = {"fraction": bounded, "message": scrub(storable(message))[:MESSAGE_CHARACTERS]}
 
     def log(self, message: str, **fields: Any) -> None:
         """Keep a line with the task; written with the next heartbeat."""
-        text = storable(message)[:MESSAGE_CHARACTERS]
+        text = scrub(storable(message))[:MESSAGE_CHARACTERS]
         plain = {
-            name: value if isinstance(value, int | float | bool) else storable(str(value))
+            name: value if isinstance(value, int | float | bool) else scrub(storable(str(value)))
             for name, value in fields.items()
         }
         claim = self._running.claim

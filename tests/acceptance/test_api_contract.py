@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.people import Person, make_admin
 from tests.services.databases import NO_BROKER, Databases
 from tests.services.programs import Api, service_environment
 
@@ -14,19 +15,23 @@ SECONDS = 30
 
 
 @pytest.fixture
-def api_url(databases: Databases):
+def api(databases: Databases):
     """An API that holds no long polls; its broker refuses connections."""
     database_url = databases.create("contract")
-    environment = service_environment(database_url=database_url, broker_url=NO_BROKER, max_waiters="0")
+    environment = service_environment(
+        database_url=database_url, broker_url=NO_BROKER, max_waiters="0", rate_limit_auth=""
+    )
     with Api(environment) as api:
-        yield api.url
+        yield api.url, make_admin(database_url)
     databases.drop(database_url)
 
 
-def test_no_request_meets_a_fault_or_an_answer_that_is_not_documented(api_url: str, tmp_path: Path):
+def test_no_request_meets_a_fault_or_an_answer_that_is_not_documented(api: tuple[str, Person], tmp_path: Path):
+    api_url, admin = api
     program = Path(sys.executable).with_name("st")
     command = [str(program), "run", f"{api_url}/openapi.json", "--no-color", "--seed=1", "--max-examples=15"]
     command += [f"--max-time={SECONDS}", "--generation-database=none", "--warnings=off"]
+    command += ["--header", f"Authorization: {admin.headers['Authorization']}"]
     # Not ready is its right answer without broker and dispatcher.
     command += ["--exclude-path=/health/ready"]
     # Refusing what a schema cannot say (an end before the start, an outdated If-Match, a token of nobody) is right;

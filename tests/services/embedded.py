@@ -75,6 +75,10 @@ class Embedded(Process):
         return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
     @property
+    def as_admin(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secrets['ADMIN_API_KEY']}"}
+
+    @property
     def stopped(self) -> list[str]:
         """The programs in the order in which the supervisor saw them end."""
         return re.findall(r" stopped: (\w+)", (self.var_dir / "log" / "supervisor.log").read_text())
@@ -89,18 +93,20 @@ class Embedded(Process):
         return psutil.Process(self.pid).children(recursive=True)
 
     def submit(self, type_: str, payload: Any) -> str:
-        answer = requests.post(f"{self.url}/tasks", json={"type": type_, "payload": payload}, timeout=10)
+        body = {"type": type_, "payload": payload}
+        answer = requests.post(f"{self.url}/tasks", json=body, headers=self.as_admin, timeout=10)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
     def task(self, task_id: str, *, wait: float = 0) -> dict[str, Any]:
-        answer = requests.get(f"{self.url}/tasks/{task_id}", params={"wait": wait}, timeout=wait + 10)
+        address = f"{self.url}/tasks/{task_id}"
+        answer = requests.get(address, params={"wait": wait}, headers=self.as_admin, timeout=wait + 10)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def paste_the_curl(self) -> str:
         """What the printed command answers."""
-        command = re.search(r"^ +curl .*?wait=10\"$", self.log_of_this_run, re.MULTILINE | re.DOTALL).group()
+        command = re.search(r"^ +KEY=.*?wait=10\"$", self.log_of_this_run, re.MULTILINE | re.DOTALL).group()
         return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=30).stdout
 
     def end(self) -> None:

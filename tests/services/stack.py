@@ -9,6 +9,7 @@ import psycopg2
 import psycopg2.extras
 import requests
 
+from tests.people import make_admin
 from tests.services.broker import Broker
 from tests.services.programs import Api, Dispatcher, Worker, service_environment
 from tests.services.waiting import wait_for
@@ -34,6 +35,7 @@ class Stack:
             closing.enter_context(self.http)
             self.reconnect()
             closing.callback(lambda: self._connection.close())
+            self.http.headers.update(make_admin(self.database_url).headers)
             processes = (self.dispatcher, self.worker, self.api)
             for process in processes:
                 closing.callback(process.end)

@@ -68,7 +68,8 @@ def without_database(settings: Any) -> Flask:
 
 
 def test_a_database_that_is_away_is_503(without_database: Flask):
-    answer = without_database.test_client().post(TASKS, json={"type": "reverse_string", "payload": "x"})
+    key = {"Authorization": "Bearer tl_whose-account-cannot-be-looked-up"}
+    answer = without_database.test_client().post(TASKS, json={"type": "reverse_string", "payload": "x"}, headers=key)
 
     assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
     assert answer.json["code"] == "database_unavailable"

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from app.api import waiting
 from app.models import Status
 from tests.integration.api.conftest import TASKS, Store, Submit
+from tests.people import Person
 
 CONTRACT = {
     "id", "type", "name", "status", "payload", "result", "error", "priority", "queue", "attempt", "max_retries",
@@ -102,12 +103,14 @@ def test_waiting_ends_after_the_seconds_asked_for(submit: Submit, client: FlaskC
     assert 0.2 <= time.monotonic() - started < 5
 
 
-def test_many_wait_for_many_tasks_and_each_gets_its_own(submit: Submit, application: Flask, engine: sa.Engine):
+def test_many_wait_for_many_tasks_and_each_gets_its_own(
+    submit: Submit, admin: Person, application: Flask, engine: sa.Engine
+):
     ids = [submit()["id"] for _ in range(8)]
     answers: dict[str, Any] = {}
 
     def wait(task_id: str) -> None:
-        answers[task_id] = application.test_client().get(f"{TASKS}/{task_id}?wait=30").json["result"]
+        answers[task_id] = admin.client(application).get(f"{TASKS}/{task_id}?wait=30").json["result"]
 
     threads = [threading.Thread(target=wait, args=[task_id]) for task_id in ids]
     for thread in threads:

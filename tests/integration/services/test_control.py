@@ -15,7 +15,7 @@ from tests.factories import HOLDER, NOON, make_claim, make_task, read_task, seco
 
 
 def cancel(session, task_id):
-    return cancellation.cancel(session, task_id, by="ada", now=NOON)
+    return cancellation.cancel(session, task_id, owner=None, by="ada", now=NOON)
 
 
 def dead(session, *, message="no such city", now=NOON, **columns):
@@ -70,7 +70,7 @@ def test_cancelling_a_task_that_does_not_exist_says_so(session):
 def test_a_dead_letter_is_replayed_with_an_edited_payload(session):
     held = dead(session)
 
-    task = replay.replay(session, held.id, now=NOON, edited=replay.Edited(payload="better"), max_retries=7)
+    task = replay.replay(session, held.id, owner=None, now=NOON, edited=replay.Edited(payload="better"), max_retries=7)
 
     assert (task.status, task.payload, task.max_retries, task.due_at) == (Status.PENDING, "better", 7, NOON)
 
@@ -79,7 +79,7 @@ def test_an_edited_payload_that_its_type_refuses_replays_nothing(session):
     held = dead(session)
 
     with pytest.raises(PayloadRefused):
-        replay.replay(session, held.id, now=NOON, edited=replay.Edited(payload=17))
+        replay.replay(session, held.id, owner=None, now=NOON, edited=replay.Edited(payload=17))
     assert read_task(session, held.id).status == Status.FAILED
 
 
@@ -109,7 +109,7 @@ def test_dead_letters_are_grouped_by_cause_most_frequent_first(session):
         dead(session, message=f"no such city: {city}")
     dead(session, message="another fault")
 
-    found = dead_letters.groups(session, now=NOON + timedelta(days=1))
+    found = dead_letters.groups(session, owner=None, now=NOON + timedelta(days=1))
 
     assert [(group.count, group.error_type) for group in found] == [(3, "LookupError"), (1, "LookupError")]
 

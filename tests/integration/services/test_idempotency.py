@@ -21,7 +21,7 @@ def key(submission=HELLO, value="order-17"):
 
 
 def submit(session, submission=HELLO, *, value="order-17", now=NOON):
-    return accept_once(session, submission, key=key(submission, value), now=now)
+    return accept_once(session, submission, key=key(submission, value), owner_id=None, now=now)
 
 
 def test_the_same_key_and_body_return_the_first_task(session):

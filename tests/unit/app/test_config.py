@@ -11,13 +11,13 @@ from app.config import Settings, load
 from app.errors import SettingsError
 from app.production import DEVELOPMENT_SECRET
 
-ENOUGH = {"DATABASE_URL": "postgresql://u:sekret@db/ledger", "BROKER_URL": "amqp://u:sekret@mq//"}
+ENOUGH = {"DATABASE_URL": "postgresql://u:sekret-and-long@db/ledger", "BROKER_URL": "amqp://u:sekret-and-long@mq//"}
 SECRET = "4f1c9a7be02d58634f1c9a7be02d5863"
 PRODUCTION = {
     "APP_ENV": "production",
     "SECRET_KEY": SECRET,
-    "DATABASE_URL": "postgresql://u:sekret@db/ledger?sslmode=verify-full",
-    "BROKER_URL": "amqps://u:sekret@mq//",
+    "DATABASE_URL": "postgresql://u:sekret-and-long@db/ledger?sslmode=verify-full",
+    "BROKER_URL": "amqps://u:sekret-and-long@mq//",
 }
 
 
@@ -59,6 +59,13 @@ def test_every_fault_is_listed_with_an_example():
         ("QUEUE_TYPE", "stream"),
         ("MAX_BODY_BYTES", "1e6"),
         ("LEASE_SECONDS", "2"),
+        ("RATE_LIMIT_READ", "many"),
+        ("RATE_LIMIT_STORAGE", "postgresql://db"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://a.example/path"),
+        ("PAYLOAD_KEYS", "short"),
+        ("ADMIN_API_KEY", "tl_short"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: str):
@@ -68,13 +75,15 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: str):
 
 
 def test_faults_do_not_repeat_a_password():
-    faults = faults_of({"DATABASE_URL": "mysql://u:sekret@db/ledger", "BROKER_URL": "kafka://u:sekret@mq"})
+    faults = faults_of(
+        {"DATABASE_URL": "mysql://u:sekret-and-long@db/ledger", "BROKER_URL": "kafka://u:sekret-and-long@mq"}
+    )
 
-    assert "sekret" not in " ".join(faults)
+    assert "sekret-and-long" not in " ".join(faults)
 
 
 def test_the_settings_do_not_show_secrets():
-    assert "sekret" not in repr(load(ENOUGH | {"SECRET_KEY": "sekret"}))
+    assert "sekret-and-long" not in repr(load(ENOUGH | {"SECRET_KEY": "sekret"}))
 
 
 def test_the_settings_are_frozen():
@@ -94,9 +103,15 @@ def test_production_starts_with_tls_and_a_secret():
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "x" * 64),
         ("FLASK_DEBUG", "1"),
-        ("DATABASE_URL", "postgresql://u:p@db/ledger"),
-        ("DATABASE_URL", "postgresql://u:p@db/ledger?sslmode=prefer"),
-        ("BROKER_URL", "amqp://u:p@mq//"),
+        ("DATABASE_URL", "postgresql://taskledger:taskledger@db/ledger?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:short@db/ledger?sslmode=require"),
+        ("BROKER_URL", "amqps://guest:guest@mq//"),
+        ("RATE_LIMIT_STORAGE", "redis://:short@cache/0"),
+        ("FLOWER_BASIC_AUTH", "taskledger:taskledger"),
+        ("ADMIN_PASSWORD", "short"),
+        ("DATABASE_URL", "postgresql://u:sekret-and-long@db/ledger"),
+        ("DATABASE_URL", "postgresql://u:sekret-and-long@db/ledger?sslmode=prefer"),
+        ("BROKER_URL", "amqp://u:sekret-and-long@mq//"),
         ("BROKER_URL", "redis://mq/0"),
     ],
 )
@@ -120,6 +135,23 @@ def test_production_accepts_plain_connections_when_told_so():
 
 def test_production_accepts_a_database_on_a_local_socket():
     assert load(PRODUCTION | {"DATABASE_URL": "postgresql:///ledger?host=/run/postgresql"})
+
+
+def test_production_limits_rates_unless_told_otherwise():
+    usual, off = load(PRODUCTION), load(PRODUCTION | {"RATE_LIMIT_CREATE": "", "RATE_LIMIT_AUTH": " "})
+
+    assert (usual.rate_limit_create, usual.rate_limit_auth) == ("3000 per minute", "30 per minute")
+    assert (off.rate_limit_create, off.rate_limit_read, off.rate_limit_auth) == ("", "6000 per minute", "")
+
+
+def test_development_limits_log_ins_only():
+    settings = load(ENOUGH)
+
+    assert (settings.rate_limit_create, settings.rate_limit_read, settings.rate_limit_auth) == (
+        "",
+        "",
+        "120 per minute",
+    )
 
 
 def test_quorum_queues_are_declared_as_such():
@@ -165,5 +197,5 @@ def test_the_reference_lists_every_setting_with_its_default():
         row = next((line for line in reference.splitlines() if line.startswith(f"| `{setting.name.upper()}`")), "")
         assert setting.metadata["description"] in row
         default = setting.default
-        if isinstance(default, (int, str)) and default != DEVELOPMENT_SECRET:
+        if default != "" and isinstance(default, (int, str)) and default != DEVELOPMENT_SECRET:
             assert f"`{str(default).lower() if isinstance(default, bool) else default}`" in row, row

@@ -28,7 +28,7 @@ def test_an_exception_is_described_by_its_type_message_and_traceback():
     try:
         raise LookupError("no such city")
     except LookupError as error:
-        failure = of_exception(error)
+        failure = of_exception(error, scrub=str)
 
     assert (failure.type, failure.message) == ("LookupError", "no such city")
     assert "no such city" in failure.traceback
@@ -36,7 +36,7 @@ def test_an_exception_is_described_by_its_type_message_and_traceback():
 
 
 def test_long_messages_are_cut():
-    assert len(of_exception(ValueError("x" * 100_000)).message) == MESSAGE_CHARACTERS
+    assert len(of_exception(ValueError("x" * 100_000), scrub=str).message) == MESSAGE_CHARACTERS
 
 
 @pytest.mark.parametrize(("text", "kept"), [("a\x00b", "a\\x00b"), ("\ud800", "\\ud800"), ("Łódź", "Łódź")])

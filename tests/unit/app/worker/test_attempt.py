@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from app import scrubbing
 from app.models import new_id
 from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
@@ -98,3 +99,19 @@ def test_a_result_that_a_row_cannot_hold_fails_for_good(result):
 
     assert isinstance(outcome, Failed)
     assert outcome.failure.type == "PermanentError"
+
+
+def test_a_planted_secret_is_in_nothing_that_is_recorded_or_shown(monkeypatch):
+    monkeypatch.setenv("SMTP_PASSWORD", "planted-secret-0451")
+    scrubbing.look_again()
+    try:
+        outcome = run(raising(ConnectionError("535 refused: planted-secret-0451")), retries_used=3)
+    finally:
+        monkeypatch.undo()
+        scrubbing.look_again()
+
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.message == "535 refused: [secret]"
+    # The row, its events and what Celery and Flower show are all made from the failure.
+    assert "0451" not in str(outcome.failure.as_json()) + str(outcome)
+    assert "ConnectionError" in outcome.failure.traceback

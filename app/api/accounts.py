@@ -1,0 +1,261 @@
+"""/auth: register, log in, refresh, log out; who am I."""
+
+import math
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, g, request
+from marshmallow import validate
+from werkzeug.exceptions import Forbidden, TooManyRequests
+
+from app.api.auth import Access, access, current_actor, current_principal, gate, unauthorized
+from app.api.environment import current_settings
+from app.api.fields import Instant, matching, one_of, text
+from app.api.parsing import Blueprint, StrictSchema
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.errors import Refused
+from app.models import Role, UserRecord
+from app.services.accounts import audit, passwords, registration, sessions, tokens, users
+from app.services.accounts.sessions import LoggedIn, Reused
+from tasks import fields as strict
+
+blueprint = Blueprint(
+    "auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys"
+)
+
+# The addresses that browsers accept in <input type=email>, with at least one dot in the domain.
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL = rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{LABEL}(?:\.{LABEL}){{1,8}}"
+WRONG = "The e-mail address or the password is wrong."
+LONGEST_TOKEN = 200
+
+
+def email() -> strict.Text:
+    """An e-mail address."""
+    return matching(EMAIL, "is no e-mail address", required=True, metadata={"examples": ["ada@example.com"]})
+
+
+def new_password() -> strict.Text:
+    """A password to be."""
+    length = validate.Length(passwords.SHORTEST, passwords.LONGEST, error="must have {min} to {max} characters")
+    said = {"format": "password", "pattern": r"^[^\u0000]*$", "description": "None of the most common ones"}
+    return strict.Text(required=True, validate=[length], metadata={**said, "examples": ["correct horse battery"]})
+
+
+class Registration(StrictSchema):
+    """A new account."""
+
+    email = email()
+    password = new_password()
+    name = text(200, required=True, metadata={"examples": ["Ada"]})
+
+
+class LogIn(StrictSchema):
+    """Who it is."""
+
+    email = email()
+    password = text(1000, required=True, metadata={"format": "password", "examples": ["correct horse battery"]})
+
+
+class RefreshTokenBody(StrictSchema):
+    """The refresh token of the last answer."""
+
+    refresh_token = text(LONGEST_TOKEN, required=True)
+
+
+class LogOut(StrictSchema):
+    """The log-in to end: of this refresh token, or of the access token that is sent as usual."""
+
+    may_be_left_out = True
+
+    refresh_token = text(LONGEST_TOKEN)
+
+
+class NewPassword(StrictSchema):
+    """The old password and the new one."""
+
+    current_password = text(1000, required=True, metadata={"format": "password"})
+    new_password = new_password()
+
+
+class AccountView(ma.Schema):
+    """An account."""
+
+    id = ma.fields.UUID(required=True)
+    email = ma.fields.String(required=True)
+    name = ma.fields.String(required=True)
+    role = one_of(Role, required=True)
+    max_waiting_tasks = ma.fields.Integer(
+        required=True, allow_none=True, metadata={"description": "A quota of its own; null: the service's"}
+    )
+    created_at = Instant(required=True)
+    last_login_at = Instant(required=True, allow_none=True)
+    disabled_at = Instant(required=True, allow_none=True, metadata={"description": "Since when it is closed"})
+
+
+class Me(AccountView):
+    """The caller's account, and what the credential may be used for."""
+
+    scopes = ma.fields.List(ma.fields.String(), required=True)
+
+
+class TokensView(ma.Schema):
+    """An access token for requests, and a refresh token for the next pair; each refresh token is good for one use."""
+
+    access_token = ma.fields.String(required=True)
+    token_type = ma.fields.String(required=True, metadata={"enum": ["Bearer"]})
+    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token ends"})
+    refresh_token = ma.fields.String(required=True)
+
+
+@blueprint.post("/register")
+@blueprint.arguments(Registration())
+@blueprint.response(201, AccountView())
+@blueprint.problem(403, "Registration is closed")
+@blueprint.problem(409, "There is an account of this address")
+@access(Access.OPEN)
+def register_account(asked: dict[str, Any]) -> UserRecord:
+    """Make an account of one's own."""
+    if current_settings().registration == "closed":
+        raise Forbidden("Registration is closed here: ask an admin for an account.")
+    passwords.check_new(asked["password"], email=asked["email"], name=asked["name"])
+    password_hash = passwords.hashed(asked["password"])
+    with transaction() as session:
+        made = registration.create(
+            session, email=asked["email"], name=asked["name"], password_hash=password_hash, now=utcnow()
+        )
+        audit.record(session, "user.registered", current_actor(), now=utcnow(), subject=f"user:{made.id}")
+    return made
+
+
+@blueprint.post("/login")
+@blueprint.arguments(LogIn())
+@blueprint.response(200, TokensView())
+@blueprint.problem(401, "Wrong e-mail address or password; the answer does not tell which")
+@access(Access.OPEN)
+def log_in(asked: dict[str, Any]) -> dict[str, Any]:
+    """Log in."""
+    who = {"email": asked["email"], "address": request.remote_addr or ""}
+    with single_statement() as session:
+        candidate = sessions.candidate(session, **who, now=utcnow())
+    wait = candidate.wait.total_seconds()
+    if wait > 0:
+        seconds = math.ceil(wait)
+        raise TooManyRequests(
+            f"Too many wrong log-ins on this account from your address: try again in {seconds} s.", retry_after=seconds
+        )
+    # Outside of any transaction: it takes long. With no such account it takes as long.
+    is_right = passwords.matches(candidate.password_hash, asked["password"])
+    with transaction() as session:
+        if not is_right or candidate.user_id is None:
+            sessions.refuse(session, **who, now=utcnow())
+            subject = candidate.user_id and f"user:{candidate.user_id}"
+            audit.record(session, "user.login_failed", current_actor(), now=utcnow(), subject=subject)
+        else:
+            begun = sessions.begin(session, candidate.user_id, **who, now=utcnow())
+            subject = f"user:{candidate.user_id}"
+            audit.record(session, "user.logged_in", current_actor(), now=utcnow(), subject=subject)
+            return _tokens(begun)
+    raise unauthorized(WRONG)
+
+
+@blueprint.post("/refresh")
+@blueprint.arguments(RefreshTokenBody())
+@blueprint.response(200, TokensView())
+@blueprint.problem(401, "Not a refresh token of ours, used before, expired or revoked")
+@access(Access.OPEN)
+def refresh(asked: dict[str, Any]) -> dict[str, Any]:
+    """Get the next pair of tokens; using a refresh token twice ends the log-in, for it may have been stolen."""
+    with transaction() as session:
+        outcome = sessions.rotate(session, asked["refresh_token"], now=utcnow())
+        if isinstance(outcome, Reused):
+            audit.record(
+                session, "session.token_reused", current_actor(), now=utcnow(), subject=f"user:{outcome.user_id}"
+            )
+    if isinstance(outcome, LoggedIn):
+        return _tokens(outcome)
+    raise unauthorized("The refresh token is not valid, or was used before: log in again.")
+
+
+@blueprint.post("/logout")
+@blueprint.arguments(LogOut(), required=False)
+@blueprint.response(204, description="Ended; also when it had ended before")
+@blueprint.problem(401, "Neither a refresh token nor an access token was sent")
+@access(Access.OPEN)
+def log_out(asked: dict[str, Any]) -> None:
+    """End this log-in: its refresh token and its access tokens are refused from now on."""
+    is_caller_known = "Authorization" in request.headers
+    if is_caller_known:
+        g.principal = gate().identify(Access.ANY)
+    elif "refresh_token" not in asked:
+        raise unauthorized("Send the access token as usual, or the refresh token in the body.")
+    with transaction() as session:
+        families = [g.principal.family] if is_caller_known else []
+        if "refresh_token" in asked:
+            families.append(sessions.family_of(session, asked["refresh_token"]))
+        for family in filter(None, families):
+            sessions.end_family(session, family, now=utcnow())
+        audit.record(session, "user.logged_out", current_actor(), now=utcnow())
+
+
+@blueprint.post("/logout-all")
+@blueprint.response(204, description="Every log-in of the account has ended; API keys stay")
+@access(Access.ACCOUNT)
+def log_out_everywhere() -> None:
+    """End every log-in of the account, everywhere and at once."""
+    principal = current_principal()
+    with transaction() as session:
+        sessions.end_all(session, principal.user_id, now=utcnow())
+        audit.record(session, "user.logged_out_everywhere", current_actor(), now=utcnow())
+
+
+@blueprint.post("/password")
+@blueprint.arguments(NewPassword())
+@blueprint.response(204, description="Changed; every log-in has ended")
+@blueprint.problem(422, "The current password is wrong, or the new one too easy to guess")
+@access(Access.ACCOUNT)
+def change_password(asked: dict[str, Any]) -> None:
+    """Change the password; every log-in ends, API keys stay."""
+    principal = current_principal()
+    with single_statement() as session:
+        account = users.read(session, principal.user_id)
+        candidate = sessions.candidate(session, account.email, address=request.remote_addr or "", now=utcnow())
+    if candidate.wait.total_seconds() > 0 or not passwords.matches(candidate.password_hash, asked["current_password"]):
+        with transaction() as session:
+            sessions.refuse(session, account.email, address=request.remote_addr or "", now=utcnow())
+        raise Refused({"current_password": ["is wrong, or was tried too often in the last minute"]})
+    passwords.check_new(asked["new_password"], email=account.email, name=account.name)
+    password_hash = passwords.hashed(asked["new_password"])
+    with transaction() as session:
+        registration.set_password(session, principal.user_id, password_hash, now=utcnow())
+        audit.record(session, "user.password_changed", current_actor(), now=utcnow())
+
+
+@blueprint.get("/me")
+@blueprint.response(200, Me())
+@access(Access.ANY)
+def read_me() -> dict[str, Any]:
+    """Read the caller's own account."""
+    principal = current_principal()
+    with single_statement() as session:
+        account = users.read(session, principal.user_id)
+    return {
+        **{name: getattr(account, name) for name in UserRecord.__slots__},
+        "scopes": sorted(principal.scopes),
+    }
+
+
+def _tokens(begun: LoggedIn) -> dict[str, Any]:
+    return {
+        "access_token": gate().token_for(begun.claims),
+        "token_type": "Bearer",
+        "expires_in": int(tokens.LIFETIME.total_seconds()),
+        "refresh_token": begun.refresh_token,
+    }
+
+
+@blueprint.after_request
+def _keep_nothing(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"  # tokens must not lie in a cache
+    return response

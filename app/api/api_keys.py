@@ -1,0 +1,126 @@
+"""/api-keys: keys for programs."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+from marshmallow import validate
+
+from app.api import pagination
+from app.api.auth import KEYS, Access, access, current_actor, current_principal
+from app.api.fields import Instant, one_of, text
+from app.api.pagination import Page
+from app.api.parsing import Blueprint, StrictSchema
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.errors import NotFound
+from app.models import ApiKeyRecord, Scope
+from app.services.accounts import api_keys, audit
+from tasks import fields as strict
+from tasks.fields import UUID_TEXT
+
+blueprint = Blueprint("api_keys", __name__, url_prefix="/api/v1", description="Keys for programs")
+
+KEY_ID = [{"name": "key_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
+
+
+class NewApiKey(StrictSchema):
+    """A key to be made."""
+
+    name = text(200, required=True, metadata={"description": "What it is for", "examples": ["nightly import"]})
+    scopes = ma.fields.List(
+        one_of(Scope),
+        required=True,
+        validate=validate.Length(1, len(Scope), error="must be {min} to {max} scopes"),
+        metadata={
+            "description": "What it may be used for; admin includes the others and needs an admin's account",
+            "examples": [["tasks:read", "tasks:write"]],
+        },
+    )
+    expires_at = strict.Moment(
+        load_default=None, allow_none=True, metadata={"description": "Refused from then on; null: never"}
+    )
+
+
+class ApiKeyView(ma.Schema):
+    """A key, without the key."""
+
+    id = ma.fields.UUID(required=True)
+    name = ma.fields.String(required=True)
+    prefix = ma.fields.String(required=True, metadata={"description": "The first characters of the key"})
+    scopes = ma.fields.List(ma.fields.String(), required=True)
+    created_at = Instant(required=True)
+    expires_at = Instant(required=True, allow_none=True)
+    revoked_at = Instant(required=True, allow_none=True)
+    last_used_at = Instant(required=True, allow_none=True, metadata={"description": "Exact to a minute"})
+
+
+class MadeApiKey(ApiKeyView):
+    """A new key; it is shown this once."""
+
+    key = ma.fields.String(required=True, metadata={"description": "Send it as Authorization: Bearer"})
+
+
+class ApiKeyList(ma.Schema):
+    """A page of keys, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(ApiKeyView), required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+@blueprint.post("/api-keys")
+@blueprint.arguments(NewApiKey())
+@blueprint.response(201, MadeApiKey())
+@blueprint.problem(422, "The scope admin without being one, or an end in the past")
+@access(Access.ACCOUNT)
+def create_api_key(asked: dict[str, Any]) -> dict[str, Any]:
+    """Make a key; it is shown in this answer and never again."""
+    principal = current_principal()
+    with transaction() as session:
+        made, key = api_keys.create(session, principal.user_id, **asked, now=utcnow(), is_admin=principal.is_admin)
+        audit.record(
+            session,
+            "api_key.created",
+            current_actor(),
+            now=utcnow(),
+            subject=f"api_key:{made.id}",
+            name=made.name,
+            scopes=made.scopes,
+        )
+    return {**{name: getattr(made, name) for name in ApiKeyRecord.__slots__}, "key": key}
+
+
+@blueprint.get("/api-keys")
+@blueprint.arguments(Page(), location="query")
+@blueprint.response(200, ApiKeyList())
+@access(Access.ACCOUNT)
+def list_api_keys(page: dict[str, Any]) -> dict[str, Any]:
+    """List one's own keys, revoked ones included."""
+    before = pagination.decode(page["cursor"], "api-keys")
+    with single_statement() as session:
+        items, last = api_keys.find(
+            session, current_principal().user_id, before=before and UUID(before), limit=page["limit"]
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "api-keys")}
+
+
+@blueprint.delete("/api-keys/<key_id>", parameters=KEY_ID)
+@blueprint.response(200, ApiKeyView(), description="Refused from now on; by other API processes within 2 seconds")
+@access(Access.ACCOUNT)
+def revoke_api_key(key_id: str) -> ApiKeyRecord:
+    """Revoke a key; an admin, anybody's."""
+    if not UUID_TEXT.fullmatch(key_id):
+        raise NotFound("There is no such API key: GET /api/v1/api-keys lists yours.")
+    principal = current_principal()
+    with transaction() as session:
+        revoked = api_keys.revoke(session, UUID(key_id), owner=principal.sees, now=utcnow())
+        audit.record(session, "api_key.revoked", current_actor(), now=utcnow(), subject=f"api_key:{revoked.id}")
+    KEYS.forget()
+    return revoked
+
+
+@blueprint.after_request
+def _keep_nothing(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"  # a new key must not lie in a cache
+    return response

@@ -1,0 +1,40 @@
+"""What of a sensitive task the caller may see: its owner everything, anybody else that there is something."""
+
+from dataclasses import replace
+from typing import Any
+
+from app.api.auth import current_owner_id
+from app.api.environment import current_settings
+from app.models import TaskRecord
+from app.services import sealing
+from tasks.errors import UnknownTaskType
+from tasks.registry import get_type
+
+
+def payload_keys() -> sealing.Keys:
+    """The keys that payloads of sensitive types are encrypted with."""
+    return sealing.keys(current_settings().payload_keys)
+
+
+def presentable(task: TaskRecord) -> TaskRecord:
+    """The task as the caller may see it; tasks of ordinary types as they are."""
+    if not is_sensitive(task):
+        return task
+    if task.owner_id is None or task.owner_id != current_owner_id():
+        return replace(task, payload=sealing.REDACTED, result=task.result and sealing.REDACTED)
+    return replace(task, payload=_opened(task, "payload"), result=_opened(task, "result"))
+
+
+def is_sensitive(task: TaskRecord) -> bool:
+    """Whether its type says so; of a type that is gone, whether it looks sealed."""
+    try:
+        return get_type(task.type).sensitive
+    except UnknownTaskType:
+        return sealing.is_sealed(task.payload)
+
+
+def _opened(task: TaskRecord, column: str) -> Any:
+    try:
+        return sealing.opened(getattr(task, column), task.id, column, keys=payload_keys())
+    except sealing.CannotOpen:
+        return sealing.REDACTED

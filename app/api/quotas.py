@@ -1,0 +1,26 @@
+"""Quotas of the caller: room for more waiting tasks, and the size of payloads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from app.api.auth import current_principal
+from app.api.environment import current_settings
+from app.services.accounts.quotas import WAITING_TASKS, check_payload
+
+
+def admit(session: Session, payloads: Sequence[Any]) -> None:
+    """Make room for tasks with these payloads. Raises Refused (too large) or QuotaReached (too many wait)."""
+    for payload in payloads:
+        check_size(payload)
+    principal = current_principal()
+    own = principal.max_waiting_tasks
+    most = current_settings().max_waiting_tasks if own is None else own
+    WAITING_TASKS.take(session, principal.user_id, len(payloads), most=most)
+
+
+def check_size(payload: Any) -> None:
+    """Raises Refused for a payload that is too large."""
+    check_payload(payload, most_bytes=current_settings().max_payload_bytes, body_bytes=request.content_length)

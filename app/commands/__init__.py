@@ -1,0 +1,1 @@
+"""Commands for people, beside those of app/cli.py: one file each."""

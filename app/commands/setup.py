@@ -1,0 +1,72 @@
+"""`flask --app app setup`: everything that must be there before the service starts; safe to run at every start."""
+
+import click
+import flask_migrate
+from flask.cli import with_appcontext
+
+from app.api.environment import current_settings
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.config import Settings
+from app.errors import TaskledgerError
+from app.models import Role, Scope, UserRecord
+from app.services.accounts import api_keys, audit, passwords, registration, users
+
+KEY_NAME = "ADMIN_API_KEY"
+
+
+@click.command()
+@with_appcontext
+def setup() -> None:
+    """Bring the tables up to date, and make the first admin that ADMIN_EMAIL and ADMIN_PASSWORD name.
+
+    With ADMIN_API_KEY that key is stored for the admin, too. What is there already is left as it is.
+    """
+    flask_migrate.upgrade()
+    settings = current_settings()
+    if not settings.admin_email:
+        return
+    try:
+        for line in first_admin(settings):
+            click.echo(line)
+    except TaskledgerError as error:
+        raise click.ClickException(f"ADMIN_EMAIL, ADMIN_PASSWORD: {error}") from error
+
+
+def first_admin(settings: Settings) -> list[str]:
+    """See that the admin of the settings exists, and their key; returns what was done."""
+    done: list[str] = []
+    with transaction() as session:
+        account = users.by_email(session, settings.admin_email)
+    if account is None:
+        account = _make(settings)
+        done.append(f"Made the admin {account.email}.")
+    key = settings.admin_api_key
+    with transaction() as session:
+        if key and account.role == Role.ADMIN and not api_keys.is_known(session, key):
+            now = utcnow()
+            made, _ = api_keys.create(
+                session,
+                account.id,
+                name=KEY_NAME,
+                scopes=list(Scope),
+                expires_at=None,
+                now=now,
+                is_admin=True,
+                key=key,
+            )
+            audit.record(session, "api_key.created", audit.COMMAND_LINE, now=now, subject=f"api_key:{made.id}")
+            done.append(f"Stored the API key {made.prefix}... of {account.email}.")
+    return done
+
+
+def _make(settings: Settings) -> UserRecord:
+    passwords.check_new(settings.admin_password, email=settings.admin_email)
+    password_hash = passwords.hashed(settings.admin_password)
+    now = utcnow()
+    with transaction() as session:
+        made = registration.create(
+            session, email=settings.admin_email, name="Admin", password_hash=password_hash, now=now, role=Role.ADMIN
+        )
+        audit.record(session, "user.made_admin", audit.COMMAND_LINE, now=now, subject=f"user:{made.id}")
+    return made

@@ -1,0 +1,78 @@
+"""API keys: made, listed, revoked."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound, Refused
+from app.models import ApiKey, ApiKeyRecord, Scope, new_id
+from app.services.accounts.secrets import digest, new_api_key, shown
+
+KEYS = ApiKey.metadata.tables["api_keys"]
+MOST_KEYS = 100
+RECORD_COLUMNS = [KEYS.c[name] for name in ApiKeyRecord.__slots__]
+
+
+def create(
+    session: Session,
+    user_id: UUID,
+    *,
+    name: str,
+    scopes: Collection[str],
+    expires_at: datetime | None,
+    now: datetime,
+    is_admin: bool,
+    key: str | None = None,
+) -> tuple[ApiKeyRecord, str]:
+    """Make a key; it is returned here and never again. `key` is given where it was made elsewhere (the embedded mode).
+
+    Raises Refused for the scope `admin` without being one, an end in the past, and more keys than anybody can watch.
+    """
+    if Scope.ADMIN in scopes and not is_admin:
+        raise Refused({"scopes": ["admin needs an admin's account"]})
+    if expires_at is not None and expires_at <= now:
+        raise Refused({"expires_at": ["must be in the future"]})
+    held = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
+    if (session.scalar(held) or 0) >= MOST_KEYS:
+        raise Refused({"name": [f"there are {MOST_KEYS} keys already; revoke one that is not used"]})
+    secret = key or new_api_key()
+    values = {
+        "id": new_id(),
+        "user_id": user_id,
+        "name": name,
+        "prefix": shown(secret),
+        "digest": digest(secret),
+        "scopes": sorted(set(scopes)),
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    row = session.execute(sa.insert(KEYS).values(values).returning(*RECORD_COLUMNS)).mappings().one()
+    return ApiKeyRecord(**row), secret
+
+
+def find(session: Session, user_id: UUID, *, before: UUID | None, limit: int) -> tuple[list[ApiKeyRecord], UUID | None]:
+    """A page of an account's keys, newest first, revoked ones included; and the id to give as `before` for the next."""
+    query = sa.select(*RECORD_COLUMNS).where(KEYS.c.user_id == user_id).order_by(KEYS.c.id.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(KEYS.c.id < before)
+    records = [ApiKeyRecord(**row) for row in session.execute(query).mappings()]
+    return records[:limit], records[limit - 1].id if len(records) > limit else None
+
+
+def revoke(session: Session, key_id: UUID, *, owner: UUID | None, now: datetime) -> ApiKeyRecord:
+    """Refuse a key from now on; again is no error. `owner` None: anybody's. Raises NotFound."""
+    query = sa.update(KEYS).where(KEYS.c.id == key_id).values(revoked_at=sa.func.coalesce(KEYS.c.revoked_at, now))
+    if owner is not None:
+        query = query.where(KEYS.c.user_id == owner)
+    row = session.execute(query.returning(*RECORD_COLUMNS)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no API key {key_id}: GET /api/v1/api-keys lists yours.")
+    return ApiKeyRecord(**row)
+
+
+def is_known(session: Session, key: str) -> bool:
+    """Whether this very key was stored, revoked or not."""
+    return session.scalar(sa.select(KEYS.c.id).where(KEYS.c.digest == digest(key))) is not None

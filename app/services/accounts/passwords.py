@@ -1,0 +1,81 @@
+"""Passwords: the rules for new ones, and their argon2id hashes. No database."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from app.errors import Refused, TaskledgerError
+from app.services.accounts.common_passwords import COMMON
+
+SHORTEST, LONGEST = 8, 128
+MOST_AT_ONCE = 2  # hashes; each takes 19 MiB and 40 ms of a core, and requests of others want those too
+PATIENCE_SECONDS = 5.0
+FEWEST_DIFFERENT = 4
+
+# OWASP's second choice for argon2id (19 MiB, two passes): a quarter of the CPU time of RFC 9106's low-memory profile.
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_turns = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+
+class Busy(TaskledgerError):
+    """Too many passwords are being checked at once; try again in a few seconds."""
+
+
+def check_new(password: str, *, email: str, name: str = "") -> None:
+    """Raises Refused for a password that is too short, too long, or that guessing tools try first."""
+    fault = _fault(password, email.lower(), name.lower())
+    if fault:
+        raise Refused({"password": [fault]})
+
+
+def _fault(password: str, email: str, name: str) -> str | None:
+    if not SHORTEST <= len(password) <= LONGEST:
+        return f"must have {SHORTEST} to {LONGEST} characters"
+    plain = password.casefold()
+    bare = plain.strip("0123456789!?.,*#@$%&+-_ ")
+    if plain in COMMON or bare in COMMON or not bare:
+        return "is one of the most common passwords, or digits only; a few random words make a good one"
+    if len(set(plain)) < FEWEST_DIFFERENT:
+        return f"must have at least {FEWEST_DIFFERENT} different characters"
+    if plain in (email, email.partition("@")[0], name):
+        return "must not be the name or the e-mail address of the account"
+    return None
+
+
+def hashed(password: str) -> str:
+    """Its argon2id hash. Raises Busy."""
+    with _turn():
+        return HASHER.hash(password.encode())
+
+
+def matches(password_hash: str | None, password: str) -> bool:
+    """Whether the password is the one of the hash; takes as long when there is no hash. Raises Busy."""
+    with _turn():
+        try:
+            HASHER.verify(password_hash or _hash_of_nobody(), password.encode())
+        except (VerificationError, InvalidHashError):
+            return False
+    return password_hash is not None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _turns.acquire(timeout=PATIENCE_SECONDS):
+        raise Busy("Too many passwords are being checked at once; try again in a few seconds.")
+    try:
+        yield
+    finally:
+        _turns.release()
+
+
+_nobody: list[str] = []
+
+
+def _hash_of_nobody() -> str:
+    """A hash that no password is known for, made once at the first need with the parameters in force."""
+    if not _nobody:
+        _nobody.append(HASHER.hash(b"nobody has this password"))
+    return _nobody[0]

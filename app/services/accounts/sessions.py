@@ -1,0 +1,127 @@
+"""Log-ins: checking who it is, refresh tokens that rotate, and ending log-ins.
+
+What must be remembered although the request is refused (a failure, a reused token) comes back as a value, because an
+exception would roll it back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import RefreshToken, User, new_id
+from app.services.accounts import backoff
+from app.services.accounts.secrets import digest, new_refresh_token
+from app.services.accounts.tokens import Claims
+
+REFRESH_LIFETIME = timedelta(days=30)
+
+USERS, TOKENS = User.metadata.tables["users"], RefreshToken.metadata.tables["refresh_tokens"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """Who a log-in says it is; `user_id` and `password_hash` are None for nobody, and for a closed account."""
+
+    user_id: UUID | None
+    password_hash: str | None
+    wait: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoggedIn:
+    """A log-in or its continuation: what the access token will say, and the refresh token."""
+
+    claims: Claims
+    refresh_token: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reused:
+    """A refresh token came a second time: one of the two who hold it is a thief, so its family was ended."""
+
+    user_id: UUID
+    family: UUID
+
+
+def candidate(session: Session, email: str, *, address: str, now: datetime) -> Candidate:
+    """What is needed to check a password; the check itself takes long and belongs outside of a transaction."""
+    wait = backoff.waiting(session, email, address, now=now)
+    query = sa.select(USERS.c.id, USERS.c.password_hash).where(
+        sa.func.lower(USERS.c.email) == email.lower(), USERS.c.disabled_at.is_(None)
+    )
+    row = session.execute(query).first()
+    return Candidate(user_id=row.id if row else None, password_hash=row.password_hash if row else None, wait=wait)
+
+
+def refuse(session: Session, email: str, *, address: str, now: datetime) -> None:
+    """Count a wrong log-in."""
+    backoff.count(session, email, address, now=now)
+
+
+def begin(session: Session, user_id: UUID, email: str, *, address: str, now: datetime) -> LoggedIn:
+    """Begin a log-in of somebody whose password was right."""
+    backoff.clear(session, email, address)
+    session.execute(sa.update(USERS).where(USERS.c.id == user_id).values(last_login_at=now))
+    session.execute(sa.delete(TOKENS).where(TOKENS.c.user_id == user_id, TOKENS.c.expires_at <= now))
+    return _give_out(session, user_id, family=new_id(), now=now)
+
+
+def rotate(session: Session, token: str, *, now: datetime) -> LoggedIn | Reused | None:
+    """Replace a refresh token by a new one; None for one that was never given out, has expired or was revoked."""
+    known = digest(token)
+    used = (
+        sa.update(TOKENS)
+        .where(TOKENS.c.digest == known, TOKENS.c.used_at.is_(None), TOKENS.c.revoked_at.is_(None))
+        .where(TOKENS.c.expires_at > now, TOKENS.c.user_id == USERS.c.id, USERS.c.disabled_at.is_(None))
+        .values(used_at=now)
+        .returning(TOKENS.c.user_id, TOKENS.c.family)
+    )
+    row = session.execute(used).first()
+    if row is not None:
+        return _give_out(session, row.user_id, family=row.family, now=now)
+    query = sa.select(TOKENS.c.user_id, TOKENS.c.family).where(TOKENS.c.digest == known, TOKENS.c.used_at.is_not(None))
+    again = session.execute(query).first()
+    if again is None:
+        return None
+    end_family(session, again.family, now=now)
+    return Reused(user_id=again.user_id, family=again.family)
+
+
+def family_of(session: Session, token: str) -> UUID | None:
+    """The log-in that a refresh token belongs to."""
+    family: UUID | None = session.scalar(sa.select(TOKENS.c.family).where(TOKENS.c.digest == digest(token)))
+    return family
+
+
+def end_family(session: Session, family: UUID, *, now: datetime) -> None:
+    """End one log-in: its refresh token and its access tokens are refused from now on."""
+    mine = (TOKENS.c.family == family, TOKENS.c.revoked_at.is_(None))
+    session.execute(sa.update(TOKENS).where(*mine).values(revoked_at=now))
+
+
+def end_all(session: Session, user_id: UUID, *, now: datetime) -> None:
+    """End every log-in of an account, and every access token that was given out. API keys stay."""
+    session.execute(
+        sa.update(USERS).where(USERS.c.id == user_id).values(token_version=USERS.c.token_version + 1, updated_at=now)
+    )
+    mine = (TOKENS.c.user_id == user_id, TOKENS.c.revoked_at.is_(None))
+    session.execute(sa.update(TOKENS).where(*mine).values(revoked_at=now))
+
+
+def _give_out(session: Session, user_id: UUID, *, family: UUID, now: datetime) -> LoggedIn:
+    token = new_refresh_token()
+    row = {
+        "id": new_id(),
+        "family": family,
+        "user_id": user_id,
+        "digest": digest(token),
+        "created_at": now,
+        "expires_at": now + REFRESH_LIFETIME,
+    }
+    session.execute(sa.insert(TOKENS).values(row))
+    version = session.scalar(sa.select(USERS.c.token_version).where(USERS.c.id == user_id))
+    claims = Claims(user_id=user_id, version=version or 0, family=family)
+    return LoggedIn(claims=claims, refresh_token=token)

@@ -1,0 +1,90 @@
+"""Payloads and results of sensitive types: encrypted in the row, readable with a key from the environment only.
+
+AES-256-GCM, bound to the task and the column: a sealed value that is copied into another row does not open there.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.config import words
+from app.database import to_json
+from app.errors import Refused, TaskledgerError
+
+MARK = "$sealed"
+REDACTED = {"$redacted": True}
+NONCE_BYTES = 12
+
+
+class CannotOpen(TaskledgerError):
+    """A sealed value whose key is not among PAYLOAD_KEYS, or that was changed or moved to another row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """One key, and the short name that sealed values carry of it."""
+
+    name: str
+    cipher: AESGCM
+
+
+Keys: TypeAlias = Sequence[Key]
+
+
+@lru_cache(maxsize=8)
+def keys(setting: str) -> Keys:
+    """The keys of PAYLOAD_KEYS: the first one seals, all of them open, so that a new one is put in front."""
+    return tuple(_key(word) for word in words(setting))
+
+
+def _key(word: str) -> Key:
+    standard = word.replace("+", "-").replace("/", "_")
+    raw = base64.urlsafe_b64decode(standard + "=" * (-len(standard) % 4))
+    return Key(name=sha256(b"taskledger payload key" + raw).hexdigest()[:8], cipher=AESGCM(raw))
+
+
+def sealed(value: Any, task_id: UUID, column: str, *, keys: Keys) -> dict[str, Any]:
+    """The value encrypted, as it is stored. Raises Refused where no key is configured: never stored in the clear."""
+    if not keys:
+        message = "is sensitive, and this service has no PAYLOAD_KEYS to encrypt its payload with"
+        raise Refused({"type": [message]}, code="sealing_unavailable")
+    nonce = os.urandom(NONCE_BYTES)
+    data = nonce + keys[0].cipher.encrypt(nonce, to_json(value).encode(), _place(task_id, column))
+    return {MARK: {"key": keys[0].name, "data": base64.b64encode(data).decode()}}
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a stored value looks like one of ours; only values of sensitive types are."""
+    return isinstance(value, dict) and value.keys() == {MARK} and isinstance(value[MARK], dict)
+
+
+def opened(value: Any, task_id: UUID, column: str, *, keys: Keys) -> Any:
+    """The value again; what is not sealed is returned as it is (stored before its type became sensitive).
+
+    Raises CannotOpen.
+    """
+    if not is_sealed(value):
+        return value
+    box = value[MARK]
+    key = next((each for each in keys if each.name == box.get("key")), None)
+    if key is None:
+        raise CannotOpen(f"the {column} is sealed with key {box.get('key')}, which is not among PAYLOAD_KEYS")
+    try:
+        data = base64.b64decode(box["data"], validate=True)
+        text = key.cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _place(task_id, column))
+    except (InvalidTag, KeyError, TypeError, ValueError) as error:
+        raise CannotOpen(f"the sealed {column} was changed, or belongs to another task") from error
+    return json.loads(text)
+
+
+def _place(task_id: UUID, column: str) -> bytes:
+    return task_id.bytes + column.encode()

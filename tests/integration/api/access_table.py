@@ -1,0 +1,156 @@
+"""Who may do what: one line an operation. A route that is not in here fails tests/integration/api/test_access.py.
+
+A new route needs one line: what it needs to exist (`given`), a body if it takes one, and the status each caller gets.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from app.models import Status
+from tests.factories import NOON, make_task
+from tests.people import Person, make_person
+
+EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What a maker has at hand: `owner` is who the thing shall belong to."""
+
+    session: Session
+    database_url: str
+    owner: Person
+
+
+Maker = Callable[[World], dict[str, str]]
+"""Makes what the route is about, committed by the caller; returns its path parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One operation. The statuses of: nobody; another user; the owner; the owner's read-only key; an admin."""
+
+    expected: tuple[int, int, int, int, int]
+    given: Maker = field(default=lambda _: {})
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def open_(status: int, **options: Any) -> Line:
+    """The same answer for everybody."""
+    return Line(expected=(status,) * 5, **options)
+
+
+def for_admins(status: int, **options: Any) -> Line:
+    return Line(expected=(401, 403, 403, 403, status), **options)
+
+
+def for_people(status: int, **options: Any) -> Line:
+    """For those who logged in, and admins' keys: the keys in this table of other people are programs'."""
+    return Line(expected=(401, 403, 403, 403, status), **options)
+
+
+def reading(status: int = 200, **options: Any) -> Line:
+    """For every account alike."""
+    return Line(expected=(401, status, status, status, status), **options)
+
+
+def creating(status: int, **options: Any) -> Line:
+    return Line(expected=(401, status, status, 403, status), **options)
+
+
+def reading_own(given: Maker, status: int = 200, **options: Any) -> Line:
+    return Line(expected=(401, 404, status, status, status), given=given, **options)
+
+
+def changing_own(given: Maker, status: int = 200, **options: Any) -> Line:
+    return Line(expected=(401, 404, status, 403, status), given=given, **options)
+
+
+def waiting_task(world: World) -> dict[str, str]:
+    return {"task_id": str(make_task(world.session, owner_id=world.owner.id).id)}
+
+
+def finished_task(world: World) -> dict[str, str]:
+    ended = {"status": Status.COMPLETED, "due_at": None, "finished_at": NOON}
+    return {"task_id": str(make_task(world.session, owner_id=world.owner.id, **ended).id)}
+
+
+def failed_task(world: World) -> dict[str, str]:
+    ended = {"status": Status.FAILED, "due_at": None, "finished_at": NOON}
+    return {"task_id": str(make_task(world.session, owner_id=world.owner.id, **ended).id)}
+
+
+def somebody(world: World) -> dict[str, str]:
+    return {"user_id": str(make_person(world.database_url).id)}
+
+
+def unknown_key(_: World) -> dict[str, str]:
+    return {"key_id": str(uuid4())}
+
+
+def queue(_: World) -> dict[str, str]:
+    return {"name": "tasks"}
+
+
+def task_type(_: World) -> dict[str, str]:
+    return {"name": "reverse_string"}
+
+
+SUBMISSION = {"type": "reverse_string", "payload": "hello"}
+NEW_ACCOUNT = {"email": "new@example.com", "password": "three random words", "name": "New"}
+
+TABLE: dict[str, Line] = {
+    # Tasks
+    "POST /api/v1/tasks": creating(201, body=SUBMISSION),
+    "GET /api/v1/tasks": reading(),
+    "GET /api/v1/tasks/{task_id}": reading_own(waiting_task),
+    "PATCH /api/v1/tasks/{task_id}": changing_own(waiting_task, body={"name": "renamed"}),
+    "DELETE /api/v1/tasks/{task_id}": changing_own(finished_task, 204),
+    "GET /api/v1/tasks/{task_id}/events": reading_own(waiting_task),
+    "GET /api/v1/tasks/{task_id}/attempts": reading_own(waiting_task),
+    "GET /api/v1/tasks/{task_id}/logs": reading_own(waiting_task),
+    "POST /api/v1/tasks/{task_id}/cancel": changing_own(waiting_task),
+    "POST /api/v1/tasks/{task_id}/retry": changing_own(failed_task),
+    "GET /api/v1/dead-letters": reading(),
+    "GET /api/v1/dead-letters/groups": reading(),
+    "POST /api/v1/dead-letters/replay": creating(200, body={"dry_run": True}),
+    "POST /api/v1/dead-letters/purge": creating(200, body={"dry_run": True}),
+    # Task types and queues
+    "GET /api/v1/task-types": reading(),
+    "GET /api/v1/task-types/{name}": reading(given=task_type),
+    "POST /api/v1/task-types/{name}/pause": for_admins(200, given=task_type),
+    "POST /api/v1/task-types/{name}/resume": for_admins(200, given=task_type),
+    "GET /api/v1/queues": reading(),
+    "POST /api/v1/queues/{name}/pause": for_admins(200, given=queue),
+    "POST /api/v1/queues/{name}/resume": for_admins(200, given=queue),
+    "GET /api/v1/integrity": for_admins(200),
+    # Accounts
+    "POST /api/v1/auth/register": open_(201, body=NEW_ACCOUNT),
+    "POST /api/v1/auth/login": open_(401, body={"email": "nobody@example.com", "password": "a wrong one"}),
+    "POST /api/v1/auth/refresh": open_(401, body={"refresh_token": "tlr_none"}),
+    "POST /api/v1/auth/logout": open_(204, body={"refresh_token": "tlr_none"}),
+    "POST /api/v1/auth/logout-all": for_people(204),
+    "POST /api/v1/auth/password": for_people(
+        422, body={"current_password": "wrong", "new_password": "three words more"}
+    ),
+    "GET /api/v1/auth/me": reading(),
+    "POST /api/v1/api-keys": for_people(201, body={"name": "import", "scopes": ["tasks:read"]}),
+    "GET /api/v1/api-keys": for_people(200),
+    "DELETE /api/v1/api-keys/{key_id}": for_people(404, given=unknown_key),
+    "GET /api/v1/users": for_admins(200),
+    "POST /api/v1/users": for_admins(201, body=NEW_ACCOUNT),
+    "GET /api/v1/users/{user_id}": for_admins(200, given=somebody),
+    "PATCH /api/v1/users/{user_id}": for_admins(200, given=somebody, body={"name": "Renamed"}),
+    "GET /api/v1/audit": for_admins(200),
+    # Health: 503 here, because the tests' broker refuses connections
+    "GET /health/live": open_(200),
+    "GET /health/ready": open_(503),
+}
+
+OUTSIDE_THE_DOCUMENT = {"GET /openapi.json": 200, "GET /docs": 200, "GET /docs/assets/{filename}": 200}
+"""Open to everybody; the OpenAPI document does not describe itself."""

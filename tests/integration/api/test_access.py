@@ -1,0 +1,93 @@
+"""Who may do what, over every route that there is."""
+
+import json
+import re
+
+import pytest
+
+from app.services.accounts import passwords
+from tests.integration.api.access_table import EVERYBODY, OUTSIDE_THE_DOCUMENT, TABLE, World
+from tests.people import make_admin, make_key, make_person
+
+CASES = [(route, caller) for route in TABLE for caller in EVERYBODY]
+
+
+@pytest.fixture
+def quick_passwords(monkeypatch):
+    """Hashes that cost nothing."""
+    monkeypatch.setattr(passwords, "HASHER", passwords.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(passwords, "_nobody", [])
+
+
+@pytest.mark.parametrize(("route", "caller"), CASES, ids=[f"{caller}: {route}" for route, caller in CASES])
+def test_every_route_answers_every_caller_as_the_table_says(
+    route, caller, application, session, database_url, quick_passwords
+):
+    line = TABLE[route]
+    owner = make_person(database_url)
+    world = World(session=session, database_url=database_url, owner=owner)
+    method, path = route.split(" ", 1)
+    parameters = line.given(world)
+    session.commit()
+
+    answer = client_of(caller, application, database_url, owner).open(
+        path.format(**parameters), method=method, json=line.body, headers=line.headers
+    )
+
+    assert answer.status_code == line.expected[EVERYBODY.index(caller)], answer.text
+    if answer.status_code in (401, 403, 404):
+        assert answer.mimetype == "application/problem+json"
+
+
+def client_of(caller, application, database_url, owner):
+    if caller == "anonymous":
+        return application.test_client()
+    people = {
+        "other": lambda: make_person(database_url),
+        "owner": lambda: owner,
+        "reader": lambda: make_key(database_url, owner, scopes=("tasks:read",)),
+        "admin": lambda: make_admin(database_url),
+    }
+    return people[caller]().client(application)
+
+
+def test_the_table_lists_every_operation_of_the_openapi_document(anonymous):
+    document = json.loads(anonymous.get("/openapi.json").data)
+    operations = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method in ("get", "post", "put", "patch", "delete")
+    }
+
+    assert operations == set(TABLE)
+
+
+def test_no_route_is_missing_from_both_the_document_and_the_short_list_beside_it(application):
+    routes = {
+        f"{method} " + re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
+        for rule in application.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+    assert routes == set(TABLE) | set(OUTSIDE_THE_DOCUMENT)
+
+
+@pytest.mark.parametrize("route", OUTSIDE_THE_DOCUMENT)
+def test_the_document_and_its_pages_are_open(anonymous, route):
+    path = route.removeprefix("GET ").format(filename="swagger-ui.css")
+
+    with anonymous.get(path) as answer:  # a file, which wants to be closed
+        assert answer.status_code == OUTSIDE_THE_DOCUMENT[route]
+
+
+def test_what_exists_nowhere_is_404_for_anybody(anonymous):
+    assert anonymous.get("/api/v1/nothing").status_code == 404
+
+
+def test_the_document_says_which_operations_are_open(anonymous):
+    document = json.loads(anonymous.get("/openapi.json").data)
+
+    assert document["security"] == [{"bearer": []}]
+    assert document["paths"]["/api/v1/auth/login"]["post"]["security"] == []
+    assert "security" not in document["paths"]["/api/v1/tasks"]["post"]

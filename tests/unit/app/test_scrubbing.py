@@ -1,0 +1,61 @@
+"""Keeping secrets out of texts."""
+
+import json
+
+import pytest
+
+from app.scrubbing import Scrubber, secrets_in
+
+SECRET = 'p/w "0451"+ü'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"login failed for {SECRET}",
+        json.dumps({"password": SECRET}),
+        repr(SECRET),
+        "https://host/?key=p%2Fw%20%220451%22%2B%C3%BC",
+    ],
+)
+def test_a_secret_is_hidden_however_it_is_written(text):
+    assert "0451" not in Scrubber([SECRET])(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer tl_" + "x" * 43,
+        "tlr_" + "x" * 43,
+        "whsec_" + "x" * 32,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLXg",
+        "postgresql://user:hunter22@host/db",
+    ],
+)
+def test_what_has_the_shape_of_a_secret_is_hidden(text):
+    scrubbed = Scrubber([])(text)
+
+    assert "[secret]" in scrubbed
+    assert "xxxx" not in scrubbed
+    assert "hunter22" not in scrubbed
+
+
+def test_ordinary_words_are_left_alone():
+    text = "task 018f3c5e of type taskledger failed: eyJ is short, tl_dr too; see http://host/path"
+
+    assert Scrubber(["taskledger", "guest", "abc"])(text) == text
+
+
+def test_secrets_are_found_by_the_names_of_variables_and_in_urls():
+    environ = {
+        "SMTP_PASSWORD": "first-one",
+        "BROKER_URL": "amqp://user:second%2Fone@mq//",
+        "FLOWER_BASIC_AUTH": "flower:third-one",
+        "PAYLOAD_KEYS": "fourth-one,fifth-one",
+        "PATH": "/usr/bin",
+    }
+
+    found = secrets_in(environ)
+
+    assert {"first-one", "second/one", "third-one", "fourth-one", "fifth-one"} <= found
+    assert "/usr/bin" not in found
