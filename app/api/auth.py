@@ -1,0 +1,8 @@
+"""Who is calling."""
+
+from uuid import UUID
+
+
+def current_owner_id() -> UUID | None:
+    """The account of the request; None: the system."""
+    return None
