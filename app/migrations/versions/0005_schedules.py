@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.CheckConstraint("jsonb_typeof(target) = 'object'", name="ck_schedules_target_object"),
         sa.PrimaryKeyConstraint("id", name="pk_schedules"),
         comment="Rules that submit tasks, once or by cron",
+        postgresql_with={"autovacuum_vacuum_scale_factor": "0.01"},
     )
     op.create_index(
         "ix_schedules_next_at", "schedules", ["next_at"], unique=False, postgresql_where=sa.text("next_at IS NOT NULL")
