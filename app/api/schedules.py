@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import current_app
 
 from app.api import pagination
-from app.api.auth import current_owner_id
+from app.api.auth import current_owner_id, visible_owner
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
 from app.api.schedule_schemas import (
@@ -26,16 +26,13 @@ from app.api.schedule_schemas import (
 from app.api.task_schemas import TaskView, task_path
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
-from app.errors import NotFound
 from app.models import ScheduleRecord, TaskRecord
 from app.services import schedules
 from app.services import tasks as task_service
 from app.services.schedules import NewSchedule, Preview
-from tasks.fields import UUID_TEXT
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
 
-SCHEDULE_ID = [{"name": "schedule_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
 LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
 EXAMPLES = {
     "recurring": {
@@ -89,7 +86,7 @@ def list_schedules(wanted: dict[str, Any]) -> dict[str, Any]:
     with single_statement() as session:
         items, last = schedules.find(
             session,
-            seen_by=current_owner_id(),
+            seen_by=visible_owner(),
             enabled=wanted["enabled"],
             text=wanted["q"],
             before=before and UUID(before),
@@ -107,73 +104,61 @@ def preview_schedule(wanted: dict[str, Any]) -> Preview:
     return schedules.preview(wanted["cron"], time_zone=wanted["time_zone"], after=wanted["after"] or utcnow())
 
 
-@blueprint.get("/schedules/<schedule_id>", parameters=SCHEDULE_ID)
+@blueprint.get("/schedules/<uuid:schedule_id>")
 @blueprint.response(200, ScheduleView())
-def read_schedule(schedule_id: str) -> ScheduleRecord:
+def read_schedule(schedule_id: UUID) -> ScheduleRecord:
     """Read a schedule."""
-    id_ = parse_id(schedule_id)
     with single_statement() as session:
-        return schedules.read(session, id_, seen_by=current_owner_id())
+        return schedules.read(session, schedule_id, seen_by=visible_owner())
 
 
-@blueprint.patch("/schedules/<schedule_id>", parameters=SCHEDULE_ID)
+@blueprint.patch("/schedules/<uuid:schedule_id>")
 @blueprint.arguments(ChangeSchedule())
 @blueprint.response(200, ScheduleView())
 @blueprint.problem(422, "As for a new one")
-def change_schedule(fields: dict[str, Any], schedule_id: str) -> ScheduleRecord:
+def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord:
     """Change, enable or disable a schedule; a new rule begins now."""
-    id_ = parse_id(schedule_id)
     with transaction() as session:
-        return schedules.change(session, id_, fields, seen_by=current_owner_id(), now=utcnow())
+        return schedules.change(session, schedule_id, fields, seen_by=visible_owner(), now=utcnow())
 
 
-@blueprint.delete("/schedules/<schedule_id>", parameters=SCHEDULE_ID)
+@blueprint.delete("/schedules/<uuid:schedule_id>")
 @blueprint.response(204, description="Deleted, with its slots; the tasks stay")
-def delete_schedule(schedule_id: str) -> None:
+def delete_schedule(schedule_id: UUID) -> None:
     """Delete a schedule and its slots; tasks that it submitted stay."""
-    id_ = parse_id(schedule_id)
     with transaction() as session:
-        schedules.delete(session, id_, seen_by=current_owner_id())
+        schedules.delete(session, schedule_id, seen_by=visible_owner())
 
 
-@blueprint.post("/schedules/<schedule_id>/run", parameters=SCHEDULE_ID)
+@blueprint.post("/schedules/<uuid:schedule_id>/run")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.response(201, TaskView(), headers=LOCATION)
 @blueprint.alt_response(200, schema=TaskView(), description="The Idempotency-Key was used before: its task")
 @blueprint.problem(409, "Its task type is not known here, or its owner's account is disabled")
 @blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
-def run_schedule(headers: dict[str, Any], schedule_id: str) -> tuple[TaskRecord, int, dict[str, str]]:
+def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit the schedule's task at once, whatever its rule says; recorded as a slot of this moment."""
-    id_ = parse_id(schedule_id)
-    key = key_of(headers, "schedules.run", RunRequest(schedule_id=id_))
+    key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
     with transaction() as session:
-        task_id, is_new = schedules.run_once_now(session, id_, key=key, seen_by=current_owner_id(), now=utcnow())
+        task_id, is_new = schedules.run_once_now(session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow())
         task = task_service.read(session, task_id)
     answered = {"Location": task_path(task)}
     return task, 201 if is_new else 200, answered if is_new else answered | REPLAYED
 
 
-@blueprint.get("/schedules/<schedule_id>/slots", parameters=SCHEDULE_ID)
+@blueprint.get("/schedules/<uuid:schedule_id>/slots")
 @blueprint.arguments(SlotFilter(), location="query")
 @blueprint.response(200, SlotList())
-def list_slots(wanted: dict[str, Any], schedule_id: str) -> dict[str, Any]:
+def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> dict[str, Any]:
     """List what became of each slot, newest first."""
-    id_ = parse_id(schedule_id)
     before = pagination.decode(wanted["cursor"], "slots")
     with single_statement() as session:
-        schedules.read(session, id_, seen_by=current_owner_id())
+        schedules.read(session, schedule_id, seen_by=visible_owner())
         items, last = schedules.slots(
             session,
-            id_,
+            schedule_id,
             state=wanted["state"],
             before=before and datetime.fromisoformat(before),
             limit=wanted["limit"],
         )
     return {"items": items, "next": pagination.encode(last and last.isoformat(), "slots")}
-
-
-def parse_id(text: str) -> UUID:
-    """The id in a path. Raises NotFound for what cannot be one."""
-    if not UUID_TEXT.fullmatch(text):
-        raise NotFound("There is no such schedule: an id is a UUID such as 018f3c5e-7d2a-7000-8000-0123456789ab.")
-    return UUID(text)
