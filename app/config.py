@@ -232,6 +232,13 @@ class Settings:
         default=90,
         check=Range(0, 36_500),
     )
+    max_schedules_per_owner: int = _setting(
+        "int",
+        "How many schedules an account may have; those made without an account count together",
+        example="10000",
+        default=10_000,
+        check=Range(0, 1_000_000),
+    )
     max_waiters: int = _setting(
         "int",
         "Long polls (`?wait=`) held at once by an API process; past it the current state is answered at once",

@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_SCHEDULES_PER_OWNER=settings.max_schedules_per_owner,
         PROPAGATE_EXCEPTIONS=False,  # the handlers of app/api/problems.py answer, in tests and debug mode alike
     )
     api.register(app, settings)

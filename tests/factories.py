@@ -7,9 +7,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import Status, Task, TaskRecord, new_id
+from app.models import Schedule, ScheduleRecord, SlotRecord, Status, Task, TaskRecord, new_id
 from app.services import lifecycle
 from app.services.lifecycle import Claim, Holder
+from app.services.schedules.rule import Rule
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """The moment at which unit and integration tests happen, unless they say another."""
@@ -56,3 +57,36 @@ def statuses_of(session: Session, task_id: UUID) -> list[str]:
     """The statuses that the history of a task names, oldest first."""
     rows = session.execute(sa.text("SELECT status FROM task_events WHERE task_id = :id ORDER BY id"), {"id": task_id})
     return [status for (status,) in rows]
+
+
+def make_schedule(session: Session, *, now: datetime = NOON, **columns: Any) -> ScheduleRecord:
+    """Insert a schedule, every hour in UTC unless told otherwise, whose slots up to `now` are accounted for."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "time_zone": "UTC",
+        "target": {"task": {"type": "reverse_string", "payload": "hello"}},
+        "misfire": "run_once",
+        "misfire_cap": 10,
+        "overlap": "allow",
+        "jitter_seconds": 0,
+        "enabled": True,
+        "accounted_until": now,
+        "created_at": now,
+        "updated_at": now,
+        **({} if columns.get("run_at") else {"cron": "0 * * * *"}),
+        **columns,
+    }
+    rule = {name: values.get(name) for name in ("cron", "run_at", "time_zone", "starts_at", "ends_at")}
+    if "next_at" not in values:
+        values["next_at"] = Rule(**rule).after(values["accounted_until"]) if values["enabled"] else None
+    table = Schedule.__table__
+    inserted = session.execute(sa.insert(table).values(**values).returning(table))
+    return ScheduleRecord.of(inserted.mappings().one())
+
+
+def slots_of(session: Session, schedule: ScheduleRecord) -> list[SlotRecord]:
+    """What became of a schedule's slots, oldest first."""
+    rows = session.execute(
+        sa.text("SELECT * FROM schedule_slots WHERE schedule_id = :id ORDER BY slot_at"), {"id": schedule.id}
+    )
+    return [SlotRecord(**row) for row in rows.mappings()]

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from app.config import get_settings
 from app.database import in_transaction
-from app.services import retention
+from app.services import retention, schedules
 from app.services.retention import Ages
 
 
@@ -27,4 +29,10 @@ class Retention:
         tasks = in_transaction(lambda session: self._pruner.prune_tasks(session, self._ages, now=now))
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
-        return tasks + keys
+        return tasks + keys + in_transaction(lambda session: self._prune_slots(session, now))
+
+    def _prune_slots(self, session: Session, now: datetime) -> int:
+        """What became of old slots is history, and goes with it."""
+        if self._ages.events is None:
+            return 0
+        return schedules.prune_slots(session, before=now - self._ages.events, limit=retention.BATCH)

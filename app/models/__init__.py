@@ -6,6 +6,7 @@ from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.refresh_token import LoginFailure, RefreshToken
+from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
@@ -25,6 +26,8 @@ __all__ = [
     "IdempotencyKey",
     "Json",
     "LoginFailure",
+    "Misfire",
+    "Overlap",
     "Pause",
     "Priority",
     "QueuePosition",
@@ -32,6 +35,11 @@ __all__ = [
     "RefreshToken",
     "Role",
     "Scope",
+    "Schedule",
+    "ScheduleRecord",
+    "ScheduleSlot",
+    "SlotRecord",
+    "SlotState",
     "Status",
     "Task",
     "TaskEvent",

@@ -19,7 +19,7 @@ MOST_RETRIES = 100
 
 # What a new row differs in; the other columns have defaults. The trigger may move updated_at and due_at, so these two
 # come back from the row itself.
-_WRITTEN = (
+WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
 )  # fmt: skip
@@ -59,10 +59,10 @@ def accept(
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
-    record = _new(submission, task_type, task_id or new_id(), owner_id, now)
+    record = new_record(submission, task_type, task_id or new_id(), owner_id, now)
     if task_type.sensitive:
         record = replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
-    row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in _WRITTEN}).one()
+    row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in WRITTEN}).one()
     return replace(record, updated_at=row.updated_at, due_at=row.due_at)
 
 
@@ -112,7 +112,7 @@ def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, n
         raise Refused({"expires_at": ["must be later than scheduled_at, or the task could never start"]})
 
 
-def _new(
+def new_record(
     submission: Submission, task_type: TaskType, task_id: UUID, owner_id: UUID | None, now: datetime
 ) -> TaskRecord:
     """The row to be: due now and on its way to the broker, or waiting for its start."""

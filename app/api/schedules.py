@@ -1,0 +1,164 @@
+"""/schedules: rules that submit tasks, once or by cron, and what became of each of their slots."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+
+from app.api import pagination
+from app.api.auth import current_owner_id, visible_owner
+from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
+from app.api.parsing import Blueprint
+from app.api.schedule_schemas import (
+    ChangeSchedule,
+    MakeSchedule,
+    PreviewSchedule,
+    PreviewView,
+    ScheduleFilter,
+    ScheduleList,
+    ScheduleView,
+    SlotFilter,
+    SlotList,
+    schedule_path,
+)
+from app.api.task_schemas import TaskView, task_path
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.models import ScheduleRecord, TaskRecord
+from app.services import schedules
+from app.services import tasks as task_service
+from app.services.schedules import NewSchedule, Preview
+
+blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
+
+LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
+EXAMPLES = {
+    "recurring": {
+        "summary": "Every weekday morning in Berlin",
+        "value": {
+            "name": "morning",
+            "cron": "30 7 * * 1-5",
+            "time_zone": "Europe/Berlin",
+            "task": {"type": "reverse_string", "payload": "hello"},
+        },
+    },
+    "once": {
+        "summary": "Once",
+        "value": {"run_at": "2030-01-01T00:00:00Z", "task": {"type": "uppercase_text", "payload": "happy new year"}},
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What a request to run at once says, for its Idempotency-Key."""
+
+    schedule_id: UUID
+
+
+@blueprint.post("/schedules")
+@blueprint.arguments(MakeSchedule(), examples=EXAMPLES)
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.response(201, ScheduleView(), headers=LOCATION)
+@blueprint.alt_response(200, schema=ScheduleView(), description="The Idempotency-Key was used before: its schedule")
+@blueprint.problem(410, "The Idempotency-Key was used before, its schedule is deleted")
+@blueprint.problem(422, "A bad expression, an unknown zone or task type, a run_at in the past, too many schedules")
+def make_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> tuple[ScheduleRecord, int, dict[str, str]]:
+    """Make a schedule."""
+    key = key_of(headers, "schedules", wanted)
+    most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
+    with transaction() as session:
+        schedule, is_new = schedules.create_once(
+            session, wanted, key=key, owner_id=current_owner_id(), most=most, now=utcnow()
+        )
+    answered = {"Location": schedule_path(schedule)}
+    return schedule, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+
+
+@blueprint.get("/schedules")
+@blueprint.arguments(ScheduleFilter(), location="query")
+@blueprint.response(200, ScheduleList())
+def list_schedules(wanted: dict[str, Any]) -> dict[str, Any]:
+    """List schedules, newest first."""
+    before = pagination.decode(wanted["cursor"], "schedules")
+    with single_statement() as session:
+        items, last = schedules.find(
+            session,
+            seen_by=visible_owner(),
+            enabled=wanted["enabled"],
+            text=wanted["q"],
+            before=before and UUID(before),
+            limit=wanted["limit"],
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "schedules")}
+
+
+@blueprint.post("/schedules/preview")
+@blueprint.arguments(PreviewSchedule())
+@blueprint.response(200, PreviewView())
+@blueprint.problem(422, "A bad expression or an unknown zone")
+def preview_schedule(wanted: dict[str, Any]) -> Preview:
+    """See the next ten moments of an expression; nothing is stored."""
+    return schedules.preview(wanted["cron"], time_zone=wanted["time_zone"], after=wanted["after"] or utcnow())
+
+
+@blueprint.get("/schedules/<uuid:schedule_id>")
+@blueprint.response(200, ScheduleView())
+def read_schedule(schedule_id: UUID) -> ScheduleRecord:
+    """Read a schedule."""
+    with single_statement() as session:
+        return schedules.read(session, schedule_id, seen_by=visible_owner())
+
+
+@blueprint.patch("/schedules/<uuid:schedule_id>")
+@blueprint.arguments(ChangeSchedule())
+@blueprint.response(200, ScheduleView())
+@blueprint.problem(422, "As for a new one")
+def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord:
+    """Change, enable or disable a schedule; a new rule begins now."""
+    with transaction() as session:
+        return schedules.change(session, schedule_id, fields, seen_by=visible_owner(), now=utcnow())
+
+
+@blueprint.delete("/schedules/<uuid:schedule_id>")
+@blueprint.response(204, description="Deleted, with its slots; the tasks stay")
+def delete_schedule(schedule_id: UUID) -> None:
+    """Delete a schedule and its slots; tasks that it submitted stay."""
+    with transaction() as session:
+        schedules.delete(session, schedule_id, seen_by=visible_owner())
+
+
+@blueprint.post("/schedules/<uuid:schedule_id>/run")
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.response(201, TaskView(), headers=LOCATION)
+@blueprint.alt_response(200, schema=TaskView(), description="The Idempotency-Key was used before: its task")
+@blueprint.problem(409, "Its task type is not known here, or its owner's account is disabled")
+@blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
+def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[TaskRecord, int, dict[str, str]]:
+    """Submit the schedule's task at once, whatever its rule says; recorded as a slot of this moment."""
+    key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
+    with transaction() as session:
+        task_id, is_new = schedules.run_once_now(session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow())
+        task = task_service.read(session, task_id, owner=visible_owner())
+    answered = {"Location": task_path(task)}
+    return task, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+
+
+@blueprint.get("/schedules/<uuid:schedule_id>/slots")
+@blueprint.arguments(SlotFilter(), location="query")
+@blueprint.response(200, SlotList())
+def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> dict[str, Any]:
+    """List what became of each slot, newest first."""
+    before = pagination.decode(wanted["cursor"], "slots")
+    with single_statement() as session:
+        schedules.read(session, schedule_id, seen_by=visible_owner())
+        items, last = schedules.slots(
+            session,
+            schedule_id,
+            state=wanted["state"],
+            before=before and datetime.fromisoformat(before),
+            limit=wanted["limit"],
+        )
+    return {"items": items, "next": pagination.encode(last and last.isoformat(), "slots")}

@@ -1,0 +1,32 @@
+"""Schedules: rules that submit tasks, and what became of each of their slots. docs/explanation/schedules.md"""
+
+from app.services.schedules.changing import NewSchedule, change, create, delete, run_now
+from app.services.schedules.firing import fire_due, fire_released
+from app.services.schedules.moments import forget as forget_zone_data
+from app.services.schedules.previewing import Preview, preview
+from app.services.schedules.reading import find, read, slots
+from app.services.schedules.repeated import create_once, run_once_now
+from app.services.schedules.targets import TaskTemplate
+from app.services.schedules.upkeep import FIRST_ID, prune_slots, recompute
+
+__all__ = [
+    "FIRST_ID",
+    "NewSchedule",
+    "Preview",
+    "TaskTemplate",
+    "change",
+    "create",
+    "create_once",
+    "delete",
+    "find",
+    "fire_due",
+    "fire_released",
+    "forget_zone_data",
+    "preview",
+    "prune_slots",
+    "read",
+    "recompute",
+    "run_now",
+    "run_once_now",
+    "slots",
+]

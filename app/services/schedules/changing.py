@@ -1,0 +1,173 @@
+"""Making, changing, running and deleting schedules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict
+from app.models import Misfire, Overlap, ScheduleRecord, SlotState, TaskRecord, new_id
+from app.services import bulk_submission
+from app.services.owners import owner_is_active
+from app.services.schedules import firing, targets
+from app.services.schedules.checking import check_room, check_rule
+from app.services.schedules.coming import what_has_come
+from app.services.schedules.policy import Decision
+from app.services.schedules.reading import SCHEDULES, read
+from app.services.schedules.rule import Rule
+from app.services.schedules.targets import TaskTemplate
+
+RULE_FIELDS = frozenset(each.name for each in fields(Rule))
+ASKED_FOR = "asked for with POST /run"
+WAS_PAST = "run_at was past, and run_if_past asked to run it at once"
+CHANGED = "the schedule was changed or disabled before a dispatcher looked"
+DISABLED = "the schedule was disabled while the slot waited"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewSchedule:
+    """What a caller asks for. Moments are aware and in UTC; `cron` or `run_at`, never both."""
+
+    task: TaskTemplate
+    name: str | None = None
+    cron: str | None = None
+    run_at: datetime | None = None
+    time_zone: str = "UTC"
+    misfire: str = Misfire.RUN_ONCE.value
+    misfire_cap: int = 10
+    overlap: str = Overlap.ALLOW.value
+    jitter_seconds: int = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    enabled: bool = True
+    run_if_past: bool = False
+
+
+def create(
+    session: Session,
+    wanted: NewSchedule,
+    *,
+    owner_id: UUID | None,
+    most: int,
+    now: datetime,
+    schedule_id: UUID | None = None,
+) -> ScheduleRecord:
+    """Store a schedule. Raises Refused; then nothing is stored. `most`: how many an owner may have."""
+    values = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
+    target, run_if_past = targets.task_target(values.pop("task")), values.pop("run_if_past")
+    rule = Rule(**{name: values[name] for name in RULE_FIELDS})
+    is_past = check_rule(rule, run_if_past=run_if_past, now=now)
+    check_room(session, owner_id, most=most)
+    row = {
+        **values,
+        "id": schedule_id or new_id(),
+        "owner_id": owner_id,
+        "target": target,
+        "accounted_until": now,
+        "next_at": rule.after(now) if wanted.enabled else None,
+        "created_at": now,
+        "updated_at": now,
+    }
+    made = session.connection().execute(sa.insert(SCHEDULES).values(row).returning(SCHEDULES)).mappings().one()
+    schedule = ScheduleRecord.of(made)
+    if is_past and schedule.enabled and schedule.run_at is not None:
+        fire_at_once(session, schedule, slot_at=schedule.run_at, reason=WAS_PAST, now=now)
+        return read(session, schedule.id, seen_by=None)
+    return schedule
+
+
+def change(
+    session: Session, schedule_id: UUID, wanted: Mapping[str, Any], *, seen_by: UUID | None, now: datetime
+) -> ScheduleRecord:
+    """Change a schedule; fields as in NewSchedule, and what is left out stays. Raises NotFound or Refused.
+
+    A new rule begins now: slots of the old one that have come and were not looked at are recorded as missed.
+    """
+    old = read(session, schedule_id, seen_by=seen_by, lock=True)
+    values = dict(wanted)
+    run_if_past = values.pop("run_if_past", False)
+    if "task" in values:
+        values["target"] = targets.task_target(values.pop("task"))
+    if values.get("cron") is not None and "run_at" not in values:
+        values["run_at"] = None
+    elif values.get("run_at") is not None and "cron" not in values:
+        values["cron"] = None
+    new = {each.name: values.get(each.name, getattr(old, each.name)) for each in fields(old)}
+    rule, is_past = Rule(**{name: new[name] for name in RULE_FIELDS}), False
+    if rule != Rule.of(old):
+        is_past = check_rule(rule, run_if_past=run_if_past, now=now)
+    if rule != Rule.of(old) or new["enabled"] != old.enabled:
+        _settle(session, old, now=now)
+        values |= {"accounted_until": now, "next_at": rule.after(now) if new["enabled"] else None, "problem": None}
+        if not new["enabled"]:
+            _give_up_queued(session, old, now=now)
+            values["queued_slot_at"] = None
+    _write(session, schedule_id, values | {"updated_at": now})
+    changed = read(session, schedule_id, seen_by=None)
+    if is_past and changed.enabled and changed.run_at is not None:
+        fire_at_once(session, changed, slot_at=changed.run_at, reason=WAS_PAST, now=now)
+    return read(session, schedule_id, seen_by=None)
+
+
+def run_now(
+    session: Session, schedule_id: UUID, *, seen_by: UUID | None, now: datetime, task_id: UUID | None = None
+) -> TaskRecord:
+    """Submit the schedule's task at once, whatever its rule, its overlap policy and `enabled` say.
+
+    Recorded as a slot of this moment. Raises NotFound, or Conflict when nothing may be submitted.
+    """
+    schedule = read(session, schedule_id, seen_by=seen_by, lock=True)
+    reason = targets.why_not(schedule.target)
+    if reason is None and not owner_is_active(session, schedule.owner_id):
+        reason = "the owner's account is disabled"
+    if reason is not None:
+        raise Conflict(f"The schedule cannot be run: {reason}.")
+    return fire_at_once(session, schedule, slot_at=now, reason=ASKED_FOR, now=now, task_id=task_id)
+
+
+def delete(session: Session, schedule_id: UUID, *, seen_by: UUID | None) -> None:
+    """Forget a schedule and its slots; tasks that it submitted stay. Raises NotFound."""
+    read(session, schedule_id, seen_by=seen_by, lock=True)
+    session.connection().execute(sa.delete(SCHEDULES).where(SCHEDULES.c.id == schedule_id))
+
+
+def fire_at_once(
+    session: Session,
+    schedule: ScheduleRecord,
+    *,
+    slot_at: datetime,
+    reason: str,
+    now: datetime,
+    task_id: UUID | None = None,
+) -> TaskRecord:
+    """One slot, outside of the schedule's course. Raises Conflict if that very moment has its row already."""
+    draft = firing.draft_of(schedule, starts_at=now, now=now, task_id=task_id)
+    decision = Decision(slot_at=slot_at, state=SlotState.FIRED, reason=reason)
+    if not firing.record(session, [(schedule.id, decision, draft.id)], now=now):
+        raise Conflict(f"The slot of {slot_at:%Y-%m-%dT%H:%M:%SZ} has its task already; GET /slots names it.")
+    bulk_submission.store(session, [draft])
+    if schedule.run_at == slot_at:
+        _write(session, schedule.id, {"last_slot_at": slot_at, "last_task_id": draft.id})
+    return draft
+
+
+def _settle(session: Session, schedule: ScheduleRecord, *, now: datetime) -> None:
+    """Give a row to every slot that came before this change and was not looked at."""
+    while schedule.enabled and (coming := what_has_come(schedule, now)).slots:
+        missed = (Decision(slot_at=slot, state=SlotState.MISSED, reason=CHANGED) for slot in coming.slots)
+        firing.record(session, [(schedule.id, each, None) for each in missed], now=now)
+        schedule = replace(schedule, accounted_until=coming.accounted_until)
+
+
+def _give_up_queued(session: Session, schedule: ScheduleRecord, *, now: datetime) -> None:
+    if schedule.queued_slot_at is not None:
+        given_up = Decision(slot_at=schedule.queued_slot_at, state=SlotState.SKIPPED, reason=DISABLED)
+        firing.record(session, [(schedule.id, given_up, None)], now=now)
+
+
+def _write(session: Session, schedule_id: UUID, values: Mapping[str, Any]) -> None:
+    session.connection().execute(sa.update(SCHEDULES).where(SCHEDULES.c.id == schedule_id).values(**values))

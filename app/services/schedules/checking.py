@@ -1,0 +1,62 @@
+"""What a schedule may say, and how many an owner may have."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Refused
+from app.services.schedules import cron as crons
+from app.services.schedules import zones
+from app.services.schedules.reading import SCHEDULES
+from app.services.schedules.rule import EARLIEST, LATEST, Rule
+
+_LOCK_OWNER = sa.text("SELECT pg_advisory_xact_lock(hashtext('taskledger.schedules'), hashtext(:owner))")
+EITHER = "give either cron (recurring) or run_at (once)"
+
+
+def check_rule(rule: Rule, *, run_if_past: bool, now: datetime) -> bool:
+    """Whether its one moment is past and wanted at once. Raises Refused for a rule that will never have a slot."""
+    if rule.cron is None and rule.run_at is None:
+        raise Refused({"cron": [f"is missing: {EITHER}"]})
+    if rule.cron is not None and rule.run_at is not None:
+        raise Refused({"run_at": [f"is one too many: {EITHER}"]})
+    zones.find(rule.time_zone)
+    for name in ("run_at", "starts_at", "ends_at"):
+        check_moment(name, getattr(rule, name))
+    if rule.run_at is not None:
+        return _check_once(rule, rule.run_at, run_if_past, now)
+    crons.parse(rule.cron or "")
+    if rule.ends_at is not None and rule.ends_at <= max(now, rule.starts_at or now):
+        raise Refused({"ends_at": ["must be later than now and than starts_at"]})
+    if rule.after(now) is None:
+        raise Refused({"cron": ["has no slot between starts_at and ends_at"]})
+    return False
+
+
+def check_moment(name: str, moment: datetime | None) -> None:
+    """Raises Refused for years that no calendar of ours reaches."""
+    if moment is not None and not EARLIEST <= moment < LATEST:
+        raise Refused({name: [f"must be in the years {EARLIEST.year} to {LATEST.year - 1}"]})
+
+
+def _check_once(rule: Rule, run_at: datetime, run_if_past: bool, now: datetime) -> bool:
+    for name in ("starts_at", "ends_at"):
+        if getattr(rule, name) is not None:
+            raise Refused({name: ["goes with cron; a schedule with run_at has its one moment"]})
+    if run_at > now:
+        return False
+    if not run_if_past:
+        said = f"is past: it is {now:%Y-%m-%dT%H:%M:%SZ} here; send run_if_past: true to run it at once"
+        raise Refused({"run_at": [said]}, code="run_at_is_past")
+    return True
+
+
+def check_room(session: Session, owner_id: UUID | None, *, most: int) -> None:
+    """Raises Refused when an owner has as many schedules as allowed; two requests at once are counted one by one."""
+    session.execute(_LOCK_OWNER, {"owner": str(owner_id)})
+    theirs = sa.select(sa.func.count()).select_from(SCHEDULES).where(SCHEDULES.c.owner_id == owner_id)
+    if session.execute(theirs).scalar_one() >= most:
+        said = f"there are {most} schedules already, the most that one owner may have (MAX_SCHEDULES_PER_OWNER)"
+        raise Refused({"_schema": [f"{said}; delete one first"]}, code="too_many_schedules")

@@ -1,0 +1,154 @@
+"""Firing what has come: slots, tasks and the schedules' next moments in one transaction, a few statements a batch."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.database import to_json
+from app.models import ScheduleRecord, SlotState, TaskRecord
+from app.services import bulk_submission
+from app.services.owners import owner_is_active
+from app.services.schedules import targets
+from app.services.schedules.coming import Coming, what_has_come
+from app.services.schedules.policy import Circumstances, Decision, Verdict, decide, start_of
+
+SLOTS_A_BATCH = 2_000  # of all schedules together: bounds a transaction
+
+# SKIP LOCKED: what another dispatcher has in hand is its own. Who dies in between leaves the rows as they were.
+_TAKE_DUE = sa.text(
+    "SELECT * FROM schedules WHERE next_at <= :now ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+)
+_TAKE_RELEASED = sa.text(
+    "SELECT schedules.* FROM schedules LEFT JOIN tasks ON tasks.id = last_task_id "
+    "WHERE queued_slot_at IS NOT NULL AND (tasks.id IS NULL OR tasks.finished_at IS NOT NULL) "
+    "LIMIT :limit FOR UPDATE OF schedules SKIP LOCKED"
+)
+_UNFINISHED = sa.text("SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL")
+# The key is the last word: whatever went before, a slot that has its row is not fired again.
+_RECORD = sa.text(
+    "INSERT INTO schedule_slots (schedule_id, slot_at, state, task_id, reason, recorded_at) "
+    "SELECT schedule_id, slot_at, state, task_id, reason, :now FROM jsonb_to_recordset(CAST(:rows AS jsonb)) "
+    "AS slot(schedule_id uuid, slot_at timestamptz, state text, task_id uuid, reason text) "
+    "ON CONFLICT DO NOTHING RETURNING task_id"
+)
+_GO_ON = sa.text(
+    "UPDATE schedules SET accounted_until = went.accounted_until, next_at = went.next_at, "
+    "queued_slot_at = went.queued_slot_at, problem = went.problem, "
+    "last_slot_at = coalesce(went.last_slot_at, schedules.last_slot_at), "
+    "last_task_id = coalesce(went.last_task_id, schedules.last_task_id) "
+    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS went(id uuid, accounted_until timestamptz, next_at timestamptz, "
+    "queued_slot_at timestamptz, problem text, last_slot_at timestamptz, last_task_id uuid) "
+    "WHERE schedules.id = went.id"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Went:
+    """One schedule's look: what it decided, with the tasks of the slots that fire."""
+
+    schedule: ScheduleRecord
+    coming: Coming
+    verdict: Verdict
+    drafts: Mapping[datetime, TaskRecord]
+
+
+def fire_due(session: Session, *, now: datetime, limit: int) -> int:
+    """Decide the slots that have come of up to `limit` schedules; returns how many schedules were looked at."""
+    return _fire(session, _take(session, _TAKE_DUE, {"now": now, "limit": limit}), now)
+
+
+def fire_released(session: Session, *, now: datetime, limit: int) -> int:
+    """Fire slots that waited for the last task to finish, where it has; returns how many schedules were looked at."""
+    return _fire(session, _take(session, _TAKE_RELEASED, {"limit": limit}), now)
+
+
+def _take(session: Session, statement: sa.TextClause, parameters: Mapping[str, Any]) -> list[ScheduleRecord]:
+    return [ScheduleRecord.of(row) for row in session.execute(statement, parameters).mappings()]
+
+
+def _fire(session: Session, schedules: Sequence[ScheduleRecord], now: datetime) -> int:
+    if not schedules:
+        return 0
+    unfinished = set(
+        session.scalars(_UNFINISHED, {"ids": [each.last_task_id for each in schedules if each.last_task_id]})
+    )
+    active = {owner_id: owner_is_active(session, owner_id) for owner_id in {each.owner_id for each in schedules}}
+    looks = [
+        _look(each, coming, each.last_task_id in unfinished, active[each.owner_id], now)
+        for each, coming in _bounded(schedules, now)
+    ]
+    _store(session, looks, now)
+    return len(looks)
+
+
+def _bounded(schedules: Iterable[ScheduleRecord], now: datetime) -> Iterator[tuple[ScheduleRecord, Coming]]:
+    """Schedules with what has come of them, until the batch is full; those left over are still due."""
+    slots = 0
+    for schedule in schedules:
+        coming = what_has_come(schedule, now)
+        yield schedule, coming
+        slots += len(coming.slots)
+        if slots >= SLOTS_A_BATCH:
+            return
+
+
+def _look(schedule: ScheduleRecord, coming: Coming, busy: bool, is_active: bool, now: datetime) -> Went:
+    forbidden = targets.why_not(schedule.target) if is_active else "the owner's account is disabled"
+    given = Circumstances(slots=coming.slots, more=coming.more, busy=busy, forbidden=forbidden)
+    verdict = decide(schedule, given, now=now)
+    fired = [each.slot_at for each in verdict.decisions if each.state == SlotState.FIRED]
+    drafts = {
+        slot: draft_of(schedule, starts_at=start_of(schedule.id, slot, schedule.jitter_seconds), now=now)
+        for slot in fired
+    }
+    return Went(schedule=schedule, coming=coming, verdict=verdict, drafts=drafts)
+
+
+def draft_of(
+    schedule: ScheduleRecord, *, starts_at: datetime, now: datetime, task_id: UUID | None = None
+) -> TaskRecord:
+    """The task of a slot."""
+    submission = targets.submission_of(schedule, starts_at=starts_at)
+    return bulk_submission.draft(submission, owner_id=schedule.owner_id, now=now, task_id=task_id)
+
+
+def record(session: Session, decided: Iterable[tuple[UUID, Decision, UUID | None]], *, now: datetime) -> set[UUID]:
+    """Write slots with their task's id, those that have no row yet; returns the tasks whose slot is new."""
+    rows = [
+        {"schedule_id": str(schedule_id), "slot_at": each.slot_at.isoformat(), "state": each.state,
+         "task_id": task_id and str(task_id), "reason": each.reason}
+        for schedule_id, each, task_id in decided
+    ]  # fmt: skip
+    return set(session.scalars(_RECORD, {"rows": to_json(rows), "now": now})) - {None} if rows else set()
+
+
+def _store(session: Session, looks: Sequence[Went], now: datetime) -> None:
+    decided = (
+        (went.schedule.id, each, went.drafts[each.slot_at].id if each.slot_at in went.drafts else None)
+        for went in looks
+        for each in went.verdict.decisions
+    )
+    new = record(session, decided, now=now)
+    bulk_submission.store(session, [draft for went in looks for draft in went.drafts.values() if draft.id in new])
+    session.execute(_GO_ON, {"rows": to_json([_where_it_stands(went, new) for went in looks])})
+
+
+def _where_it_stands(went: Went, new: set[UUID]) -> dict[str, Any]:
+    last = max((slot for slot, draft in went.drafts.items() if draft.id in new), default=None)
+    moments = {
+        "accounted_until": went.coming.accounted_until,
+        "next_at": went.coming.next_at,
+        "queued_slot_at": went.verdict.queued,
+        "last_slot_at": last,
+    }
+    return {
+        "id": str(went.schedule.id),
+        "last_task_id": str(went.drafts[last].id) if last else None,
+        "problem": went.coming.problem,
+        **{name: moment and moment.isoformat() for name, moment in moments.items()},
+    }

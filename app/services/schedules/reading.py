@@ -1,0 +1,55 @@
+"""Schedules and their slots as their owners see them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.models import Schedule, ScheduleRecord, ScheduleSlot, SlotRecord
+
+SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
+
+
+def read(session: Session, schedule_id: UUID, *, seen_by: UUID | None, lock: bool = False) -> ScheduleRecord:
+    """One schedule; `seen_by` None sees everybody's. Raises NotFound, for somebody else's as well."""
+    query = sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule_id, *_visible(seen_by))
+    row = session.connection().execute(query.with_for_update() if lock else query).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no schedule {schedule_id}: check the id; it may also have been deleted.")
+    return ScheduleRecord.of(row)
+
+
+def find(
+    session: Session, *, seen_by: UUID | None, enabled: bool | None, text: str | None, before: UUID | None, limit: int
+) -> tuple[list[ScheduleRecord], UUID | None]:
+    """A page, newest first, of the schedules older than `before`; and the id to give as `before` for the next."""
+    query = sa.select(SCHEDULES).where(*_visible(seen_by)).order_by(SCHEDULES.c.id.desc()).limit(limit + 1)
+    if enabled is not None:
+        query = query.where(SCHEDULES.c.enabled == enabled)
+    if text:
+        places = (SCHEDULES.c.name, SCHEDULES.c.cron, SCHEDULES.c.target["task"]["type"].astext)
+        query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+    if before is not None:
+        query = query.where(SCHEDULES.c.id < before)
+    records = [ScheduleRecord.of(row) for row in session.connection().execute(query).mappings()]
+    return records[:limit], records[limit - 1].id if len(records) > limit else None
+
+
+def slots(
+    session: Session, schedule_id: UUID, *, state: str | None, before: datetime | None, limit: int
+) -> tuple[list[SlotRecord], datetime | None]:
+    """A page of slots, newest first, and the moment to give as `before` for the next."""
+    query = sa.select(SLOTS).where(SLOTS.c.schedule_id == schedule_id).order_by(SLOTS.c.slot_at.desc()).limit(limit + 1)
+    if state is not None:
+        query = query.where(SLOTS.c.state == state)
+    if before is not None:
+        query = query.where(SLOTS.c.slot_at < before)
+    records = [SlotRecord(**row) for row in session.connection().execute(query).mappings()]
+    return records[:limit], records[limit - 1].slot_at if len(records) > limit else None
+
+
+def _visible(seen_by: UUID | None) -> list[sa.ColumnElement[Any]]:
+    return [] if seen_by is None else [SCHEDULES.c.owner_id == seen_by]

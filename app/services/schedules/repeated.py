@@ -1,0 +1,44 @@
+"""Creating requests that carry an Idempotency-Key: repeated ones create nothing."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Gone, NotFound
+from app.models import ScheduleRecord, Task, new_id
+from app.services import idempotency
+from app.services.idempotency import Key
+from app.services.schedules.changing import NewSchedule, create, run_now
+from app.services.schedules.reading import read
+
+
+def create_once(
+    session: Session, wanted: NewSchedule, *, key: Key | None, owner_id: UUID | None, most: int, now: datetime
+) -> tuple[ScheduleRecord, bool]:
+    """Store a schedule, or return the one that an earlier request with the same key made; and whether it is new.
+
+    Raises what `create` raises, Refused for a key that was used with another body, Gone for a deleted schedule.
+    """
+    schedule_id = new_id()
+    first = idempotency.first_use(session, key, schedule_id, now=now) if key else None
+    if first is None:
+        return create(session, wanted, schedule_id=schedule_id, owner_id=owner_id, most=most, now=now), True
+    try:
+        return read(session, first, seen_by=owner_id), False
+    except NotFound:
+        raise Gone(f"This Idempotency-Key made the schedule {first}, which has been deleted; use a new key.") from None
+
+
+def run_once_now(
+    session: Session, schedule_id: UUID, *, key: Key | None, seen_by: UUID | None, now: datetime
+) -> tuple[UUID, bool]:
+    """Run a schedule now, unless an earlier request with the same key did; the task's id, and whether it is new."""
+    task_id = new_id()
+    first = idempotency.first_use(session, key, task_id, now=now) if key else None
+    if first is None:
+        return run_now(session, schedule_id, task_id=task_id, seen_by=seen_by, now=now).id, True
+    if not session.scalar(sa.select(sa.exists().where(Task.id == first))):
+        raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key.")
+    return first, False
