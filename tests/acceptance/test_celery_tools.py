@@ -35,14 +35,14 @@ def test_a_worker_started_with_options_of_celery_runs_tasks(stack, options):
     with stack.without_worker(), Worker(stack.environment, *options):
         task_id = stack.submit("reverse_string", "stressed")
 
-        task = stack.task(task_id, wait=15)
+        task = stack.task(task_id, wait=30)
 
     assert (task["status"], task["result"]) == ("COMPLETED", "desserts")
 
 
 def test_celery_inspect_names_every_task_type(stack):
     node = f"{stack.worker.node}@{os.uname().nodename}"
-    shown = _celery(stack, "inspect", "registered", "--timeout", "10", "--destination", node)
+    shown = _celery(stack, "inspect", "registered", "--timeout", "30", "--destination", node)
 
     for name in TYPES:
         assert name in shown
@@ -50,7 +50,7 @@ def test_celery_inspect_names_every_task_type(stack):
 
 def test_flower_lists_a_task_by_its_id_with_its_type_and_state(stack):
     with Flower(stack.environment) as flower:
-        wait_for(lambda: _hears(flower, stack.worker), timeout=15, what="Flower hears of the worker")
+        wait_for(lambda: _hears(flower, stack.worker), timeout=30, what="Flower hears of the worker")
         task_id = stack.submit("reverse_string", "petal", priority="high")  # high: not in a chunk, so under its own id
         stack.wait_until("COMPLETED", [task_id])
 

@@ -16,6 +16,7 @@ from tests.chaos.evidence import (
     wait_until_running,
 )
 from tests.services.programs import Worker
+from tests.services.stack import Stack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
@@ -26,7 +27,7 @@ def test_postgresql_stopped_for_a_minute_loses_nothing_and_doubles_nothing(make_
     """With a lease of 20 s: every one of them runs out during the outage, and none may be taken for lost."""
     trace = tmp_path / "trace"
     stack = make_stack(lease_seconds="20", change=four_children)
-    load = Load(stack.api.url, str(trace))
+    load = Load(stack, str(trace))
     load.run_for(5)
     through = stack.submit("trace_run", {"path": str(trace), "seconds": 30})  # begins before, ends within
     beyond = stack.submit("trace_run", {"path": str(trace), "seconds": OUTAGE_SECONDS + 10})  # ends after
@@ -71,8 +72,8 @@ def four_children(stack):
 class Load:
     """A client that goes on whatever is answered; a submission that failed is repeated with its Idempotency-Key."""
 
-    def __init__(self, url: str, trace: str) -> None:
-        self._url = f"{url}/api/v1/tasks"
+    def __init__(self, stack: Stack, trace: str) -> None:
+        self._url, self._headers = f"{stack.api.url}/api/v1/tasks", dict(stack.http.headers)
         self._body = {"type": "trace_run", "payload": {"path": trace, "seconds": 0.05}}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,7 +98,9 @@ class Load:
         key = uuid4().hex
         with requests.Session() as http:
             while not self._stopping.wait(0.05):
-                answer = http.post(self._url, json=self._body, headers={"Idempotency-Key": key}, timeout=30)
+                answer = http.post(
+                    self._url, json=self._body, headers={**self._headers, "Idempotency-Key": key}, timeout=30
+                )
                 if answer.ok:
                     self.accepted.append(answer.json()["id"])
                     key = uuid4().hex

@@ -130,7 +130,7 @@ def _submit_many(stack, count: int, type_: str, payload, priority: str) -> list[
 def _submit_raw(stack, type_: str, payload, priority: str) -> str:
     """Over a connection of its own: the session belongs to the thread that floods."""
     body = {"type": type_, "payload": payload, "priority": priority}
-    answer = requests.post(f"{stack.api.url}/api/v1/tasks", json=body, timeout=10)
+    answer = requests.post(f"{stack.api.url}/api/v1/tasks", json=body, headers=stack.http.headers, timeout=10)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 

@@ -13,6 +13,7 @@ import requests
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, assert_report_clean, attempts
 from tests.chaos.faults import Faults, Restarter, in_random_order, strike
 from tests.services.programs import Worker
+from tests.services.stack import Stack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -26,7 +27,7 @@ def test_2000_tasks_submitted_in_a_storm_of_faults_all_complete_once(make_stack,
     chance = random.Random(SEED)
     trace = tmp_path / "trace"
     stack = make_stack(lease_seconds="6", shutdown_grace_seconds="2")
-    clients = Clients(stack.api.url, str(trace))
+    clients = Clients(stack, str(trace))
     with Worker(stack.environment) as second:
         workers = [stack.worker, second]
         faults = Faults(stack, workers, postgres, rabbitmq, accepted=lambda: len(clients.accepted), chance=chance)
@@ -73,8 +74,9 @@ def _wait_until_completed(stack, ids: list[str], ledger) -> None:
 class Clients:
     """They submit until there are enough, repeating what failed under the same Idempotency-Key."""
 
-    def __init__(self, url: str, trace: str) -> None:
-        self._url, self._trace = f"{url}/api/v1/tasks", trace
+    def __init__(self, stack: Stack, trace: str) -> None:
+        self._url, self._trace = f"{stack.api.url}/api/v1/tasks", trace
+        self._stack = stack
         self._numbers = iter(range(TASKS))
         self._lock = threading.Lock()
         self._in_a_hurry = threading.Event()
@@ -108,10 +110,10 @@ class Clients:
             return next(self._numbers, None)
 
     def _submit(self, number: int) -> str:
-        key, body = uuid4().hex, self._body(number)
+        headers, body = {**self._stack.http.headers, "Idempotency-Key": uuid4().hex}, self._body(number)
         while True:
             try:
-                answer = requests.post(self._url, json=body, headers={"Idempotency-Key": key}, timeout=15)
+                answer = requests.post(self._url, json=body, headers=headers, timeout=15)
                 if answer.ok:
                     return str(answer.json()["id"])
                 self._count(str(answer.status_code))

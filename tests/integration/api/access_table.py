@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from app.models import Status
-from tests.factories import NOON, make_task
+from tests.factories import NOON, make_schedule, make_task
 from tests.people import Person, make_person
 
 EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
@@ -85,6 +85,10 @@ def failed_task(world: World) -> dict[str, str]:
     return {"task_id": str(make_task(world.session, owner_id=world.owner.id, **ended).id)}
 
 
+def schedule(world: World) -> dict[str, str]:
+    return {"schedule_id": str(make_schedule(world.session, owner_id=world.owner.id).id)}
+
+
 def somebody(world: World) -> dict[str, str]:
     return {"user_id": str(make_person(world.database_url).id)}
 
@@ -102,6 +106,7 @@ def task_type(_: World) -> dict[str, str]:
 
 
 SUBMISSION = {"type": "reverse_string", "payload": "hello"}
+SCHEDULE = {"name": "report", "cron": "0 7 * * *", "time_zone": "Europe/Berlin", "task": SUBMISSION}
 NEW_ACCOUNT = {"email": "new@example.com", "password": "three random words", "name": "New"}
 
 TABLE: dict[str, Line] = {
@@ -129,6 +134,15 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/queues/{name}/pause": for_admins(200, given=queue),
     "POST /api/v1/queues/{name}/resume": for_admins(200, given=queue),
     "GET /api/v1/integrity": for_admins(200),
+    # Schedules
+    "POST /api/v1/schedules": creating(201, body=SCHEDULE),
+    "GET /api/v1/schedules": reading(),
+    "POST /api/v1/schedules/preview": creating(200, body={"cron": "0 7 * * *", "time_zone": "Europe/Berlin"}),
+    "GET /api/v1/schedules/{schedule_id}": reading_own(schedule),
+    "PATCH /api/v1/schedules/{schedule_id}": changing_own(schedule, body={"name": "renamed"}),
+    "DELETE /api/v1/schedules/{schedule_id}": changing_own(schedule, 204),
+    "POST /api/v1/schedules/{schedule_id}/run": changing_own(schedule, 201),
+    "GET /api/v1/schedules/{schedule_id}/slots": reading_own(schedule),
     # Accounts
     "POST /api/v1/auth/register": open_(201, body=NEW_ACCOUNT),
     "POST /api/v1/auth/login": open_(401, body={"email": "nobody@example.com", "password": "a wrong one"}),
