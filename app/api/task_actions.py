@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 
 from app.api import quotas
-from app.api.auth import visible_owner
+from app.api.auth import current_principal, visible_owner
 from app.api.fields import Instant, Verbatim, whole
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.privacy import payload_keys
@@ -32,6 +32,12 @@ class RetryTask(StrictSchema):
     max_retries = whole(0, MOST_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
 
 
+class AttemptErrorView(ErrorView):
+    """Why an attempt failed; admins see where."""
+
+    traceback = ma.fields.String(metadata={"description": "For admins only"})
+
+
 class AttemptView(ma.Schema):
     """One run of a task by a worker."""
 
@@ -44,7 +50,7 @@ class AttemptView(ma.Schema):
         allow_none=True,
         metadata={"enum": [*sorted(set(attempt_service.OUTCOMES.values())), None], "description": "null while it runs"},
     )
-    error = ma.fields.Nested(ErrorView, required=True, allow_none=True)
+    error = ma.fields.Nested(AttemptErrorView, required=True, allow_none=True)
 
 
 class AttemptList(ma.Schema):
@@ -108,7 +114,9 @@ def list_attempts(task_id: str) -> dict[str, Any]:
     """Read the attempts of a task."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        return {"items": attempt_service.of_task(session, id_, owner=visible_owner())}
+        attempts = attempt_service.of_task(session, id_, owner=visible_owner())
+    is_admin = current_principal().is_admin
+    return {"items": attempts if is_admin else [each.without_traceback() for each in attempts]}
 
 
 @blueprint.get("/tasks/<task_id>/logs", parameters=TASK_ID)

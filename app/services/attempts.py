@@ -1,7 +1,7 @@
 """The attempts of a task, read off its history: each begins with a claim and ends with the next change."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,12 @@ class Attempt:
     ended_at: datetime | None = None
     outcome: str | None = None
     error: dict[str, Any] | None = None
+
+    def without_traceback(self) -> "Attempt":
+        """For callers who are not to see the inside of a handler."""
+        if self.error is None:
+            return self
+        return replace(self, error={name: told for name, told in self.error.items() if name != "traceback"})
 
 
 def of_task(session: Session, task_id: UUID, *, owner: UUID | None) -> list[Attempt]:

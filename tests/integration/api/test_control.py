@@ -8,6 +8,7 @@ from app.services import lifecycle, task_log
 from app.services.failures import Failure
 from app.services.task_log import LogLine
 from tests.factories import NOON, make_claim, make_task, read_task
+from tests.people import make_person
 
 API = "/api/v1"
 FAILURE = Failure(type="LookupError", message="no such city", traceback='File "handlers/secret.py"')
@@ -79,11 +80,22 @@ def test_a_retry_with_a_payload_its_type_refuses_changes_nothing(client, session
     assert read_task(session, failed.id).status == "FAILED"
 
 
-def test_attempts_tell_what_went_wrong_without_the_traceback(client, failed):
-    answer = client.get(f"{API}/tasks/{failed.id}/attempts")
+def test_attempts_tell_an_admin_what_went_wrong_and_where(client, failed):
+    [attempt] = client.get(f"{API}/tasks/{failed.id}/attempts").json["items"]
+
+    assert (attempt["number"], attempt["outcome"]) == (1, "failed")
+    assert attempt["error"] == {"type": "LookupError", "message": "no such city", "traceback": FAILURE.traceback}
+
+
+def test_attempts_tell_an_owner_what_went_wrong_without_the_traceback(client, anonymous, session, database_url):
+    owner = make_person(database_url)
+    held = make_claim(session, max_retries=0, owner_id=owner.id)
+    lifecycle.fail(session, held, FAILURE, now=utcnow())
+    session.commit()
+
+    answer = anonymous.get(f"{API}/tasks/{held.id}/attempts", headers=owner.headers)
 
     [attempt] = answer.json["items"]
-    assert (attempt["number"], attempt["outcome"]) == (1, "failed")
     assert attempt["error"] == {"type": "LookupError", "message": "no such city"}
     assert b"secret.py" not in answer.data
 
