@@ -324,6 +324,12 @@ class Settings:
         default="",
         check=_check_networks,
     )
+    sign_hints: bool = _setting(
+        "bool",
+        "Sign broker messages with SECRET_KEY, and refuse those that are not: for a broker that others can write to",
+        example="true",
+        default=False,
+    )
     payload_keys: str = _setting(
         "str",
         "Keys for payloads of sensitive types, separated by commas: the first one encrypts, all decrypt",

@@ -11,6 +11,7 @@ from kombu.exceptions import KombuError
 from app.config import get_settings
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Hint
+from app.messaging.signing import HEADER, signature
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
 from tasks.topology import DEAD_LETTERS
@@ -53,6 +54,7 @@ class Publisher:
                 queue=hint.queue,
                 priority=self._priorities[hint.priority],
                 time_limit=hint.time_limit,
+                headers=self._signed(hint),
                 producer=self._producer,
                 retry=False,
                 timeout=CONFIRM_SECONDS,
@@ -63,6 +65,12 @@ class Publisher:
         except self.errors:
             self.close()
             raise
+
+    def _signed(self, hint: Hint) -> dict[str, str] | None:
+        settings = get_settings()
+        if not settings.sign_hints:
+            return None
+        return {HEADER: signature(hint.type, hint.ids, key=settings.secret_key)}
 
     def bury(self, dead: DeadLetter) -> None:
         """Publish to the dead-letter exchange, where the broker has a bounded queue for it. Raises one of `errors`."""

@@ -6,6 +6,7 @@ from celery import Task, signals
 
 from app import runtime
 from app.config import get_settings
+from app.messaging.signing import HEADER
 from app.worker import executor, identity
 from app.worker.liveness import LIVENESS
 from app.worker.lost_children import LOST
@@ -27,6 +28,7 @@ class LedgerTask(Task):
         hard_limit = (self.request.timelimit or (None, None))[0]
         try:
             parsed = executor.parse_ids(ids)
+            executor.check_signature(self.name, parsed, getattr(self.request, HEADER, None))
         except executor.NoHint as error:
             raise executor.refuse(self.name, ids, self.request.id, error) from error
         return executor.run_hint(self.name, parsed, hard_limit=hard_limit)

@@ -14,6 +14,7 @@ from app.config import get_settings
 from app.database import in_transaction, single_statement
 from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
+from app.messaging.signing import is_signed
 from app.services import counters, lifecycle, outcomes, queues
 from app.services.lifecycle import Claim, Holder
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
@@ -33,7 +34,7 @@ REQUEUE_PAUSE_SECONDS = 1.0
 
 
 class NoHint(Exception):
-    """A message whose arguments are not task ids."""
+    """A message whose arguments are not task ids, or that is not signed where it must be."""
 
 
 class RecordedFailure(Exception):
@@ -218,6 +219,13 @@ def parse_ids(ids: Sequence[str]) -> list[UUID]:
         return [UUID(id_) for id_ in ids]
     except (TypeError, ValueError, AttributeError) as error:
         raise NoHint(f"is no hint of ours: its arguments must be task ids ({error})") from error
+
+
+def check_signature(type_name: str, ids: Sequence[UUID], given: Any) -> None:
+    """Raises NoHint where hints are signed and this one is not, or not by us."""
+    settings = get_settings()
+    if settings.sign_hints and not is_signed(given, type_name, ids, key=settings.secret_key):
+        raise NoHint("is no hint of ours: its signature is missing or wrong")
 
 
 def refuse(type_name: str, ids: Sequence[Any], request_id: str | None, error: NoHint) -> Ignore:
