@@ -6,6 +6,7 @@ import base64
 import codecs
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -147,8 +148,9 @@ def _readable(answer: Answer) -> tuple[str, str]:
 def _decoder(headers: Mapping[str, str]) -> codecs.IncrementalDecoder:
     kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     charset = kind.lower().partition("charset=")[2].partition(";")[0].strip(" \"'")
-    try:
-        b"".decode(charset or "utf-8")  # refuses what is no encoding of text, such as zlib
-        return codecs.getincrementaldecoder(charset or "utf-8")()
-    except (LookupError, ValueError):
-        return codecs.getincrementaldecoder("utf-8")()
+    with suppress(UnicodeDecodeError):  # then it is one, and these bytes are no text in it
+        try:
+            b"    ".decode(charset or "utf-8")  # unlike the codecs module, this knows zlib for no encoding of text
+        except LookupError:
+            charset = ""
+    return codecs.getincrementaldecoder(charset or "utf-8")()
