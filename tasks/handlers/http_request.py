@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
-from tasks.http_rules import HEADER_NAME, HEADER_VALUE, HTTP_URL, asked_to_wait, told_to_retry
-from tasks.outbound import Answer, NoAnswer, Outbound
+from tasks import RetryPolicy, TaskContext, rule, task_type
+from tasks.http_rules import HEADER_NAME, HEADER_VALUE, HTTP_URL, require_status
+from tasks.outbound import Answer, Outbound
 from tasks.redaction import mask_named, mask_url
 
 MOST_BODY_BYTES = 131_072  # of the answer; a result is at most 1 MiB of JSON, where one byte may take six
@@ -90,7 +90,7 @@ def http_request(task: TaskContext, payload: HttpRequest) -> dict[str, Any]:
         payload.method, payload.url, headers=headers, body=body, seconds=payload.timeout, most_bytes=MOST_BODY_BYTES
     )
     task.log("answer_received", status=answer.status, elapsed_ms=answer.elapsed_ms)
-    _check(answer, payload.expected_status)
+    require_status(answer, payload.expected_status)
     text, encoding = _readable(answer)
     return {
         "status": answer.status,
@@ -118,17 +118,6 @@ def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
         return body.encode()
     headers.setdefault("Content-Type", "application/json")
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _check(answer: Answer, expected: list[int]) -> None:
-    """Raises RetryLater, NoAnswer or PermanentError for a status that is no success."""
-    if answer.status in expected if expected else 200 <= answer.status < 300:
-        return
-    wanted = ", ".join(map(str, expected)) or "200 to 299"
-    message = f"the answer was {answer.status}; expected {wanted}"
-    if not told_to_retry(answer.status):
-        raise PermanentError(message)
-    raise asked_to_wait(answer.headers, message) or NoAnswer(message)
 
 
 def _readable(answer: Answer) -> tuple[str, str]:

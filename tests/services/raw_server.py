@@ -10,11 +10,20 @@ from typing import Self
 class RawServer:
     """Answers every connection with the same pieces; `pause` seconds pass where a piece is None."""
 
-    def __init__(self, pieces: Iterable[bytes | None], *, host: str = "127.0.0.1", port: int = 0, pause: float = 0.05):
+    def __init__(
+        self,
+        pieces: Iterable[bytes | None],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        pause: float = 0.05,
+        speaks_first: bool = False,
+    ) -> None:
         self.pieces = list(pieces)
         self.received: list[bytes] = []
         self._stopping = threading.Event()
         self._pause = pause
+        self._speaks_first = speaks_first
         self._listener = socket.create_server((host, port))
         self.host, self.port = self._listener.getsockname()[:2]
         self.url = f"http://{host}:{self.port}"
@@ -49,7 +58,8 @@ class RawServer:
         with connection:
             connection.settimeout(5)
             try:
-                self.received.append(connection.recv(65_536))
+                if not self._speaks_first:
+                    self.received.append(connection.recv(65_536))
                 for piece in self.pieces:
                     if piece is None:
                         self._stopping.wait(self._pause)

@@ -55,7 +55,7 @@ def test_the_callers_own_key_and_type_win(httpserver: HTTPServer):
 def test_overload_and_server_errors_are_tried_again(httpserver: HTTPServer, status):
     httpserver.expect_request("/").respond_with_data("", status)
 
-    with pytest.raises(NoAnswer, match=f"was {status}; expected 200 to 299"):
+    with pytest.raises(NoAnswer, match=f"answered {status}; expected 200 to 299"):
         run(httpserver)
 
 
@@ -96,7 +96,7 @@ def test_a_retry_after_that_makes_no_sense_is_left_to_the_policy(httpserver: HTT
 def test_other_statuses_that_are_not_expected_are_final(httpserver: HTTPServer, status):
     httpserver.expect_request("/").respond_with_data("", status)
 
-    with pytest.raises(PermanentError, match=f"was {status}"):
+    with pytest.raises(PermanentError, match=f"answered {status}"):
         run(httpserver)
 
 
@@ -110,7 +110,7 @@ def test_an_expected_status_is_a_result_whatever_it_is(httpserver: HTTPServer, s
 def test_an_expected_status_excludes_the_others(httpserver: HTTPServer):
     httpserver.expect_request("/").respond_with_data("", 200)
 
-    with pytest.raises(PermanentError, match="was 200; expected 201, 202"):
+    with pytest.raises(PermanentError, match="answered 200; expected 201, 202"):
         run(httpserver, expected_status=[201, 202])
 
 
