@@ -83,8 +83,8 @@ def fetch_orders(task: TaskContext, payload: FetchOrders) -> dict[str, Any]:
 
     Asks `GET {ORDERS_API_URL}/orders?customer_id=…&date_from=…&date_to=…&cursor=…`, which answers
     `{"items": [order], "next": cursor or null}`. An answer that is malformed, or has orders of somebody else or of
-    other days, fails the task; an outage is retried. The result holds the orders, oldest first, and their sum
-    before tax.
+    other days, fails the task; an outage is retried. The result holds the orders, oldest first, their sum before
+    tax, and as `lines` what create_invoice charges for them.
     """
     orders: dict[str, Order] = {}
     for order in _orders(task, payload):
@@ -96,13 +96,14 @@ def fetch_orders(task: TaskContext, payload: FetchOrders) -> dict[str, Any]:
         raise PermanentError(f"the orders are in several currencies ({', '.join(currencies)}) and have no common sum")
     return {
         "customer_id": payload.customer_id,
-        "customer_name": next((order.customer_name for order in reversed(found) if order.customer_name), ""),
+        "customer_name": next((order.customer_name for order in reversed(found) if order.customer_name), None),
         "date_from": payload.date_from.isoformat(),
         "date_to": payload.date_to.isoformat(),
         "currency": currencies[0] if currencies else None,
         "order_count": len(found),
         "total": _amount(sum((_total(order) for order in found), Decimal())),
         "orders": [_shown(order) for order in found],
+        "lines": _charged(found),
     }
 
 
@@ -174,6 +175,24 @@ def _rounded(amount: Decimal) -> Decimal:
 
 def _amount(amount: Decimal) -> str:
     return format(_rounded(amount), "f")
+
+
+def _charged(orders: list[Order]) -> list[dict[str, str]]:
+    """What create_invoice takes as its `lines`: the same article at the same price and tax is one line."""
+    quantities: dict[tuple[str, Decimal, Decimal], Decimal] = {}
+    for order in orders:
+        for line in order.lines:
+            article = (line.description, line.unit_price, line.tax_percent)
+            quantities[article] = quantities.get(article, Decimal()) + line.quantity
+    return [
+        {
+            "description": description,
+            "quantity": format(quantity, "f"),
+            "unit_price": format(unit_price, "f"),
+            "tax_percent": format(tax_percent, "f"),
+        }
+        for (description, unit_price, tax_percent), quantity in sorted(quantities.items())
+    ]
 
 
 def _shown(order: Order) -> dict[str, Any]:

@@ -66,6 +66,14 @@ def test_the_sum_is_exact(demo_url):
     assert Decimal(result["total"]) == sum(Decimal(line["quantity"]) * Decimal(line["unit_price"]) for line in lines)
 
 
+def test_the_lines_to_charge_add_up_the_same_article_and_come_to_the_same_sum(demo_url):
+    result = run(demo_url)
+
+    charged = sum(Decimal(line["quantity"]) * Decimal(line["unit_price"]) for line in result["lines"])
+    assert charged == Decimal(result["total"])
+    assert len({line["description"] for line in result["lines"]}) == len(result["lines"]) <= 8
+
+
 def test_fields_we_do_not_know_are_passed_over(httpserver: HTTPServer):
     result = answered(httpserver, {**ORDER, "colour": "red", "lines": [{**LINE, "weight": 3}]}, total=1)
 
