@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
@@ -94,6 +94,7 @@ def test_the_schema_and_the_loader_accept_the_same(task_type):
     @given(nearly_valid(task_type.examples))
     def holds(value):
         found = faults(task_type, value)
+        assume("NUL" not in str(found))  # anywhere inside a value that may be any JSON, no schema can forbid it
         is_across_fields = last_names(found) == {"_schema"} and "must be an object" not in str(found)
         assert schema.is_valid(value) == (not found or is_across_fields), found
 
