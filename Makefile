@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format migrate requirements venv clean-venv
+.PHONY: help run demo test chaos lint format migrate requirements venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -18,6 +18,9 @@ help: ## Show this list
 
 run: $(RUN_STAMP) ## Start everything here, with an embedded PostgreSQL and broker; Ctrl-C stops it
 	@exec $(BIN)/python -m app.embedded
+
+demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and show what became of them
+	@$(BIN)/python -m app.embedded.demo
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
 	$(BIN)/python -m pytest -m "not chaos" $(TESTS) $(ARGS)

@@ -82,7 +82,10 @@ def _plain(annotation: Any, where: str, rule: Rule, within: Within, options: dic
         return _choice([(member.value, member) for member in annotation], where, rule, options)
     if origin is list or (origin is tuple and arguments[1:] == (...,)):
         inner = field_of(arguments[0], f"{where}[]", Rule(), within)
-        return containers.Items(inner, into=origin, **_said(containers.Items, rule, where, options, {}))
+        also = _one_alone(inner, where) if rule.or_one else {}
+        return containers.Items(
+            inner, into=origin, or_one=rule.or_one, **_said(containers.Items, rule, where, options, also)
+        )
     if origin is dict:
         keys = field_of(arguments[0], f"{where} (its keys)", Rule(), within)
         values = field_of(arguments[1], f"{where}{{}}", Rule(), within)
@@ -107,11 +110,20 @@ def _said(kind: type[Field], rule: Rule, where: str, options: dict[str, Any], sa
             bounds = {"minimum": check.min, "maximum": check.max}
             metadata = {word: said for word, said in metadata.items() if bounds.get(word) is None}
     metadata |= rule.schema
+    if rule.secret:
+        metadata["secret"] = rule.secret  # for tasks.redaction; no keyword of JSON Schema, so that apispec skips it
     if rule.description:
         metadata["description"] = rule.description
     if rule.examples:
         metadata["examples"] = list(rule.examples)
     return {**options, "validate": checks, "metadata": metadata}
+
+
+def _one_alone(inner: Field, where: str) -> dict[str, Any]:
+    """The keywords that let a list of texts be one text: those of either kind say nothing about the other."""
+    if not isinstance(inner, strict.Text) or any(isinstance(check, validate.Length) for check in inner.validators):
+        raise BadDeclaration(f"{where}: or_one is for a list of texts whose only rule is a Regexp")
+    return {"type": ["array", "string"], "pattern": inner.metadata["pattern"]}
 
 
 def _choice(choices: list[tuple[Any, Any]], where: str, rule: Rule, options: dict[str, Any]) -> Field:

@@ -15,13 +15,26 @@ MOST_FAULTS = 20
 
 
 class Items(Strict, fields.List[Any]):
-    """A list whose items fit one field; `into` makes what the handler gets of them."""
+    """A list whose items fit one field; `into` makes what the handler gets of them.
 
-    def __init__(self, inner: fields.Field[Any], *, into: Callable[[list[Any]], Any] = list, **options: Any) -> None:
+    With `or_one` a text that stands alone is a list of one.
+    """
+
+    def __init__(
+        self,
+        inner: fields.Field[Any],
+        *,
+        into: Callable[[list[Any]], Any] = list,
+        or_one: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(inner, **options)
         self.into = into
+        self.or_one = or_one
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if self.or_one and isinstance(value, str):
+            return self.into([self.inner.deserialize(value)])
         if not isinstance(value, list):
             raise wrong("a list", value)
         return self.into([item for _, item in _each(self.inner, enumerate(value))])

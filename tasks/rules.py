@@ -19,6 +19,8 @@ NO_NUL = r"^[^\u0000]*$"
 _KEY = "taskledger.rule"
 
 Check = Callable[[Any], Any]
+Mask = Callable[[Any], Any]
+"""From a value as it was sent to what is shown in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Rule:
     examples: tuple[Any, ...] = ()
     description: str = ""
     schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    secret: bool | Mask = False
+    or_one: bool = False
 
     def __or__(self, other: Rule) -> Rule:
         """Both rules; `other` is nearer to the value's use, so its words win."""
@@ -37,6 +41,8 @@ class Rule:
             examples=other.examples or self.examples,
             description=other.description or self.description,
             schema={**self.schema, **other.schema},
+            secret=other.secret or self.secret,
+            or_one=other.or_one or self.or_one,
         )
 
 
@@ -47,14 +53,26 @@ def rule(
     examples: Sequence[Any] = (),
     description: str = "",
     schema: Mapping[str, Any] | None = None,
+    secret: bool | Mask = False,
+    or_one: bool = False,
 ) -> Any:
     """Say what a value must satisfy: as the default of a dataclass field, or inside Annotated.
 
     `validators` are marshmallow's (Length, Range, Regexp, OneOf, Email, URL …), `Places`, or any callable that raises
     marshmallow's ValidationError. JSON Schema learns of those named here by itself; for another callable say in
     `schema` which keywords describe it, e.g. {"multipleOf": 5}. A field with no default is required.
+
+    A `secret` value is stored and given to the handler, and never shown (tasks.redaction); a function instead of True
+    says what is shown in its place. `or_one` lets a list of texts also be sent as one text, which becomes a list.
     """
-    made = Rule(checks=validators, examples=tuple(examples), description=description, schema=schema or {})
+    made = Rule(
+        checks=validators,
+        examples=tuple(examples),
+        description=description,
+        schema=schema or {},
+        secret=secret,
+        or_one=or_one,
+    )
     # A dataclass field also serves inside Annotated, where only its metadata is read.
     return dataclasses.field(default=default, default_factory=default_factory, metadata={_KEY: made})
 

@@ -9,6 +9,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from tasks import fields as strict
+from tasks.redaction import redacted
 from tasks.rules import NO_NUL
 
 
@@ -44,6 +45,13 @@ class Verbatim(ma.fields.Raw):
     def __init__(self, schema: Mapping[str, Any], **options: Any) -> None:
         super().__init__(**options)
         self.schema = schema
+
+
+class ShownPayload(Verbatim):
+    """A task's payload without what its type declares secret."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> Any:
+        return super()._serialize(redacted(obj.type, value), attr, obj, **options)
 
 
 def verbatim_schema(_converter: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:

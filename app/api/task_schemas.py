@@ -8,7 +8,7 @@ import marshmallow as ma
 from marshmallow import validate
 from marshmallow_oneofschema import OneOfSchema
 
-from app.api.fields import Instant, QueryMoment, Several, Verbatim, matching, one_of, text, whole
+from app.api.fields import Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
 from app.api.privacy import presentable
@@ -145,7 +145,7 @@ class TaskView(ma.Schema):
     name = ma.fields.String(**_shown("For people; not unique", allow_none=True))
     status = ma.fields.String(**_shown("Where it stands", schema={"enum": [status.value for status in Status]}))
     reason = ma.fields.String(**_shown("Why, where that is not obvious", allow_none=True))
-    payload = Verbatim({}, **_shown("What the handler is given"))
+    payload = ShownPayload({}, **_shown("What the handler is given; secrets show as [redacted]"))
     result = Verbatim({}, **_shown("What the handler returned; null before"))
     error = ma.fields.Nested(ErrorView, **_shown("The last failure", allow_none=True))
     priority = ma.fields.String(**_shown("How urgent it is", schema={"enum": [word.value for word in Priority]}))

@@ -23,6 +23,7 @@ Taskledger is ready ({seconds:.1f} s)
   Admin      {admin}, password and API key: {secrets}{new_key}
   Flower     http://127.0.0.1:{flower_port}  (user {user}, password {flower_password})
   Database   psql "{database_url}"
+  Mails      {mails}/*.eml
   Logs       {logs}/*.log; secrets: {secrets}
 
 Try it:
@@ -31,6 +32,8 @@ Try it:
     -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
     -d '{{"type": "reverse_string", "payload": "hello world"}}' \\
     | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')?wait=10"
+
+Or one task of every type: make demo
 
 Ctrl-C stops everything.
 """
@@ -65,6 +68,7 @@ class Console:
                 else "",
                 flower_password=self._credentials.flower_password,
                 database_url=self._credentials.database_url(self._settings),
+                mails=readable(self._settings.var_dir / "mail"),
                 logs=readable(self._settings.log_dir),
                 secrets=readable(self._settings.var_dir / FILE_NAME),
             )

@@ -10,6 +10,7 @@ from app.config import BLANK_IS_OFF
 from app.embedded import postgres, valkey
 from app.embedded.account import Account
 from app.embedded.credentials import Credentials
+from app.embedded.demo_peers import peer_settings
 from app.embedded.settings import EmbeddedSettings
 
 API_THREADS = 32
@@ -96,6 +97,7 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
             stop_seconds=5,  # it keeps nothing
             port=Port(number=settings.flower_port, setting="FLOWER_PORT", purpose="Flower"),
         ),
+        *_demo_peers(settings),
         Program(
             name="worker",
             stage=Stage.SERVICE,
@@ -123,12 +125,36 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
     )
 
 
+def _demo_peers(settings: EmbeddedSettings) -> tuple[Program, ...]:
+    """What stands in for an orders service and a mail relay, where no URL names a real one. They know no secret."""
+    bare = {"PATH": os.defpath, "VAR_DIR": str(settings.var_dir), "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
+    bare |= {name: os.environ[name] for name in ("PYTHONPATH",) if os.environ.get(name)}
+    orders = Program(
+        name="demo_orders",
+        stage=Stage.WATCHER,
+        command=_python("app.embedded.demo_orders") if settings.orders_api_url is None else (),
+        environment=bare | {"DEMO_ORDERS_PORT": str(settings.demo_orders_port)},
+        stop_seconds=5,
+        port=Port(number=settings.demo_orders_port, setting="DEMO_ORDERS_PORT", purpose="the demo orders service"),
+    )
+    mail = Program(
+        name="mail_catcher",
+        stage=Stage.WATCHER,
+        command=_python("app.embedded.mail_catcher") if settings.smtp_url is None else (),
+        environment=bare | {"MAIL_CATCHER_PORT": str(settings.mail_catcher_port)},
+        stop_seconds=5,
+        port=Port(number=settings.mail_catcher_port, setting="MAIL_CATCHER_PORT", purpose="the mail catcher"),
+    )
+    return tuple(program for program in (orders, mail) if program.command)
+
+
 def service_environment(settings: EmbeddedSettings, credentials: Credentials) -> dict[str, str]:
     """The environment of our own programs: what the person set, and what this start decided."""
     return {
         "SECRET_KEY": credentials.secret_key,
         "PAYLOAD_KEYS": credentials.payload_keys,
         "LOG_FORMAT": "console",
+        **peer_settings(settings),
         **{name: value for name, value in os.environ.items() if value or name in BLANK_IS_OFF},
         "DATABASE_URL": credentials.database_url(settings),
         "BROKER_URL": credentials.broker_url(settings),

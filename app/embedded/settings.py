@@ -23,8 +23,12 @@ class EmbeddedSettings:
     flower_port: int
     postgres_port: int
     valkey_port: int
+    demo_orders_port: int
+    mail_catcher_port: int
     database_url: str | None
     broker_url: str | None
+    orders_api_url: str | None
+    smtp_url: str | None
     shutdown_grace_seconds: int
 
     @property
@@ -47,8 +51,12 @@ def load(environ: Mapping[str, str]) -> EmbeddedSettings:
         flower_port=_port(environ, "FLOWER_PORT", 5555),
         postgres_port=_port(environ, "POSTGRES_PORT", 54321),
         valkey_port=_port(environ, "VALKEY_PORT", 6380),
+        demo_orders_port=_port(environ, "DEMO_ORDERS_PORT", 8020),
+        mail_catcher_port=_port(environ, "MAIL_CATCHER_PORT", 8025),
         database_url=environ.get("DATABASE_URL") or None,
         broker_url=environ.get("BROKER_URL") or None,
+        orders_api_url=environ.get("ORDERS_API_URL") or None,
+        smtp_url=environ.get("SMTP_URL") or None,
         shutdown_grace_seconds=_number(environ, "SHUTDOWN_GRACE_SECONDS", 20),
     )
 

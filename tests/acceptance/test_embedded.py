@@ -14,7 +14,7 @@ from tests.services.embedded import Embedded
 from tests.services.processes import runs
 from tests.services.waiting import wait_for
 
-STOP_ORDER = ["api", "dispatcher", "worker", "flower", "valkey", "postgres"]
+STOP_ORDER = ["api", "dispatcher", "worker", "mail_catcher", "demo_orders", "flower", "valkey", "postgres"]
 KNOW_TEST_TYPES = f"import tasks.handlers\ntasks.handlers.__path__.append({str(ROOT / 'tests' / 'handlers')!r})\n"
 
 

@@ -1,0 +1,169 @@
+"""Which hosts a task may reach: public addresses, checked after DNS resolution and pinned, and what is allowed besides.
+
+The only module that knows the library AntiSSRF, so that another one could take its place.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
+
+from AntiSSRF import AntiSSRFError, AntiSSRFPolicy, PolicyConfigOptions
+from AntiSSRF._antissrf_agent import _AntiSSRFAdapter  # private, so that its version is pinned exactly
+from requests import PreparedRequest
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from tasks.deadline import Deadline
+from tasks.errors import PermanentError
+
+__all__ = ["AllowList", "AntiSSRFError", "Origin", "Reach", "adapter_for", "origin_of"]
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+@lru_cache(maxsize=1)
+def unassigned_ipv6() -> tuple[str, ...]:
+    """Everything in IPv6 that is neither global unicast nor IPv4-mapped (which the library judges as IPv4).
+
+    The library lists what is known to be special; this also covers what is deprecated, such as ::127.0.0.1.
+    """
+    rest: list[ipaddress.IPv6Network] = [ipaddress.IPv6Network("::/0")]
+    for kept in (GLOBAL_UNICAST, IPV4_MAPPED):
+        rest = [
+            part
+            for network in rest
+            for part in (network.address_exclude(kept) if kept.subnet_of(network) else [network])
+        ]
+    return tuple(str(network) for network in rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """A host name, or a network, that may be reached although it is private; on one port, or on all of them."""
+
+    host: str = ""
+    network: str = ""
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class AllowList:
+    """What OUTBOUND_ALLOW lists."""
+
+    entries: tuple[Reach, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> AllowList:
+        """From hosts, addresses and networks, each with a port if wanted. Raises PermanentError naming a bad one."""
+        return cls(tuple(_reach(entry.strip()) for entry in text.split(",") if entry.strip()))
+
+    def with_origins(self, urls: Iterable[str]) -> AllowList:
+        """Also the host and port of these URLs, which whoever runs the service has configured."""
+        origins = (origin_of(urlsplit(url)) for url in urls)
+        return AllowList((*self.entries, *(Reach(host=host, port=port) for _, host, port in origins)))
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether this very host is listed, so that its addresses do not matter."""
+        return any(each.host == host and each.port in (None, port) for each in self.entries if each.host)
+
+    def networks(self, port: int) -> list[str]:
+        """The networks that may be reached on this port."""
+        return [each.network for each in self.entries if each.network and each.port in (None, port)]
+
+
+def origin_of(url: SplitResult) -> Origin:
+    """Scheme, host and port of a URL, all lower case and said in full. Raises ValueError for a port that is none."""
+    scheme = url.scheme.lower()
+    port = url.port if url.port is not None else DEFAULT_PORTS.get(scheme, 0)
+    return scheme, (url.hostname or "").rstrip("."), port
+
+
+def adapter_for(url: str, allowed: AllowList, deadline: Deadline) -> _Adapter:
+    """What sends one request to this URL, to an address that was checked, before the deadline."""
+    _, host, port = origin_of(urlsplit(url))
+    if allowed.names(host, port):
+        policy = AntiSSRFPolicy(PolicyConfigOptions.NONE)
+    else:
+        policy = AntiSSRFPolicy(PolicyConfigOptions.EXTERNAL_ONLY_LATEST)
+        policy.add_denied_addresses(list(unassigned_ipv6()))
+        if networks := allowed.networks(port):
+            policy.add_allowed_addresses(networks)
+    policy.allow_plain_text_http = True
+    policy.add_xff_header = False
+    return _Adapter(policy, deadline)
+
+
+class _Adapter(_AntiSSRFAdapter):  # type: ignore[misc]  # the library has no types
+    """The library's adapter: all addresses of a host are checked, and the one that was checked is connected to."""
+
+    def __init__(self, policy: AntiSSRFPolicy, deadline: Deadline) -> None:
+        self._deadline = deadline
+        super().__init__(policy)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _guarded_pools(self._deadline)
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        build = super().build_connection_pool_key_attributes
+        attributes = self._deadline.wait_for(partial(build, request, verify, cert))
+        # The library leaves out the port here, which servers on other ports need in order to know themselves.
+        request.headers["Host"] = urlsplit(str(request.url)).netloc.rpartition("@")[2]
+        return cast("tuple[dict[str, Any], dict[str, Any]]", attributes)
+
+
+def _guarded_pools(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pools, whose sockets the deadline shuts down: from before the TLS handshake to the last byte."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> Any:
+            return deadline.guard(super()._new_conn())
+
+    class Encrypted(HTTPSConnection):
+        def _new_conn(self) -> Any:
+            return deadline.guard(super()._new_conn())
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    return {"http": PlainPool, "https": EncryptedPool}
+
+
+def _reach(entry: str) -> Reach:
+    network = _network(entry)
+    if network:
+        return Reach(network=network)
+    try:
+        parts = urlsplit(f"//{entry}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        raise PermanentError(
+            f"OUTBOUND_ALLOW: {entry!r} is neither a host, an address nor a network; "
+            "write, for example, OUTBOUND_ALLOW=orders.internal:8080,10.1.0.0/16,127.0.0.1"
+        )
+    network = _network(host)
+    return Reach(network=network, port=port) if network else Reach(host=host.rstrip("."), port=port)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text.strip("[]"), strict=False))
+    except ValueError:
+        return ""

@@ -1,0 +1,131 @@
+"""What a payload looks like to whoever reads it: as it was sent, without its secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from marshmallow import fields
+
+from tasks.containers import Entries, Items, Object, Tagged
+from tasks.errors import UnknownTaskType
+from tasks.payload import PayloadSpec
+from tasks.registry import get_type
+from tasks.rules import Mask
+
+REDACTED = "[redacted]"
+# Names under which HTTP headers, parameters and fields carry credentials, as parts of words: X-Api-Key, access_token …
+SECRET_NAME = re.compile(
+    r"auth|cookie|passw|passphrase|pwd|secret|token|credential|signature|session|"
+    r"(?:^|[-_.])(?:api|access|private|client|account|subscription|functions)?[-_.]?key(?:$|[-_.])|(?:^|[-_.])sig(?:$|[-_.])",
+    re.IGNORECASE,
+)
+# These match and are no secrets.
+PLAIN_NAME = re.compile(
+    r"idempotency-key|(?:www|proxy)-authenticate|author(?:s|_id|_name)?|sec-fetch-.*", re.IGNORECASE
+)
+
+
+def redacted(type_name: str, payload: Any) -> Any:
+    """The payload of a task as the API, webhooks and the dashboard show it; never as a handler gets it.
+
+    What a type declares with rule(secret=…) is masked. In the payload of a type that no longer exists, everything is
+    masked whose name is that of a secret. The payload itself is not changed.
+    """
+    try:
+        spec = get_type(type_name).payload
+    except UnknownTaskType:
+        return mask_named(payload)
+    mask = _mask_of_spec(spec)
+    return mask(payload) if mask else payload
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a header, parameter or field of this name holds a credential, as far as names tell."""
+    return bool(SECRET_NAME.search(name)) and not PLAIN_NAME.fullmatch(name)
+
+
+def mask_named(value: Any) -> Any:
+    """Hide what stands under the name of a secret, at any depth; a mask for rule(secret=…)."""
+    if isinstance(value, Mapping):
+        return {
+            name: REDACTED if is_secret_name(name) and below is not None else mask_named(below)
+            for name, below in value.items()
+        }
+    if isinstance(value, list):
+        return [mask_named(each) for each in value]
+    return value
+
+
+def mask_url(value: Any) -> Any:
+    """Hide the password of a URL and the values of its secret parameters; a mask for rule(secret=…)."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return REDACTED
+    pairs = [pair.partition("=") for pair in parts.query.split("&")]
+    query = "&".join(
+        name + equals + (REDACTED if text and is_secret_name(name) else text) for name, equals, text in pairs
+    )
+    user, at, place = parts.netloc.rpartition("@")
+    kept = f"{user.partition(':')[0]}:{REDACTED}@{place}" if ":" in user else user + at + place
+    return (
+        value if (kept, query) == (parts.netloc, parts.query) else urlunsplit(parts._replace(netloc=kept, query=query))
+    )
+
+
+@lru_cache(maxsize=256)
+def _mask_of_spec(spec: PayloadSpec) -> Mask | None:
+    return _mask_of(spec.field)
+
+
+def _mask_of(field: fields.Field[Any]) -> Mask | None:
+    """What hides the secrets in values of this field; None if it has none."""
+    declared = field.metadata.get("secret")
+    if declared:
+        hide: Mask = declared if callable(declared) else lambda _: REDACTED
+        return lambda value: value if value is None else hide(value)
+    match field:
+        case Object():
+            return _of_object(field)
+        case Tagged():
+            return _of_choice(field)
+        case Items() if inner := _mask_of(field.inner):
+            return lambda value: [inner(each) for each in value] if isinstance(value, list) else inner(value)
+        case Entries() if field.value_field is not None and (below := _mask_of(field.value_field)):
+            return lambda value: {k: below(v) for k, v in value.items()} if isinstance(value, dict) else value
+    return None
+
+
+def _of_object(field: Object) -> Mask | None:
+    masks = {name: mask for name, member in field.schema.fields.items() if (mask := _mask_of(member))}
+    if not masks:
+        return None
+    known = frozenset(field.schema.fields)
+
+    def mask_object(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return mask_named(value)
+        shown = {name: masks[name](below) if name in masks else below for name, below in value.items() if name in known}
+        # Left from an older version of the type: nobody says any more what they are.
+        return shown | mask_named({name: below for name, below in value.items() if name not in known})
+
+    return mask_object
+
+
+def _of_choice(field: Tagged) -> Mask | None:
+    masks = {tag: mask for tag, member in field.members.items() if (mask := _mask_of(member))}
+    if not masks:
+        return None
+
+    def mask_choice(value: Any) -> Any:
+        tag = value.get(field.tag) if isinstance(value, dict) else None
+        mask = masks.get(tag) if isinstance(tag, str) else None
+        return mask(value) if mask else value if tag in field.members else mask_named(value)
+
+    return mask_choice

@@ -1,0 +1,87 @@
+"""`make demo` and the peers that `make run` starts for it: every type works at once, without configuration."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from tests.services.databases import ROOT
+from tests.services.embedded import Embedded
+
+PEERS = ("fetch_orders", "generate_pdf", "http_request", "send_email")
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    embedded = Embedded()
+    yield embedded.start().wait_until_ready()
+    embedded.end()
+
+
+def example_of(embedded: Embedded, name: str):
+    """The type's first example, at the port that the orders service has here."""
+    from tasks.registry import get_type
+
+    text = repr(get_type(name).examples[0]).replace("127.0.0.1:8020", f"127.0.0.1:{embedded.ports['DEMO_ORDERS_PORT']}")
+    return eval(text)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_the_example_of_a_type_with_peers_runs_as_it_stands(embedded, name):
+    task = embedded.task(embedded.submit(name, example_of(embedded, name)), wait=30)
+
+    assert (task["status"], task["error"]) == ("COMPLETED", None)
+
+
+def test_a_mail_becomes_a_file(embedded):
+    mail = {"to": "dora@example.org", "subject": "To be read on disk", "text": "Łódź"}
+
+    task = embedded.task(embedded.submit("send_email", mail), wait=30)
+
+    kept = [path.read_text() for path in (embedded.var_dir / "mail").glob("*.eml")]
+    assert [text for text in kept if task["result"]["message_id"] in text and "To be read on disk" in text]
+
+
+def test_other_private_addresses_stay_out_of_reach(embedded):
+    url = f"http://127.0.0.1:{embedded.ports['FLOWER_PORT']}/"
+
+    task = embedded.task(embedded.submit("http_request", {"url": url}), wait=30)
+
+    assert (task["status"], task["error"]["type"]) == ("FAILED", "AddressRefused")
+
+
+def test_the_demo_shows_one_task_of_each_type(embedded):
+    ports = {name: str(port) for name, port in embedded.ports.items()}
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(embedded.var_dir), "COLUMNS": "140", **ports}
+
+    shown = subprocess.run(
+        [sys.executable, "-m", "app.embedded.demo"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+
+    types = [
+        each["name"]
+        for each in requests.get(f"{embedded.url}/task-types", headers=embedded.as_admin, timeout=10).json()["items"]
+    ]
+    assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
+    assert all(name in shown.stdout for name in types)
+    assert "FAILED" not in shown.stdout
+
+
+def test_without_a_service_the_demo_says_what_to_start():
+    shown = subprocess.run(
+        [sys.executable, "-m", "app.embedded.demo"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PORT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (shown.returncode, "start `make run` first" in shown.stderr) == (1, True)
