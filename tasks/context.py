@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from tasks.ports import Artifacts, Invoices, Ledger
+
 
 class TaskContext(Protocol):
     """The running attempt as its handler sees it; the worker implements it, a test may fake it."""
@@ -30,6 +32,21 @@ class TaskContext(Protocol):
     @property
     def settings(self) -> Mapping[str, str]:
         """The settings that the type declared, and no others."""
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The files of the task's owner."""
+
+    @property
+    def invoices(self) -> Invoices:
+        """The invoices of the task's owner."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Other tasks of the task's owner."""
+
+    def with_settings_of(self, type_name: str) -> TaskContext:
+        """The same attempt with the settings that another type declared: an undo reads those of its own type."""
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far the task is, 0 to 1; cheap, because only the newest word is written, about once a second."""
