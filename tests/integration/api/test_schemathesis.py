@@ -31,4 +31,6 @@ def test_what_fits_the_document_is_accepted(operation: schemathesis.APIOperation
 
     answer = case.call()
 
+    # A rule across the fields of a payload is more than a schema can say, too; its refusals are named _schema.
+    assume(answer.status_code == 201 or "_schema" not in answer.text)
     assert answer.status_code == 201, answer.text
