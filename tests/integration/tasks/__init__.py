@@ -1,0 +1,1 @@
+"""Tests of task types against real peers."""
