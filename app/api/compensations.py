@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.api.auth import visible_owner
 from app.api.fields import text
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.task_schemas import TaskView, task_path
@@ -30,7 +31,9 @@ def compensate_task(fields: dict[str, Any], task_id: str) -> tuple[TaskRecord, i
     """Undo a completed task, by a task that does so; asking again answers with the same one."""
     id_ = parse_id(task_id)
     with transaction() as session:
-        made, is_new = compensation.request(session, id_, reason=fields.get("reason", ""), now=utcnow())
+        made, is_new = compensation.request(
+            session, id_, owner=visible_owner(), reason=fields.get("reason", ""), now=utcnow()
+        )
     if is_new and made.status == Status.PENDING:
         dispatch_soon(Hint.of(made))
     return made, 201 if is_new else 200, {"Location": task_path(made)}

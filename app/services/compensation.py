@@ -48,19 +48,21 @@ DONE = sa.text("UPDATE compensations SET done_at = :now WHERE task_id = :task_id
 LOCK_TASK = sa.text("SELECT id FROM tasks WHERE id = :task_id FOR UPDATE")
 
 
-def request(session: Session, task_id: UUID, *, reason: str, now: datetime) -> tuple[TaskRecord, bool]:
+def request(
+    session: Session, task_id: UUID, *, owner: UUID | None, reason: str, now: datetime
+) -> tuple[TaskRecord, bool]:
     """Submit the task that undoes another, or find the one that does; and whether it is new.
 
-    Raises NotFound, or Conflict for a task that is not COMPLETED, cannot be undone, or was undone by a deleted task.
+    It belongs to the owner of the task it undoes. Raises NotFound, or Conflict for a task that is not COMPLETED, cannot be undone, or was undone by a deleted task.
     """
-    task = task_service.read(session, task_id)
+    task = task_service.read(session, task_id, owner=owner)
     session.execute(LOCK_TASK, {"task_id": task_id})  # of two requests, the second finds what the first submitted
     check_undoable(task)
     undoing = _undoing(session, task_id)
     if undoing is not None and undoing.stands:
         return _standing(session, undoing), False
     payload: Json = {"task_id": str(task_id), "reason": reason}
-    made = submission.accept(session, Submission(type=COMPENSATION, payload=payload), now=now)
+    made = submission.accept(session, Submission(type=COMPENSATION, payload=payload), owner_id=task.owner_id, now=now)
     session.execute(TAKE, {"task_id": task_id, "by": made.id, "now": now})
     return made, True
 
@@ -100,6 +102,6 @@ def _undoing(session: Session, task_id: UUID) -> Undoing | None:
 
 def _standing(session: Session, undoing: Undoing) -> TaskRecord:
     try:
-        return task_service.read(session, undoing.compensation_id)
+        return task_service.read(session, undoing.compensation_id, owner=None)
     except NotFound:
         raise Conflict(f"It was undone by task {undoing.compensation_id}, which has been deleted since.") from None

@@ -15,8 +15,8 @@ from app import clock
 from app.config import get_settings
 from app.database import in_transaction
 from app.errors import NotFound
-from app.models import Status
-from app.services import artifacts, compensation, invoices, lifecycle
+from app.models import Status, TaskRecord
+from app.services import artifacts, compensation, invoices, lifecycle, sealing
 from app.services import tasks as task_service
 from app.services.artifacts.content import chunks_of
 from app.services.lifecycle import Claim, LeaseLost
@@ -26,8 +26,7 @@ from tasks.errors import PermanentError
 from tasks.ports import Artifact, CompletedTask, InvoiceDraft
 
 T = TypeVar("T")
-# `owner_id` through JSON, so that this also runs on a ledger whose accounts are not migrated yet.
-OWNER = sa.text("SELECT CAST(to_jsonb(tasks) ->> 'owner_id' AS uuid) FROM tasks WHERE id = :id")
+OWNER = sa.text("SELECT owner_id FROM tasks WHERE id = :id")
 
 
 class Ports:
@@ -148,16 +147,16 @@ class WorkerLedger:
 
     def begin_undo(self, task_id: UUID) -> CompletedTask | UUID:
         """The task to undo, or who undoes it already; with the outcome it is noted as undone."""
-        by = self._ports.claim.id
+        by, owner_id = self._ports.claim.id, self._ports.owner_id
 
         def begin(session: Session) -> CompletedTask | UUID:
-            task = task_service.read(session, task_id)
+            task = task_service.read(session, task_id, owner=owner_id)
             if task.status != Status.COMPLETED:
                 raise PermanentError(f"task {task_id} is {task.status}: only a COMPLETED task can be undone")
             holder = compensation.begin(session, task_id, by=by, now=clock.utcnow())
             if holder != by:
                 return holder
-            return CompletedTask(id=task.id, type=task.type, payload=task.payload, result=task.result)
+            return _opened(task)
 
         def write(session: Session, now: datetime) -> dict[str, Any]:
             compensation.done(session, task_id, by=by, now=now)
@@ -167,6 +166,17 @@ class WorkerLedger:
         if isinstance(found, CompletedTask):
             self._ports.writes.append(write)
         return found
+
+
+def _opened(task: TaskRecord) -> CompletedTask:
+    """A task of a sensitive type is encrypted in its row."""
+    payload, result = task.payload, task.result
+    keys = sealing.keys(get_settings().payload_keys)
+    if sealing.is_sealed(payload):
+        payload = sealing.opened(payload, task.id, "payload", keys=keys)
+    if sealing.is_sealed(result):
+        result = sealing.opened(result, task.id, "result", keys=keys)
+    return CompletedTask(id=task.id, type=task.type, payload=payload, result=result)
 
 
 def _transact(work: Callable[[Session], T]) -> T:
