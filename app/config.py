@@ -108,6 +108,14 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part for part in (each.strip() for each in text.split(",")) if part)
 
 
+def _check_artifacts_url(url: str | None) -> None:
+    parts = split_url(url or "")
+    is_bucket = parts.scheme == "s3" and bool(parts.netloc)
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    if url and not (is_bucket or is_folder):
+        raise ValidationError("It must be s3://bucket/prefix or file:///directory.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What can be set; the variable is the field's name in upper case (docs/reference/settings.md)."""
@@ -358,6 +366,29 @@ class Settings:
         "Where the embedded mode keeps its data and its generated passwords",
         example="var",
         default=DEFAULT_VAR_DIR,
+    )
+
+    artifacts_url: str | None = _setting(
+        "str",
+        "Where files are kept: `s3://bucket/prefix`, or a `file:///directory` that all processes share; "
+        "unset: VAR_DIR/artifacts",
+        example="s3://taskledger/artifacts",
+        default=None,
+        check=_check_artifacts_url,
+    )
+    artifact_max_bytes: int = _setting(
+        "int",
+        "Largest file that is accepted; a larger one is answered with 413",
+        example="104857600",
+        default=104_857_600,
+        check=Range(1, 1_099_511_627_776),
+    )
+    artifact_retention_days: int = _setting(
+        "int",
+        "How long files are kept; 0: until somebody deletes them",
+        example="30",
+        default=30,
+        check=Range(0, 36_500),
     )
 
     @property

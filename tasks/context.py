@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from tasks.ports import Artifacts
+from tasks.ports import Artifacts, Invoices, Ledger
 
 
 class TaskContext(Protocol):
@@ -36,6 +36,17 @@ class TaskContext(Protocol):
     @property
     def artifacts(self) -> Artifacts:
         """The files of the task's owner."""
+
+    @property
+    def invoices(self) -> Invoices:
+        """The invoices of the task's owner."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Other tasks of the task's owner."""
+
+    def with_settings_of(self, type_name: str) -> TaskContext:
+        """The same attempt with the settings that another type declared: an undo reads those of its own type."""
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far the task is, 0 to 1; cheap, because only the newest word is written, about once a second."""

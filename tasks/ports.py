@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 from uuid import UUID
 
 
@@ -37,3 +39,69 @@ class Artifacts(Protocol):
 
     def delete(self, artifact_id: UUID) -> None:
         """Remove it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceLine:
+    """One position: so many of something at a price before tax."""
+
+    description: str
+    quantity: Decimal
+    unit_price: Decimal
+    tax_percent: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceDraft:
+    """An invoice that has no number yet; `date_from` and `date_to` are the first and the last day of its period."""
+
+    series: str
+    customer_id: str
+    customer_name: str | None
+    date_from: date
+    date_to: date
+    currency: str
+    due_days: int
+    lines: tuple[InvoiceLine, ...]
+
+
+class Invoices(Protocol):
+    """Invoices of the task's owner. What is asked for here happens in the transaction that records the outcome.
+
+    So a number is drawn only for a task that is COMPLETED, by the one attempt that completes it, and none is ever
+    missing. What is then known (the number, say) is added to the result, which must be an object or None.
+    """
+
+    def issue(self, draft: InvoiceDraft) -> dict[str, Any]:
+        """Issue it with this attempt's outcome, once per customer and period; returns its lines, taxes and totals.
+
+        The result gets `invoice_id`, `number`, `issued_on`, `due_on` and `created` (false: another task issued the
+        same invoice before). Raises PermanentError for amounts too large to be money; the task fails if the customer
+        has another invoice for the period.
+        """
+
+    def cancel(self, number: str, reason: str) -> None:
+        """Cancel an invoice by a credit note with this attempt's outcome; the result gets `credit_number`.
+
+        An invoice that is cancelled already keeps its first credit note.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletedTask:
+    """Another task: what it was given, and what it returned."""
+
+    id: UUID
+    type: str
+    payload: Any
+    result: Any
+
+
+class Ledger(Protocol):
+    """Other tasks of the task's owner."""
+
+    def begin_undo(self, task_id: UUID) -> CompletedTask | UUID:
+        """The completed task that this one may undo, or the id of the task that undoes or undid it already.
+
+        Raises PermanentError for a task that is not there, not theirs or not COMPLETED.
+        """

@@ -26,8 +26,10 @@ QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # RabbitMQ closes the channel of a consumer that has not acknowledged for 30 minutes; this leaves it four to spare.
 LONGEST_HARD_LIMIT_SECONDS = 1560
 LEAST_LEASE_SECONDS = 5
+UNDO_PARAMETERS = 3
 
 Handler = Callable[..., Any]
+Undo = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 
 
@@ -37,7 +39,9 @@ class TaskType:
 
     The soft limit raises TimeLimitReached in the handler after `timeout_seconds`; `grace_seconds` later, or that long
     after a cancel, the child is killed. `lease_seconds` replaces the service's own lease where a handler holds the GIL
-    for long. Up to `chunk` tasks may share one hint, when each takes at most `max_seconds_each`.
+    for long. Up to `chunk` tasks may share one hint, when each takes at most `max_seconds_each`. `undo` takes back a
+    completed task, as part of a compensation: undo(task: TaskContext, payload, result), where `payload` is what the
+    handler was given, `result` what it returned, and `task` the attempt of the compensation.
     """
 
     name: str
@@ -52,6 +56,7 @@ class TaskType:
     max_seconds_each: float | None = None
     sensitive: bool = False
     settings: tuple[str, ...] = ()
+    undo: Undo | None = None
     examples: tuple[Any, ...] = ()
     summary: str = ""
     description: str = ""
@@ -59,6 +64,11 @@ class TaskType:
     def __post_init__(self) -> None:
         for fault in _faults(self):
             raise BadDeclaration(f"{self.name}: {fault}")
+
+    @property
+    def compensable(self) -> bool:
+        """Whether a completed task of this type can be undone."""
+        return self.undo is not None
 
     @cached_property
     def schema_hash(self) -> str:
@@ -79,6 +89,7 @@ class Options(TypedDict, total=False):
     max_seconds_each: float | None
     sensitive: bool
     settings: tuple[str, ...]
+    undo: Undo | None
     examples: tuple[Any, ...]
 
 
@@ -203,3 +214,5 @@ def _faults(made: TaskType) -> Iterator[str]:
     for option, value in (("settings", made.settings), ("examples", made.examples)):
         if not isinstance(value, tuple):
             yield f"{option}={value!r}; give a tuple: {option}=({value!r},)"
+    if made.undo is not None and len(inspect.signature(made.undo).parameters) != UNDO_PARAMETERS:
+        yield "its undo takes other than 3 parameters; write def undo(task, payload, result) -> …"

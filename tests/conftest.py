@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -53,6 +54,7 @@ class Servers:
         self.configured_broker = os.environ.get("TEST_BROKER_URL")
         self.rabbitmq: PrivateRabbitMQ | None = None
         self.database_url = self.databases.url_of("main")
+        self.files = TemporaryDirectory(prefix="taskledger-tests-")
 
     def start_rabbitmq(self) -> PrivateRabbitMQ | None:
         """Begin to start the private one, if RabbitMQ is installed."""
@@ -63,6 +65,7 @@ class Servers:
 
     def end(self) -> None:
         """Leave nothing behind."""
+        self.files.cleanup()
         if self.postgres is None or self.postgres.is_running:
             self.databases.drop_all()
         for server in (self.postgres, self.rabbitmq):
@@ -74,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Point this process at the tests' own database before anything of the application is imported."""
     servers = config.stash[_servers] = Servers()
     os.environ |= {"DATABASE_URL": servers.database_url, "BROKER_URL": NO_BROKER, "APP_ENV": "development"}
+    os.environ["ARTIFACTS_URL"] = f"file://{servers.files.name}/artifacts"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

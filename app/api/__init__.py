@@ -9,8 +9,10 @@ from flask.json.provider import DefaultJSONProvider
 from app.api import (
     accounts,
     api_keys,
+    artifacts,
     audit,
     auth,
+    compensations,
     cors,
     dead_letters,
     docs,
@@ -37,6 +39,8 @@ from app.config import Settings
 RESOURCES = (
     tasks.blueprint,
     task_actions.blueprint,
+    compensations.blueprint,
+    artifacts.blueprint,
     dead_letters.blueprint,
     schedules.blueprint,
     task_types.blueprint,

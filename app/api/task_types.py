@@ -43,6 +43,9 @@ class TaskTypeView(ma.Schema):
     limits = ma.fields.Nested(LimitsView, required=True)
     retry = ma.fields.Nested(RetryView, required=True)
     queue = ma.fields.String(required=True, metadata={"description": "Broker queue of its tasks"})
+    compensable = ma.fields.Boolean(
+        required=True, metadata={"description": "Whether a completed task can be undone: POST /tasks/{id}/compensate"}
+    )
     chunk = ma.fields.Integer(required=True, metadata={"description": "Up to so many tasks travel in one hint"})
 
 
@@ -87,5 +90,6 @@ def _shown(task_type: TaskType) -> dict[str, Any]:
         },
         "retry": task_type.retry,
         "queue": task_type.queue,
+        "compensable": task_type.compensable,
         "chunk": task_type.chunk,
     }

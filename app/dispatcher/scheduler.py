@@ -7,6 +7,7 @@ import structlog
 from celery.beat import Scheduler
 
 from app.continuity import Continuity
+from app.dispatcher.artifacts import SweepArtifacts
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Duty
 from app.dispatcher.lost_hints import LostHints
@@ -68,5 +69,6 @@ def make_duties() -> list[Duty]:
         duty("pauses", Pauses().run_once, 1.0),
         duty("schedules", Schedules().run_once, 0.5),
         duty("retention", Retention().run_once, 60.0),
+        duty("artifacts", SweepArtifacts().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),
     ]

@@ -1,10 +1,13 @@
 """What we remember: tables, and the frozen records that leave a transaction."""
 
 from app.models.api_key import ApiKey, ApiKeyRecord, Scope
+from app.models.artifact import Artifact
 from app.models.audit import AuditEntry, AuditRecord
+from app.models.compensation import Compensation
 from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
+from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
@@ -18,12 +21,18 @@ __all__ = [
     "WAITING",
     "ApiKey",
     "ApiKeyRecord",
+    "Artifact",
     "AuditEntry",
     "AuditRecord",
+    "Compensation",
     "Counter",
     "Duty",
     "EventRecord",
     "IdempotencyKey",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceSeries",
+    "InvoiceTax",
     "Json",
     "LoginFailure",
     "Misfire",

@@ -1,24 +1,31 @@
 """How attempts end, and recording it: the outcome and all that follows from it in one transaction."""
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.services import lifecycle
 from app.services.failures import Failure
 from app.services.lifecycle import Claim, LeaseLost
 
+# What a port registered during the attempt: runs in the outcome's transaction, after the fence, at the given moment;
+# what it returns is added to the result. A deadlock or a lost connection repeats it with the whole transaction.
+Write: TypeAlias = Callable[[Session, datetime], Mapping[str, Any]]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completed:
-    """The handler returned."""
+    """The handler returned. If one of the `writes` raises, none is made, and `otherwise` says how the attempt ended."""
 
     result: Any
+    writes: tuple[Write, ...] = ()
+    otherwise: "Callable[[Exception], Outcome] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +59,51 @@ class GivenBack:
 Outcome: TypeAlias = Completed | Retrying | Failed | Stopped | GivenBack
 
 
-def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: datetime) -> set[UUID]:
-    """Record how attempts of one hint ended; returns the ids whose lease was lost: of them nothing was recorded."""
-    completed = [(held, outcome.result) for held, outcome in ended if isinstance(outcome, Completed)]
+def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: datetime) -> dict[UUID, Outcome]:
+    """Record how attempts of one hint ended; returns what was recorded, by id.
+
+    An id that is missing had lost its lease: of it nothing was recorded. A Completed whose writes were refused is
+    returned as what was recorded instead.
+    """
+    settled = _make_writes(session, ended, now)
+    completed = [(held, outcome.result) for held, outcome in settled if isinstance(outcome, Completed)]
     recorded = lifecycle.complete(session, completed, now=now) if completed else set()
-    for held, outcome in ended:
+    for held, outcome in settled:
         if isinstance(outcome, Completed):
             continue
         with contextlib.suppress(LeaseLost):
             _record_one(session, held, outcome, now)
             recorded.add(held.id)
-    return {held.id for held, _ in ended} - recorded
+    return {held.id: outcome for held, outcome in settled if held.id in recorded}
+
+
+def _make_writes(
+    session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime
+) -> Sequence[tuple[Claim, Outcome]]:
+    """Make the writes of those that still hold their lease, which they cannot lose until the transaction ends."""
+    if not any(isinstance(outcome, Completed) and outcome.writes for _, outcome in ended):
+        return ended
+    held_ids = lifecycle.lock_held(session, [held for held, _ in ended])
+    return [
+        (held, _written(session, outcome, now) if isinstance(outcome, Completed) and outcome.writes else outcome)
+        for held, outcome in ended
+        if held.id in held_ids
+    ]
+
+
+def _written(session: Session, outcome: Completed, now: datetime) -> Outcome:
+    try:
+        with session.begin_nested():
+            added: dict[str, Any] = {}
+            for write in outcome.writes:
+                added |= write(session, now)
+            return replace(outcome, result={**(outcome.result or {}), **added}) if added else outcome
+    except (OperationalError, InterfaceError):
+        raise  # the database's trouble, not the task's: the whole transaction is tried again
+    except Exception as error:
+        if outcome.otherwise is None:
+            raise
+        return outcome.otherwise(error)
 
 
 def _record_one(session: Session, held: Claim, outcome: Outcome, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """One attempt: the payload is checked, the handler runs, and what happened becomes an outcome."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from app.config import get_settings
@@ -10,7 +11,7 @@ from app.scrubbing import scrub
 from app.services import sealing
 from app.services.failures import Failure, of_exception, of_sensitive
 from app.services.lifecycle import Claim
-from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
+from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
 from app.worker.stopping import Stopper
 from tasks.context import TaskContext
 from tasks.errors import PermanentError, ShuttingDown, TaskCancelled
@@ -39,6 +40,13 @@ def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper:
         return after_failure(task_type, held, error)
     except (KeyboardInterrupt, GeneratorExit) as error:
         return after_failure(task_type, held, error)
+
+
+def with_writes(task_type: TaskType, held: Claim, outcome: Outcome, writes: tuple[Write, ...]) -> Outcome:
+    """A completion together with what its ports shall write; if they refuse, the attempt ends as if it had raised."""
+    if not writes or not isinstance(outcome, Completed):
+        return outcome
+    return replace(outcome, writes=writes, otherwise=lambda error: after_failure(task_type, held, error))
 
 
 def after_failure(task_type: TaskType, held: Claim, error: BaseException) -> Outcome:

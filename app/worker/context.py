@@ -1,5 +1,6 @@
 """The TaskContext that handlers get in a worker."""
 
+import copy
 import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -12,10 +13,13 @@ import structlog
 from app import clock
 from app.scrubbing import scrub
 from app.services.failures import storable
+from app.services.outcomes import Write
 from app.services.task_log import LogLine
+from app.worker.ports import Ports
 from app.worker.run import Running
 from tasks.errors import TaskCancelled
-from tasks.registry import TaskType
+from tasks.ports import Artifacts, Invoices, Ledger
+from tasks.registry import TaskType, get_type
 
 log = structlog.get_logger("tasks")
 
@@ -29,6 +33,7 @@ class AttemptContext:
         self._type = task_type
         self._running = running
         self._deadline = clock.utcnow() + timedelta(seconds=running.timeout_seconds)
+        self._ports = Ports(running.claim)
 
     @property
     def id(self) -> UUID:
@@ -55,6 +60,32 @@ class AttemptContext:
         """The settings its type declares, and no others."""
         declared = {name: os.environ[name] for name in self._type.settings if name in os.environ}
         return MappingProxyType(declared)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The files of the task's owner."""
+        return self._ports.artifacts
+
+    @property
+    def invoices(self) -> Invoices:
+        """The invoices of the task's owner."""
+        return self._ports.invoices
+
+    @property
+    def ledger(self) -> Ledger:
+        """Other tasks of the task's owner."""
+        return self._ports.ledger
+
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """What the ports shall do in the outcome's transaction."""
+        return tuple(self._ports.writes)
+
+    def with_settings_of(self, type_name: str) -> "AttemptContext":
+        """The same attempt with another type's settings."""
+        other = copy.copy(self)
+        other._type = get_type(type_name)
+        return other
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far the task is; written with the next heartbeat."""

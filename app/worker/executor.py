@@ -145,7 +145,8 @@ class _HintWork:
         context = AttemptContext(self._type, running)
         self._run.current = running
         try:
-            return run_attempt(self._type, held, context, heartbeat.STOPPER)
+            outcome = run_attempt(self._type, held, context, heartbeat.STOPPER)
+            return attempt.with_writes(self._type, held, outcome, context.writes)
         except LeaseGone:
             log.warning("attempt_abandoned", task_id=str(held.id), attempt=held.attempt, why="its lease was lost")
             self._run.lost.add(held.id)
@@ -169,12 +170,12 @@ class _HintWork:
     def _flush(self) -> None:
         batch, self._unrecorded = self._unrecorded, []
         if batch:
-            lost = patiently(lambda: _record(batch), seconds=RECORD_SECONDS)
-            self._recorded.update({held.id: outcome for held, outcome in batch if held.id not in lost})
+            recorded = patiently(lambda: _record(batch), seconds=RECORD_SECONDS)
+            self._recorded.update(recorded)
             for held, outcome in batch:
                 self._run.claims.pop(held.id, None)
-                if held.id not in lost:
-                    _bury(held, outcome)
+                if held.id in recorded:
+                    _bury(held, recorded[held.id])
                 else:
                     self._run.lost.add(held.id)
                     heartbeat.HEARTBEAT.count(counters.OUTCOMES_DROPPED, 1)
@@ -189,7 +190,7 @@ def _bury(held: Claim, outcome: Outcome) -> None:
         messaging.bury(letter(held, outcome.reason, outcome.failure.type))
 
 
-def _record(batch: list[tuple[Claim, Outcome]]) -> set[UUID]:
+def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
     return in_transaction(lambda session: outcomes.record(session, batch, now=clock.utcnow()))
 
 

@@ -12,7 +12,7 @@ from tests.services.databases import ROOT
 from tests.services.processes import Process
 from tests.services.waiting import free_port
 
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+KEPT = ("ARTIFACTS_URL", "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
 def service_environment(*, database_url: str, broker_url: str, **settings: str) -> dict[str, str]:

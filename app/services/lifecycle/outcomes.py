@@ -13,6 +13,19 @@ from app.services.failures import Failure
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import Claim, LeaseLost, update
 
+LOCK_HELD = sa.text(
+    "WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[])) AS held (id, lease)) "
+    "SELECT tasks.id FROM tasks JOIN held ON tasks.id = held.id AND tasks.lease = held.lease "
+    f"WHERE {transitions.RETURNED.guard} ORDER BY tasks.id FOR UPDATE OF tasks"
+)
+
+
+def lock_held(session: Session, claims: Sequence[Claim]) -> set[UUID]:
+    """Lock the rows of those claims that still hold their lease: until the transaction ends, nobody takes it away."""
+    parameters = {"ids": [held.id for held in claims], "leases": [held.lease for held in claims]}
+    return set(session.scalars(LOCK_HELD, parameters))
+
+
 COMPLETE = sa.text(
     f"WITH done AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:results AS jsonb[]))"
     " AS done (id, lease, result)), "

@@ -1,0 +1,187 @@
+"""/artifacts: files for tasks to read, and those they made."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response, request
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import RequestedRangeNotSatisfiable, RequestEntityTooLarge, ServiceUnavailable
+from werkzeug.wsgi import FileWrapper
+
+from app.api import pagination
+from app.api.auth import current_owner_id, visible_owner
+from app.api.fields import Instant
+from app.api.multipart import HEADER_BYTES, read_upload
+from app.api.pagination import Page
+from app.api.parsing import Blueprint, absent
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.config import get_settings
+from app.errors import NotFound
+from app.services import artifacts
+from app.services.artifacts import ArtifactRecord, NewArtifact
+from tasks import fields as strict
+from tasks.fields import UUID_TEXT
+
+T = TypeVar("T")
+
+blueprint = Blueprint("artifacts", __name__, url_prefix="/api/v1", description="Files: uploaded, or made by tasks")
+
+ARTIFACT_ID = [{"name": "artifact_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
+FILE = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
+UPLOAD = {"required": True, "content": {"multipart/form-data": {"schema": FILE}}}
+CONTENT = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+SEND_BYTES = 256 * 1024
+
+
+class ArtifactView(ma.Schema):
+    """A stored file."""
+
+    id = ma.fields.UUID(required=True)
+    name = ma.fields.String(required=True, metadata={"description": "For people; not unique"})
+    media_type = ma.fields.String(required=True)
+    size = ma.fields.Integer(required=True, metadata={"description": "Bytes"})
+    sha256 = ma.fields.String(required=True, metadata={"description": "Of the content, hexadecimal"})
+    task_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "That made it; null: uploaded"})
+    owner = ma.fields.UUID(attribute="owner_id", required=True, allow_none=True)
+    created_at = Instant(required=True)
+    expires_at = Instant(required=True, allow_none=True, metadata={"description": "Removed then; null: never"})
+    links = ma.fields.Function(
+        lambda artifact: {"self": artifact_path(artifact), "content": f"{artifact_path(artifact)}/content"},
+        required=True,
+        metadata={
+            "type": "object",
+            "properties": {"self": {"type": "string"}, "content": {"type": "string"}},
+            "description": "Paths of what belongs to it",
+        },
+    )
+
+
+class ArtifactList(ma.Schema):
+    """A page of files, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(ArtifactView), required=True)
+    next = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Give it as `cursor`; null: the end"}
+    )
+
+
+class ArtifactFilter(Page):
+    """Query parameters of the list of files."""
+
+    task_id = strict.Identifier(load_default=absent, metadata={"description": "Made by this task"})
+
+
+def artifact_path(artifact: ArtifactRecord) -> str:
+    """Where a file is read about."""
+    return f"/api/v1/artifacts/{artifact.id}"
+
+
+@blueprint.post("/artifacts")
+@blueprint.response(201, ArtifactView(), description="Stored and durable")
+@blueprint.problem(413, "Larger than ARTIFACT_MAX_BYTES")
+@blueprint.problem(415, "Not multipart/form-data")
+@blueprint.problem(422, "No file in the field `file`, or more than one part")
+@blueprint.problem(503, "The store does not answer")
+@blueprint.doc(requestBody=UPLOAD)
+def upload_artifact() -> tuple[ArtifactRecord, dict[str, str]]:
+    """Upload a file: multipart/form-data with the one field `file`."""
+    settings = get_settings()
+    request.max_content_length = sys.maxsize  # counted as it passes, against the limit of files
+    if (request.content_length or 0) > settings.artifact_max_bytes + HEADER_BYTES:
+        raise RequestEntityTooLarge(str(artifacts.TooLarge(settings.artifact_max_bytes)))
+    upload = read_upload(request, "file")
+    new = NewArtifact(owner_id=current_owner_id(), task_id=None, name=upload.name, media_type=upload.media_type)
+    try:
+        artifact = artifacts.save(_transact, artifacts.store(), new, upload.chunks, settings=settings)
+    except artifacts.TooLarge as error:
+        raise RequestEntityTooLarge(str(error)) from None
+    except artifacts.StoreAway as error:
+        raise _away() from error
+    return artifact, {"Location": artifact_path(artifact)}
+
+
+@blueprint.get("/artifacts")
+@blueprint.arguments(ArtifactFilter(), location="query")
+@blueprint.response(200, ArtifactList())
+def list_artifacts(wanted: dict[str, Any]) -> dict[str, Any]:
+    """List files, newest first."""
+    before = pagination.decode(wanted["cursor"], "artifacts")
+    with transaction() as session:
+        items, last = artifacts.find(
+            session,
+            owner=visible_owner(),
+            task_id=wanted["task_id"],
+            before=before and UUID(before),
+            limit=wanted["limit"],
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "artifacts")}
+
+
+@blueprint.get("/artifacts/<artifact_id>", parameters=ARTIFACT_ID)
+@blueprint.response(200, ArtifactView())
+def read_artifact(artifact_id: str) -> ArtifactRecord:
+    """Read about a file."""
+    return _find(artifact_id)
+
+
+@blueprint.get("/artifacts/<artifact_id>/content", parameters=ARTIFACT_ID)
+@blueprint.response(200, description="The file", content_type="application/octet-stream")
+@blueprint.alt_response(206, description="The bytes that Range asked for")
+@blueprint.alt_response(304, description="Not changed since")
+@blueprint.problem(416, "The range lies outside of the file")
+@blueprint.problem(503, "The store does not answer")
+def download_artifact(artifact_id: str) -> Response:
+    """Download a file, or with Range a part of it."""
+    artifact = _find(artifact_id)
+    try:
+        stream = artifacts.store().open(artifact.id)
+    except artifacts.StoreAway as error:
+        raise _away() from error
+    response = Response(FileWrapper(stream, SEND_BYTES), mimetype=artifact.media_type, direct_passthrough=True)
+    response.call_on_close(stream.close)
+    response.content_length = artifact.size
+    response.set_etag(artifact.sha256)
+    # Whoever made the file, it never runs as a page of ours.
+    response.headers["Content-Disposition"] = "attachment"
+    response.headers.set("Content-Disposition", "attachment", filename=artifact.name)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    try:
+        return response.make_conditional(request, accept_ranges=True, complete_length=artifact.size)
+    except RequestedRangeNotSatisfiable:
+        stream.close()
+        raise
+
+
+@blueprint.delete("/artifacts/<artifact_id>", parameters=ARTIFACT_ID)
+@blueprint.response(204, description="Deleted")
+def delete_artifact(artifact_id: str) -> None:
+    """Delete a file."""
+    id_ = _parse(artifact_id)
+    with transaction() as session:
+        artifacts.delete(session, id_, owner=visible_owner(), now=utcnow())
+
+
+def _find(artifact_id: str) -> ArtifactRecord:
+    id_ = _parse(artifact_id)
+    with transaction() as session:
+        return artifacts.read(session, id_, owner=visible_owner())
+
+
+def _parse(text: str) -> UUID:
+    if not UUID_TEXT.fullmatch(text):
+        raise NotFound("There is no such artifact: an id is a UUID such as 018f3c5e-7d2a-7000-8000-0123456789ab.")
+    return UUID(text)
+
+
+def _transact(work: Callable[[Session], T]) -> T:
+    with transaction() as session:
+        return work(session)
+
+
+def _away() -> ServiceUnavailable:
+    return ServiceUnavailable("The store of files does not answer at the moment; try again in a few seconds.")

@@ -1,0 +1,100 @@
+"""Saving a file: a row that says it is coming, the content, and the row that says it is there."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.config import Settings
+from app.models import new_id
+from app.services.artifacts.content import Measured
+from app.services.artifacts.records import COLUMNS, ArtifactRecord
+from app.services.artifacts.store import Store
+
+T = TypeVar("T")
+Transact = Callable[[Callable[[Session], Any]], Any]  # runs its argument in a transaction of its own and commits it
+LONGEST_UPLOAD = timedelta(days=1)  # what has not arrived by then is removed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewArtifact:
+    """A file to be saved; `name` and `media_type` are what the caller says, for people."""
+
+    owner_id: UUID | None
+    task_id: UUID | None
+    name: str
+    media_type: str
+
+
+BEGIN = sa.text(
+    "INSERT INTO artifacts (id, owner_id, task_id, name, media_type, created_at, remove_at) "
+    "VALUES (:id, :owner_id, :task_id, :name, :media_type, :now, :remove_at) "
+    "ON CONFLICT (id) DO NOTHING"  # the same statement again, after a commit whose answer was lost
+)
+REPLACE = sa.text(
+    "UPDATE artifacts SET stored_at = NULL, remove_at = :now "
+    "WHERE task_id = CAST(:task_id AS uuid) AND name = :name AND stored_at IS NOT NULL"
+)
+FINISH = sa.text(
+    "UPDATE artifacts SET size = :size, sha256 = :sha256, stored_at = :now, remove_at = :remove_at "
+    f"WHERE id = :id AND stored_at IS NULL RETURNING {COLUMNS}"
+)
+GIVE_UP = sa.text("UPDATE artifacts SET remove_at = :now WHERE id = :id AND stored_at IS NULL")
+
+
+def save(
+    transact: Transact,
+    store: Store,
+    new: NewArtifact,
+    chunks: Iterable[bytes],
+    *,
+    settings: Settings,
+    fence: Callable[[Session], None] | None = None,
+) -> ArtifactRecord:
+    """Save a file; no transaction is open while the content travels. Raises TooLarge or StoreAway.
+
+    `fence` runs first in the transaction that makes the file visible, and may raise to prevent it. If anything fails,
+    the sweep removes what was stored.
+    """
+    id_ = new_id()
+    content = Measured(chunks, most=settings.artifact_max_bytes)
+    transact(lambda session: _begin(session, id_, new, now=clock.utcnow()))
+    try:
+        store.write(id_, content)
+        return _saved(transact(lambda session: _finish(session, id_, new, content, settings, fence)))
+    except BaseException:
+        transact(lambda session: session.execute(GIVE_UP, {"id": id_, "now": clock.utcnow()}))
+        raise
+
+
+def _begin(session: Session, id_: UUID, new: NewArtifact, *, now: datetime) -> None:
+    values = {"id": id_, "owner_id": new.owner_id, "task_id": new.task_id, "name": new.name}
+    session.execute(BEGIN, {**values, "media_type": new.media_type, "now": now, "remove_at": now + LONGEST_UPLOAD})
+
+
+def _finish(
+    session: Session,
+    id_: UUID,
+    new: NewArtifact,
+    content: Measured,
+    settings: Settings,
+    fence: Callable[[Session], None] | None,
+) -> dict[str, Any]:
+    if fence is not None:
+        fence(session)
+    now = clock.utcnow()
+    if new.task_id is not None:
+        session.execute(REPLACE, {"task_id": new.task_id, "name": new.name, "now": now})
+    days = settings.artifact_retention_days
+    values = {"id": id_, "size": content.size, "sha256": content.sha256, "now": now}
+    remove_at = now + timedelta(days=days) if days else None
+    return dict(session.execute(FINISH, {**values, "remove_at": remove_at}).mappings().one())
+
+
+def _saved(row: dict[str, Any]) -> ArtifactRecord:
+    return ArtifactRecord(**row)

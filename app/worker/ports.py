@@ -1,0 +1,198 @@
+"""The ports of an attempt: how its handler reaches files, invoices and other tasks, always as the task's owner."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.config import get_settings
+from app.database import in_transaction
+from app.errors import NotFound
+from app.models import Status, TaskRecord
+from app.services import artifacts, compensation, invoices, lifecycle, sealing
+from app.services import tasks as task_service
+from app.services.artifacts.content import chunks_of
+from app.services.lifecycle import Claim, LeaseLost
+from app.services.outcomes import Write
+from app.worker.patience import CLAIM_SECONDS, patiently
+from tasks.errors import PermanentError
+from tasks.ports import Artifact, CompletedTask, InvoiceDraft
+
+T = TypeVar("T")
+OWNER = sa.text("SELECT owner_id FROM tasks WHERE id = :id")
+
+
+class Ports:
+    """What the ports of one attempt share: the claim, its owner, and the writes they register."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.writes: list[Write] = []
+
+    @cached_property
+    def owner_id(self) -> UUID | None:
+        """Whose task it is; asked for once, and only by those who need it."""
+        return _transact(lambda session: session.scalar(OWNER, {"id": self.claim.id}))
+
+    @cached_property
+    def artifacts(self) -> "WorkerArtifacts":
+        """Files."""
+        return WorkerArtifacts(self)
+
+    @cached_property
+    def invoices(self) -> "WorkerInvoices":
+        """Invoices."""
+        return WorkerInvoices(self)
+
+    @cached_property
+    def ledger(self) -> "WorkerLedger":
+        """Other tasks."""
+        return WorkerLedger(self)
+
+    def fence(self, session: Session) -> None:
+        """Raises LeaseLost unless the attempt still has the say; until the transaction ends, it keeps it."""
+        if not lifecycle.lock_held(session, [self.claim]):
+            raise LeaseLost(f"task {self.claim.id}, attempt {self.claim.attempt}")
+
+
+class WorkerArtifacts:
+    """tasks.ports.Artifacts over the ledger and the store."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def info(self, artifact_id: UUID) -> Artifact:
+        """What is known of a file."""
+        owner_id = self._ports.owner_id
+        record = _theirs(lambda session: artifacts.read(session, artifact_id, owner=owner_id))
+        return _shown(record)
+
+    @contextmanager
+    def open(self, artifact_id: UUID) -> Iterator[BinaryIO]:
+        """Its content."""
+        self.info(artifact_id)
+        with artifacts.store().open(artifact_id) as stream:
+            yield stream
+
+    @contextmanager
+    def local_path(self, artifact_id: UUID) -> Iterator[Path]:
+        """Its content as a file."""
+        self.info(artifact_id)
+        with artifacts.store().local_path(artifact_id) as path:
+            yield path
+
+    def save(self, name: str, media_type: str, content: BinaryIO | bytes) -> Artifact:
+        """Keep a file; an attempt that has lost its lease keeps none."""
+        new = artifacts.NewArtifact(
+            owner_id=self._ports.owner_id, task_id=self._ports.claim.id, name=name, media_type=media_type
+        )
+        try:
+            record = artifacts.save(
+                _transact,
+                artifacts.store(),
+                new,
+                chunks_of(content),
+                settings=get_settings(),
+                fence=self._ports.fence,
+            )
+        except artifacts.TooLarge as error:
+            raise PermanentError(str(error)) from error
+        return _shown(record)
+
+    def delete(self, artifact_id: UUID) -> None:
+        """Delete a file."""
+        owner_id = self._ports.owner_id
+        _theirs(lambda session: artifacts.delete(session, artifact_id, owner=owner_id, now=clock.utcnow()))
+
+
+class WorkerInvoices:
+    """tasks.ports.Invoices: everything is written with the outcome."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def issue(self, draft: InvoiceDraft) -> dict[str, Any]:
+        """Add the draft up now, and draw its number with the outcome."""
+        amounts = invoices.compute(draft)
+        owner_id, task_id = self._ports.owner_id, self._ports.claim.id
+
+        def write(session: Session, now: datetime) -> dict[str, Any]:
+            return invoices.issue(session, draft, amounts, owner_id=owner_id, task_id=task_id, now=now)
+
+        self._ports.writes.append(write)
+        return amounts.as_json()
+
+    def cancel(self, number: str, reason: str) -> None:
+        """Cancel an invoice with the outcome."""
+        owner_id, task_id = self._ports.owner_id, self._ports.claim.id
+
+        def write(session: Session, now: datetime) -> dict[str, Any]:
+            return invoices.cancel(session, number, owner_id=owner_id, reason=reason, task_id=task_id, now=now)
+
+        self._ports.writes.append(write)
+
+
+class WorkerLedger:
+    """tasks.ports.Ledger over the tasks table."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def begin_undo(self, task_id: UUID) -> CompletedTask | UUID:
+        """The task to undo, or who undoes it already; with the outcome it is noted as undone."""
+        by, owner_id = self._ports.claim.id, self._ports.owner_id
+
+        def begin(session: Session) -> CompletedTask | UUID:
+            task = task_service.read(session, task_id, owner=owner_id)
+            if task.status != Status.COMPLETED:
+                raise PermanentError(f"task {task_id} is {task.status}: only a COMPLETED task can be undone")
+            holder = compensation.begin(session, task_id, by=by, now=clock.utcnow())
+            if holder != by:
+                return holder
+            return _opened(task)
+
+        def write(session: Session, now: datetime) -> dict[str, Any]:
+            compensation.done(session, task_id, by=by, now=now)
+            return {}
+
+        found = _theirs(begin)
+        if isinstance(found, CompletedTask):
+            self._ports.writes.append(write)
+        return found
+
+
+def _opened(task: TaskRecord) -> CompletedTask:
+    """A task of a sensitive type is encrypted in its row."""
+    payload, result = task.payload, task.result
+    keys = sealing.keys(get_settings().payload_keys)
+    if sealing.is_sealed(payload):
+        payload = sealing.opened(payload, task.id, "payload", keys=keys)
+    if sealing.is_sealed(result):
+        result = sealing.opened(result, task.id, "result", keys=keys)
+    return CompletedTask(id=task.id, type=task.type, payload=payload, result=result)
+
+
+def _transact(work: Callable[[Session], T]) -> T:
+    """The work in a transaction; a database that is away for a moment fails no task."""
+    return patiently(lambda: in_transaction(work), seconds=CLAIM_SECONDS)
+
+
+def _theirs(work: Callable[[Session], T]) -> T:
+    """The work in a transaction; what is not there, or not theirs, will not be there at the next attempt either."""
+    try:
+        return _transact(work)
+    except NotFound as error:
+        raise PermanentError(str(error)) from error
+
+
+def _shown(record: artifacts.ArtifactRecord) -> Artifact:
+    return Artifact(
+        id=record.id, name=record.name, media_type=record.media_type, size=record.size, sha256=record.sha256
+    )

@@ -1,0 +1,39 @@
+"""compensation: undo a completed task, the way its type says."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from marshmallow.validate import Length
+
+from tasks import PermanentError, TaskContext, rule, task_type
+from tasks.registry import get_type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compensation:
+    """What is undone, and why."""
+
+    task_id: UUID = rule(description="A COMPLETED task whose type is compensable")
+    reason: str = rule(Length(max=500), default="", description="For people: kept in the result, printed where it fits")
+
+
+@task_type(
+    "compensation",
+    examples=({"task_id": "018f3c5e-7d2a-7000-8000-0123456789ab", "reason": "The order was placed by mistake"},),
+)
+def compensation(task: TaskContext, payload: Compensation) -> dict[str, Any]:
+    """Undo a completed task: cancel the invoice it issued, delete the file it made.
+
+    Usually submitted by POST /tasks/{id}/compensate. A task is undone once, however often that is asked for: a second
+    compensation returns the id of the first one in `undone_by`.
+    """
+    found = task.ledger.begin_undo(payload.task_id)
+    if isinstance(found, UUID):
+        return {"task_id": str(payload.task_id), "undone_by": str(found), "undone": None}
+    kind = get_type(found.type)
+    if kind.undo is None:
+        raise PermanentError(f"a {found.type} cannot be undone: its type declares no undo")
+    task.progress(0.1, f"undoing {found.type} {found.id}")
+    undone = kind.undo(task.with_settings_of(kind.name), kind.payload.load(found.payload), found.result)
+    return {"task_id": str(found.id), "type": kind.name, "reason": payload.reason, "undone": undone}

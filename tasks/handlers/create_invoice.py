@@ -1,0 +1,118 @@
+"""create_invoice: one invoice for a customer and a period, with the next number of its series."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from marshmallow.validate import Length, Range, Regexp
+
+from tasks import Places, RetryPolicy, TaskContext, rule, task_type
+from tasks.ports import InvoiceDraft, InvoiceLine
+
+LARGEST = Decimal("999999999.9999")
+# JSON Schema has no bounds for numbers in strings; patterns say the same.
+BELOW_A_BILLION = "(?:0|[1-9][0-9]{0,8})"
+PERCENT = r"^(?:100(?:\.0{1,2})?|[1-9]?[0-9](?:\.[0-9]{1,2})?)$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """One position."""
+
+    description: str = rule(Length(min=1, max=500), description="What is charged")
+    quantity: Decimal = rule(
+        Places(3),
+        Range(min=0, max=LARGEST),
+        schema={"pattern": rf"^{BELOW_A_BILLION}(?:\.[0-9]{{1,3}})?$"},
+        examples=("2",),
+    )
+    unit_price: Decimal = rule(
+        Places(4),
+        Range(min=-LARGEST, max=LARGEST),
+        schema={"pattern": rf"^-?{BELOW_A_BILLION}(?:\.[0-9]{{1,4}})?$"},
+        description="Price of one before tax; negative for a discount",
+        examples=("12.50",),
+    )
+    tax_percent: Decimal = rule(Places(2), Range(min=0, max=100), schema={"pattern": PERCENT}, examples=("19",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateInvoice:
+    """Who is charged for what, and for which days (both included)."""
+
+    customer_id: str = rule(Length(min=1, max=100), description="Who pays")
+    customer_name: str | None = rule(Length(max=200), default=None, description="Their name, as printed")
+    date_from: date = rule(description="First day of the period")
+    date_to: date = rule(description="Last day of the period")
+    lines: list[Position] = rule(Length(min=1, max=1000), description="What is charged")
+    currency: str = rule(Regexp("[A-Z]{3}"), default="EUR", description="ISO 4217")
+    series: str = rule(Regexp("[A-Z][A-Z0-9-]{0,19}"), default="INV", description="What the number begins with")
+    due_days: int = rule(Range(min=0, max=365), default=14, description="Days until it must be paid")
+
+    def __post_init__(self) -> None:
+        if self.date_from > self.date_to:
+            raise ValueError("date_from must not be later than date_to")
+
+
+def cancel_invoice(task: TaskContext, _payload: CreateInvoice, result: dict[str, Any]) -> dict[str, Any]:
+    """Cancel the invoice by a credit note, if this task issued it; one that it only found belongs to another task."""
+    if not result["created"]:
+        return {"cancelled": None, "kept": result["number"]}
+    task.invoices.cancel(result["number"], reason=f"compensation {task.id}")
+    return {"cancelled": result["number"]}
+
+
+@task_type(
+    "create_invoice",
+    retry=RetryPolicy(max_retries=5, base_seconds=1),
+    timeout_seconds=60,
+    undo=cancel_invoice,
+    examples=(
+        {
+            "customer_id": "C-1001",
+            "customer_name": "Łódź Coffee Roasters",
+            "date_from": "2026-01-01",
+            "date_to": "2026-01-31",
+            "lines": [
+                {"description": "Espresso beans, 1 kg", "quantity": "12", "unit_price": "18.90", "tax_percent": "7"},
+                {"description": "Grinder maintenance", "quantity": "1.5", "unit_price": "80.00", "tax_percent": "19"},
+            ],
+        },
+    ),
+)
+def create_invoice(task: TaskContext, payload: CreateInvoice) -> dict[str, Any]:
+    """Issue an invoice, once per customer and period however often it is tried.
+
+    The number is drawn together with the task's completion, so a series has no gaps and no repeats. Amounts are decimal
+    strings, rounded half up; tax is rounded once per rate. A second task with the same content returns the first
+    invoice (`created` is false); with other content it fails, as the period is already charged.
+    """
+    amounts = task.invoices.issue(
+        InvoiceDraft(
+            series=payload.series,
+            customer_id=payload.customer_id,
+            customer_name=payload.customer_name,
+            date_from=payload.date_from,
+            date_to=payload.date_to,
+            currency=payload.currency,
+            due_days=payload.due_days,
+            lines=tuple(
+                InvoiceLine(
+                    description=line.description,
+                    quantity=line.quantity,
+                    unit_price=line.unit_price,
+                    tax_percent=line.tax_percent,
+                )
+                for line in payload.lines
+            ),
+        )
+    )
+    return {
+        "customer_id": payload.customer_id,
+        "customer_name": payload.customer_name,
+        "date_from": payload.date_from.isoformat(),
+        "date_to": payload.date_to.isoformat(),
+        "currency": payload.currency,
+        **amounts,
+    }
