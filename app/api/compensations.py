@@ -19,6 +19,8 @@ blueprint = Blueprint("compensations", __name__, url_prefix="/api/v1", descripti
 class Compensate(StrictSchema):
     """Why a task is undone; may be left out."""
 
+    may_be_left_out = True
+
     reason = text(500, load_default="", metadata={"description": "For people: kept with the compensation"})
 
 

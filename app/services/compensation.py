@@ -53,7 +53,8 @@ def request(
 ) -> tuple[TaskRecord, bool]:
     """Submit the task that undoes another, or find the one that does; and whether it is new.
 
-    It belongs to the owner of the task it undoes. Raises NotFound, or Conflict for a task that is not COMPLETED, cannot be undone, or was undone by a deleted task.
+    It belongs to the owner of the task it undoes. Raises NotFound, or Conflict for a task that is not COMPLETED, cannot
+    be undone, or was undone by a task that has been deleted.
     """
     task = task_service.read(session, task_id, owner=owner)
     session.execute(LOCK_TASK, {"task_id": task_id})  # of two requests, the second finds what the first submitted

@@ -87,11 +87,21 @@ EXAMPLE_REPORT = {
 }
 
 
+def undo_generate_pdf(task: TaskContext, _payload: Invoice | Report, result: dict[str, Any]) -> dict[str, Any]:
+    """Delete the PDF; one that is gone already is as good."""
+    try:
+        task.artifacts.delete(UUID(result["artifact_id"]))
+    except PermanentError:
+        return {"artifact_id": result["artifact_id"], "deleted": False}
+    return {"artifact_id": result["artifact_id"], "deleted": True}
+
+
 @task_type(
     "generate_pdf",
     retry=RetryPolicy(max_retries=4, base_seconds=2),
     timeout_seconds=180,
     settings=("PDF_PROCESSOR_URL", "OUTBOUND_ALLOW"),
+    undo=undo_generate_pdf,
     examples=(EXAMPLE_INVOICE, EXAMPLE_REPORT),
 )
 def generate_pdf(task: TaskContext, payload: Invoice | Report) -> dict[str, Any]:
@@ -112,15 +122,6 @@ def generate_pdf(task: TaskContext, payload: Invoice | Report) -> dict[str, Any]
         "size": made.size,
         "sha256": made.sha256,
     }
-
-
-def undo_generate_pdf(task: TaskContext, _payload: Invoice | Report, result: dict[str, Any]) -> dict[str, Any]:
-    """Delete the PDF; one that is gone already is as good."""
-    try:
-        task.artifacts.delete(UUID(result["artifact_id"]))
-    except PermanentError:
-        return {"artifact_id": result["artifact_id"], "deleted": False}
-    return {"artifact_id": result["artifact_id"], "deleted": True}
 
 
 def _rendered_remotely(task: TaskContext, document: Invoice | Report, address: str) -> bytes:

@@ -40,11 +40,24 @@ class SendEmail:
     )
 
 
+def undo_send_email(task: TaskContext, payload: SendEmail, result: dict[str, Any]) -> dict[str, Any]:
+    """Tell the recipients that the message is void: what has been read cannot be unsent."""
+    message = _headed(task, payload)
+    message["Subject"] = f"Cancelled: {payload.subject}"
+    message["In-Reply-To"] = message["References"] = result["message_id"]
+    message.set_content(
+        f'Please disregard our message "{payload.subject}".\nIt was sent in error or has been cancelled. '
+        "We apologise for the inconvenience.\n"
+    )
+    return _sent(task, message, payload)
+
+
 @task_type(
     "send_email",
     retry=RetryPolicy(max_retries=8, base_seconds=5, cap_seconds=1800),
     timeout_seconds=180,
     settings=("SMTP_URL", "MAIL_FROM"),
+    undo=undo_send_email,
     examples=(
         {"to": "ann@example.org", "subject": "Hello", "text": "It works."},
         {
@@ -64,18 +77,6 @@ def send_email(task: TaskContext, payload: SendEmail) -> dict[str, Any]:
     can tell a repetition. The result is `{"message_id", "recipients", "relay_said"}`.
     """
     message = _message(task, payload)
-    return _sent(task, message, payload)
-
-
-def undo_send_email(task: TaskContext, payload: SendEmail, result: dict[str, Any]) -> dict[str, Any]:
-    """Tell the recipients that the message is void: what has been read cannot be unsent."""
-    message = _headed(task, payload)
-    message["Subject"] = f"Cancelled: {payload.subject}"
-    message["In-Reply-To"] = message["References"] = result["message_id"]
-    message.set_content(
-        f'Please disregard our message "{payload.subject}".\nIt was sent in error or has been cancelled. '
-        "We apologise for the inconvenience.\n"
-    )
     return _sent(task, message, payload)
 
 
