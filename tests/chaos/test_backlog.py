@@ -34,13 +34,14 @@ def test_hints_of_50000_waiting_tasks_are_not_published_again_and_again(make_sta
         stack.worker = Worker(stack.environment, concurrency=1)
 
     stack = make_stack(change=one_child, aging_seconds="86400")  # ageing publishes on purpose
-    first = stack.submit("sleep_for", 100.0)  # the only child is busy: everything else waits
+    first = stack.submit("sleep_for", 280.0)  # the only child is busy: everything else waits
     wait_until_running(stack, first)
     with ledger.timed(f"{TASKS} tasks submitted"):
         stack.rows(SUBMIT, {"type": "append_line", "payload": '{"path": "/dev/null"}', "count": SINGLES})
         stack.rows(SUBMIT, {"type": "reverse_string", "payload": '"x"', "count": TASKS - SINGLES})
     with ledger.timed("and dispatched"):
         wait_for(lambda: not _held(stack), timeout=60)
+        wait_for(lambda: _is_quiet(stack), timeout=20)  # rows are moved first, and then their hints go out
     published = _published(stack)
     ledger.note(f"{published} hints published for {TASKS} tasks")
     assert published <= HINTS + 60  # a batch of the dispatcher may end with a chunk that is not full
@@ -64,6 +65,12 @@ def test_hints_of_50000_waiting_tasks_are_not_published_again_and_again(make_sta
 def _published(stack) -> int:
     """What waits, and the one hint that the worker holds ready for its busy child; nothing has left the queue."""
     return stack.broker.queue().ready
+
+
+def _is_quiet(stack) -> bool:
+    before = _published(stack)
+    time.sleep(1)
+    return _published(stack) == before
 
 
 def _held(stack) -> int:
