@@ -85,3 +85,33 @@ def test_without_a_service_the_demo_says_what_to_start():
     )
 
     assert (shown.returncode, "start `make run` first" in shown.stderr) == (1, True)
+
+
+def test_undoing_a_mail_sends_a_cancellation(embedded):
+    sent = embedded.submit("send_email", {"to": "eve@example.org", "subject": "Bought by mistake"})
+    assert embedded.task(sent, wait=30)["status"] == "COMPLETED"
+
+    answer = requests.post(f"{embedded.url}/tasks/{sent}/compensate", headers=embedded.as_admin, json={}, timeout=10)
+    undone = embedded.task(answer.json()["id"], wait=30)
+
+    kept = [path.read_text() for path in (embedded.var_dir / "mail").glob("*eve@*.eml")]
+    assert undone["status"] == "COMPLETED"
+    assert ["Subject: Cancelled: Bought by mistake" in text for text in kept].count(True) == 1
+
+
+def test_orders_become_an_invoice_a_pdf_and_a_mail_without_changing_their_shape(embedded):
+    period = {"customer_id": "chain-1", "date_from": "2026-03-01", "date_to": "2026-03-31"}
+
+    def result_of(name, payload):
+        task = embedded.task(embedded.submit(name, payload), wait=30)
+        assert task["status"] == "COMPLETED", task["error"]
+        return task["result"]
+
+    orders = result_of("fetch_orders", period)
+    charged = {name: orders[name] for name in ("customer_name", "currency", "lines")}
+    invoice = result_of("create_invoice", period | charged)
+    pdf = result_of("generate_pdf", {"template": "invoice", "data": invoice})
+    mail = {"to": "chain@example.org", "subject": invoice["number"], "attachments": [pdf["artifact_id"]]}
+
+    assert invoice["net"] == orders["total"]
+    assert result_of("send_email", mail)["recipients"] == 1
