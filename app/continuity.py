@@ -1,7 +1,10 @@
 """Since when the database has answered this process without a break: after an outage nobody is rescued too early."""
 
 import threading
+import time
 from datetime import datetime, timedelta
+
+LONGEST_SILENCE_SECONDS = 3.0  # a stalled disk or a frozen machine raises no error, and is an outage all the same
 
 
 class Continuity:
@@ -9,12 +12,16 @@ class Continuity:
 
     def __init__(self) -> None:
         self._since: datetime | None = None
+        self._heard = 0.0  # time.monotonic() of the last answer
         self._lock = threading.Lock()
 
     def answered(self, now: datetime) -> None:
         """It answered."""
         with self._lock:
+            if self._is_silent_too_long():
+                self._since = None
             self._since = self._since or now
+            self._heard = time.monotonic()
 
     def broke(self) -> None:
         """It did not."""
@@ -22,6 +29,9 @@ class Continuity:
             self._since = None
 
     def for_at_least(self, span: timedelta, now: datetime) -> bool:
-        """Whether it has answered for so long."""
+        """Whether it has answered for so long, without a silence that was longer than workers beat."""
         with self._lock:
-            return self._since is not None and now - self._since >= span
+            return self._since is not None and not self._is_silent_too_long() and now - self._since >= span
+
+    def _is_silent_too_long(self) -> bool:
+        return time.monotonic() - self._heard > LONGEST_SILENCE_SECONDS

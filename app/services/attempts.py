@@ -61,7 +61,7 @@ def from_history(history: Sequence[EventRecord]) -> list[Attempt]:
                     worker=begun.worker,
                     started_at=begun.started_at,
                     ended_at=event.at,
-                    outcome=OUTCOMES[Status(event.status)],
+                    outcome=OUTCOMES.get(Status(event.status), "given_back"),
                     error=(event.detail or {}).get("error"),
                 )
             )

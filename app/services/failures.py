@@ -38,9 +38,16 @@ def of_exception(error: BaseException, *, scrub: Callable[[str], str]) -> Failur
     lines = "".join(traceback.format_exception(error))
     return Failure(
         type=type(error).__name__,
-        message=scrub(storable(str(error)))[:MESSAGE_CHARACTERS],
+        message=scrub(storable(_said(error)))[:MESSAGE_CHARACTERS],
         traceback=scrub(storable(lines))[-TRACEBACK_CHARACTERS:],
     )
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 (a __str__ of somebody else's that fails must not cost the outcome)
+        return f"(its message cannot be read: {type(fault).__name__})"
 
 
 def of_sensitive(error: BaseException) -> Failure:

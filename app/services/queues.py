@@ -113,8 +113,10 @@ def resume(session: Session, kind: Kind, name: str, *, now: datetime) -> bool:
 
     Tasks that the ledger holds because their type was paused are released by a duty, in batches.
     """
+    if session.scalar(_RESUME, {"kind": kind, "name": name, "now": now}) is not None:
+        return True  # also one whose type or queue is gone since
     _check(kind, name)
-    return session.scalar(_RESUME, {"kind": kind, "name": name, "now": now}) is not None
+    return False
 
 
 _HOLD = sa.text(
@@ -131,7 +133,9 @@ def hold_paused(session: Session, ids: Sequence[UUID]) -> set[UUID]:
 
 
 _RELEASE = sa.text(
-    "WITH held AS (SELECT id FROM tasks WHERE due_at >= :far AND status = 'PENDING' AND NOT EXISTS "
+    # A held task that expires is to be looked at then, not in the year 9999.
+    "WITH held AS (SELECT id FROM tasks WHERE due_at > :now AND (due_at >= :far OR due_at = expires_at) "
+    "AND status = 'PENDING' AND dispatched_at IS NULL AND NOT EXISTS "
     "(SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL) "
     "LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE tasks SET due_at = :now, reason = NULL FROM held WHERE tasks.id = held.id RETURNING tasks.id"

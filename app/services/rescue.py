@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.models import Priority
 from app.services import counters
 from app.services.failures import Failure
 from app.services.lifecycle import Claim, lost
@@ -57,7 +58,8 @@ def lost_process(
     if len(ids) > 1:
         lost.return_uncounted(session, rows, reason="given back: the chunk it travelled in lost its process", now=now)
         return Moved(count=len(rows))
-    return _count_attempts(session, rows, lambda row: _over_limit(row, now) or failure, now=now, random=random)
+    known = [{**row, "solo": True} for row in rows]  # its hint named one task, so it is known who ran
+    return _count_attempts(session, known, lambda row: _over_limit(row, now) or failure, now=now, random=random)
 
 
 def interrupted(session: Session, ids: Sequence[UUID], *, worker: str, pid: int, now: datetime) -> Moved:
@@ -91,10 +93,26 @@ def _count_attempts(
 ) -> Moved:
     moved = Moved()
     for row in rows:
+        if _may_have_been_in_a_chunk(row):
+            reason = f"given back: {failure(row).message}; it may not even have been started"
+            lost.return_uncounted(session, [row], reason=reason, now=now)
+            moved += Moved(count=1)
+            continue
         dead = lost.move_on(session, [row], failure(row), backoff=backoff(random), now=now)
         moved += Moved(count=1, dead=tuple(dead))
     counters.add(session, {counters.ATTEMPTS_LOST: moved.count})
     return moved
+
+
+def _may_have_been_in_a_chunk(row: dict[str, Any]) -> bool:
+    """Whether the task may have travelled with others, so that it is not known whose handler ran: only a single can be
+    charged. It travels alone from then on, so this happens to it once."""
+    if row["solo"] or row["timeout_seconds"] is not None or row["priority"] == Priority.HIGH:
+        return False
+    try:
+        return get_type(row["type"]).chunk > 1
+    except UnknownTaskType:
+        return False
 
 
 def _no_sign_of_life(row: dict[str, Any]) -> Failure:

@@ -26,7 +26,7 @@ class LeaseGone(BaseException):
 
 
 def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper: Stopper) -> Outcome:
-    """Run the handler once. Only LeaseGone and SystemExit (the pool ends this process) leave it."""
+    """Run the handler once. Only LeaseGone and the SystemExit by which the pool ends this process leave it."""
     try:
         payload = task_type.payload.load(_opened(task_type, held))
         with stopper.armed():
@@ -36,10 +36,20 @@ def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper:
         return Stopped()
     except ShuttingDown:
         return GivenBack(reason="given back: its worker is shutting down")
-    except Exception as error:  # noqa: BLE001 (whatever a handler raises becomes its task's error)
+    except LeaseGone:
+        raise
+    except BaseException as error:
+        if is_the_pools_exit(error):
+            raise
         return after_failure(task_type, held, error)
-    except (KeyboardInterrupt, GeneratorExit) as error:
-        return after_failure(task_type, held, error)
+
+
+def is_the_pools_exit(error: BaseException) -> bool:
+    """Whether the pool ends this process; a handler's own sys.exit() is a failure like any other.
+
+    billiard exits with -(256 - signal number) from its signal handlers (billiard/common.py).
+    """
+    return isinstance(error, SystemExit) and isinstance(error.code, int) and -256 < error.code < 0
 
 
 def with_writes(task_type: TaskType, held: Claim, outcome: Outcome, writes: tuple[Write, ...]) -> Outcome:
@@ -96,7 +106,7 @@ def storable_result(result: Any) -> Any:
         text = to_json(result)
     except (TypeError, ValueError, RecursionError) as error:
         raise PermanentError(f"the handler returned what JSON cannot hold: {error}") from error
-    if "\\u0000" in text:
+    if "\\u0000" in text and _holds_nul(result):
         raise PermanentError("the handler returned a NUL character, which PostgreSQL cannot keep")
     try:
         size = len(text.encode())
@@ -105,3 +115,12 @@ def storable_result(result: Any) -> Any:
     if size > RESULT_BYTES:
         raise PermanentError(f"the handler returned {size} bytes; at most {RESULT_BYTES} fit into a row")
     return result
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a NUL character is anywhere in a JSON value; its escape as six plain characters is none."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for pair in value.items() for part in pair)
+    return isinstance(value, list | tuple) and any(_holds_nul(part) for part in value)

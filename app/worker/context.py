@@ -15,6 +15,7 @@ from app.scrubbing import scrub
 from app.services.failures import storable
 from app.services.outcomes import Write
 from app.services.task_log import LogLine
+from app.worker.attempt import LeaseGone
 from app.worker.ports import Ports
 from app.worker.run import Running
 from tasks.errors import TaskCancelled
@@ -108,5 +109,6 @@ class AttemptContext:
 
     def check_cancelled(self) -> None:
         """Raise TaskCancelled if cancelling was asked for."""
-        if self._running.stop_asked is not None:
-            raise TaskCancelled
+        # After a time limit the handler cleans up, and may report how far it got with that.
+        if isinstance(self._running.stop_error, TaskCancelled | LeaseGone):
+            raise type(self._running.stop_error)

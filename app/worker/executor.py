@@ -1,9 +1,11 @@
 """A worker's run of one hint: claim, run, record. A single task is a chunk of one, so there is one code path."""
 
+import itertools
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from celery.exceptions import Ignore, Reject
@@ -14,6 +16,7 @@ from app.config import get_settings
 from app.database import in_transaction, single_statement
 from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
+from app.messaging.hint import BACKSTOP_SECONDS
 from app.messaging.signing import is_signed
 from app.services import counters, lifecycle, outcomes, queues
 from app.services.lifecycle import Claim, Holder
@@ -22,8 +25,9 @@ from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
 from app.worker.burial import letter
 from app.worker.context import AttemptContext
-from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, patiently
+from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, patiently
 from app.worker.run import HintRun, Running
+from tasks.errors import TaskCancelled
 from tasks.registry import TaskType, get_type
 
 log = structlog.get_logger(__name__)
@@ -60,11 +64,21 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
 def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
     holder = Holder(worker=identity.worker_id(), pid=identity.pid())
     lease_seconds = task_type.lease_seconds or get_settings().lease_seconds
+    lease = uuid4()  # one for all tries: an answer that got lost on its way is read again under it
+
+    tries = itertools.count()
 
     def work() -> list[Claim]:
         with single_statement() as session:
-            return lifecycle.claim(
-                session, task_type.name, ids, holder=holder, lease_seconds=lease_seconds, now=clock.utcnow()
+            before = lifecycle.held_under(session, lease, ids, lease_seconds=lease_seconds) if next(tries) else []
+            return before + lifecycle.claim(
+                session,
+                task_type.name,
+                ids,
+                lease=lease,
+                holder=holder,
+                lease_seconds=lease_seconds,
+                now=clock.utcnow(),
             )
 
     try:
@@ -124,7 +138,7 @@ class _HintWork:
             return Stopped()
         if heartbeat.STOPPER.shutting_down:
             return GivenBack(reason="given back: its worker is shutting down")
-        if self._hard_limit is not None and self._hard_limit < self._limit(held):
+        if self._hard_limit is not None and self._hard_limit < (held.timeout_seconds or 0):
             # The row's limit was raised after the hint went out; the pool would kill it too early.
             return GivenBack(reason="given back: its hint carried an older time limit")
         if len(self._claims) > 1 and self._run.seconds() > CHUNK_SECONDS:
@@ -132,7 +146,11 @@ class _HintWork:
         return None
 
     def _limit(self, held: Claim) -> float:
-        return held.timeout_seconds or self._type.timeout_seconds
+        if held.timeout_seconds is not None:
+            return held.timeout_seconds
+        # A dispatcher of another release may have published with another limit of the type: the shorter one holds.
+        allowed = (self._hard_limit or math.inf) - self._type.grace_seconds - BACKSTOP_SECONDS
+        return max(1.0, min(self._type.timeout_seconds, allowed))
 
     def _attempt(self, held: Claim) -> Outcome | None:
         if held.id in self._run.lost:
@@ -146,6 +164,9 @@ class _HintWork:
         self._run.current = running
         try:
             outcome = run_attempt(self._type, held, context, heartbeat.STOPPER)
+            if isinstance(outcome, Stopped) and not isinstance(running.stop_error, TaskCancelled):
+                error = RuntimeError("the handler raised TaskCancelled although nobody had asked for it")
+                outcome = attempt.after_failure(self._type, held, error)
             return attempt.with_writes(self._type, held, outcome, context.writes)
         except LeaseGone:
             log.warning("attempt_abandoned", task_id=str(held.id), attempt=held.attempt, why="its lease was lost")
@@ -170,7 +191,7 @@ class _HintWork:
     def _flush(self) -> None:
         batch, self._unrecorded = self._unrecorded, []
         if batch:
-            recorded = patiently(lambda: _record(batch), seconds=RECORD_SECONDS)
+            recorded = patiently(lambda: _record(batch), seconds=RECORD_SECONDS, when=is_passing)
             self._recorded.update(recorded)
             for held, outcome in batch:
                 self._run.claims.pop(held.id, None)
@@ -179,9 +200,8 @@ class _HintWork:
                 else:
                     self._run.lost.add(held.id)
                     heartbeat.HEARTBEAT.count(counters.OUTCOMES_DROPPED, 1)
-                    log.warning(
-                        "outcome_dropped", task_id=str(held.id), attempt=held.attempt, outcome=str(outcome)[:200]
-                    )
+                    kind = type(outcome).__name__
+                    log.warning("outcome_dropped", task_id=str(held.id), attempt=held.attempt, outcome=kind)
         self._flushed = time.monotonic()
 
 

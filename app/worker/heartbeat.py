@@ -115,9 +115,13 @@ class Heartbeat:
             self._ask_to_stop(current, TimeLimitReached(f"its limit of {current.timeout_seconds:g} s was reached"))
 
     def _ask_to_stop(self, running: Running, error: BaseException) -> None:
-        running.stop_asked = time.monotonic()
+        running.stop_asked, running.stop_error = time.monotonic(), error
+        self._stopper.stop(error, still_wanted=lambda: self._runs(running))
         log.info("handler_asked_to_stop", task_id=str(running.claim.id), why=type(error).__name__)
-        self._stopper.stop(error)
+
+    def _runs(self, running: Running) -> bool:
+        run = self._desk.run
+        return run is not None and run.current is running
 
     def _end_process(self, running: Running, why: str) -> None:
         # The parent notices within seconds and moves the row on.

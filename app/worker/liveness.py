@@ -18,8 +18,9 @@ from app.continuity import Continuity
 from app.database import in_transaction
 from app.models import Worker
 from app.worker import identity
+from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues
-from app.worker.shutdown import signal_child
+from app.worker.shutdown import active_requests, signal_child
 from tasks.registry import load_types
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ BEAT_SECONDS = 1.0
 # A child whose handler never lets go of the interpreter cannot renew its lease. Killing it first keeps the promise
 # that nothing runs beside a replay; the pool then reports it as lost, and the row moves on.
 HUNG = sa.text(
-    "SELECT leased_pid FROM tasks WHERE due_at <= :now AND status = 'PROCESSING' AND leased_by = :worker LIMIT 100"
+    "SELECT id, leased_pid FROM tasks WHERE due_at <= :now AND status = 'PROCESSING' AND leased_by = :worker LIMIT 100"
 )
 
 
@@ -85,24 +86,30 @@ class Liveness:
             if self._paused is not None:
                 self._paused.apply()
             self._end_hung(clock.utcnow())
-        except sa.exc.SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 (a worker that beats no more loses all its tasks)
             self._continuity.broke()
-            log.warning("liveness_not_written", error=str(error.__cause__ or error).strip())
+            log.warning("liveness_not_written", error=f"{type(error).__name__}: {error.__cause__ or error}".strip())
 
     def _end_hung(self, now: datetime) -> None:
         self._continuity.answered(now)
         if not self._continuity.for_at_least(self._lease, now):
             return  # after an outage children renew first
         parameters = {"now": now, "worker": identity.worker_id()}
-        for pid in in_transaction(lambda session: list(session.scalars(HUNG, parameters))):
-            log.error("handler_killed", pid=pid, why="its lease ran out: it gave no sign of life")
-            signal_child(pid, signal.SIGKILL)
+        for task_id, pid in in_transaction(lambda session: session.execute(HUNG, parameters).all()):
+            if any(request.worker_pid == pid and str(task_id) in request.args for request in active_requests()):
+                log.error("handler_killed", pid=pid, task_id=str(task_id), why="its lease ran out: no sign of life")
+                signal_child(pid, signal.SIGKILL)
+            else:
+                # Nobody works on it any more (an answer got lost): the process may be busy with another task.
+                LOST.put_ids((task_id,), pid, "its process has forgotten it")
 
     def _write(self, *, stopped: bool = False) -> None:
         now = clock.utcnow()
-        changing = {"last_seen_at": now, "stopped_at": now if stopped else None}
+        changing: dict[str, Any] = {"last_seen_at": now, "stopped_at": now if stopped else None}
         statement = insert(Worker).values(**self._row, **changing)
-        statement = statement.on_conflict_do_update(index_elements=[Worker.id], set_={**changing})
+        # By the server's clock: a moment that was taken before the database stalled would be old when it is written.
+        changing["last_seen_at"] = sa.func.clock_timestamp()
+        statement = statement.on_conflict_do_update(index_elements=[Worker.id], set_=changing)
         in_transaction(lambda session: session.execute(statement))
 
 

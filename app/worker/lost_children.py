@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 
 from app import clock
@@ -20,7 +19,7 @@ from app.services.failures import Failure
 from app.services.rescue import Moved
 from app.worker import identity
 from app.worker.burial import letter
-from app.worker.patience import DatabaseAway, patiently
+from app.worker.patience import patiently
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +51,15 @@ class LostChildren:
 
     def put(self, request: Any, error: BaseException, *, by_shutdown: bool = False) -> None:
         """Hand over a request whose child is gone; returns at once."""
-        ids = tuple(UUID(str(id_)) for id_ in request.args)
-        lost = LostChild(ids=ids, pid=request.worker_pid or 0, error=str(error), by_shutdown=by_shutdown)
-        self._queue.put(lost)
+        try:
+            ids = tuple(UUID(str(id_)) for id_ in request.args)
+        except ValueError:
+            return  # no hint of ours; nothing was claimed for it
+        self._queue.put(LostChild(ids=ids, pid=request.worker_pid or 0, error=str(error), by_shutdown=by_shutdown))
+
+    def put_ids(self, ids: tuple[UUID, ...], pid: int, error: str) -> None:
+        """Hand over tasks that are leased to a process which does not work on them."""
+        self._queue.put(LostChild(ids=ids, pid=pid, error=error))
 
     def join(self, seconds: float) -> None:
         """Wait until all that was handed over is recorded, so long at most."""
@@ -68,7 +73,7 @@ class LostChildren:
             try:
                 _wait_until_gone(lost.pid)
                 patiently(lambda each=lost: _move_on(each), seconds=MOVE_ON_SECONDS)
-            except (DatabaseAway, sa.exc.SQLAlchemyError) as error:
+            except Exception as error:  # noqa: BLE001 (the thread goes on with the next; leases run out)
                 log.error("lost_child_not_recorded", ids=[str(id_) for id_ in lost.ids], error=str(error))
             finally:
                 self._queue.task_done()

@@ -19,6 +19,9 @@ RECORD_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
 _RESTARTING = ("57P01", "57P02", "57P03", "25006")  # shutting down, crashed, starting up, read-only stand-by
 
+_PASSING = ("57014", "55P03", "58030")  # statement timeout, lock timeout, input or output error
+_NO_RESOURCES = "53"  # out of memory, disk full, too many connections
+
 
 class DatabaseAway(Exception):
     """PostgreSQL could not be reached for as long as we were ready to wait."""
@@ -34,15 +37,21 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, OperationalError | InterfaceError) and (code is None or code in _RESTARTING)
 
 
-def patiently(work: Callable[[], T], *, seconds: float) -> T:
-    """Do the work, again and again while the database is away. Raises DatabaseAway after so many seconds."""
+def is_passing(error: Exception) -> bool:
+    """Whether a finished result shall wait: the database is away, a row is locked for long, or there is no room."""
+    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    return is_away(error) or code in _PASSING or code.startswith(_NO_RESOURCES)
+
+
+def patiently(work: Callable[[], T], *, seconds: float, when: Callable[[Exception], bool] = is_away) -> T:
+    """Do the work, again and again while the database is away, or `when` says so. Raises DatabaseAway after that."""
     give_up = time.monotonic() + seconds
     warned = False
     while True:
         try:
             return work()
         except sa.exc.SQLAlchemyError as error:
-            if not is_away(error):
+            if not when(error):
                 raise
             if time.monotonic() >= give_up:
                 raise DatabaseAway(str(error)) from error

@@ -20,6 +20,7 @@ class Running:
     grace_seconds: float
     started: float = field(default_factory=time.monotonic)
     stop_asked: float | None = None  # time.monotonic() when the handler was asked to stop
+    stop_error: BaseException | None = None  # why
     progress: dict[str, Any] | None = None  # reported and not yet written
     log: list[LogLine] = field(default_factory=list)  # likewise
     lines: int = 0

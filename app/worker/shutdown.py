@@ -32,10 +32,10 @@ class Shutdown:
 
     def _run(self, grace_seconds: float) -> None:
         time.sleep(grace_seconds)
-        for request in _active():
+        for request in active_requests():
             signal_child(request.worker_pid, GIVE_BACK_SIGNAL)
         time.sleep(GRACE_AFTER_SIGNAL_SECONDS)
-        for request in _active():
+        for request in active_requests():
             log.error("handler_killed", pid=request.worker_pid, why="it did not stop when the worker shut down")
             signal_child(request.worker_pid, signal.SIGKILL)
             LOST.put(request, ShutdownKill("killed at shutdown"), by_shutdown=True)
@@ -46,7 +46,8 @@ class ShutdownKill(Exception):
     """The parent killed a child that would not stop."""
 
 
-def _active() -> list[Any]:
+def active_requests() -> list[Any]:
+    """The hints that children of this worker have in work."""
     while True:
         try:
             return [request for request in state.active_requests if request.worker_pid]

@@ -2,8 +2,7 @@
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,16 +22,13 @@ class Stopper:
         self.shutting_down = False
         self._armed = False
         self._wanted: BaseException | None = None
-        self._installed_pid = 0
+        self._still_wanted: Callable[[], bool] = _always
 
     def install(self) -> None:
-        """Take over the signals of this process; called before every hint because the pool sets its own at start."""
-        if self._installed_pid != os.getpid():
-            if threading.current_thread() is not threading.main_thread():
-                return  # a thread pool: handlers stop at check_cancelled() and at their next progress report
-            signal.signal(STOP_SIGNAL, self._on_signal)
-            signal.signal(GIVE_BACK_SIGNAL, self._on_signal)
-            self._installed_pid = os.getpid()
+        """Take over the signals of this process; before every hint, because the pool and handlers may set their own."""
+        for number in (STOP_SIGNAL, GIVE_BACK_SIGNAL):
+            if signal.getsignal(number) != self._on_signal:
+                signal.signal(number, self._on_signal)
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -46,15 +42,21 @@ class Stopper:
             self._armed = False
             self._wanted = None
 
-    def stop(self, error: BaseException) -> None:
-        """Have `error` raised in the handler that runs now; for other threads of this process."""
+    def stop(self, error: BaseException, *, still_wanted: Callable[[], bool]) -> None:
+        """Have `error` raised in the handler that runs now, if it is still the one that was meant by then."""
+        self._still_wanted = still_wanted
         self._wanted = error
         os.kill(os.getpid(), STOP_SIGNAL)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == GIVE_BACK_SIGNAL:
             self.shutting_down = True
-            self._wanted = ShuttingDown()
+            self._wanted, self._still_wanted = ShuttingDown(), _always
         wanted, self._wanted = self._wanted, None
-        if self._armed and wanted is not None:
+        if self._armed and wanted is not None and self._still_wanted():
+            self._armed = False  # nothing is raised a second time, while the outcome of this is recorded
             raise wanted
+
+
+def _always() -> bool:
+    return True

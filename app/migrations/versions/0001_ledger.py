@@ -38,7 +38,7 @@ BEGIN
     ELSE
         NEW.due_at := coalesce(NEW.due_at, NEW.updated_at);
         NEW.finished_at := NULL;
-        IF NEW.status <> 'PROCESSING' AND NEW.expires_at < NEW.due_at THEN
+        IF NEW.status <> 'PROCESSING' AND NEW.attempt = NEW.attempt_base AND NEW.expires_at < NEW.due_at THEN
             NEW.due_at := NEW.expires_at;  -- the dispatcher looks at it then, and cancels it
         END IF;
     END IF;

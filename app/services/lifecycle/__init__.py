@@ -1,6 +1,6 @@
 """The one door: the only package that writes `tasks.status`, each time by one guarded statement."""
 
-from app.services.lifecycle.claims import claim, give_back, renew, report_progress
+from app.services.lifecycle.claims import claim, give_back, held_under, renew, report_progress
 from app.services.lifecycle.door import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.outcomes import complete, fail, lock_held, retry_later, stopped
 from app.services.lifecycle.waiting import Waiting, ask_to_stop, cancel, expire, fall_due, replay, reschedule
@@ -20,6 +20,7 @@ __all__ = [
     "fail",
     "fall_due",
     "give_back",
+    "held_under",
     "lock_held",
     "renew",
     "replay",

@@ -15,22 +15,34 @@ from app.services.lifecycle.door import Claim, Holder, update
 # A claim that a crash of the database forgets is only a fenced rerun, so nobody waits for the disk. In one round trip:
 # PostgreSQL makes one transaction of statements that arrive together.
 QUICKLY = "SET LOCAL synchronous_commit = off; "
+_CLAIMED = (
+    "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
+    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at"
+)
 CLAIM = update(
     transitions.CLAIMED,
     "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, due_at = :until",
-    "id = ANY(CAST(:ids AS uuid[])) AND type = :type AND (expires_at IS NULL OR expires_at > :now) "
+    "id = ANY(CAST(:ids AS uuid[])) AND type = :type "
+    "AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base) "
     "AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)",
-    "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
-    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at",
+    _CLAIMED,
 )
+HELD_UNDER = sa.text(f"SELECT {_CLAIMED} FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease")
 CLAIM_QUICKLY = sa.text(QUICKLY + CLAIM.text)
 
 
 def claim(
-    session: Session, type_name: str, ids: Sequence[UUID], *, holder: Holder, lease_seconds: int, now: datetime
+    session: Session,
+    type_name: str,
+    ids: Sequence[UUID],
+    *,
+    holder: Holder,
+    lease_seconds: int,
+    now: datetime,
+    lease: UUID | None = None,
 ) -> list[Claim]:
     """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due."""
-    lease = uuid4()
+    lease = lease or uuid4()
     rows = session.execute(
         CLAIM_QUICKLY,
         {
@@ -45,6 +57,12 @@ def claim(
     ).mappings()
     claims = {row["id"]: Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows}
     return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]
+
+
+def held_under(session: Session, lease: UUID, ids: Sequence[UUID], *, lease_seconds: int) -> list[Claim]:
+    """What an earlier try with this lease has claimed: its answer was lost on the way."""
+    rows = session.execute(HELD_UNDER, {"ids": list(ids), "lease": lease}).mappings()
+    return [Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows]
 
 
 RENEW = sa.text("UPDATE tasks SET due_at = :until WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease RETURNING id")

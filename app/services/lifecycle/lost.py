@@ -18,7 +18,7 @@ Backoff = Callable[[str, int], timedelta]
 
 _HELD = (
     "SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds, "
-    "priority, queue, dispatched_at, lease, leased_by, started_at, cancel_requested_at FROM tasks "
+    "priority, queue, solo, dispatched_at, lease, leased_by, started_at, cancel_requested_at FROM tasks "
     "WHERE status = 'PROCESSING' AND {which} ORDER BY id {limit} FOR UPDATE SKIP LOCKED"
 )
 HELD_BY_PROCESS = sa.text(

@@ -38,7 +38,7 @@ FALL_DUE = sa.text(
     f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}"
 )
 EXPIRE = sa.text(
-    _TAKE_DUE.format(which=f"expires_at <= :now AND {transitions.EXPIRED.guard}")
+    _TAKE_DUE.format(which=f"expires_at <= :now AND attempt = attempt_base AND {transitions.EXPIRED.guard}")
     + f"UPDATE tasks SET status = '{transitions.EXPIRED.target}', finished_at = :now, "
     "cancel_receipt = 'never_started', reason = 'not started before its expires_at' "
     "FROM taken WHERE tasks.id = taken.id RETURNING tasks.id"
@@ -93,7 +93,8 @@ def _status(session: Session, task_id: UUID) -> Any:
 
 CANCEL = update(
     transitions.CANCELLED,
-    "finished_at = :now, cancel_receipt = 'never_started', reason = :reason",
+    "finished_at = :now, reason = :reason, "
+    "cancel_receipt = CASE WHEN attempt > attempt_base THEN 'stopped' ELSE 'never_started' END",
     "id = ANY(CAST(:ids AS uuid[]))",
 )
 ASK_TO_STOP = sa.text(

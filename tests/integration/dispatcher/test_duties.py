@@ -173,7 +173,7 @@ def worker(session, *, seen, stopped=None):
 
 @pytest.mark.parametrize(("unseen_seconds", "status"), [(14, Status.PROCESSING), (16, Status.RETRYING)])
 def test_leases_of_a_worker_that_is_not_seen_for_fifteen_seconds_are_moved_on(session, unseen_seconds, status):
-    held = make_claim(session)
+    held = make_claim(session, solo=True)
     worker(session, seen=NOON - seconds(unseen_seconds))
 
     rescuer(NOON).run_once(NOON)
@@ -182,7 +182,7 @@ def test_leases_of_a_worker_that_is_not_seen_for_fifteen_seconds_are_moved_on(se
 
 
 def test_leases_of_a_worker_that_stopped_are_moved_on(session):
-    held = make_claim(session)
+    held = make_claim(session, solo=True)
     worker(session, seen=NOON, stopped=NOON)
 
     rescuer(NOON).run_once(NOON)
@@ -192,7 +192,7 @@ def test_leases_of_a_worker_that_stopped_are_moved_on(session):
 
 def test_an_expired_lease_is_left_to_the_worker_s_parent_for_three_seconds(session):
     """It ends the process first: moved on before that, the task would run a second time beside it."""
-    held = make_claim(session)
+    held = make_claim(session, solo=True)
     session.commit()
 
     rescuer(NOON).run_once(NOON + seconds(62))
@@ -207,7 +207,7 @@ def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
     rescue = rescuer(NOON)
     rescue.run_once(NOON)
     session.execute(sa.text("UPDATE workers SET last_seen_at = :now"), {"now": NOON + seconds(5)})
-    held = make_claim(session)
+    held = make_claim(session, solo=True)
     session.commit()
     rescue.run_once(NOON + seconds(6))
 
@@ -217,7 +217,7 @@ def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
 
 
 def test_a_dispatcher_rescues_only_after_it_was_connected_for_a_whole_lease(session):
-    held = make_claim(session)
+    held = make_claim(session, solo=True)
     session.commit()
     continuity = Continuity()
     rescue = Rescue(continuity)

@@ -167,3 +167,21 @@ def test_queues_are_counted(session):
     [status] = queues.status(session, now=NOON)
 
     assert (status.pending, status.running, status.oldest_pending_seconds, status.workers) == (2, 1, 90.0, 0)
+
+
+def test_a_held_task_that_expires_is_released_with_the_others(session):
+    task = make_task(session, expires_at=NOON + seconds(600))
+    queues.pause(session, "type", "reverse_string", by=None, reason=None, now=NOON)
+    queues.hold_paused(session, [task.id])
+    queues.resume(session, "type", "reverse_string", now=NOON)
+
+    assert queues.release_batch(session, now=NOON, limit=10) == 1
+    assert read_task(session, task.id).due_at == NOON
+
+
+def test_cancelling_a_task_that_waits_for_its_retry_says_that_it_had_started(session):
+    held = make_claim(session)
+    failure = Failure(type="LookupError", message="no such city")
+    lifecycle.retry_later(session, held, failure, due_at=NOON + seconds(60), now=NOON)
+
+    assert cancel(session, held.id).task.cancel_receipt == "stopped"

@@ -284,3 +284,21 @@ def test_an_unfinished_row_is_never_stranded_by_hand(session, status):
     assert (row.due_at is None) == row.is_finished
     assert (row.finished_at is not None) == row.is_finished
     assert row.lease is None
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again_under_its_lease(session):
+    task, lease = make_task(session), uuid4()
+    how = {"holder": HOLDER, "lease_seconds": 60, "now": NOON, "lease": lease}
+    [first] = lifecycle.claim(session, task.type, [task.id], **how)
+
+    assert lifecycle.claim(session, task.type, [task.id], **how) == []
+    assert lifecycle.held_under(session, lease, [task.id], lease_seconds=60) == [first]
+
+
+def test_a_task_that_has_started_in_time_may_be_retried_after_its_expires_at(session):
+    held = make_claim(session, expires_at=NOON + seconds(10))
+    lifecycle.retry_later(session, held, FAILURE, due_at=NOON + seconds(20), now=NOON)
+    lifecycle.fall_due(session, since=NOON, now=NOON + seconds(20), limit=1)
+
+    assert lifecycle.expire(session, since=NOON, now=NOON + seconds(20), limit=1) == 0
+    assert len(claim(session, read_task(session, held.id), now=NOON + seconds(20))) == 1

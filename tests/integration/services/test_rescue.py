@@ -75,7 +75,7 @@ def test_an_attempt_that_had_overrun_its_limit_was_ended_by_it(session):
 
 @pytest.mark.parametrize(("after", "status"), [(59, Status.PROCESSING), (60, Status.RETRYING)])
 def test_a_lease_is_respected_until_it_has_expired(session, after, status):
-    held = make_claim(session)
+    held = make_claim(session, solo=True)
 
     now = NOON + seconds(after)
     rescue.expired_leases(session, since=NOON, before=now, now=now, limit=10, **HALF)
@@ -84,8 +84,8 @@ def test_a_lease_is_respected_until_it_has_expired(session, after, status):
 
 
 def test_tasks_of_a_worker_that_is_gone_are_moved_on_and_those_of_others_are_not(session):
-    gone = make_claim(session)
-    alive = make_claim(session, holder=Holder(worker="worker-b/00000002", pid=1))
+    gone = make_claim(session, solo=True)
+    alive = make_claim(session, solo=True, holder=Holder(worker="worker-b/00000002", pid=1))
 
     moved = rescue.lost_workers(session, [HOLDER.worker], now=NOON, limit=10, **HALF)
 
@@ -111,3 +111,15 @@ def test_a_row_that_its_own_worker_is_recording_is_not_waited_for(engine, sessio
         moved = rescue.expired_leases(session, since=NOON, before=now, now=now, limit=10, **HALF)
 
     assert moved.count == 0
+
+
+def test_a_task_that_may_have_been_in_a_chunk_is_charged_only_once_it_travels_alone(session):
+    held = make_claim(session, max_retries=0)
+
+    rescue.lost_workers(session, [HOLDER.worker], now=NOON, limit=10, **HALF)
+
+    row = read_task(session, held.id)
+    assert (row.status, row.attempt, row.solo) == (Status.PENDING, 0, True)
+    lifecycle.claim(session, row.type, [row.id], holder=HOLDER, lease_seconds=60, now=NOON)
+    rescue.lost_workers(session, [HOLDER.worker], now=NOON, limit=10, **HALF)
+    assert read_task(session, held.id).status == Status.FAILED

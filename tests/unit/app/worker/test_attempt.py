@@ -115,3 +115,26 @@ def test_a_planted_secret_is_in_nothing_that_is_recorded_or_shown(monkeypatch):
     # The row, its events and what Celery and Flower show are all made from the failure.
     assert "0451" not in str(outcome.failure.as_json()) + str(outcome)
     assert "ConnectionError" in outcome.failure.traceback
+
+
+class UnreadableError(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class OddError(BaseException):
+    """As asyncio.CancelledError is one."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), SystemExit(None), SystemExit("bye"), UnreadableError(), OddError()])
+def test_whatever_a_handler_raises_is_a_failure_that_counts(error):
+    assert isinstance(run(raising(error)), Retrying)
+
+
+def test_the_exit_by_which_the_pool_ends_a_process_is_passed_on():
+    with pytest.raises(SystemExit):
+        run(raising(SystemExit(-(256 - 15))))
+
+
+def test_the_escape_of_a_nul_as_plain_characters_is_a_result_like_any_other():
+    assert run(lambda *_: "\\u0000") == Completed(result="\\u0000")

@@ -17,7 +17,8 @@ class RecordingStopper:
     def __init__(self) -> None:
         self.asked: list[BaseException] = []
 
-    def stop(self, error: BaseException) -> None:
+    def stop(self, error: BaseException, *, still_wanted) -> None:
+        assert still_wanted()
         self.asked.append(error)
 
 
