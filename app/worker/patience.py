@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.database import is_away
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -17,7 +17,6 @@ CLAIM_SECONDS = 10.0
 # Far longer than a claim's, then; the hint's hard limit bounds it. See docs/decisions/0002.
 RECORD_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
-_RESTARTING = ("57P01", "57P02", "57P03", "25006")  # shutting down, crashed, starting up, read-only stand-by
 
 _PASSING = ("57014", "55P03", "58030")  # statement timeout, lock timeout, input or output error
 _NO_RESOURCES = "53"  # out of memory, disk full, too many connections
@@ -25,22 +24,6 @@ _NO_RESOURCES = "53"  # out of memory, disk full, too many connections
 
 class DatabaseAway(Exception):
     """PostgreSQL could not be reached for as long as we were ready to wait."""
-
-
-def is_away(error: Exception) -> bool:
-    """Whether the error says that the database cannot be reached now, as opposed to: the statement is wrong."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    code = getattr(getattr(error, "orig", None), "pgcode", None)
-    return isinstance(error, OperationalError | InterfaceError) and (code is None or code in _RESTARTING)
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether a finished result shall wait: the database is away, a row is locked for long, or there is no room."""
-    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
-    return is_away(error) or code in _PASSING or code.startswith(_NO_RESOURCES)
 
 
 def patiently(work: Callable[[], T], *, seconds: float, when: Callable[[Exception], bool] = is_away) -> T:
