@@ -17,13 +17,18 @@ CLAIM_SECONDS = 10.0
 # Far longer than a claim's, then; the hint's hard limit bounds it. See docs/decisions/0002.
 RECORD_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
-
 _PASSING = ("57014", "55P03", "58030")  # statement timeout, lock timeout, input or output error
 _NO_RESOURCES = "53"  # out of memory, disk full, too many connections
 
 
 class DatabaseAway(Exception):
     """PostgreSQL could not be reached for as long as we were ready to wait."""
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a finished result shall wait: the database is away, a row is locked for long, or there is no room."""
+    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    return is_away(error) or code in _PASSING or code.startswith(_NO_RESOURCES)
 
 
 def patiently(work: Callable[[], T], *, seconds: float, when: Callable[[Exception], bool] = is_away) -> T:
