@@ -35,14 +35,14 @@ Side = Callable[[Session], Any]
 def test_cancel_against_completion(racing):
     def round_():
         claim = racing.claimed()
-        cancelled, lost = racing.race(
+        cancelled, recorded = racing.race(
             lambda session: _conflict_or(
                 lambda: cancellation.cancel(session, claim.id, owner=None, by=None, now=utcnow())
             ),
             lambda session: outcomes.record(session, [(claim, Completed(result=1))], now=utcnow()),
         )
         row = racing.read(claim.id)
-        assert (row.status, set(lost)) == ("COMPLETED", set())
+        assert (row.status, set(recorded)) == ("COMPLETED", {claim.id})
         told_too_late = cancelled == "conflict"
         assert row.cancel_receipt == (None if told_too_late else "finished_first")
         return "completion first" if told_too_late else "cancel first, told finished_first"
@@ -71,7 +71,7 @@ def test_cancel_against_claim(racing):
 def test_rescue_against_completion(racing):
     def round_():
         claim = racing.claimed(now=utcnow() - AGO)
-        moved, lost = racing.race(
+        moved, recorded = racing.race(
             lambda session: rescue.expired_leases(
                 session, since=racing.due, before=utcnow(), now=utcnow(), limit=10, random=lambda: 1.0
             ),
@@ -79,9 +79,9 @@ def test_rescue_against_completion(racing):
         )
         row = racing.read(claim.id)
         if moved.count:
-            assert (row.status, row.error["type"], set(lost)) == ("RETRYING", "WorkerLost", {claim.id})
+            assert (row.status, row.error["type"], recorded) == ("RETRYING", "WorkerLost", {})
             return "rescue first, outcome dropped"
-        assert (row.status, set(lost)) == ("COMPLETED", set())
+        assert (row.status, set(recorded)) == ("COMPLETED", {claim.id})
         return "completion first"
 
     racing.run(round_)
