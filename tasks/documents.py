@@ -14,7 +14,9 @@ from tasks.payload import Places, rule
 
 MOST_ROWS = 5000
 Money = Annotated[Decimal, rule(Places(4))]
-Percent = Annotated[Decimal, rule(Places(2), Range(min=0, max=100))]
+# JSON Schema has no bounds for numbers in strings; the pattern says the same.
+PERCENT = r"^(?:100(?:\.0{1,2})?|[1-9]?[0-9](?:\.[0-9]{1,2})?)$"
+Percent = Annotated[Decimal, rule(Places(2), Range(min=0, max=100), schema={"pattern": PERCENT})]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import Any
 from marshmallow.validate import Length, Range, Regexp
 
 from tasks import Places, RetryPolicy, TaskContext, rule, task_type
+from tasks.documents import Percent
 from tasks.ports import InvoiceDraft, InvoiceLine
 
 LARGEST = Decimal("999999999.9999")
 # JSON Schema has no bounds for numbers in strings; patterns say the same.
 BELOW_A_BILLION = "(?:0|[1-9][0-9]{0,8})"
-PERCENT = r"^(?:100(?:\.0{1,2})?|[1-9]?[0-9](?:\.[0-9]{1,2})?)$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Position:
         description="Price of one before tax; negative for a discount",
         examples=("12.50",),
     )
-    tax_percent: Decimal = rule(Places(2), Range(min=0, max=100), schema={"pattern": PERCENT}, examples=("19",))
+    tax_percent: Percent = rule(examples=("19",))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,12 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
+from app.database import in_transaction
 from app.models import Status
+from app.services import artifacts
+from app.services.artifacts import NewArtifact
+from tasks.registry import get_type
 from tests.factories import NOON, make_schedule, make_task
 from tests.people import Person, make_person
 
@@ -37,6 +42,8 @@ class Line:
     expected: tuple[int, int, int, int, int]
     given: Maker = field(default=lambda _: {})
     body: Any = None
+    upload: bytes | None = None
+    """Sent as multipart/form-data, in place of a body."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,6 +92,22 @@ def failed_task(world: World) -> dict[str, str]:
     return {"task_id": str(make_task(world.session, owner_id=world.owner.id, **ended).id)}
 
 
+def invoiced_task(world: World) -> dict[str, str]:
+    ended = {"status": Status.COMPLETED, "due_at": None, "finished_at": NOON, "result": {}}
+    payload = get_type("create_invoice").examples[0]
+    return {
+        "task_id": str(
+            make_task(world.session, owner_id=world.owner.id, type="create_invoice", payload=payload, **ended).id
+        )
+    }
+
+
+def artifact(world: World) -> dict[str, str]:
+    new = NewArtifact(owner_id=world.owner.id, task_id=None, name="a.csv", media_type="text/csv")
+    made = artifacts.save(in_transaction, artifacts.store(), new, iter([b"a,b"]), settings=get_settings())
+    return {"artifact_id": str(made.id)}
+
+
 def schedule(world: World) -> dict[str, str]:
     return {"schedule_id": str(make_schedule(world.session, owner_id=world.owner.id).id)}
 
@@ -121,6 +144,7 @@ TABLE: dict[str, Line] = {
     "GET /api/v1/tasks/{task_id}/logs": reading_own(waiting_task),
     "POST /api/v1/tasks/{task_id}/cancel": changing_own(waiting_task),
     "POST /api/v1/tasks/{task_id}/retry": changing_own(failed_task),
+    "POST /api/v1/tasks/{task_id}/compensate": changing_own(invoiced_task, 201),
     "GET /api/v1/dead-letters": reading(),
     "GET /api/v1/dead-letters/groups": reading(),
     "POST /api/v1/dead-letters/replay": creating(200, body={"dry_run": True}),
@@ -143,6 +167,12 @@ TABLE: dict[str, Line] = {
     "DELETE /api/v1/schedules/{schedule_id}": changing_own(schedule, 204),
     "POST /api/v1/schedules/{schedule_id}/run": changing_own(schedule, 201),
     "GET /api/v1/schedules/{schedule_id}/slots": reading_own(schedule),
+    # Files
+    "POST /api/v1/artifacts": creating(201, upload=b"a,b"),
+    "GET /api/v1/artifacts": reading(),
+    "GET /api/v1/artifacts/{artifact_id}": reading_own(artifact),
+    "GET /api/v1/artifacts/{artifact_id}/content": reading_own(artifact),
+    "DELETE /api/v1/artifacts/{artifact_id}": changing_own(artifact, 204),
     # Accounts
     "POST /api/v1/auth/register": open_(201, body=NEW_ACCOUNT),
     "POST /api/v1/auth/login": open_(401, body={"email": "nobody@example.com", "password": "a wrong one"}),

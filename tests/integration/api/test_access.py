@@ -1,5 +1,6 @@
 """Who may do what, over every route that there is."""
 
+import io
 import json
 import re
 
@@ -30,13 +31,13 @@ def test_every_route_answers_every_caller_as_the_table_says(
     parameters = line.given(world)
     session.commit()
 
-    answer = client_of(caller, application, database_url, owner).open(
-        path.format(**parameters), method=method, json=line.body, headers=line.headers
-    )
+    sent = {"json": line.body} if line.upload is None else {"data": {"file": (io.BytesIO(line.upload), "a.csv")}}
+    client = client_of(caller, application, database_url, owner)
 
-    assert answer.status_code == line.expected[EVERYBODY.index(caller)], answer.text
-    if answer.status_code in (401, 403, 404):
-        assert answer.mimetype == "application/problem+json"
+    with client.open(path.format(**parameters), method=method, headers=line.headers, **sent) as answer:
+        assert answer.status_code == line.expected[EVERYBODY.index(caller)], answer.text
+        if answer.status_code in (401, 403, 404):
+            assert answer.mimetype == "application/problem+json"
 
 
 def client_of(caller, application, database_url, owner):

@@ -58,9 +58,9 @@ def test_asking_twice_is_one_compensation(client, session, invoiced):
     assert first.json["id"] == second.json["id"] == third.json["id"]
 
 
-def test_asking_many_times_at_once_is_one_compensation(application, session, invoiced):
+def test_asking_many_times_at_once_is_one_compensation(application, admin, session, invoiced):
     def ask(_):
-        return compensate(application.test_client(), invoiced.id).json["id"]
+        return compensate(admin.client(application), invoiced.id).json["id"]
 
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(ask, range(24)))
