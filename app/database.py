@@ -12,7 +12,8 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.orm import registry as orm_registry
 
@@ -29,7 +30,8 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 TRANSACTION_TRIES = 3
-SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
+SERIALIZATION_FAILURE, DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
+_RESTARTING = ("57P01", "57P02", "57P03", "25006")  # shutting down, crashed, starting up, read-only stand-by
 
 
 class Base(DeclarativeBase):
@@ -151,3 +153,15 @@ def in_transaction(work: Callable[[Session], T]) -> T:
 def sqlstate(error: DBAPIError) -> str | None:
     """PostgreSQL's five-character error code, or None when the server was not reached."""
     return getattr(error.orig, "pgcode", None)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the error says that the database cannot be reached now, as opposed to: the statement is wrong."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = sqlstate(error)
+    return code is None or code in _RESTARTING
