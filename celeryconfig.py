@@ -1,14 +1,12 @@
 """Celery's settings, each with its reason; the one place where the application and the task types are put together."""
 
-from kombu import Exchange, Queue
-
 from app.config import get_settings
 from tasks.brokers import broker_of
 from tasks.registry import load_types
+from tasks.topology import work_queue
 
 _settings = get_settings()
 _broker = broker_of(_settings.broker_url)
-_exchange = Exchange("tasks", type="direct", durable=True)
 _queue_names = sorted({"tasks"} | {task_type.queue for task_type in load_types().values()})
 
 # --- what runs -------------------------------------------------------------------------------------------------------
@@ -28,16 +26,7 @@ broker_pool_limit = 32  # opened on demand; each of Flower's inspecting threads 
 broker_native_delayed_delivery_queue_type = "classic"  # unused: delays live in due_at, never in the broker
 
 # --- queues ----------------------------------------------------------------------------------------------------------
-task_queues = [
-    Queue(
-        name,
-        _exchange,
-        routing_key=name,
-        durable=True,
-        queue_arguments={**_broker.queue_arguments, **_settings.queue_arguments},
-    )
-    for name in _queue_names
-]
+task_queues = [work_queue(name, {**_broker.queue_arguments, **_settings.queue_arguments}) for name in _queue_names]
 task_default_queue = "tasks"  # types that name no queue
 task_default_exchange = "tasks"
 task_default_exchange_type = "direct"

@@ -1,8 +1,13 @@
-"""Exchanges and queues beside the work queues, declared in one place."""
+"""Exchanges and queues, declared in one place."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from kombu import Exchange, Queue
 
 from tasks.brokers import DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE
+
+TASKS = Exchange("tasks", type="direct", durable=True)
 
 # A view for people, never a store: bounded, oldest first out.
 DEAD_LETTERS = Queue(
@@ -12,3 +17,8 @@ DEAD_LETTERS = Queue(
     durable=True,
     queue_arguments={"x-max-length": 10_000, "x-message-ttl": 7 * 24 * 3600 * 1000},
 )
+
+
+def work_queue(name: str, arguments: Mapping[str, Any]) -> Queue:
+    """A queue of hints. Everybody declares it with the same arguments, or the broker refuses."""
+    return Queue(name, TASKS, routing_key=name, durable=True, queue_arguments=dict(arguments))

@@ -7,7 +7,7 @@ import structlog
 
 from app.database import in_transaction
 from app.dispatcher.duty import Look
-from app.messaging import Hint, Publisher, coalesce
+from app.messaging import Hint, Published, Publisher, coalesce, publish_each
 from app.services import hints, lifecycle
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ class Dispatch:
         self._look, self._look_for_expired = Look(), Look()
 
     def run_once(self, now: datetime) -> int:
-        """One batch; returns how many rows were moved."""
+        """One batch; returns how many rows were moved. Raises one of the publisher's `errors`."""
         expired = self._expire(now)
         self._publisher.connect()  # with the broker down this raises, and no row is touched
         since = self._look.since(now)
@@ -43,18 +43,19 @@ class Dispatch:
 
 
 def publish(publisher: Publisher, singles: Sequence[Hint], now: datetime) -> None:
-    """Publish hints outside of any transaction; the rows of those that were not confirmed are held by the ledger."""
-    chunks = coalesce(singles)
-    for position, hint in enumerate(chunks):
-        try:
-            publisher.publish(hint)
-        except publisher.errors as error:
-            _hold(chunks[position:], now, error)
-            return
+    """Publish hints outside of any transaction; the rows of those that were not confirmed are held by the ledger.
+
+    Raises one of the publisher's `errors` after that: it belongs into the duty's record.
+    """
+    published = publish_each(publisher, coalesce(singles))
+    if published.unsent:
+        _hold(published, now)
+    if published.error is not None:
+        raise published.error
 
 
-def _hold(unsent: Sequence[Hint], dispatched_at: datetime, error: BaseException) -> None:
-    ids = [id_ for hint in unsent for id_ in hint.ids]
-    log.warning("hints_not_confirmed", count=len(ids), error=f"{type(error).__name__}: {error}")
+def _hold(published: Published, dispatched_at: datetime) -> None:
+    ids = [id_ for hint in published.unsent for id_ in hint.ids]
+    log.warning("hints_not_confirmed", count=len(ids), error=repr(published.error) if published.error else None)
     until = dispatched_at + HOLD_AFTER_FAULT
     in_transaction(lambda session: hints.hold(session, ids, dispatched_at=dispatched_at, until=until))

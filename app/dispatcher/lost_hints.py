@@ -11,7 +11,7 @@ from app.config import get_settings
 from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.dispatcher.duty import Look
-from app.messaging import Hint, Publisher
+from app.messaging import Hint, Publisher, publish_each
 from app.services import aging, hints
 from app.services.hints import Unclaimed
 
@@ -50,9 +50,18 @@ class LostHints:
         if found.lost:
             log.info("hints_lost", count=len(found.lost))
             publish(self._publisher, [Hint.of(row.hint) for row in found.lost], now)
-        for row in found.rising:
-            self._publisher.publish(_raised(row))
+        self._raise(found.rising, now)
         return found.looked
+
+    def _raise(self, rows: Sequence[Unclaimed], now: datetime) -> None:
+        # Counted only once it went out: a step that the broker did not take is taken at the next look.
+        risen = {row.hint.id: replace(row, aged=row.aged + 1) for row in rows}
+        published = publish_each(self._publisher, [_raised(row) for row in risen.values()])
+        unsent = {id_ for hint in published.unsent for id_ in hint.ids}
+        gone_out = [row for id_, row in risen.items() if id_ not in unsent]
+        in_transaction(lambda session: hints.look_later(session, gone_out, after=self._rise_after, now=now))
+        if published.error is not None:
+            raise published.error
 
     def _due(self, session: Session, since: datetime, now: datetime) -> list[Unclaimed]:
         return hints.unclaimed(session, since=since, now=now, limit=BATCH)
@@ -65,15 +74,17 @@ class LostHints:
     def _sort_out(self, session: Session, since: datetime, now: datetime) -> Sorted:
         due = self._due(session, since, now)
         passed = hints.passed_at(session)
-        lost = [row for row in due if hints.is_lost(row, empty_at=self._empty_at, passed=passed)]
+        known = hints.known_types(session, now=now)
+        # A worker that does not know a type puts its hints away: another one would change nothing.
+        strangers = [row for row in due if known is not None and row.hint.type not in known]
+        ours = [row for row in due if known is None or row.hint.type in known]
+        lost = [row for row in ours if hints.is_lost(row, empty_at=self._empty_at, passed=passed)]
         gone = {row.hint.id for row in lost}
-        waiting = [row for row in due if row.hint.id not in gone]
-        rising = [replace(row, aged=row.aged + 1) for row in waiting if self._rises(row, now)]
-        risen = {row.hint.id: row for row in rising}
+        waiting = [row for row in ours if row.hint.id not in gone]
         hints.published_again(session, lost, now=now)
-        later = [risen.get(row.hint.id, row) for row in waiting]
-        hints.look_later(session, later, after=self._rise_after, now=now)
-        return Sorted(looked=len(due), lost=lost, rising=rising)
+        hints.look_later(session, waiting, after=self._rise_after, now=now)
+        hints.look_later(session, strangers, after=None, now=now)
+        return Sorted(looked=len(due), lost=lost, rising=[row for row in waiting if self._rises(row, now)])
 
     def _rises(self, row: Unclaimed, now: datetime) -> bool:
         at = row.rises_at(self._rise_after)

@@ -3,16 +3,18 @@
 from app.messaging.background import broker_fault, bury, dispatch_soon, waiting_hints
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Dispatchable, Hint, coalesce
-from app.messaging.publisher import Publisher
+from app.messaging.publisher import Published, Publisher, publish_each
 
 __all__ = [
     "DeadLetter",
     "Dispatchable",
     "Hint",
+    "Published",
     "Publisher",
     "broker_fault",
     "bury",
     "coalesce",
     "dispatch_soon",
+    "publish_each",
     "waiting_hints",
 ]

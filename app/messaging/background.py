@@ -11,13 +11,14 @@ import structlog
 
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Hint, coalesce
-from app.messaging.publisher import Publisher
+from app.messaging.publisher import Publisher, publish_each
 
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 2.0  # at exit
 QUEUE_LENGTH = 20_000  # ids; what does not fit is found by the dispatcher
 PAUSE_AFTER_FAULT_SECONDS = 1.0
+FAULT_SECONDS = 5.0  # so long a fault is believed without asking the broker again
 
 
 class PublisherThread:
@@ -27,10 +28,27 @@ class PublisherThread:
         self._waiting: queue.Queue[Hint | DeadLetter] = queue.Queue(maxsize=QUEUE_LENGTH)
         self._stopping = threading.Event()
         self._publisher = Publisher()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._thread.start()
-        self.confirmed_at = 0.0  # time.monotonic()
-        self.fault: str | None = None
+        self._confirmed_at = self._failed_at = 0.0  # time.monotonic()
+        self._fault: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread, unless it runs; what waits is kept. For one caller at a time."""
+        if not self.is_well():
+            self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+            self._thread.start()
+
+    def is_well(self) -> bool:
+        """Whether the thread runs, or has been asked to end."""
+        return self._stopping.is_set() or (self._thread is not None and self._thread.is_alive())
+
+    def recent_fault(self) -> str | None:
+        """What went wrong with the last message, if that was a moment ago."""
+        return self._fault if time.monotonic() - self._failed_at < FAULT_SECONDS else None
+
+    def has_just_published(self) -> bool:
+        """Whether the broker has just confirmed a message, and nothing went wrong since."""
+        return self._fault is None and time.monotonic() - self._confirmed_at < FLUSH_SECONDS
 
     def offer(self, message: Hint | DeadLetter) -> bool:
         """Hand a message over; False when the queue is full: then the dispatcher finds the row."""
@@ -43,14 +61,20 @@ class PublisherThread:
     def stop(self, seconds: float) -> None:
         """Publish what waits, for so long at most, and end the thread."""
         self._stopping.set()
-        self._thread.join(seconds)
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._waiting.empty()):
             batch = self._take()
-            if batch:
+            if not batch:
+                continue
+            try:
                 self._publish(coalesce(each for each in batch if isinstance(each, Hint)))
                 self._bury([each for each in batch if isinstance(each, DeadLetter)])
+            except Exception as error:  # a thread that ended would take every later hint of this process with it
+                log.exception("publisher_failed")
+                self._dropped(len(batch), error)
         self._publisher.close()
 
     def _take(self) -> list[Hint | DeadLetter]:
@@ -67,14 +91,12 @@ class PublisherThread:
         return batch
 
     def _publish(self, hints: list[Hint]) -> None:
-        for position, hint in enumerate(hints):
-            try:
-                self._publisher.publish(hint)
-            except self._publisher.errors as error:
-                # Dropped, not kept: their rows fall due in a few seconds and the dispatcher publishes them.
-                self._dropped(sum(len(each.ids) for each in hints[position:]), error)
-                return
-            self.fault, self.confirmed_at = None, time.monotonic()
+        published = publish_each(self._publisher, hints)
+        if published.confirmed:
+            self._fault, self._confirmed_at = None, time.monotonic()
+        if published.error is not None:
+            # Dropped, not kept: their rows fall due in a few seconds and the dispatcher publishes them.
+            self._dropped(sum(len(each.ids) for each in published.unsent), published.error)
 
     def _bury(self, letters: list[DeadLetter]) -> None:
         for letter in letters:
@@ -85,8 +107,8 @@ class PublisherThread:
                 return
 
     def _dropped(self, count: int, error: BaseException) -> None:
-        self.fault = f"{type(error).__name__}: {error}"
-        log.warning("messages_dropped", count=count, error=self.fault)
+        self._fault, self._failed_at = f"{type(error).__name__}: {error}", time.monotonic()
+        log.warning("messages_dropped", count=count, error=self._fault)
         self._stopping.wait(PAUSE_AFTER_FAULT_SECONDS)
 
 
@@ -98,7 +120,7 @@ _lock = threading.Lock()
 def _publisher_thread() -> PublisherThread:
     """The thread of this process, started at its first use: a fork inherits no threads."""
     global _thread, _thread_pid, _lock
-    if _thread is not None and _thread_pid == os.getpid():
+    if _thread is not None and _thread_pid == os.getpid() and _thread.is_well():
         return _thread
     if _thread_pid not in (0, os.getpid()):
         _lock = threading.Lock()  # the inherited one may have been held when the process forked
@@ -106,6 +128,7 @@ def _publisher_thread() -> PublisherThread:
         if _thread is None or _thread_pid != os.getpid():
             _thread, _thread_pid = PublisherThread(), os.getpid()
             atexit.register(_thread.stop, FLUSH_SECONDS)
+        _thread.start()
     return _thread
 
 
@@ -125,10 +148,14 @@ def bury(*letters: DeadLetter) -> None:
 
 
 def broker_fault() -> str | None:
-    """What keeps hints from the broker, or None. Takes two seconds at most, and nothing when a hint just went out."""
+    """What keeps hints from the broker, or None. Takes two seconds at most, and nothing when a hint was just tried."""
     thread = _thread if _thread_pid == os.getpid() else None
-    if thread is not None and thread.fault is None and time.monotonic() - thread.confirmed_at < FLUSH_SECONDS:
-        return None
+    if thread is not None:
+        if thread.has_just_published():
+            return None
+        # A broker that takes connections may still refuse what is published, a queue with other arguments for one.
+        if fault := thread.recent_fault():
+            return fault
     publisher = Publisher()
     try:
         publisher.connect()

@@ -1,11 +1,13 @@
 """One connection for publishing hints, on which nothing waits longer than a few seconds."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import structlog
-from amqp.exceptions import MessageNacked, NotFound
-from kombu import Connection
+from amqp.exceptions import ChannelError, MessageNacked, NotFound
+from kombu import Connection, Queue
 from kombu.exceptions import KombuError
 
 from app.config import get_settings
@@ -14,7 +16,7 @@ from app.messaging.hint import Hint
 from app.messaging.signing import HEADER, signature
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
-from tasks.topology import DEAD_LETTERS
+from tasks.topology import DEAD_LETTERS, work_queue
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +28,9 @@ class Publisher:
     """Publishes with confirmation; not for use by several threads."""
 
     def __init__(self) -> None:
-        broker = self._broker = broker_of(get_settings().broker_url)
+        settings = get_settings()
+        broker = self._broker = broker_of(settings.broker_url)
+        self._queue_arguments = {**broker.queue_arguments, **settings.queue_arguments}
         self._priorities = broker.priorities
         self._options = {**broker.transport_options, **broker.publisher_options}
         self._connection: Connection | None = None
@@ -51,7 +55,7 @@ class Publisher:
                 hint.type,
                 args=[str(id_) for id_ in hint.ids],
                 task_id=str(hint.ids[0] if len(hint.ids) == 1 else uuid4()),
-                queue=hint.queue,
+                queue=self._queue(hint.queue),
                 priority=self._priorities[hint.priority],
                 time_limit=hint.time_limit,
                 headers=self._signed(hint),
@@ -65,6 +69,11 @@ class Publisher:
         except self.errors:
             self.close()
             raise
+
+    def _queue(self, name: str) -> Queue:
+        # Tasks keep the queue they were submitted with; their type may have moved to another one since.
+        declared = celery_app.amqp.queues
+        return declared[name] if name in declared else work_queue(name, self._queue_arguments)
 
     def _signed(self, hint: Hint) -> dict[str, str] | None:
         settings = get_settings()
@@ -118,3 +127,39 @@ class Publisher:
             connection.collect()
         except self.errors as error:
             log.debug("publisher_close_failed", error=repr(error))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What became of several hints."""
+
+    confirmed: int = 0
+    unsent: tuple[Hint, ...] = ()
+    error: BaseException | None = None
+    """One of the publisher's `errors`: the broker is away, or refuses a queue."""
+
+
+def publish_each(publisher: Publisher, hints: Iterable[Hint]) -> Published:
+    """Publish hints one after the other; one that fails for a reason of its own does not stop those behind it."""
+    waiting = list(hints)
+    refused: set[str] = set()
+    unsent: list[Hint] = []
+    fault: BaseException | None = None
+    for position, hint in enumerate(waiting):
+        if hint.queue in refused:
+            unsent.append(hint)
+            continue
+        try:
+            publisher.publish(hint)
+        except ChannelError as error:  # that queue exists with other arguments, for one; it says nothing of the others
+            refused.add(hint.queue)
+            unsent.append(hint)
+            fault = error
+        except publisher.errors as error:
+            unsent += waiting[position:]
+            fault = error
+            break
+        except Exception:  # a hint that cannot be sent at all must hold up nobody: its row is tried again later
+            log.exception("hint_not_sendable", type=hint.type, queue=hint.queue, ids=[str(id_) for id_ in hint.ids])
+            unsent.append(hint)
+    return Published(confirmed=len(waiting) - len(unsent), unsent=tuple(unsent), error=fault)

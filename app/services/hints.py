@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.services import aging, counters
 from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle.waiting import HINT_COLUMNS
+from app.services.queues import LIVE
 
 LONGEST_LOOK = timedelta(minutes=10)
 SLACK = timedelta(seconds=5)
@@ -35,14 +36,17 @@ class Unclaimed:
     dispatched_at: datetime
     aged: int
 
-    def next_look(self, *, after: timedelta, now: datetime) -> datetime:
+    def next_look(self, *, after: timedelta | None, now: datetime) -> datetime:
         """When to look again at a hint that only waits: after as long as it has waited, at its next rise at the latest.
 
-        A backlog is hardly ever looked at, and nothing of it is published again.
+        A backlog is hardly ever looked at, and nothing of it is published again. A rise that is due already is tried
+        again soon, in case it does not succeed now. `after` is None for hints that are not to rise.
         """
         waited = now + max(LOOK_AGAIN, min(now - self.dispatched_at, LONGEST_LOOK))
-        rise = self.rises_at(after)
-        return waited if rise is None else min(waited, rise)
+        rise = None if after is None else self.rises_at(after)
+        if rise is None:
+            return waited
+        return min(waited, rise if rise > now else now + LOOK_AGAIN)
 
     def rises_at(self, after: timedelta) -> datetime | None:
         """When it gets another hint one level higher, if ever."""
@@ -75,6 +79,15 @@ def passed_at(session: Session) -> dict[tuple[str, str], datetime]:
     return {(queue, priority): passed for queue, priority, passed in rows}
 
 
+_KNOWN = sa.text("SELECT types FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since")
+
+
+def known_types(session: Session, *, now: datetime) -> set[str] | None:
+    """The types that workers know that are alive; None when no worker is, and nothing can be said."""
+    alive = session.scalars(_KNOWN, {"since": now - LIVE}).all()
+    return set().union(*alive) if alive else None
+
+
 def is_lost(row: Unclaimed, *, empty_at: Mapping[str, datetime], passed: Mapping[tuple[str, str], datetime]) -> bool:
     """Whether the hint cannot be in its queue any more. Pure.
 
@@ -93,8 +106,9 @@ PUBLISH_AGAIN = sa.text(
 )
 LOOK_LATER = sa.text(
     "UPDATE tasks SET due_at = later.due_at, aged = later.aged FROM "
-    "unnest(CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[])) "
-    "AS later (id, due_at, aged) WHERE tasks.id = later.id AND status = 'PENDING'"
+    "unnest(CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[]), "
+    "CAST(:dispatched_ats AS timestamptz[])) AS later (id, due_at, aged, dispatched_at) "
+    "WHERE tasks.id = later.id AND status = 'PENDING' AND tasks.dispatched_at = later.dispatched_at"
 )
 
 
@@ -106,12 +120,13 @@ def published_again(session: Session, rows: Sequence[Unclaimed], *, now: datetim
         counters.add(session, {counters.HINTS_REPUBLISHED: len(ids)})
 
 
-def look_later(session: Session, rows: Sequence[Unclaimed], *, after: timedelta, now: datetime) -> None:
-    """The hints of these rows, which the caller has locked, only wait."""
+def look_later(session: Session, rows: Sequence[Unclaimed], *, after: timedelta | None, now: datetime) -> None:
+    """The hints of these rows only wait; rows that were dispatched anew meanwhile are left alone."""
     if rows:
         values = {
             "ids": [row.hint.id for row in rows],
             "due_ats": [row.next_look(after=after, now=now) for row in rows],
             "ageds": [row.aged for row in rows],
+            "dispatched_ats": [row.dispatched_at for row in rows],
         }
         session.execute(LOOK_LATER, values)

@@ -2,19 +2,26 @@
 
 from collections.abc import Iterable
 
+from amqp.exceptions import PreconditionFailed
+
 from app.messaging import Hint
 
 
 class ScriptedPublisher:
-    """Keeps what is published; refuses everything while `is_down`, and hints after the first `confirms`."""
+    """Keeps what is published; refuses everything while `is_down`, and hints after the first `confirms`.
 
-    errors = (OSError,)
+    Hints for a queue that is `refused` meet a 406, those of a type that is `broken` an error that nobody foresaw.
+    """
+
+    errors = (OSError, PreconditionFailed)
 
     def __init__(self) -> None:
         self.published: list[Hint] = []
         self.waiting: dict[str, int] = {}
         self.is_down = False
         self.confirms: int | None = None
+        self.refused: set[str] = set()
+        self.broken: set[str] = set()
 
     def connect(self) -> None:
         if self.is_down:
@@ -24,6 +31,10 @@ class ScriptedPublisher:
         self.connect()
         if self.confirms is not None and len(self.published) >= self.confirms:
             raise TimeoutError("not confirmed")
+        if hint.queue in self.refused:
+            raise PreconditionFailed("inequivalent arg")
+        if hint.type in self.broken:
+            raise KeyError(hint.type)
         self.published.append(hint)
 
     def ready_count(self, queue: str) -> int:

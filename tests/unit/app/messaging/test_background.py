@@ -1,0 +1,90 @@
+"""The thread that publishes, with a broker that does what a test says."""
+
+import pytest
+from amqp.exceptions import PreconditionFailed
+
+from app.messaging import Hint, background
+from app.messaging.background import PublisherThread
+from app.models import new_id
+from tests.services.waiting import wait_for
+
+
+class OddPublisher:
+    """Connects; raises what it is told to when it publishes."""
+
+    errors = (OSError, PreconditionFailed)
+
+    def __init__(self) -> None:
+        self.published: list[Hint] = []
+        self.error: BaseException | None = None
+
+    def connect(self) -> None:
+        pass
+
+    def publish(self, hint: Hint) -> None:
+        if self.error is not None:
+            raise self.error
+        self.published.append(hint)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch):
+    publisher = OddPublisher()
+    monkeypatch.setattr(background, "Publisher", lambda: publisher)
+    monkeypatch.setattr(background, "PAUSE_AFTER_FAULT_SECONDS", 0)
+    monkeypatch.setattr(background, "_thread", None)
+    monkeypatch.setattr(background, "_thread_pid", 0)
+    yield publisher
+    if background._thread is not None:
+        background._thread.stop(5)
+
+
+def hint() -> Hint:
+    return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60)
+
+
+def test_a_batch_that_fails_does_not_end_the_thread(publisher, monkeypatch):
+    coalesce = background.coalesce
+    monkeypatch.setattr(background, "coalesce", lambda hints: {}["unforeseen"])
+    background.dispatch_soon(hint())
+    wait_for(background.broker_fault)
+    monkeypatch.setattr(background, "coalesce", coalesce)
+
+    second = hint()
+    background.dispatch_soon(second)
+
+    wait_for(lambda: publisher.published == [second])
+
+
+def test_a_thread_that_died_is_started_again_and_keeps_what_waits(publisher, monkeypatch):
+    run = PublisherThread._run
+    monkeypatch.setattr(PublisherThread, "_run", lambda self: None)
+    first, second = hint(), hint()
+    background.dispatch_soon(first)
+    wait_for(lambda: not background._thread.is_well())
+    monkeypatch.setattr(PublisherThread, "_run", run)
+
+    background.dispatch_soon(second)
+
+    wait_for(lambda: [id_ for each in publisher.published for id_ in each.ids] == [*first.ids, *second.ids])
+
+
+def test_a_broker_that_takes_connections_and_refuses_hints_is_a_fault(publisher):
+    publisher.error = PreconditionFailed("inequivalent arg")
+
+    background.dispatch_soon(hint())
+
+    wait_for(lambda: "inequivalent arg" in (background.broker_fault() or ""))
+
+
+def test_an_old_fault_is_not_believed_without_asking_the_broker(publisher, monkeypatch):
+    publisher.error = PreconditionFailed("inequivalent arg")
+    background.dispatch_soon(hint())
+    wait_for(background.broker_fault)
+
+    monkeypatch.setattr(background, "FAULT_SECONDS", 0)
+
+    assert background.broker_fault() is None
