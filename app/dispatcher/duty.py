@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.continuity import Continuity
-from app.database import in_transaction
+from app.database import in_transaction, is_away
 
 log = structlog.get_logger(__name__)
 
@@ -114,13 +114,15 @@ class Duty:
         if text != self._last_failure:
             log.warning("duty_failed", duty=self.name, error=text, exc_info=not isinstance(error, AWAY))
         self._last_failure = text
-        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        if is_away(error):
             self._connected.broke()
             return
         try:
             self._record(text[:500])
-        except sa.exc.SQLAlchemyError:
-            self._connected.broke()
+        except sa.exc.SQLAlchemyError as unrecorded:
+            log.warning("duty_not_recorded", duty=self.name, error=str(unrecorded))
+            if is_away(unrecorded):
+                self._connected.broke()
 
     def _record(self, error: str | None) -> None:
         if error is None and time.monotonic() - self._recorded < RECORD_EVERY_SECONDS:

@@ -1,13 +1,20 @@
 """Duty: forget what is old, in small batches, and keep the history's daily partitions ahead of time."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
+import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
 from app.services import retention, schedules
 from app.services.retention import Ages
+
+log = structlog.get_logger(__name__)
+
+PARTITIONS_EVERY = timedelta(seconds=50)  # once in each round of the duty, whose minute varies by a tenth
 
 
 class Retention:
@@ -22,17 +29,34 @@ class Retention:
             events=settings.retention_events_days,
         )
         self._pruner = retention.Pruner()
+        self._partitions_at: datetime | None = None
 
     def run_once(self, now: datetime) -> int:
         """Prune one batch; returns how many rows went."""
-        in_transaction(lambda session: retention.keep_event_partitions(session, self._ages, now=now))
+        self._keep_event_partitions(now)
         tasks = in_transaction(lambda session: self._pruner.prune_tasks(session, self._ages, now=now))
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
         return tasks + keys + in_transaction(lambda session: self._prune_slots(session, now))
+
+    def _keep_event_partitions(self, now: datetime) -> None:
+        if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:
+            return
+        self._partitions_at = now
+        _unless_locked(lambda session: retention.make_event_partitions(session, now=now))
+        _unless_locked(lambda session: retention.drop_event_partitions(session, self._ages, now=now))
 
     def _prune_slots(self, session: Session, now: datetime) -> int:
         """What became of old slots is history, and goes with it."""
         if self._ages.events is None:
             return 0
         return schedules.prune_slots(session, before=now - self._ages.events, limit=retention.BATCH)
+
+
+def _unless_locked(work: Callable[[Session], None]) -> None:
+    try:
+        in_transaction(work)
+    except OperationalError as error:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        log.info("partitions_postponed", error=str(error.orig).strip())

@@ -96,17 +96,25 @@ _PARTITIONS = sa.text(
 )
 
 
-def keep_event_partitions(session: Session, ages: Ages, *, now: datetime) -> None:
-    """Make the partitions of the days ahead, and drop those whose every event is too old."""
-    # Two dispatchers must not make the same partition; the second has nothing to do.
-    if not session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(hashtext('taskledger.event_partitions'))")):
-        return
-    session.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
-    parameters = {"first": now.date(), "days": PARTITIONS_AHEAD}
-    session.execute(sa.text("SELECT taskledger.make_event_partitions(:first, :days)"), parameters)
-    if ages.events is None:
+def make_event_partitions(session: Session, *, now: datetime) -> None:
+    """Make the partitions of the days ahead. Raises OperationalError 55P03 when somebody reads the history now."""
+    if _may_change_partitions(session):
+        parameters = {"first": now.date(), "days": PARTITIONS_AHEAD}
+        session.execute(sa.text("SELECT taskledger.make_event_partitions(:first, :days)"), parameters)
+
+
+def drop_event_partitions(session: Session, ages: Ages, *, now: datetime) -> None:
+    """Drop the partitions whose every event is too old. Raises OperationalError 55P03 as above."""
+    if ages.events is None or not _may_change_partitions(session):
         return
     oldest = (now - ages.events).strftime("task_events_p%Y%m%d")
     for name in session.scalars(_PARTITIONS).all():
         if name < oldest:
             session.execute(sa.text(f"DROP TABLE public.{name}"))
+
+
+def _may_change_partitions(session: Session) -> bool:
+    # Every insert queues behind our wait for ACCESS EXCLUSIVE, and we wait for every reader: a moment, then, no more.
+    session.execute(sa.text("SET LOCAL lock_timeout = '50ms'"))
+    # Two dispatchers must not make the same partition; the second has nothing to do.
+    return bool(session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(hashtext('taskledger.event_partitions'))")))

@@ -1,20 +1,31 @@
 """The duties of the dispatcher, each run once at a moment of the test's choosing."""
 
+import json
+import time
 from datetime import timedelta
 
+import psycopg2.errors
 import pytest
 import sqlalchemy as sa
+from amqp.exceptions import PreconditionFailed
 
 from app.continuity import Continuity
 from app.dispatcher.dispatch import Dispatch
-from app.dispatcher.duty import Look
+from app.dispatcher.duty import Duty, Look
 from app.dispatcher.lost_hints import LostHints
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
+from app.dispatcher.retention import Retention
 from app.models import Status
-from app.services import counters, queues
+from app.services import counters, queues, retention
 from tests.factories import HOLDER, NOON, make_claim, make_task, read_task, seconds
 from tests.integration.dispatcher.publisher import ScriptedPublisher, ids_of
+
+
+class Locked(psycopg2.errors.LockNotAvailable):
+    """As the driver raises it, whose own code cannot be set."""
+
+    pgcode = "55P03"
 
 
 @pytest.fixture
@@ -58,7 +69,8 @@ def test_hints_that_were_not_confirmed_are_held_by_the_ledger_and_published_late
     publisher.confirms = 1
     dispatch = Dispatch(publisher)
 
-    dispatch.run_once(NOON)
+    with pytest.raises(TimeoutError):  # for the duty's record
+        dispatch.run_once(NOON)
     held = [task.id for task in tasks if task.id not in publisher.ids]
     rows = [now_is(session, id_) for id_ in held]
     assert [(row.status, row.dispatched_at, row.due_at) for row in rows] == [
@@ -68,6 +80,33 @@ def test_hints_that_were_not_confirmed_are_held_by_the_ledger_and_published_late
     publisher.confirms = None
     dispatch.run_once(NOON + seconds(5))
     assert set(publisher.ids) == ids_of(tasks)
+
+
+@pytest.mark.parametrize("kind", ["lost", "due"])
+def test_a_hint_that_cannot_be_sent_is_held_while_the_others_go_on(session, publisher, kind):
+    state = {"due_at": NOON} | ({"status": "SCHEDULED", "dispatched_at": None} if kind == "due" else {})
+    [odd] = make(session, type="uppercase_text", **state)
+    others = make(session, 3, **state)
+    publisher.broken = {"uppercase_text"}
+    duty, now = (Dispatch(publisher), NOON) if kind == "due" else (LostHints(publisher), NOON + seconds(11))
+
+    duty.run_once(now)
+
+    assert set(publisher.ids) == ids_of(others)
+    row = now_is(session, odd.id)
+    assert (row.status, row.dispatched_at, row.due_at) == (Status.PENDING, None, now + seconds(5))
+
+
+def test_a_queue_that_the_broker_refuses_is_told_and_stops_no_other_queue(session, publisher):
+    state = {"status": "SCHEDULED", "due_at": NOON, "dispatched_at": None}
+    refused, others = make(session, 2, queue="old", **state), make(session, 2, **state)
+    publisher.refused = {"old"}
+
+    with pytest.raises(PreconditionFailed):
+        Dispatch(publisher).run_once(NOON)
+
+    assert set(publisher.ids) == ids_of(others)
+    assert [now_is(session, task.id).dispatched_at for task in refused] == [None, None]
 
 
 def test_an_expired_task_is_cancelled_even_with_the_broker_down(session, publisher):
@@ -153,6 +192,53 @@ def test_a_low_task_rises_to_the_top_in_one_and_a_half_times_the_ageing_time(ses
     assert risen == [(300, "normal"), (450, "risen")]
 
 
+def test_a_rise_that_the_broker_did_not_take_is_taken_at_the_next_look(session, publisher):
+    [task] = make(session, priority="low", due_at=NOON + seconds(300))
+    publisher.waiting["tasks"] = 1_000
+    publisher.confirms = 0
+    duty = LostHints(publisher)
+    with pytest.raises(TimeoutError):
+        duty.run_once(NOON + seconds(300))
+    publisher.confirms = None
+
+    duty.run_once(NOON + seconds(305))
+
+    assert [(hint.ids, hint.priority) for hint in publisher.published] == [((task.id,), "normal")]
+
+
+@pytest.mark.parametrize(
+    ("known", "unseen_seconds", "is_published"),
+    [({"reverse_string": "hash"}, 1, True), ({"greet": "hash"}, 1, False), ({"greet": "hash"}, 16, True)],
+    ids=["known", "unknown", "unknown, but nobody is alive"],
+)
+def test_a_lost_hint_is_published_again_unless_no_live_worker_knows_its_type(
+    session, publisher, known, unseen_seconds, is_published
+):
+    [task] = make(session)
+    now = NOON + seconds(11)
+    worker(session, seen=now - seconds(unseen_seconds), types=known)
+
+    LostHints(publisher).run_once(now)
+
+    assert publisher.ids == ([task.id] if is_published else [])
+
+
+def test_a_task_whose_type_no_live_worker_knows_is_looked_at_less_and_less(session, publisher):
+    [task] = make(session, priority="low")
+    duty = LostHints(publisher)
+
+    looks, now = [], NOON
+    while now < NOON + timedelta(hours=1):
+        now = now_is(session, task.id).due_at
+        worker(session, seen=now, types={"greet": "hash"})
+        duty.run_once(now)
+        looks.append((now - NOON).total_seconds())
+
+    assert publisher.published == []
+    assert looks[:7] == [5, 10, 20, 40, 80, 160, 320]
+    assert len(looks) < 15
+
+
 def rescuer(now):
     """A rescue that has been connected since long before `now`."""
     continuity = Continuity()
@@ -160,13 +246,14 @@ def rescuer(now):
     return Rescue(continuity)
 
 
-def worker(session, *, seen, stopped=None):
+def worker(session, *, seen, stopped=None, types=None):
     session.execute(
         sa.text(
             "INSERT INTO workers (id, node, host, pid, concurrency, queues, types, version, started_at, last_seen_at, "
-            "stopped_at) VALUES (:id, 'w', 'h', 1, 2, '{tasks}', '{}', '1', :seen, :seen, :stopped)"
+            "stopped_at) VALUES (:id, 'w', 'h', 1, 2, '{tasks}', CAST(:types AS jsonb), '1', :seen, :seen, :stopped) "
+            "ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at"
         ),
-        {"id": HOLDER.worker, "seen": seen, "stopped": stopped},
+        {"id": HOLDER.worker, "seen": seen, "stopped": stopped, "types": json.dumps(types or {})},
     )
     session.commit()
 
@@ -263,3 +350,47 @@ def test_a_look_begins_where_the_last_one_found_nothing_more_and_sees_everything
 
     assert look.since(NOON + seconds(1)) == NOON - Look.OVERLAP
     assert look.since(NOON + seconds(30)) == Look.BEGINNING
+
+
+@pytest.mark.parametrize(
+    ("error", "is_broken"),
+    [
+        (sa.exc.OperationalError("SELECT", {}, psycopg2.OperationalError("connection refused")), True),
+        (sa.exc.OperationalError("DROP", {}, Locked()), False),
+    ],
+    ids=["the database is away", "a lock was not to be had"],
+)
+def test_only_a_database_that_is_away_breaks_the_continuity(engine, error, is_broken):
+    continuity = Continuity()
+    continuity.answered(NOON)
+
+    Duty("retention", lambda now: 0, every_seconds=1, connected=continuity)._failed(error)
+
+    assert continuity.for_at_least(seconds(0), NOON) is not is_broken
+
+
+def partitions(session):
+    session.rollback()
+    return set(session.scalars(retention._PARTITIONS))
+
+
+def test_partitions_wait_for_no_reader_and_are_kept_once_a_minute(engine, session):
+    duty, later = Retention(), NOON + timedelta(days=5000)
+    new = f"task_events_p{later:%Y%m%d}"
+    with engine.connect() as reader, reader.begin():
+        reader.execute(sa.text("SELECT count(*) FROM task_events"))
+        began = time.monotonic()
+        duty.run_once(later)
+        assert time.monotonic() - began < 1
+    assert new not in partitions(session)
+
+    duty.run_once(later + seconds(1))
+    assert new not in partitions(session)
+
+    duty.run_once(later + seconds(60))
+    assert new in partitions(session)
+    for name in partitions(session):
+        if name >= new:
+            session.execute(sa.text(f"DROP TABLE {name}"))
+    session.execute(sa.text("SELECT taskledger.make_event_partitions((now() AT TIME ZONE 'UTC')::date, 7)"))
+    session.commit()

@@ -68,9 +68,9 @@ def test_a_tasks_log_goes_with_it(session):
 
 
 def test_partitions_of_the_days_ahead_are_made_and_old_ones_dropped(engine, session):
-    retention.keep_event_partitions(session, AGES, now=NOON)
+    retention.make_event_partitions(session, now=NOON)
     made = set(session.scalars(retention._PARTITIONS))
-    retention.keep_event_partitions(session, AGES, now=NOON + 100 * DAY)
+    retention.drop_event_partitions(session, AGES, now=NOON + 100 * DAY)
     kept = set(session.scalars(retention._PARTITIONS))
     session.rollback()
 
