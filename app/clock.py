@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 MEASURE_EVERY_SECONDS = 60.0
+LONGEST_ROUND_TRIP_SECONDS = 0.5
 
 _offset = timedelta(0)
 _measured_at: float | None = None  # time.monotonic() of the last measurement
@@ -31,13 +32,18 @@ def is_stale() -> bool:
 
 
 def measure(connection: _Connection) -> None:
-    """Set the offset from a DB-API connection; half of the round trip is the error."""
+    """Set the offset from a DB-API connection; half of the round trip is the error.
+
+    An answer that took long (a paused machine, a server that swaps) is ignored, unless it is the first one.
+    """
     global _offset, _measured_at
     cursor = connection.cursor()
-    before = datetime.now(UTC)
+    asked_at = time.monotonic()  # the host's clock may be set while we wait
     cursor.execute("SELECT clock_timestamp()")
     theirs = cursor.fetchone()[0]
-    after = datetime.now(UTC)
+    ours, answered_at = datetime.now(UTC), time.monotonic()
     cursor.close()
-    _offset = theirs - (before + (after - before) / 2)
-    _measured_at = time.monotonic()
+    if answered_at - asked_at > LONGEST_ROUND_TRIP_SECONDS and _measured_at is not None:
+        return
+    _offset = theirs - (ours - timedelta(seconds=(answered_at - asked_at) / 2))
+    _measured_at = answered_at

@@ -1,0 +1,43 @@
+"""The clock's offset: which measurements are believed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app import clock
+
+
+class SlowServer:
+    """A connection to a server that is an hour ahead, and whose answer takes so long."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, round_trip: float) -> None:
+        self._now = 1_000.0
+        self._round_trip = round_trip
+        monkeypatch.setattr(clock.time, "monotonic", lambda: self._now)
+
+    def cursor(self) -> "SlowServer":
+        return self
+
+    def execute(self, sql: str) -> None:
+        self._now += self._round_trip
+
+    def fetchone(self) -> tuple[datetime]:
+        return (datetime.now(UTC) + timedelta(hours=1),)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("round_trip", "measured_before", "is_believed"), [(0.4, True, True), (0.6, True, False), (0.6, False, True)]
+)
+def test_a_slow_answer_is_believed_only_when_nothing_was_ever_measured(
+    monkeypatch, round_trip, measured_before, is_believed
+):
+    monkeypatch.setattr(clock, "_offset", timedelta(0))
+    monkeypatch.setattr(clock, "_measured_at", 900.0 if measured_before else None)
+
+    clock.measure(SlowServer(monkeypatch, round_trip=round_trip))
+
+    assert (clock._offset > timedelta(minutes=59)) is is_believed
+    assert clock.is_stale() is not is_believed
