@@ -19,8 +19,8 @@ def run() -> None:
     """Bring the database to the revision asked for."""
     database = current_app.extensions["migrate"].db
     with database.engine.connect() as connection:
+        connection.execute(sa.text("SET statement_timeout = 0"))  # before the lock: another migration may take long
         connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-        connection.execute(sa.text("SET statement_timeout = 0"))
         connection.commit()
         context.configure(
             connection=connection,

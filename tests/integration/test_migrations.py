@@ -1,5 +1,7 @@
 """Migrations: they make what the models say, and can be undone."""
 
+import threading
+
 import psycopg2
 import sqlalchemy as sa
 from flask_migrate import check as migrate_check
@@ -48,3 +50,28 @@ def test_migrations_can_be_undone_and_done_again(databases):
 
     assert left == {"alembic_version"}
     databases.drop(url)
+
+
+def test_a_migration_waits_for_another_one_beyond_the_statement_timeout(databases):
+    from app.config import load
+    from app.factory import create_app
+
+    url = databases.create("patient")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}))
+    other = psycopg2.connect(url)
+    other.autocommit = True
+    other.cursor().execute("SELECT pg_advisory_lock(7461736001)")
+    ending = threading.Timer(0.6, other.close)
+    with application.app_context():
+        engine = application.extensions["migrate"].db.engine
+        sa.event.listen(engine, "connect", _set_short_statement_timeout)
+        ending.start()
+        upgrade()
+
+    ending.join()
+    databases.drop(url)
+
+
+def _set_short_statement_timeout(connection, _):
+    connection.cursor().execute("SET statement_timeout = 200")
+    connection.commit()
