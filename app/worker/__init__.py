@@ -50,9 +50,8 @@ def _set_up_logging(**_: Any) -> None:
 def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
     pool = options.get("pool") or conf.worker_pool
     kind = pool if isinstance(pool, str) else pool.__module__
-    if any(other in kind for other in ("thread", "gevent", "eventlet")):
-        # A child holds leases and is stopped and killed by itself; threads of one process cannot be.
-        raise SystemExit(f"The pool {kind} cannot run these tasks: use --pool prefork (the default) or --pool solo.")
+    if "gevent" in kind or "eventlet" in kind:
+        raise SystemExit(f"The pool {kind} cannot run these tasks: use --pool prefork (the default), solo or threads.")
     identity.begin(sender)
 
 

@@ -51,7 +51,6 @@ class Heartbeat:
         self._pid = 0
         self._engine: sa.Engine | None = None
         self._passed: dict[tuple[str, str], datetime] = {}
-        self._looked = 0.0
         self._unwritten: list[LogLine] = []
         self._counts: Counter[str] = Counter()
 
@@ -85,20 +84,19 @@ class Heartbeat:
                 log.warning("heartbeat_failed", error=str(error.__cause__ or error).strip())
 
     def _wait(self) -> None:
-        run = self._desk.run
-        current = run.current if run else None
         wait = TICK_SECONDS
-        if current is not None and current.stop_asked is None:
-            wait = min(wait, max(0.01, current.started + current.timeout_seconds - time.monotonic()))
+        for run in self._desk.runs:
+            current = run.current
+            if current is not None and current.stop_asked is None:
+                wait = min(wait, max(0.01, current.started + current.timeout_seconds - time.monotonic()))
         time.sleep(wait)
 
     def tick(self) -> None:
         """One beat."""
-        run = self._desk.run
-        if run is not None:
+        for run in self._desk.runs:
             self._enforce_limits(run)
-            if run.seconds() >= LOOK_SECONDS and time.monotonic() - self._looked >= LOOK_SECONDS:
-                self._looked = time.monotonic()
+            if run.seconds() >= LOOK_SECONDS and time.monotonic() - run.looked >= LOOK_SECONDS:
+                run.looked = time.monotonic()
                 self._look(run)
         self._write_down()
 
@@ -116,14 +114,12 @@ class Heartbeat:
 
     def _ask_to_stop(self, running: Running, error: BaseException) -> None:
         running.stop_asked, running.stop_error = time.monotonic(), error
-        self._stopper.stop(error, still_wanted=lambda: self._runs(running))
+        self._stopper.stop(error, still_wanted=lambda: self._desk.is_running(running))
         log.info("handler_asked_to_stop", task_id=str(running.claim.id), why=type(error).__name__)
 
-    def _runs(self, running: Running) -> bool:
-        run = self._desk.run
-        return run is not None and run.current is running
-
     def _end_process(self, running: Running, why: str) -> None:
+        if not self._stopper.interrupts:
+            return  # a thread: ending it would end all that this process runs
         # The parent notices within seconds and moves the row on.
         log.error("handler_killed", task_id=str(running.claim.id), attempt=running.claim.attempt, why=why)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -155,20 +151,20 @@ class Heartbeat:
 
     def _write_down(self) -> None:
         """Progress, log lines and queue positions, if there are any to write."""
-        run = self._desk.run
-        current = run.current if run else None
-        progress = None
-        if current is not None:
-            progress, current.progress = current.progress, None
-            self.keep(current)
+        progress = []
+        for run in self._desk.runs:
+            if run.current is not None:
+                self.keep(run.current)
+                progress += [(run.current.claim, run.current.progress)] if run.current.progress else []
+                run.current.progress = None
         passed, self._passed = self._passed, {}
         lines, self._unwritten = self._unwritten, []
         counts, self._counts = self._counts, Counter()
         if not (progress or passed or lines or counts):
             return
         with Session(self._engine) as session:
-            if progress and current is not None:
-                lifecycle.report_progress(session, current.claim, progress)
+            for held, reported in progress:
+                lifecycle.report_progress(session, held, reported)
             for (queue, priority), passed_at in passed.items():
                 session.execute(PASS, {"queue": queue, "priority": priority, "passed_at": passed_at})
             task_log.write(session, lines)

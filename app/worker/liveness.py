@@ -96,6 +96,8 @@ class Liveness:
             return  # after an outage children renew first
         parameters = {"now": now, "worker": identity.worker_id()}
         for task_id, pid in in_transaction(lambda session: session.execute(HUNG, parameters).all()):
+            if pid == os.getpid():
+                continue  # a pool of threads: the dispatcher moves the task on, and its outcome will be dropped
             if any(request.worker_pid == pid and str(task_id) in request.args for request in active_requests()):
                 log.error("handler_killed", pid=pid, task_id=str(task_id), why="its lease ran out: no sign of life")
                 signal_child(pid, signal.SIGKILL)

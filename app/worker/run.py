@@ -1,5 +1,6 @@
 """What a child process is doing right now, shared between its main thread and its heartbeat."""
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class HintRun:
     claims: dict[UUID, Claim]
     started: float = field(default_factory=time.monotonic)
     renewed: float = field(default_factory=time.monotonic)
+    looked: float = 0.0  # time.monotonic() when its rows were last read
     current: Running | None = None
     cancelled: set[UUID] = field(default_factory=set)  # asked to stop before they started
     lost: set[UUID] = field(default_factory=set)  # no longer ours
@@ -49,15 +51,24 @@ class HintRun:
 
 
 class Desk:
-    """The one place where the main thread and the heartbeat of a child meet."""
+    """Where handlers' threads and the heartbeat of a process meet: one hint in work for each thread that runs any."""
 
     def __init__(self) -> None:
-        self.run: HintRun | None = None
+        self._runs: dict[int, HintRun] = {}
+
+    @property
+    def runs(self) -> list[HintRun]:
+        """What is in work; one hint in a child of the prefork pool, several in a pool of threads."""
+        return list(self._runs.values())
 
     def begin(self, run: HintRun) -> None:
-        """A hint is in work from now on."""
-        self.run = run
+        """This thread has a hint in work from now on."""
+        self._runs[threading.get_ident()] = run
 
     def end(self) -> None:
-        """Nothing is in work."""
-        self.run = None
+        """This thread has nothing in work."""
+        self._runs.pop(threading.get_ident(), None)
+
+    def is_running(self, running: Running) -> bool:
+        """Whether this attempt's handler is the one that runs in its thread."""
+        return any(run.current is running for run in self.runs)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,12 +21,17 @@ class Stopper:
 
     def __init__(self) -> None:
         self.shutting_down = False
+        self.interrupts = True
+        """Whether a handler can be interrupted: signals reach the main thread only, so not in a pool of threads."""
         self._armed = False
         self._wanted: BaseException | None = None
         self._still_wanted: Callable[[], bool] = _always
 
     def install(self) -> None:
         """Take over the signals of this process; before every hint, because the pool and handlers may set their own."""
+        self.interrupts = threading.current_thread() is threading.main_thread()
+        if not self.interrupts:
+            return  # handlers stop at check_cancelled() and when they report progress
         for number in (STOP_SIGNAL, GIVE_BACK_SIGNAL):
             if signal.getsignal(number) != self._on_signal:
                 signal.signal(number, self._on_signal)
@@ -46,7 +52,8 @@ class Stopper:
         """Have `error` raised in the handler that runs now, if it is still the one that was meant by then."""
         self._still_wanted = still_wanted
         self._wanted = error
-        os.kill(os.getpid(), STOP_SIGNAL)
+        if self.interrupts:
+            os.kill(os.getpid(), STOP_SIGNAL)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == GIVE_BACK_SIGNAL:

@@ -16,6 +16,7 @@ class RecordingStopper:
 
     def __init__(self) -> None:
         self.asked: list[BaseException] = []
+        self.interrupts = True
 
     def stop(self, error: BaseException, *, still_wanted) -> None:
         assert still_wanted()
@@ -35,7 +36,7 @@ def beating(monkeypatch):
         running = Running(claim=replace(CLAIM), timeout_seconds=10, grace_seconds=5, started=now - seconds)
         running.stop_asked = None if asked is None else now - asked
         desk.begin(HintRun(claims={CLAIM.id: CLAIM}, current=running))
-        Heartbeat(desk, stopper)._enforce_limits(desk.run)
+        Heartbeat(desk, stopper)._enforce_limits(*desk.runs)
         return stopper.asked, killed
 
     return begin
