@@ -1,17 +1,20 @@
 """`python -m tests.services.with_test_types celery -A tasks worker`: a program that also knows tests/handlers/."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
 
 import tasks.handlers
 
+MORE_HANDLERS = "MORE_HANDLERS"  # a folder with types of one test
 TEST_HANDLERS = Path(__file__).parents[1] / "handlers"
 
 
 def main() -> None:
     """Run the module named by the first argument as if it had been called with the others."""
-    tasks.handlers.__path__.append(str(TEST_HANDLERS))
+    more = os.environ.get(MORE_HANDLERS)
+    tasks.handlers.__path__.extend([str(TEST_HANDLERS), *([more] if more else [])])
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
