@@ -17,7 +17,16 @@ LEDGER = "ledger"
 SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2"}
 """Settings that let a scenario end soon."""
 
+LONGEST_FIRST = ("test_storm", "test_database_outage", "test_lost_workers", "test_misbehaving_handlers")
+"""Two processes share the files: what takes longest must not come last."""
+
 MakeStack = Callable[..., Stack]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first; everything else stays where it is."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture
