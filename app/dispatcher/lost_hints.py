@@ -55,7 +55,7 @@ class LostHints:
 
     def _raise(self, rows: Sequence[Unclaimed], now: datetime) -> None:
         # Counted only once it went out: a step that the broker did not take is taken at the next look.
-        risen = {row.hint.id: replace(row, aged=row.aged + 1) for row in rows}
+        risen = {row.hint.id: row.risen(after=self._rise_after, now=now) for row in rows}
         published = publish_each(self._publisher, [_raised(row) for row in risen.values()])
         unsent = {id_ for hint in published.unsent for id_ in hint.ids}
         gone_out = [row for id_, row in risen.items() if id_ not in unsent]

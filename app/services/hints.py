@@ -1,7 +1,7 @@
 """What the ledger knows of hints: which were lost, which only wait, which are held back. Writes no status."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -51,6 +51,13 @@ class Unclaimed:
     def rises_at(self, after: timedelta) -> datetime | None:
         """When it gets another hint one level higher, if ever."""
         return aging.next_step_at(self.hint.priority, self.aged, dispatched_at=self.dispatched_at, after=after)
+
+    def risen(self, *, after: timedelta, now: datetime) -> "Unclaimed":
+        """With all steps taken that are due by now: the first look may come after the moment of the second."""
+        row = self
+        while (at := row.rises_at(after)) is not None and at <= now:
+            row = replace(row, aged=row.aged + 1)
+        return row
 
 
 UNCLAIMED = sa.text(

@@ -52,3 +52,8 @@ def test_a_hint_that_only_waits_is_looked_at_after_as_long_as_it_has_waited(wait
 
 def test_a_waiting_hint_is_looked_at_when_its_task_is_to_rise():
     assert unclaimed(priority="low").next_look(after=AGING, now=NOON + seconds(200)) == NOON + AGING
+
+
+@pytest.mark.parametrize(("waited", "aged"), [(299, 0), (300, 1), (449, 1), (450, 2), (3600, 2)])
+def test_a_task_that_is_looked_at_late_takes_all_steps_that_are_due(waited, aged):
+    assert unclaimed(priority="low").risen(after=AGING, now=NOON + seconds(waited)).aged == aged
