@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+import sqlalchemy as sa
 import structlog
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
@@ -93,9 +94,12 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
 def _account_for_rest(ids: Sequence[UUID], claims: list[Claim]) -> None:
     """Of the tasks that could not be claimed: hold those whose type is paused, count the others as duplicates."""
     rest = set(ids) - {held.id for held in claims}
-    held_back = patiently(
-        lambda: in_transaction(lambda session: queues.hold_paused(session, sorted(rest))), seconds=CLAIM_SECONDS
-    )
+    try:
+        held_back = in_transaction(lambda session: queues.hold_paused(session, sorted(rest)))
+    except sa.exc.SQLAlchemyError as error:
+        # What was claimed must run; the others are found by the dispatcher, which publishes their hints again.
+        log.warning("rest_not_accounted_for", count=len(rest), error=type(error).__name__)
+        return
     heartbeat.HEARTBEAT.count(counters.DUPLICATES_SUPPRESSED, len(rest - held_back))
 
 
