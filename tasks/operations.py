@@ -25,7 +25,6 @@ COMPARISONS = {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}
 TAKES = {"in": "a list", "not_in": "a list", "null": "none", "not_null": "none"}
 SEARCHES = ("contains", "starts_with", "ends_with")
 ARITHMETIC = {"add": add, "subtract": sub, "multiply": mul, "divide": truediv, "remainder": mod}
-ONE_ARGUMENT = ("abs", "ceil", "floor", "upper", "lower", "trim", "length", "year", "month", "day")
 ARGUMENTS = {"round": (1, 2), "concat": (1, 10), "replace": (3, 3), "coalesce": (1, 10)}
 
 
