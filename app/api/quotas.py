@@ -15,10 +15,15 @@ def admit(session: Session, payloads: Sequence[Any]) -> None:
     """Make room for tasks with these payloads. Raises Refused (too large) or QuotaReached (too many wait)."""
     for payload in payloads:
         check_size(payload)
+    make_room(session, len(payloads))
+
+
+def make_room(session: Session, tasks: int) -> None:
+    """Make room for so many tasks. Raises QuotaReached (too many wait); then there is room for none of them."""
     principal = current_principal()
     own = principal.max_waiting_tasks
     most = current_settings().max_waiting_tasks if own is None else own
-    WAITING_TASKS.take(session, principal.user_id, len(payloads), most=most)
+    WAITING_TASKS.take(session, principal.user_id, tasks, most=most)
 
 
 def check_size(payload: Any) -> None:
