@@ -146,7 +146,10 @@ def summarize(results: dict[str, list[Measured]], chosen: list[type[System]], ro
                     "e2e": round(statistics.median(run.e2e for run in runs), 1),
                     "e2e_least": round(min(run.e2e for run in runs), 1),
                     "e2e_most": round(max(run.e2e for run in runs), 1),
-                    **{name: _median(runs, name) for name in ("accepted", "cpu_us", "start_p50_ms", "start_p99_ms", "child_mb")},
+                    **{
+                        name: _median(runs, name)
+                        for name in ("accepted", "cpu_us", "start_p50_ms", "start_p99_ms", "child_mb")
+                    },
                 }
             )
     by_name = {each["name"]: each for each in systems}
@@ -162,10 +165,12 @@ def summarize(results: dict[str, list[Measured]], chosen: list[type[System]], ro
     ]
     if Ours.name in by_name and BareCelery.name in by_name:
         more = by_name[Ours.name]["child_mb"] - by_name[BareCelery.name]["child_mb"]
-        goals.append({"work": "MB of an idle worker child above bare Celery's", "ratio": round(more, 1), "least": 25, "aim": 10})
+        goals.append(
+            {"work": "MB of an idle worker child above bare Celery's", "ratio": round(more, 1), "least": 25, "aim": 10}
+        )
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "load_average": os.getloadavg(),
         "rounds": rounds,
         "systems": systems,
@@ -180,9 +185,9 @@ def _median(runs: list[Measured], name: str) -> float | None:
 
 def table(report: dict[str, Any]) -> str:
     """The report in Markdown."""
+    load = f"load average {report['load_average'][0]:.2f}"
     lines = [
-        f"\n{report['at']}, {report['machine']}, load average {report['load_average'][0]:.2f}, "
-        f"medians of {report['rounds']}\n",
+        f"\n{report['at']}, {report['machine']}, {load}, medians of {report['rounds']}\n",
         "| system | e2e tasks/s (least-most) | accepted/s | CPU µs/task | start p50/p99 ms | child MB | what is kept |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]

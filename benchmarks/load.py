@@ -29,7 +29,7 @@ def request(path: str, body: Any, *, port: int, token: str | None = None) -> byt
 
 
 def send(requests: Sequence[bytes], *, port: int, connections: int) -> Sent:
-    """Send them all over so many connections, each with one request at a time. Raises AssertionError unless all are 2xx."""
+    """Send them over so many connections, each with one request at a time. Raises AssertionError unless all are 2xx."""
     return asyncio.run(_send(requests, port, connections))
 
 

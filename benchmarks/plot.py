@@ -11,9 +11,9 @@ def bars(values: Sequence[tuple[str, float]], *, title: str) -> str:
     ordered = sorted(values, key=lambda each: -each[1])
     most = max(value for _, value in ordered) if ordered else 1
     height = ROW * (len(ordered) + 2)
+    view = f"0 0 {LEFT + WIDTH + 90} {height}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 90} {height}" '
-        'font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="10" y="{ROW - 6}" font-size="15" font-weight="bold">{escape(title)}</text>',
     ]

@@ -23,7 +23,16 @@ class Valkey(Process):
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
         command = [valkey.binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", directory]
-        command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction"]
+        command += [
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+        ]
         super().__init__([str(part) for part in command], name="valkey", environment={}, directory=directory)
 
     @property

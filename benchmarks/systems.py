@@ -209,7 +209,7 @@ class Peer(System):
         """What its programs are told."""
         return {
             "PATH": f"{HOME}/venv/bin:{os.environ['PATH']}",
-            "HOME": os.environ.get("HOME", "/tmp"),  # noqa: S108
+            "HOME": os.environ.get("HOME", "/tmp"),
             "PYTHONPATH": str(PEERS),
             "PYTHONUNBUFFERED": "1",
             "BENCH_DIR": self.directory,
@@ -362,7 +362,9 @@ class Naive(Peer):
         with requests.Session() as session:
             for _ in range(count):
                 began, body = time.time(), {"type": "reverse", "payload": "hello world"}
-                self._slow[session.post(f"http://127.0.0.1:{self.port}/tasks", json=body, timeout=10).json()["id"]] = began
+                self._slow[session.post(f"http://127.0.0.1:{self.port}/tasks", json=body, timeout=10).json()["id"]] = (
+                    began
+                )
                 time.sleep(pace)
 
     def done(self) -> int:

@@ -38,6 +38,11 @@ class StrictParser(FlaskParser):
             return {lines: json_body.read_lines(req)}
         return json_body.read(req)
 
+    def load_headers(self, req: Request, schema: ma.Schema) -> Any:
+        """The headers that the schema names; the others are not looked at."""
+        names = [field.data_key or name for name, field in schema.load_fields.items()]
+        return {name: req.headers[name] for name in names if name in req.headers}
+
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
         """Say what was refused, without the location that webargs puts on top."""
         (messages,) = error.normalized_messages().values()

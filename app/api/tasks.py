@@ -59,8 +59,7 @@ def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRe
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission)
     if key is None:
-        with single_statement() as session:
-            quotas.admit(session, [submission.payload])
+        quotas.admit_alone(submission.payload)
         made = submission_service.draft(
             submission, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
         )

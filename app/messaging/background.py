@@ -19,7 +19,7 @@ FLUSH_SECONDS = 2.0  # at exit
 QUEUE_LENGTH = 20_000  # hints; what does not fit is found by the dispatcher
 # So long after a chunk others of its kind wait for company: under load a hint carries many tasks and costs its price
 # once. One that comes after a quiet moment goes out at once, and what travels alone never waits.
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 PAUSE_AFTER_FAULT_SECONDS = 1.0
 FAULT_SECONDS = 5.0  # so long a fault is believed without asking the broker again
 

@@ -3,7 +3,6 @@
 import os
 
 from celery import Celery
-
 from counting import ran
 
 app = Celery("celery_tasks", broker=os.environ["BENCH_BROKER"], backend=os.environ.get("BENCH_BACKEND"))

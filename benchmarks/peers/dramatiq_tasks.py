@@ -3,9 +3,8 @@
 import os
 
 import dramatiq
-from dramatiq.brokers.rabbitmq import RabbitmqBroker
-
 from counting import ran
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
 broker = RabbitmqBroker(url=os.environ["BENCH_BROKER"], confirm_delivery="BENCH_CONFIRM" in os.environ)
 dramatiq.set_broker(broker)

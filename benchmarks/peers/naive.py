@@ -1,4 +1,4 @@
-"""What most such applications are: a row, committed, then task.delay(id); the worker loads it, commits, runs, commits."""
+"""What most such applications are: a row, committed, then task.delay(id); the worker loads, commits, runs, commits."""
 
 import os
 import time
@@ -43,7 +43,7 @@ def create_app() -> Flask:
     db.init_app(flask)
 
     @flask.post("/tasks")
-    def submit():  # noqa: ANN202
+    def submit():
         body = request.get_json()
         task = Task(type=body["type"], payload=body["payload"])
         db.session.add(task)

@@ -4,7 +4,6 @@ import os
 import sys
 
 import procrastinate
-
 from counting import ran
 
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["BENCH_DATABASE"]))
