@@ -1,4 +1,4 @@
-"""Tasks that share a hint are as safe as those that travel alone: each has its own outcome, limit, cancel and rescue."""
+"""Tasks that share a hint are as safe as those that travel alone: own outcome, limit, cancel and rescue."""
 
 import os
 import signal
