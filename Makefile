@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos lint format migrate requirements venv clean-venv
+.PHONY: help run demo test chaos bench lint format migrate requirements venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -28,6 +28,9 @@ test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds opti
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (6 minutes; ARGS=-x ...)
 	$(BIN)/python -m pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+
+bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (15 minutes; ARGS="--only celery,taskledger")
+	$(BIN)/python -m benchmarks.compare $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
 	$(BIN)/ruff check .

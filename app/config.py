@@ -177,6 +177,12 @@ class Settings:
         default=1_048_576,
         check=Range(1024, 268_435_456),
     )
+    prepare_statements: bool = _setting(
+        "bool",
+        "Let PostgreSQL keep the plans of the busiest statements; false behind a pooler that lends out transactions",
+        example="false",
+        default=True,
+    )
     database_pool_size: int = _setting(
         "int",
         "Connections that a process keeps open; it may open as many again under load",

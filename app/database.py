@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -104,14 +105,49 @@ def make_engine(settings: Settings, *, application_name: str = "taskledger") -> 
     return engine
 
 
+class Prepared:
+    """A statement that PostgreSQL plans once a connection: planning costs more than running what touches few rows.
+
+    `types` are its parameters, written `:name` in the text, and their types in SQL. Its plan must not depend on what
+    they are. Needs a session of its own in the server: behind a pooler that lends out transactions, set
+    PREPARE_STATEMENTS=false, and it is sent as it is.
+    """
+
+    def __init__(self, name: str, text: str, **types: str) -> None:
+        self.name = f"taskledger_{name}"
+        self.text = text
+        self._names = tuple(types)
+        numbered, plain = text, text.replace("%", "%%")
+        for position, (parameter, type_) in enumerate(types.items(), start=1):
+            place = re.compile(rf"(?<!:):{parameter}\b")
+            numbered = place.sub(f"${position}", numbered)
+            plain = place.sub(f"CAST(%({parameter})s AS {type_})", plain)
+        self._plain = plain
+        self._prepare = f"PREPARE {self.name} ({', '.join(types.values())}) AS {numbered}"
+        values = ", ".join(f"CAST(%({parameter})s AS {type_})" for parameter, type_ in types.items())
+        self._execute = f"EXECUTE {self.name} ({values})"
+
+    def execute(self, session: Session, parameters: Mapping[str, Any], *, before: str = "") -> sa.CursorResult[Any]:
+        """Run it; `before` is sent in the same round trip, and in its transaction."""
+        connection = session.connection()
+        if not get_settings().prepare_statements:
+            return connection.exec_driver_sql(before + self._plain, dict(parameters))
+        known = connection.connection.info.setdefault("prepared", set())
+        if self.name not in known:
+            connection.exec_driver_sql(self._prepare.replace("%", "%%"), {})
+            known.add(self.name)
+        return connection.exec_driver_sql(before + self._execute, dict(parameters))
+
+
 _engine: sa.Engine | None = None
+_autocommit: sa.Engine | None = None
 _engine_pid = 0
 _engine_lock = threading.Lock()
 
 
 def engine() -> sa.Engine:
     """The engine of this process; a forked child leaves its parent's connections alone and opens its own."""
-    global _engine, _engine_pid, _engine_lock
+    global _engine, _autocommit, _engine_pid, _engine_lock
     if _engine is not None and _engine_pid == os.getpid():
         return _engine
     if _engine_pid not in (0, os.getpid()):
@@ -120,7 +156,8 @@ def engine() -> sa.Engine:
         if _engine is None or _engine_pid != os.getpid():
             if _engine is not None:
                 _engine.dispose(close=False)
-            _engine, _engine_pid = make_engine(get_settings()), os.getpid()
+            _engine = make_engine(get_settings())
+            _autocommit, _engine_pid = _engine.execution_options(isolation_level="AUTOCOMMIT"), os.getpid()
     return _engine
 
 
@@ -134,15 +171,25 @@ def unit_of_work() -> Iterator[Session]:
 @contextmanager
 def single_statement() -> Iterator[Session]:
     """A session whose every statement is a transaction of its own: no round trips for BEGIN and COMMIT."""
-    with Session(engine().execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False) as session:
+    engine()
+    with Session(_autocommit, expire_on_commit=False) as session:
         yield session
 
 
 def in_transaction(work: Callable[[Session], T]) -> T:
     """Run `work` in a transaction; a deadlock or serialization error repeats the whole of it, three times in all."""
+    return _repeated(unit_of_work, work)
+
+
+def in_one_statement(work: Callable[[Session], T]) -> T:
+    """Run `work`, which is one statement and so a transaction of its own; repeated as `in_transaction` does."""
+    return _repeated(single_statement, work)
+
+
+def _repeated(opened: Callable[[], AbstractContextManager[Session]], work: Callable[[Session], T]) -> T:
     for tries_left in reversed(range(TRANSACTION_TRIES)):
         try:
-            with unit_of_work() as session:
+            with opened() as session:
                 return work(session)
         except DBAPIError as error:
             if not tries_left or sqlstate(error) not in (SERIALIZATION_FAILURE, DEADLOCK_DETECTED):

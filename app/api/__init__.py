@@ -26,7 +26,9 @@ from app.api import (
     queues,
     request_log,
     schedules,
+    storing,
     task_actions,
+    task_batches,
     task_types,
     tasks,
     transaction,
@@ -38,6 +40,7 @@ from app.config import Settings
 
 RESOURCES = (
     tasks.blueprint,
+    task_batches.blueprint,
     task_actions.blueprint,
     compensations.blueprint,
     artifacts.blueprint,
@@ -71,6 +74,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.json = CompactJson(app)
     app.url_map.strict_slashes = False
     transaction.register(app, settings)
+    storing.register(app)
     environment.register(app, settings)
     proxies.register(app, settings)
     request_log.register(app)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from flask import Request
@@ -11,6 +12,7 @@ from app.errors import Refused
 from tasks.fields import storable
 
 MOST_LEVELS = 64
+NDJSON = "application/x-ndjson"
 
 
 def read(request: Request) -> Any:
@@ -18,11 +20,37 @@ def read(request: Request) -> Any:
     if not request.is_json:
         sent = f"not {request.mimetype}" if request.mimetype else "none was sent"
         raise UnsupportedMediaType(f"The body must be JSON: send Content-Type: application/json ({sent}).")
+    return parse(_body(request))
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A line that is no JSON, or holds what PostgreSQL could not store."""
+
+    fault: BadRequest | Refused
+
+
+def read_lines(request: Request) -> list[Any]:
+    """The parsed lines of a body with one value a line, empty lines left out; Unreadable in the place of a bad one.
+
+    Raises RequestEntityTooLarge.
+    """
+    return [_line(line) for line in _body(request).split(b"\n") if line.strip()]
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return parse(line)
+    except (BadRequest, Refused) as fault:
+        return Unreadable(fault)
+
+
+def _body(request: Request) -> bytes:
     body = request.get_data(cache=False)
     most = request.max_content_length
     if request.content_length is None and most is not None and len(body) >= most:
         raise RequestEntityTooLarge  # werkzeug cuts a body without Content-Length off at the limit, and says nothing
-    return parse(body)
+    return body
 
 
 def parse(body: bytes) -> Any:

@@ -33,12 +33,29 @@ class StrictParser(FlaskParser):
             and "Transfer-Encoding" not in req.headers
         ):
             return {}
+        lines = getattr(schema, "lines_are", None)
+        if lines and req.mimetype == json_body.NDJSON:
+            return {lines: json_body.read_lines(req)}
         return json_body.read(req)
+
+    def load_headers(self, req: Request, schema: ma.Schema) -> Any:
+        """The headers that the schema names; the others are not looked at."""
+        names = [field.data_key or name for name, field in schema.load_fields.items()]
+        return {name: req.headers[name] for name in names if name in req.headers}
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
         """Say what was refused, without the location that webargs puts on top."""
         (messages,) = error.normalized_messages().values()
-        raise Refused(messages if isinstance(messages, dict) else {"_schema": messages}) from None
+        raise _refused(messages) from None
+
+
+def refusal(error: ma.ValidationError) -> Refused:
+    """What a schema found, as an error of the application."""
+    return _refused(error.messages)
+
+
+def _refused(messages: Any) -> Refused:
+    return Refused(messages if isinstance(messages, dict) else {"_schema": messages})
 
 
 class Blueprint(flask_smorest.Blueprint):

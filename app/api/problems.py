@@ -178,6 +178,25 @@ def on_unexpected(error: Exception) -> Response:
     return problem(500, f"Something went wrong here; the log has it under request_id {g.get('request_id')}.")
 
 
+def body_of(error: Exception) -> dict[str, Any]:
+    """What a request that failed with this error would be answered, for answers that hold several."""
+    match error:
+        case Refused():
+            response = on_refused(error)
+        case UnknownTaskType():
+            response = on_unknown_type(error)
+        case PayloadRefused():
+            response = on_payload_refused(error)
+        case HTTPException():
+            response = on_http_error(error)
+        case TaskledgerError():
+            response = on_application_error(error)
+        case _:
+            raise error
+    body: dict[str, Any] = response.get_json()
+    return body
+
+
 def summary(errors: Mapping[str, Any], most: int = 3) -> str:
     """The first refused fields in one sentence."""
     pairs = flatten(errors)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from flask import request
 from sqlalchemy.orm import Session
 
 from app.api.auth import current_principal
 from app.api.environment import current_settings
+from app.api.transaction import single_statement
 from app.services.accounts.quotas import WAITING_TASKS, check_payload
 
 
@@ -15,10 +17,28 @@ def admit(session: Session, payloads: Sequence[Any]) -> None:
     """Make room for tasks with these payloads. Raises Refused (too large) or QuotaReached (too many wait)."""
     for payload in payloads:
         check_size(payload)
+    make_room(session, len(payloads))
+
+
+def admit_alone(payload: Any) -> None:
+    """`admit` for one task, outside of any transaction; mostly without asking the database."""
+    check_size(payload)
+    owner_id, most = _quota()
+    if not WAITING_TASKS.take_known(owner_id, 1, most=most):
+        with single_statement() as session:
+            WAITING_TASKS.take(session, owner_id, 1, most=most)
+
+
+def make_room(session: Session, tasks: int) -> None:
+    """Make room for so many tasks. Raises QuotaReached (too many wait); then there is room for none of them."""
+    owner_id, most = _quota()
+    WAITING_TASKS.take(session, owner_id, tasks, most=most)
+
+
+def _quota() -> tuple[UUID, int]:
     principal = current_principal()
     own = principal.max_waiting_tasks
-    most = current_settings().max_waiting_tasks if own is None else own
-    WAITING_TASKS.take(session, principal.user_id, len(payloads), most=most)
+    return principal.user_id, current_settings().max_waiting_tasks if own is None else own
 
 
 def check_size(payload: Any) -> None:

@@ -1,6 +1,6 @@
 """What a task looks like in requests and answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from app.api.fields import Instant, QueryMoment, Several, ShownPayload, Verbatim
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
 from app.api.privacy import presentable
+from app.api.quick_view import QuickView
 from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from tasks import fields as strict
@@ -92,6 +93,27 @@ def shape_of(task_type: TaskType) -> ma.Schema:
     return _shape(task_type.name, task_type.payload, longest_timeout(task_type))
 
 
+BARE = frozenset({"type", "payload"})
+
+
+def fields_of(data: Any, shape: Callable[[TaskType], ma.Schema] = shape_of) -> dict[str, Any]:
+    """The checked fields of a submission, but for its payload, which its type checks as it is accepted.
+
+    Chosen by type, with errors that say more than marshmallow-oneofschema's. Raises ValidationError, UnknownTaskType.
+    """
+    if not isinstance(data, dict):
+        raise strict.wrong("an object", data)
+    if "type" not in data:
+        raise ma.ValidationError({"type": [f"is missing; known: {', '.join(load_types())}"]})
+    if not isinstance(data["type"], str):
+        raise ma.ValidationError({"type": strict.wrong("a string", data["type"]).messages})
+    task_type = get_type(data["type"])
+    if data.keys() == BARE:
+        return data  # what most say; there is no field to look at
+    loaded: dict[str, Any] = shape(task_type).load(data)
+    return loaded
+
+
 class SubmitTask(OneOfSchema):
     """A submission: its `type` says which payload it takes."""
 
@@ -101,14 +123,7 @@ class SubmitTask(OneOfSchema):
         return {task_type.name: shape_of(task_type) for task_type in load_types().values()}
 
     def _load(self, data: Any, **_: Any) -> Submission:
-        """Choose by type, with errors that say more than marshmallow-oneofschema's. Raises UnknownTaskType, too."""
-        if not isinstance(data, dict):
-            raise strict.wrong("an object", data)
-        if "type" not in data:
-            raise ma.ValidationError({"type": [f"is missing; known: {', '.join(load_types())}"]})
-        if not isinstance(data["type"], str):
-            raise ma.ValidationError({"type": strict.wrong("a string", data["type"]).messages})
-        return Submission(**shape_of(get_type(data["type"])).load(data))
+        return Submission(**fields_of(data))
 
 
 class ChangeTask(StrictSchema):
@@ -133,12 +148,12 @@ def _shown(description: str, **options: Any) -> dict[str, Any]:
     return {"required": True, "metadata": {"description": description, **options.pop("schema", {})}, **options}
 
 
-class TaskView(ma.Schema):
+class TaskView(QuickView):
     """A task."""
 
-    @ma.pre_dump
-    def _as_the_caller_may_see_it(self, task: TaskRecord, **_: Any) -> TaskRecord:
-        return presentable(task)
+    def shown(self, record: TaskRecord) -> TaskRecord:
+        """As the caller may see it."""
+        return presentable(record)
 
     id = ma.fields.UUID(**_shown("UUIDv7: ids sort by creation"))
     type = ma.fields.String(**_shown("Its task type"))

@@ -11,6 +11,7 @@ from app.api.etags import IfMatch, IfNoneMatch, etag
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
 from app.api.privacy import payload_keys
+from app.api.storing import store_together
 from app.api.task_schemas import (
     ChangeTask,
     EventList,
@@ -57,12 +58,18 @@ EXAMPLES = {
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission)
-    opened = single_statement() if key is None else transaction()  # without a key, one INSERT is all there is to do
-    with opened as session:
-        quotas.admit(session, [submission.payload])
-        task, is_new = submission_service.accept_once(
-            session, submission, key=key, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
+    if key is None:
+        quotas.admit_alone(submission.payload)
+        made = submission_service.draft(
+            submission, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
         )
+        task, is_new = store_together(made), True
+    else:
+        with transaction() as session:
+            quotas.admit(session, [submission.payload])
+            task, is_new = submission_service.accept_once(
+                session, submission, key=key, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
+            )
     if is_new and task.status == Status.PENDING:
         dispatch_soon(Hint.of(task))
     answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}

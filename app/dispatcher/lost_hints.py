@@ -41,8 +41,9 @@ class LostHints:
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many rows were looked at."""
         since = self._look.since(now)
-        queues = in_transaction(lambda session: sorted({row.hint.queue for row in self._due(session, since, now)}))
-        for queue in queues:
+        for queue in in_transaction(
+            lambda session: hints.queues_of_unclaimed(session, since=since, now=now, limit=BATCH)
+        ):
             self._see_whether_empty(queue, now)
         found = in_transaction(lambda session: self._sort_out(session, since, now))
         if found.looked < BATCH:
@@ -63,16 +64,13 @@ class LostHints:
         if published.error is not None:
             raise published.error
 
-    def _due(self, session: Session, since: datetime, now: datetime) -> list[Unclaimed]:
-        return hints.unclaimed(session, since=since, now=now, limit=BATCH)
-
     def _see_whether_empty(self, queue: str, now: datetime) -> None:
         # Raises when the broker is away: then nothing is known, and no row is touched.
         if self._publisher.ready_count(queue) == 0:
             self._empty_at[queue] = now
 
     def _sort_out(self, session: Session, since: datetime, now: datetime) -> Sorted:
-        due = self._due(session, since, now)
+        due = hints.unclaimed(session, since=since, now=now, limit=BATCH)
         passed = hints.passed_at(session)
         known = hints.known_types(session, now=now)
         # A worker that does not know a type puts its hints away: another one would change nothing.

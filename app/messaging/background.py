@@ -16,7 +16,10 @@ from app.messaging.publisher import Publisher, publish_each
 log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 2.0  # at exit
-QUEUE_LENGTH = 20_000  # ids; what does not fit is found by the dispatcher
+QUEUE_LENGTH = 20_000  # hints; what does not fit is found by the dispatcher
+# So long after a chunk others of its kind wait for company: under load a hint carries many tasks and costs its price
+# once. One that comes after a quiet moment goes out at once, and what travels alone never waits.
+GATHER_SECONDS = 0.02
 PAUSE_AFTER_FAULT_SECONDS = 1.0
 FAULT_SECONDS = 5.0  # so long a fault is believed without asking the broker again
 
@@ -27,6 +30,8 @@ class PublisherThread:
     def __init__(self) -> None:
         self._waiting: queue.Queue[Hint | DeadLetter] = queue.Queue(maxsize=QUEUE_LENGTH)
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._gathered_at = 0.0  # time.monotonic() when the last chunk, or what could have been one, went out
         self._publisher = Publisher()
         self._confirmed_at = self._failed_at = 0.0  # time.monotonic()
         self._fault: str | None = None
@@ -56,11 +61,14 @@ class PublisherThread:
             self._waiting.put_nowait(message)
         except queue.Full:
             return False
+        if not _can_share(message):
+            self._hurry.set()
         return True
 
     def stop(self, seconds: float) -> None:
         """Publish what waits, for so long at most, and end the thread."""
         self._stopping.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join(seconds)
 
@@ -78,11 +86,17 @@ class PublisherThread:
         self._publisher.close()
 
     def _take(self) -> list[Hint | DeadLetter]:
-        """What has arrived while the last confirmation was awaited."""
+        """What has arrived while the last confirmation was awaited, and a moment longer if only chunks profit."""
+        self._hurry.clear()
         try:
             batch = [self._waiting.get(timeout=0.2)]
         except queue.Empty:
             return []
+        if _can_share(batch[0]):
+            gather = self._gathered_at + GATHER_SECONDS - time.monotonic()
+            if gather > 0 and not self._stopping.is_set():
+                self._hurry.wait(gather)
+            self._gathered_at = time.monotonic()
         while len(batch) < QUEUE_LENGTH:
             try:
                 batch.append(self._waiting.get_nowait())
@@ -110,6 +124,10 @@ class PublisherThread:
         self._fault, self._failed_at = f"{type(error).__name__}: {error}", time.monotonic()
         log.warning("messages_dropped", count=count, error=self._fault)
         self._stopping.wait(PAUSE_AFTER_FAULT_SECONDS)
+
+
+def _can_share(message: Hint | DeadLetter) -> bool:
+    return isinstance(message, Hint) and message.chunk > 1
 
 
 _thread: PublisherThread | None = None

@@ -69,17 +69,25 @@ class Hint:
 
 def coalesce(hints: Iterable[Hint]) -> list[Hint]:
     """Join hints of one type, queue and priority into chunks where the type allows it; order is kept."""
+    chunks: list[list[Hint]] = []
+    sizes: list[int] = []
     open_chunks: dict[tuple[str, str, str], int] = {}
-    joined: list[Hint] = []
     for hint in hints:
         key = (hint.type, hint.queue, hint.priority)
         at = open_chunks.get(key) if hint.chunk > 1 else None
-        if at is not None and len(joined[at].ids) + len(hint.ids) <= hint.chunk:
-            whole = joined[at]
-            limit = max(whole.time_limit, hint.time_limit + CHUNK_SECONDS)
-            joined[at] = replace(whole, ids=whole.ids + hint.ids, time_limit=limit)
-        else:
-            if hint.chunk > 1:
-                open_chunks[key] = len(joined)
-            joined.append(hint)
-    return joined
+        if at is not None and sizes[at] + len(hint.ids) <= hint.chunk:
+            chunks[at].append(hint)
+            sizes[at] += len(hint.ids)
+            continue
+        if hint.chunk > 1:
+            open_chunks[key] = len(chunks)
+        chunks.append([hint])
+        sizes.append(len(hint.ids))
+    return [_joined(chunk) for chunk in chunks]
+
+
+def _joined(chunk: list[Hint]) -> Hint:
+    if len(chunk) == 1:
+        return chunk[0]
+    limit = max(hint.time_limit for hint in chunk) + CHUNK_SECONDS
+    return replace(chunk[0], ids=tuple(id_ for hint in chunk for id_ in hint.ids), time_limit=limit)

@@ -80,6 +80,17 @@ def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -
     ]
 
 
+QUEUES = sa.text(
+    "SELECT DISTINCT queue FROM (SELECT queue FROM tasks WHERE due_at <= :now AND due_at >= :since "
+    "AND status = 'PENDING' AND dispatched_at IS NOT NULL ORDER BY due_at LIMIT :limit) AS due ORDER BY queue"
+)
+
+
+def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[str]:
+    """The queues that the next rows of `unclaimed` went to; nothing is locked."""
+    return list(session.scalars(QUEUES, {"since": since, "now": now, "limit": limit}))
+
+
 def passed_at(session: Session) -> dict[tuple[str, str], datetime]:
     """The newest dispatched_at that a worker has claimed, by queue and priority."""
     rows = session.execute(sa.text("SELECT queue, priority, passed_at FROM queue_positions"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,20 @@ _CLAIM = sa.text(
     "ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint, "
     "resource_id = excluded.resource_id, created_at = excluded.created_at "
     "WHERE idempotency_keys.created_at < :expired RETURNING resource_id"
+)
+_CLAIM_ALL = sa.text(
+    "INSERT INTO idempotency_keys (owner, route, key, fingerprint, resource_id, created_at) "
+    "SELECT owner, route, key, fingerprint, resource_id, :now FROM unnest(CAST(:owners AS text[]), "
+    "CAST(:routes AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]), CAST(:ids AS uuid[])) "
+    "AS taken (owner, route, key, fingerprint, resource_id) ORDER BY owner, route, key "
+    "ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint, "
+    "resource_id = excluded.resource_id, created_at = excluded.created_at "
+    "WHERE idempotency_keys.created_at < :expired RETURNING owner, route, key"
+)
+_FIND_ALL = sa.text(
+    "SELECT found.owner, found.route, found.key, found.fingerprint, found.resource_id FROM idempotency_keys AS found "
+    "JOIN unnest(CAST(:owners AS text[]), CAST(:routes AS text[]), CAST(:keys AS text[])) AS asked (owner, route, key) "
+    "USING (owner, route, key)"
 )
 _FIND = sa.text(
     "SELECT fingerprint, resource_id FROM idempotency_keys WHERE owner = :owner AND route = :route AND key = :key"
@@ -60,7 +75,48 @@ def first_use(session: Session, key: Key, resource_id: UUID, *, now: datetime) -
         return None
     first = session.execute(_FIND, named).one()
     if first.fingerprint != key.fingerprint:
-        message = "was used before with another body; use a new key for a new request"
-        raise Refused({"Idempotency-Key": [message]}, code="idempotency_key_reused")
+        raise reused("Idempotency-Key")
     made: UUID = first.resource_id
     return made
+
+
+def reused(field: str) -> Refused:
+    """The refusal of a key that was used with another body; `field` is where it was sent."""
+    message = "was used before with another body; use a new key for a new request"
+    return Refused({field: [message]}, code="idempotency_key_reused")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstUse:
+    """What a key was first used for."""
+
+    resource_id: UUID
+    fingerprint: str
+
+
+def first_uses(session: Session, taken: Mapping[Key, UUID], *, now: datetime) -> dict[Key, FirstUse]:
+    """Take several keys, each of its own value, for new resources; returns those that were used before, and for what.
+
+    They are taken in the order of their values, so that two batches with the same keys do not wait for each other.
+    """
+    keys = list(taken)
+    named = {
+        "owners": [key.owner for key in keys],
+        "routes": [key.route for key in keys],
+        "keys": [key.value for key in keys],
+    }
+    values = {
+        **named,
+        "fingerprints": [key.fingerprint for key in keys],
+        "ids": list(taken.values()),
+        "now": now,
+        "expired": now - KEPT,
+    }
+    ours = {tuple(row) for row in session.execute(_CLAIM_ALL, values)}
+    if len(ours) == len(keys):
+        return {}
+    found = {
+        (row.owner, row.route, row.key): FirstUse(resource_id=row.resource_id, fingerprint=row.fingerprint)
+        for row in session.execute(_FIND_ALL, named)
+    }
+    return {key: found[place] for key in keys if (place := (key.owner, key.route, key.value)) not in ours}

@@ -77,6 +77,13 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
     return {held.id: outcome for held, outcome in settled if held.id in recorded}
 
 
+def takes_one_statement(ended: Sequence[tuple[Claim, Outcome]]) -> bool:
+    """Whether `record` needs no transaction around it: handlers returned, and nothing else follows from that."""
+    return all(isinstance(outcome, Completed) and not outcome.writes for _, outcome in ended) and (
+        len({held.lease for held, _ in ended}) == 1
+    )
+
+
 def _make_writes(
     session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime
 ) -> Sequence[tuple[Claim, Outcome]]:

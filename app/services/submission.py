@@ -10,21 +10,13 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
-from app.services import idempotency, sealing
+from app.services import idempotency, insertion, sealing
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
 MOST_RETRIES = 100
-
-# What a new row differs in; the other columns have defaults. The trigger may move updated_at and due_at, so these two
-# come back from the row itself.
-WRITTEN = (
-    "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
-    "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
-)  # fmt: skip
 _TASKS = Task.metadata.tables["tasks"]
-_INSERT = sa.insert(_TASKS).returning(_TASKS.c.updated_at, _TASKS.c.due_at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +34,7 @@ class Submission:
     expires_at: datetime | None = None
 
 
-def accept(
-    session: Session,
+def draft(
     submission: Submission,
     *,
     owner_id: UUID | None,
@@ -51,7 +42,7 @@ def accept(
     task_id: UUID | None = None,
     payload_keys: sealing.Keys = (),
 ) -> TaskRecord:
-    """Store a task: one INSERT. Raises UnknownTaskType, PayloadRefused or Refused; then nothing is stored.
+    """The row to be, checked and not stored yet. Raises UnknownTaskType, PayloadRefused or Refused.
 
     `owner_id` is None for what the service submits to itself. `payload_keys` encrypt the payloads of sensitive types.
     """
@@ -61,9 +52,23 @@ def accept(
     check_times(submission.scheduled_at, submission.expires_at, now=now)
     record = new_record(submission, task_type, task_id or new_id(), owner_id, now)
     if task_type.sensitive:
-        record = replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
-    row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in WRITTEN}).one()
-    return replace(record, updated_at=row.updated_at, due_at=row.due_at)
+        return replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
+    return record
+
+
+def accept(
+    session: Session,
+    submission: Submission,
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+    task_id: UUID | None = None,
+    payload_keys: sealing.Keys = (),
+) -> TaskRecord:
+    """Store a task: one INSERT. Raises what `draft` raises; then nothing is stored."""
+    made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
+    [stored] = insertion.insert(session.connection(), [made])
+    return stored
 
 
 def accept_once(

@@ -14,7 +14,7 @@ from celery.exceptions import Retry as CeleryRetry
 
 from app import clock, messaging
 from app.config import get_settings
-from app.database import in_transaction, single_statement
+from app.database import in_one_statement, in_transaction, single_statement
 from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from app.messaging.hint import BACKSTOP_SECONDS
@@ -215,7 +215,8 @@ def _bury(held: Claim, outcome: Outcome) -> None:
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
-    return in_transaction(lambda session: outcomes.record(session, batch, now=clock.utcnow()))
+    recorded = in_one_statement if outcomes.takes_one_statement(batch) else in_transaction
+    return recorded(lambda session: outcomes.record(session, batch, now=clock.utcnow()))
 
 
 def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:

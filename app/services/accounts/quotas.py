@@ -43,6 +43,19 @@ class WaitingTasks:
         self._counts: dict[UUID, _Count] = {}
         self._lock = threading.Lock()
 
+    def take_known(self, owner_id: UUID, tasks: int, *, most: int) -> bool:
+        """Make room if that is possible without looking; else nothing was taken, and `take` must be asked."""
+        if not most:
+            return True
+        count = self._counts.get(owner_id)
+        if count is None or time.monotonic() - count.counted_at > LOOK_AGAIN_SECONDS:
+            return False
+        with self._lock:
+            if count.waiting + tasks > most:
+                return False
+            count.waiting += tasks
+        return True
+
     def take(self, session: Session, owner_id: UUID, tasks: int, *, most: int) -> None:
         """Make room for so many more. Raises QuotaReached; then nothing was taken."""
         if not most:

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Prepared, to_json
 from app.services.lifecycle import transitions
-from app.services.lifecycle.door import Claim, Holder, update
+from app.services.lifecycle.door import Claim, Holder, update, update_text
 
 # A claim that a crash of the database forgets is only a fenced rerun, so nobody waits for the disk. In one round trip:
 # PostgreSQL makes one transaction of statements that arrive together.
@@ -19,16 +19,26 @@ _CLAIMED = (
     "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
     "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at"
 )
-CLAIM = update(
-    transitions.CLAIMED,
-    "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, due_at = :until",
-    "id = ANY(CAST(:ids AS uuid[])) AND type = :type "
-    "AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base) "
-    "AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)",
-    _CLAIMED,
+CLAIM = Prepared(
+    "claim",
+    update_text(
+        transitions.CLAIMED,
+        "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, "
+        "due_at = :until",
+        "id = ANY(:ids) AND type = :type "
+        "AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base) "
+        "AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)",
+        _CLAIMED,
+    ),
+    ids="uuid[]",
+    type="text",
+    lease="uuid",
+    worker="text",
+    pid="integer",
+    now="timestamptz",
+    until="timestamptz",
 )
 HELD_UNDER = sa.text(f"SELECT {_CLAIMED} FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease")
-CLAIM_QUICKLY = sa.text(QUICKLY + CLAIM.text)
 
 
 def claim(
@@ -43,8 +53,8 @@ def claim(
 ) -> list[Claim]:
     """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due."""
     lease = lease or uuid4()
-    rows = session.execute(
-        CLAIM_QUICKLY,
+    rows = CLAIM.execute(
+        session,
         {
             "ids": list(ids),
             "type": type_name,
@@ -54,6 +64,7 @@ def claim(
             "now": now,
             "until": now + timedelta(seconds=lease_seconds),
         },
+        before=QUICKLY,
     ).mappings()
     claims = {row["id"]: Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows}
     return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]

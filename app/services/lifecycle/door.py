@@ -53,7 +53,12 @@ class Holder:
 
 def update(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> sa.TextClause:
     """The guarded statement of one arrow; rows are locked in the order of their ids."""
-    return sa.text(
+    return sa.text(update_text(transition, assignments, where, returning))
+
+
+def update_text(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> str:
+    """The same, as SQL."""
+    return (
         f"WITH locked AS (SELECT id FROM tasks WHERE {transition.guard} AND {where} ORDER BY id FOR UPDATE) "
         f"UPDATE tasks SET status = '{transition.target}', {assignments} FROM locked WHERE tasks.id = locked.id "
         f"RETURNING {returning}"

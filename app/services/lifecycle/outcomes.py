@@ -8,10 +8,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Prepared, to_json
 from app.services.failures import Failure
 from app.services.lifecycle import transitions
-from app.services.lifecycle.door import Claim, LeaseLost, update
+from app.services.lifecycle.door import Claim, LeaseLost, update, update_text
 
 LOCK_HELD = sa.text(
     "WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[])) AS held (id, lease)) "
@@ -26,31 +26,31 @@ def lock_held(session: Session, claims: Sequence[Claim]) -> set[UUID]:
     return set(session.scalars(LOCK_HELD, parameters))
 
 
-COMPLETE = sa.text(
-    f"WITH done AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:results AS jsonb[]))"
-    " AS done (id, lease, result)), "
-    "locked AS (SELECT tasks.id, done.result FROM tasks JOIN done ON tasks.id = done.id AND tasks.lease = done.lease "
-    f"WHERE {transitions.RETURNED.guard} ORDER BY tasks.id FOR UPDATE OF tasks) "
-    f"UPDATE tasks SET status = '{transitions.RETURNED.target}', result = nullif(locked.result, 'null'), error = NULL, "
-    "error_fingerprint = NULL, finished_at = :now, "
-    "cancel_receipt = CASE WHEN cancel_requested_at IS NOT NULL THEN 'finished_first' END "
-    "FROM locked WHERE tasks.id = locked.id RETURNING tasks.id"
+# Results are looked up by id in one JSON object: a join with arrays would be planned, once for all, for far more rows.
+COMPLETE = Prepared(
+    "complete",
+    update_text(
+        transitions.RETURNED,
+        "result = nullif(:results -> tasks.id::text, 'null'), error = NULL, error_fingerprint = NULL, "
+        "finished_at = :now, cancel_receipt = CASE WHEN cancel_requested_at IS NOT NULL THEN 'finished_first' END",
+        "id = ANY(:ids) AND lease = :lease",
+    ),
+    ids="uuid[]",
+    lease="uuid",
+    results="jsonb",
+    now="timestamptz",
 )
 
 
 def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: datetime) -> set[UUID]:
     """Record the results of several attempts; ids that are not returned had lost their lease: nothing was changed."""
-    return set(
-        session.scalars(
-            COMPLETE,
-            {
-                "ids": [held.id for held, _ in results],
-                "leases": [held.lease for held, _ in results],
-                "results": [to_json(result) for _, result in results],
-                "now": now,
-            },
-        )
-    )
+    recorded: set[UUID] = set()
+    for lease in dict.fromkeys(held.lease for held, _ in results):  # one for all tasks of a hint
+        ended = {held.id: result for held, result in results if held.lease == lease}
+        texts = ", ".join(f'"{id_}": {to_json(result)}' for id_, result in ended.items())
+        parameters = {"ids": list(ended), "lease": lease, "results": f"{{{texts}}}", "now": now}
+        recorded.update(COMPLETE.execute(session, parameters).scalars())
+    return recorded
 
 
 _HELD = "id = :id AND lease = :lease"

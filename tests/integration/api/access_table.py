@@ -135,6 +135,7 @@ NEW_ACCOUNT = {"email": "new@example.com", "password": "three random words", "na
 TABLE: dict[str, Line] = {
     # Tasks
     "POST /api/v1/tasks": creating(201, body=SUBMISSION),
+    "POST /api/v1/tasks/batch": creating(200, body={"tasks": [SUBMISSION]}),
     "GET /api/v1/tasks": reading(),
     "GET /api/v1/tasks/{task_id}": reading_own(waiting_task),
     "PATCH /api/v1/tasks/{task_id}": changing_own(waiting_task, body={"name": "renamed"}),

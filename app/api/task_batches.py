@@ -1,0 +1,107 @@
+"""/tasks/batch: submit many tasks in one request; each is accepted or refused by itself."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import marshmallow as ma
+from werkzeug.exceptions import BadRequest
+
+from app.api import json_body, quotas
+from app.api.auth import current_owner_id
+from app.api.batch_schemas import BatchView, SubmitBatch, item_shape
+from app.api.environment import current_settings
+from app.api.idempotency import IdempotencyHeader
+from app.api.parsing import Blueprint, refusal
+from app.api.privacy import payload_keys
+from app.api.problems import body_of
+from app.api.task_schemas import TaskView, fields_of
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.errors import Refused
+from app.messaging import Hint, coalesce, dispatch_soon
+from app.models import Status, TaskRecord
+from app.services import batches, idempotency
+from app.services.batches import KEY_FIELD, REFUSALS, Accepted, Item
+from app.services.idempotency import Key
+from app.services.submission import Submission
+
+blueprint = Blueprint("batches", __name__, url_prefix="/api/v1", description="Tasks: many in one request")
+
+NDJSON = {"requestBody": {"content": {json_body.NDJSON: {
+    "schema": {"type": "string", "description": "One submission, as in `tasks`, on each line"}
+}}}}  # fmt: skip
+Fault = Refused | BadRequest
+_VIEW = TaskView()
+
+
+@blueprint.post("/tasks/batch")
+@blueprint.doc(**NDJSON)
+@blueprint.arguments(SubmitBatch(), example={"tasks": [{"type": "reverse_string", "payload": "hello world"}]})
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.response(200, BatchView(), description="What became of each, in their order; what was accepted is durable")
+@blueprint.problem(422, "No list of submissions, an empty one, or too many")
+@blueprint.problem(429, "There is no room for so many waiting tasks; none was accepted")
+def submit_batch(batch: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
+    """Submit many tasks; those that can be accepted are, in one statement.
+
+    With Idempotency-Key, an item without an `idempotency_key` of its own gets one from the header and its index.
+    """
+    sent: list[Any] = batch["tasks"]
+    _check_length(len(sent))
+    now, owner_id = utcnow(), current_owner_id()
+    read = [_read(index, data, headers["key"], str(owner_id)) for index, data in enumerate(sent)]
+    items = [item for item in read if isinstance(item, Item)]
+    drafted = batches.drafts(items, owner_id=owner_id, now=now, payload_keys=payload_keys())
+    count = sum(isinstance(made, TaskRecord) for made in drafted)
+    # Without keys there is one INSERT to do, and nothing that would have to be undone with it.
+    with transaction() if any(item.key for item in items) else single_statement() as session:
+        quotas.make_room(session, count)
+        stored = iter(batches.store(session, items, drafted, now=now))
+    results = [next(stored) if isinstance(item, Item) else item for item in read]
+    _dispatch(results)
+    accepted = sum(isinstance(result, Accepted) for result in results)
+    shown = [_shown(index, result) for index, result in enumerate(results)]
+    return {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
+
+
+def _check_length(count: int) -> None:
+    most = current_settings().max_batch_tasks
+    if not 1 <= count <= most:
+        raise Refused({"tasks": [f"must be from 1 to {most}, and are {count}"]})
+
+
+def _read(index: int, data: Any, batch_key: str | None, owner: str) -> Item | Fault | Any:
+    """One submission as it can be stored, or why it cannot."""
+    if isinstance(data, json_body.Unreadable):
+        return data.fault
+    try:
+        fields = dict(fields_of(data, item_shape))
+        key = fields.pop(KEY_FIELD, None)
+        quotas.check_size(fields["payload"])
+        submission = Submission(**fields)
+        return Item(submission=submission, key=_key(key, batch_key, index, submission, owner))
+    except ma.ValidationError as error:
+        return refusal(error)
+    except REFUSALS as error:
+        return error
+
+
+def _key(own: str | None, batch_key: str | None, index: int, submission: Submission, owner: str) -> Key | None:
+    if own is not None:
+        return idempotency.taken("tasks", own, asdict(submission), owner=owner)
+    if batch_key is not None:
+        return idempotency.taken("tasks/batch", f"{batch_key}:{index}", asdict(submission), owner=owner)
+    return None
+
+
+def _dispatch(results: Sequence[Any]) -> None:
+    fresh = [result.task for result in results if isinstance(result, Accepted) and result.is_new]
+    dispatch_soon(*coalesce(Hint.of(task) for task in fresh if task.status == Status.PENDING))
+
+
+def _shown(index: int, result: Any) -> dict[str, Any]:
+    if isinstance(result, Accepted):
+        return {"index": index, "status": 201 if result.is_new else 200, "task": _VIEW.dump(result.task)}
+    problem = body_of(result)
+    return {"index": index, "status": problem["status"], "problem": problem}

@@ -1,0 +1,120 @@
+"""Submitting a batch: each of its tasks is accepted or refused by itself, all that are accepted in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Gone, Refused
+from app.models import Task, TaskRecord
+from app.models.task import RECORD_FIELDS
+from app.services import idempotency, insertion, sealing
+from app.services.idempotency import Key
+from app.services.submission import Submission, draft
+from tasks.errors import PayloadRefused, UnknownTaskType
+
+_TASKS = Task.metadata.tables["tasks"]
+_READ_ALL = sa.select(*(_TASKS.c[name] for name in RECORD_FIELDS)).where(
+    _TASKS.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))
+)
+KEY_FIELD = "idempotency_key"
+GONE = "This idempotency_key made the task {}, which has been deleted; use a new key for a new task."
+
+# The items that share keys: by the key's place, the first of them and its draft.
+_Firsts: TypeAlias = dict[tuple[str, str, str], tuple[Key, TaskRecord]]
+_Used: TypeAlias = dict[Key, idempotency.FirstUse]
+Refusal: TypeAlias = Refused | PayloadRefused | UnknownTaskType | Gone
+REFUSALS = (Refused, PayloadRefused, UnknownTaskType, Gone)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One submission of a batch, with the key that makes repeating it harmless."""
+
+    submission: Submission
+    key: Key | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """A task of the batch; not new when its key was used before."""
+
+    task: TaskRecord
+    is_new: bool
+
+
+def drafts(
+    items: Sequence[Item], *, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys = ()
+) -> list[TaskRecord | Refusal]:
+    """The rows to be, or why there will be none, in the order of the items. Touches no database."""
+    return [_draft(item, owner_id, now, payload_keys) for item in items]
+
+
+def _draft(item: Item, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys) -> TaskRecord | Refusal:
+    try:
+        return draft(item.submission, owner_id=owner_id, now=now, payload_keys=payload_keys)
+    except REFUSALS as refusal:
+        return refusal
+
+
+def store(
+    session: Session, items: Sequence[Item], drafted: Sequence[TaskRecord | Refusal], *, now: datetime
+) -> list[Accepted | Refusal]:
+    """Store what can be, in one INSERT; one result for each item, in their order. What is refused leaves no trace.
+
+    `drafted`: the items' drafts. A key that two items share makes one task, if both say the same.
+    """
+    pairs = list(zip(items, drafted, strict=True))
+    firsts: _Firsts = {}  # of the items with one key: the one that makes the task
+    for item, made in pairs:
+        if item.key is not None and isinstance(made, TaskRecord):
+            firsts.setdefault(_place(item.key), (item.key, made))
+    used = idempotency.first_uses(session, {key: made.id for key, made in firsts.values()}, now=now) if firsts else {}
+    new = [made for item, made in pairs if isinstance(made, TaskRecord) and _makes(item.key, made, firsts, used)]
+    stored = {task.id: task for task in insertion.insert(session.connection(), new)}
+    known = _read(session, {use.resource_id for use in used.values()}) | stored
+    return [_result(item.key, made, firsts, used, stored, known) for item, made in pairs]
+
+
+def _place(key: Key) -> tuple[str, str, str]:
+    return key.owner, key.route, key.value
+
+
+def _makes(key: Key | None, made: TaskRecord, firsts: _Firsts, used: _Used) -> bool:
+    """Whether this draft is to be stored: it has no key, or is the first to use it."""
+    if key is None:
+        return True
+    first_key, first = firsts[_place(key)]
+    return first.id == made.id and first_key not in used
+
+
+def _result(
+    key: Key | None,
+    made: TaskRecord | Refusal,
+    firsts: _Firsts,
+    used: _Used,
+    stored: dict[UUID, TaskRecord],
+    known: dict[UUID, TaskRecord],
+) -> Accepted | Refusal:
+    if not isinstance(made, TaskRecord):
+        return made
+    if made.id in stored:
+        return Accepted(task=stored[made.id], is_new=True)
+    assert key is not None  # noqa: S101  (a draft without a key is always stored)
+    first_key, first = firsts[_place(key)]
+    use = used.get(first_key)
+    if key.fingerprint != (use.fingerprint if use else first_key.fingerprint):
+        return idempotency.reused(KEY_FIELD)
+    task_id = use.resource_id if use else first.id
+    return Accepted(task=known[task_id], is_new=False) if task_id in known else Gone(GONE.format(task_id))
+
+
+def _read(session: Session, ids: set[UUID]) -> dict[UUID, TaskRecord]:
+    if not ids:
+        return {}
+    rows = session.connection().execute(_READ_ALL, {"ids": sorted(ids)}).mappings()
+    return {row["id"]: TaskRecord(**row) for row in rows}
