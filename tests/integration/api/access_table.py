@@ -16,7 +16,7 @@ from app.models import Status
 from app.services import artifacts
 from app.services.artifacts import NewArtifact
 from tasks.registry import get_type
-from tests.factories import NOON, make_schedule, make_task
+from tests.factories import NOON, make_schedule, make_task, pass_events_on
 from tests.people import Person, make_person
 
 EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
@@ -84,7 +84,9 @@ def waiting_task(world: World) -> dict[str, str]:
 
 def finished_task(world: World) -> dict[str, str]:
     ended = {"status": Status.COMPLETED, "due_at": None, "finished_at": NOON}
-    return {"task_id": str(make_task(world.session, owner_id=world.owner.id, **ended).id)}
+    task = make_task(world.session, owner_id=world.owner.id, **ended)
+    pass_events_on(world.session)
+    return {"task_id": str(task.id)}
 
 
 def failed_task(world: World) -> dict[str, str]:
