@@ -32,3 +32,13 @@ EVENTS_KEY = "events"
 def sink_queue(name: str) -> Queue:
     """The queue of one sink. It is bounded: what was pushed out of it the sink reads from the ledger."""
     return Queue(f"task.events.{name}", EVENTS, routing_key="#", durable=True, queue_arguments={"x-max-length": 10_000})
+
+
+# A word from each sink after each batch, for whoever wants to refresh something; bounded, oldest first out.
+UPDATES = Queue(
+    "task.updates",
+    Exchange("task.updates", type="direct", durable=True),
+    routing_key="updates",
+    durable=True,
+    queue_arguments={"x-max-length": 1_000, "x-message-ttl": 3600 * 1000},
+)

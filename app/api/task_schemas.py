@@ -16,7 +16,9 @@ from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from tasks import fields as strict
 from tasks.containers import Entries
+from tasks.http_rules import HTTP_URL
 from tasks.payload import PayloadSpec
+from tasks.redaction import mask_url
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
 from tasks.rules import NO_NUL
 
@@ -64,7 +66,13 @@ def changeable_fields(longest: int) -> dict[str, ma.fields.Field[Any]]:
         "timeout": whole(1, longest, allow_none=True, metadata={"description": "Seconds; the type's unless given"}),
         "labels": labels_field(),
         "expires_at": strict.Moment(allow_none=True, metadata={"description": "Cancelled if not started by then"}),
+        "callback_url": url_field(allow_none=True, metadata={"description": "Gets a POST when it is finished"}),
     }
+
+
+def url_field(**options: Any) -> strict.Text:
+    """A URL that can be requested."""
+    return matching(HTTP_URL[1:-1], "must be http:// or https:// and a host, without a name and password", **options)
 
 
 class SubmissionShape(StrictSchema):
@@ -117,7 +125,7 @@ class ChangeTask(StrictSchema):
     read_only = READ_ONLY | {"type"}
 
     payload = strict.Json(metadata={"description": "As its type takes it; see /task-types"})
-    name, priority, scheduled_at, max_retries, timeout, labels, expires_at = changeable_fields(
+    name, priority, scheduled_at, max_retries, timeout, labels, expires_at, callback_url = changeable_fields(
         LONGEST_HARD_LIMIT_SECONDS
     ).values()
 
@@ -163,6 +171,11 @@ class TaskView(ma.Schema):
     finished_at = Instant(**_shown("When it was COMPLETED, FAILED or CANCELLED", allow_none=True))
     updated_at = Instant(**_shown("Last change; the ETag follows it"))
     due_at = Instant(**_shown("When the service looks at it again; null once finished", allow_none=True))
+    callback_url = ma.fields.Function(
+        lambda task: mask_url(task.callback_url),
+        metadata={"type": ["string", "null"], "description": "Told when it is finished; secrets show as [redacted]"},
+        required=True,
+    )
     cancel_requested_at = Instant(**_shown("When a running task was asked to stop", allow_none=True))
     cancel_receipt = ma.fields.String(
         **_shown(

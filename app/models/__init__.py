@@ -11,10 +11,12 @@ from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
 from app.models.outbox import EventBatch, OutboxEntry, TaskCount
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
+from app.models.sink import Sink, TaskStat
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
 from app.models.user import Role, User, UserRecord
+from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, WebhookRecord, WebhookSecret
 from app.models.worker import Duty, QueuePosition, Worker
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "AuditRecord",
     "Compensation",
     "Counter",
+    "DeliveryRecord",
     "Duty",
     "EventBatch",
     "EventRecord",
@@ -50,6 +53,7 @@ __all__ = [
     "ScheduleRecord",
     "ScheduleSlot",
     "Scope",
+    "Sink",
     "SlotRecord",
     "SlotState",
     "Status",
@@ -58,8 +62,13 @@ __all__ = [
     "TaskEvent",
     "TaskLogLine",
     "TaskRecord",
+    "TaskStat",
     "User",
     "UserRecord",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookRecord",
+    "WebhookSecret",
     "Worker",
     "new_id",
 ]

@@ -22,6 +22,7 @@ MOST_RETRIES = 100
 WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
+    "callback_url",
 )  # fmt: skip
 _TASKS = Task.metadata.tables["tasks"]
 _INSERT = sa.insert(_TASKS).returning(_TASKS.c.updated_at, _TASKS.c.due_at)
@@ -40,6 +41,7 @@ class Submission:
     timeout: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
+    callback_url: str | None = None
 
 
 def accept(
@@ -56,6 +58,8 @@ def accept(
     `owner_id` is None for what the service submits to itself. `payload_keys` encrypt the payloads of sensitive types.
     """
     task_type = get_type(submission.type)
+    if task_type.internal and owner_id is not None:
+        raise Refused({"type": ["is submitted by the service itself only"]})
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
@@ -151,4 +155,5 @@ def new_record(
         leased_pid=None,
         cancel_requested_at=None,
         cancel_receipt=None,
+        callback_url=submission.callback_url,
     )

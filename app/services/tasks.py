@@ -30,6 +30,7 @@ CHANGEABLE = {
     "timeout": "timeout_seconds",
     "labels": "labels",
     "expires_at": "expires_at",
+    "callback_url": "callback_url",
 }
 
 _TASK = sa.select(*(TASKS.c[name] for name in RECORD_FIELDS))

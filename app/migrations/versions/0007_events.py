@@ -83,7 +83,11 @@ def upgrade() -> None:
     op.create_table(
         "event_outbox",
         sa.Column(
-            "event_id", sa.BigInteger(), autoincrement=False, nullable=False, comment="task_events.id, not passed on yet"
+            "event_id",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="task_events.id, not passed on yet",
         ),
         sa.Column(
             "at", sa.DateTime(timezone=True), nullable=False, comment="When; says in which partition the event is"

@@ -1,4 +1,7 @@
-"""The published events by their number: what every consumer falls back on, whatever became of its messages."""
+"""The events by their publish-order number: what every consumer falls back on, whatever became of its messages.
+
+A number is durable before its event is published, so a reader may be a moment ahead of the broker, never wrong.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,24 +74,22 @@ EVENT_COLUMNS = (
 )
 _AFTER = sa.text(
     "SELECT first_position, last_position, event_ids, oldest_at, newest_at FROM event_batches "
-    "WHERE last_position > :after AND published_at IS NOT NULL ORDER BY last_position LIMIT :limit"
+    "WHERE last_position > :after ORDER BY last_position LIMIT :limit"
 )
 _EVENTS = sa.text(
     f"SELECT {EVENT_COLUMNS} FROM task_events AS e "
     "WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.at >= :oldest AND e.at <= :newest"
 )
-_NEWEST = sa.text(
-    "SELECT last_position FROM event_batches WHERE published_at IS NOT NULL ORDER BY last_position DESC LIMIT 1"
-)
+_NEWEST = sa.text("SELECT last_position FROM event_batches ORDER BY last_position DESC LIMIT 1")
 
 
 def newest_position(session: Session) -> int:
-    """The number of the newest event that was published; 0 before the first."""
+    """The number of the newest event; 0 before the first."""
     return session.scalar(_NEWEST) or 0
 
 
 def read_after(session: Session, after: int, *, limit: int) -> Page:
-    """At least one and about `limit` published events that come after a number; none when there are no more."""
+    """At least one and about `limit` events that come after a number; none when there are no more."""
     numbers: dict[int, int] = {}
     until, oldest, newest = after, None, None
     for batch in session.execute(_AFTER, {"after": after, "limit": limit}):
