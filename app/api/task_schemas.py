@@ -106,7 +106,7 @@ class SubmitTask(OneOfSchema):
     @property
     def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]
         """The schemas by task type, as OpenAPI shows them."""
-        return {task_type.name: shape_of(task_type) for task_type in load_types().values()}
+        return {each.name: shape_of(each) for each in load_types().values() if not each.internal}
 
     def _load(self, data: Any, **_: Any) -> Submission:
         """Choose by type, with errors that say more than marshmallow-oneofschema's. Raises UnknownTaskType, too."""

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -182,7 +183,7 @@ def webhook_path(webhook: WebhookRecord) -> str:
 @blueprint.response(201, WebhookWithSecret(), headers=LOCATION)
 @blueprint.alt_response(200, schema=WebhookWithSecret(), description="The Idempotency-Key was used before: its webhook")
 @blueprint.problem(404, "The Idempotency-Key was used before, its webhook is deleted")
-def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNamespace, int, dict[str, str]]:
     """Make a webhook for the caller's own tasks; keep the secret, it is not shown again."""
     key = key_of(headers, "webhooks", wanted)
     now = utcnow()
@@ -247,7 +248,7 @@ def delete_webhook(webhook_id: UUID) -> None:
 
 @blueprint.post("/webhooks/<uuid:webhook_id>/secret")
 @blueprint.response(200, WebhookWithSecret())
-def rotate_secret(webhook_id: UUID) -> dict[str, Any]:
+def rotate_secret(webhook_id: UUID) -> SimpleNamespace:
     """Give a webhook a new secret; for a day both sign, so that receivers can change over."""
     now = utcnow()
     with transaction() as session:
@@ -287,5 +288,5 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> DeliveryRecord:
         return webhooks.send_again(session, webhook_id, delivery_id, owner=visible_owner(), now=utcnow())
 
 
-def _with(webhook: WebhookRecord, secret: str | None) -> dict[str, Any]:
-    return {**asdict(webhook), "secret": secret}
+def _with(webhook: WebhookRecord, secret: str | None) -> SimpleNamespace:
+    return SimpleNamespace(**asdict(webhook), secret=secret)

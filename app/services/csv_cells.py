@@ -27,5 +27,6 @@ def cell(value: Any) -> str:
 
 def harmless(text: str) -> str:
     """Text that no spreadsheet takes for a formula: an apostrophe before what begins like one; no NUL."""
-    text = text.replace("\x00", "")
+    # A lone CR ends a line to some readers, quoted or not.
+    text = text.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA_BEGINNINGS) else text
