@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.services import sealing
-from app.services.events import Numbered
+from app.services.events import Numbered, use_indexes
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
 
@@ -18,12 +18,12 @@ HIDDEN = "[redacted]"
 
 _MORE = sa.text(
     "SELECT e.id, t.name, e.detail -> 'error' ->> 'type' AS error_type, e.detail -> 'error' ->> 'message' AS "
-    "error_message, e.detail ->> 'reason' AS reason, before.at AS before_at, "
+    "error_message, e.detail ->> 'reason' AS reason, e.before_at, "
     "CASE WHEN e.status = 'COMPLETED' THEN t.result END AS result "
-    "FROM task_events AS e LEFT JOIN tasks AS t ON t.id = e.task_id LEFT JOIN LATERAL ("
-    "SELECT b.at FROM task_events AS b WHERE b.task_id = e.task_id AND b.id < e.id AND e.previous_status IS NOT NULL "
-    "AND b.at <= e.at AND b.at > e.at - interval '7 days' ORDER BY b.id DESC LIMIT 1) AS before ON true "
-    "WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.at >= :oldest AND e.at <= :newest"
+    "FROM (SELECT id, task_id, status, detail, lag(at) OVER (PARTITION BY task_id ORDER BY id) AS before_at "
+    "      FROM task_events WHERE task_id = ANY(CAST(:tasks AS uuid[])) "
+    "      AND at > CAST(:oldest AS timestamptz) - interval '7 days' AND at <= :newest) AS e "
+    "LEFT JOIN tasks AS t ON t.id = e.task_id WHERE e.id = ANY(CAST(:ids AS bigint[]))"
 )
 
 
@@ -53,9 +53,9 @@ def rows_of(session: Session, events: Sequence[Numbered]) -> Iterator[EventRow]:
     if not events:
         return
     moments = [event.at for event in events]
-    found = session.execute(
-        _MORE, {"ids": [event.event_id for event in events], "oldest": min(moments), "newest": max(moments)}
-    )
+    use_indexes(session)
+    ids, tasks = [event.event_id for event in events], list({event.task_id for event in events})
+    found = session.execute(_MORE, {"ids": ids, "tasks": tasks, "oldest": min(moments), "newest": max(moments)})
     more = {row.id: row for row in found}
     for event in events:
         row: Any = more.get(event.event_id)

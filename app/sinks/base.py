@@ -147,6 +147,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         count = 0
         while not self.should_stop:
             with Session(self._turn.connection) as session, session.begin():
+                events.use_indexes(session)
                 page = events.read_after(session, self._place.position, limit=PAGE)
             if page.until == page.after:
                 break

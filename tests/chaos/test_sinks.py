@@ -3,6 +3,7 @@
 import csv
 import random
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 TASKS = 10_000
 BATCH = 500
-KILL_EVERY_SECONDS = (0.4, 2.5)
+PAUSE_SECONDS = 0.7
+KILL_EVERY_SECONDS = (1.0, 3.0)
 EVENTS = "SELECT count(*) AS n FROM task_events"
 SUBMIT = """
 INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, created_at, due_at)
@@ -67,6 +69,7 @@ def lines(directory: Path) -> Iterator[dict[str, str]]:
 def submit(stack: Stack, count: int) -> None:
     for _ in range(count // BATCH):
         stack.rows(SUBMIT, {"count": BATCH})
+        time.sleep(PAUSE_SECONDS)  # a load that lasts: there shall be something to kill
 
 
 def caught_up(stack: Stack, *names: str) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.events.log import Numbered, load
+from app.services.events.log import Numbered, load, use_indexes
 
 CHANNEL = "taskledger_events"
 """Who listens there is told the newest position after each batch."""
@@ -89,6 +89,7 @@ def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
 
     A batch that was numbered but not published, because its reader died or the broker was away, comes again as it was.
     """
+    use_indexes(session)
     found = session.execute(_NEXT, {"passed": head.passed, "limit": limit}).all()
     if not found:
         return None
