@@ -11,7 +11,10 @@ from rich.table import Table
 from app import messaging
 from app.clock import utcnow
 from app.commands.admin import admin
+from app.commands.export import export
 from app.commands.setup import setup
+from app.commands.sink import sink
+from app.commands.tail import tail
 from app.database import unit_of_work
 from app.services import integrity, queues
 from app.services.integrity import Report
@@ -19,9 +22,8 @@ from app.services.integrity import Report
 
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
-    app.cli.add_command(check_integrity)
-    app.cli.add_command(admin)
-    app.cli.add_command(setup)
+    for command in (check_integrity, admin, setup, sink, tail, export):
+        app.cli.add_command(command)
 
 
 @click.command("integrity")

@@ -397,6 +397,41 @@ class Settings:
         check=Range(0, 36_500),
     )
 
+    webhook_disable_hours: int = _setting(
+        "int",
+        "A webhook none of whose attempts has succeeded for so long is disabled; 0: never",
+        example="120",
+        default=120,
+        check=Range(0, 8_760),
+    )
+    csv_dir: Path | None = _setting(  # noqa: RUF009 (as var_dir)
+        "path",
+        "Where the csv sink writes events-YYYY-MM-DD.csv; unset: VAR_DIR/csv",
+        example="/var/lib/taskledger/csv",
+        default=None,
+    )
+    csv_retention_days: int = _setting(
+        "int",
+        "Files of the csv sink are deleted after so many days; 0 keeps them",
+        example="90",
+        default=90,
+        check=Range(0, 36_500),
+    )
+    max_streams: int = _setting(
+        "int",
+        "Live streams held at once by an API process, each of which holds a thread; past it 503 is answered",
+        example="500",
+        default=8,
+        check=Range(0, 10_000),
+    )
+    stream_seconds: int = _setting(
+        "int",
+        "A live stream is ended after so long; its client connects again and goes on where it was",
+        example="3600",
+        default=3600,
+        check=Range(1, 86_400),
+    )
+
     @property
     def queue_arguments(self) -> dict[str, str]:
         """What the queue type adds to the declaration of a RabbitMQ queue."""

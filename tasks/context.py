@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from tasks.ports import Artifacts, Invoices, Ledger
+from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
 
 
 class TaskContext(Protocol):
@@ -44,6 +44,10 @@ class TaskContext(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Other tasks of the task's owner."""
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries to webhooks, for the tasks that make them."""
 
     def with_settings_of(self, type_name: str) -> TaskContext:
         """The same attempt with the settings that another type declared: an undo reads those of its own type."""

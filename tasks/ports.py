@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -105,3 +105,25 @@ class Ledger(Protocol):
 
         Raises PermanentError for a task that is not there, not theirs or not COMPLETED.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutgoingWebhook:
+    """One delivery as it is to be sent; without secrets it is sent unsigned."""
+
+    id: UUID
+    url: str
+    body: bytes
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+class Webhooks(Protocol):
+    """Deliveries to webhooks; for the tasks that the service submits to make them."""
+
+    def outgoing(self, delivery_id: UUID) -> OutgoingWebhook:
+        """What to send now. Raises PermanentError when there is nothing to send any more."""
+
+    def note(
+        self, delivery_id: UUID, *, status: int | None = None, error: str | None = None, elapsed_ms: int | None = None
+    ) -> None:
+        """Keep in the delivery log what came of an attempt: the status of the answer, or why there was none."""

@@ -42,6 +42,7 @@ class TaskType:
     for long. Up to `chunk` tasks may share one hint, when each takes at most `max_seconds_each`. `undo` takes back a
     completed task, as part of a compensation: undo(task: TaskContext, payload, result), where `payload` is what the
     handler was given, `result` what it returned, and `task` the attempt of the compensation.
+    Tasks of an `internal` type are submitted by the service itself only.
     """
 
     name: str
@@ -55,6 +56,7 @@ class TaskType:
     chunk: int = 1
     max_seconds_each: float | None = None
     sensitive: bool = False
+    internal: bool = False
     settings: tuple[str, ...] = ()
     undo: Undo | None = None
     examples: tuple[Any, ...] = ()
@@ -88,6 +90,7 @@ class Options(TypedDict, total=False):
     chunk: int
     max_seconds_each: float | None
     sensitive: bool
+    internal: bool
     settings: tuple[str, ...]
     undo: Undo | None
     examples: tuple[Any, ...]

@@ -17,6 +17,8 @@ from app.api import (
     dead_letters,
     docs,
     environment,
+    event_feed,
+    event_stream,
     headers,
     health,
     integrity,
@@ -26,6 +28,7 @@ from app.api import (
     queues,
     request_log,
     schedules,
+    sinks,
     storing,
     task_actions,
     task_batches,
@@ -34,6 +37,7 @@ from app.api import (
     transaction,
     users,
     waiting,
+    webhooks,
 )
 from app.api.fields import verbatim_schema
 from app.config import Settings
@@ -46,6 +50,9 @@ RESOURCES = (
     artifacts.blueprint,
     dead_letters.blueprint,
     schedules.blueprint,
+    event_stream.blueprint,
+    webhooks.blueprint,
+    sinks.blueprint,
     task_types.blueprint,
     queues.blueprint,
     integrity.blueprint,
@@ -83,6 +90,7 @@ def register(app: Flask, settings: Settings) -> None:
     limits.register(app, settings)
     auth.register(app, settings)  # from here on a request has a caller, or has been answered
     waiting.register(app, most=settings.max_waiters)
+    event_feed.register(app, settings)
     api = problems.ProblemApi(app, spec_kwargs=_spec())
     problems.register(app)
     api.ma_plugin.converter.add_attribute_function(verbatim_schema)

@@ -55,7 +55,8 @@ class TaskTemplateSchema(OneOfSchema):
     @property
     def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]
         """The schemas by task type, as OpenAPI shows them."""
-        return {each.name: _shape(each.name, each.payload, longest_timeout(each)) for each in load_types().values()}
+        types = [each for each in load_types().values() if not each.internal]
+        return {each.name: _shape(each.name, each.payload, longest_timeout(each)) for each in types}
 
     def _load(self, data: Any, **_: Any) -> TaskTemplate:
         """Choose by type. Raises Refused for one that is not known."""
@@ -67,6 +68,8 @@ class TaskTemplateSchema(OneOfSchema):
             task_type = get_type(data["type"])
         except UnknownTaskType as error:
             raise Refused({"task": {"type": [str(error)]}}, code="unknown_task_type") from None
+        if task_type.internal:
+            raise Refused({"task": {"type": ["is submitted by the service itself only"]}})
         fields = _shape(task_type.name, task_type.payload, longest_timeout(task_type)).load(data)
         return TaskTemplate(type=fields.pop("type"), payload=fields.pop("payload"), fields=fields)
 

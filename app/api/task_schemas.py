@@ -17,7 +17,9 @@ from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from tasks import fields as strict
 from tasks.containers import Entries
+from tasks.http_rules import HTTP_URL
 from tasks.payload import PayloadSpec
+from tasks.redaction import mask_url
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
 from tasks.rules import NO_NUL
 
@@ -65,7 +67,13 @@ def changeable_fields(longest: int) -> dict[str, ma.fields.Field[Any]]:
         "timeout": whole(1, longest, allow_none=True, metadata={"description": "Seconds; the type's unless given"}),
         "labels": labels_field(),
         "expires_at": strict.Moment(allow_none=True, metadata={"description": "Cancelled if not started by then"}),
+        "callback_url": url_field(allow_none=True, metadata={"description": "Gets a POST when it is finished"}),
     }
+
+
+def url_field(**options: Any) -> strict.Text:
+    """A URL that can be requested."""
+    return matching(HTTP_URL[1:-1], "must be http:// or https:// and a host, without a name and password", **options)
 
 
 class SubmissionShape(StrictSchema):
@@ -120,7 +128,7 @@ class SubmitTask(OneOfSchema):
     @property
     def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]
         """The schemas by task type, as OpenAPI shows them."""
-        return {task_type.name: shape_of(task_type) for task_type in load_types().values()}
+        return {each.name: shape_of(each) for each in load_types().values() if not each.internal}
 
     def _load(self, data: Any, **_: Any) -> Submission:
         return Submission(**fields_of(data))
@@ -132,7 +140,7 @@ class ChangeTask(StrictSchema):
     read_only = READ_ONLY | {"type"}
 
     payload = strict.Json(metadata={"description": "As its type takes it; see /task-types"})
-    name, priority, scheduled_at, max_retries, timeout, labels, expires_at = changeable_fields(
+    name, priority, scheduled_at, max_retries, timeout, labels, expires_at, callback_url = changeable_fields(
         LONGEST_HARD_LIMIT_SECONDS
     ).values()
 
@@ -178,6 +186,11 @@ class TaskView(QuickView):
     finished_at = Instant(**_shown("When it was COMPLETED, FAILED or CANCELLED", allow_none=True))
     updated_at = Instant(**_shown("Last change; the ETag follows it"))
     due_at = Instant(**_shown("When the service looks at it again; null once finished", allow_none=True))
+    callback_url = ma.fields.Function(
+        lambda task: mask_url(task.callback_url),
+        metadata={"type": ["string", "null"], "description": "Told when it is finished; secrets show as [redacted]"},
+        required=True,
+    )
     cancel_requested_at = Instant(**_shown("When a running task was asked to stop", allow_none=True))
     cancel_receipt = ma.fields.String(
         **_shown(

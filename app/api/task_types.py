@@ -60,7 +60,7 @@ class TaskTypeList(ma.Schema):
 @blueprint.response(200, TaskTypeList())
 def list_task_types() -> dict[str, Any]:
     """List the task types."""
-    return {"items": [_shown(task_type) for task_type in load_types().values()], "next": None}
+    return {"items": [_shown(each) for each in load_types().values() if not each.internal], "next": None}
 
 
 @blueprint.get("/task-types/<name>")

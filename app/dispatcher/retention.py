@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from app.services import retention, schedules
+from app.services import retention, schedules, task_stats, webhooks
 from app.services.retention import Ages
 
 log = structlog.get_logger(__name__)
 
+DELIVERIES_KEPT = timedelta(days=30)
 PARTITIONS_EVERY = timedelta(seconds=50)  # once in each round of the duty, whose minute varies by a tenth
 
 
@@ -37,7 +38,9 @@ class Retention:
         tasks = in_transaction(lambda session: self._pruner.prune_tasks(session, self._ages, now=now))
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
-        return tasks + keys + in_transaction(lambda session: self._prune_slots(session, now))
+        told = in_transaction(lambda session: webhooks.prune(session, before=now - DELIVERIES_KEPT))
+        events = in_transaction(lambda session: self._prune_event_log(session, now))
+        return tasks + keys + told + events + in_transaction(lambda session: self._prune_slots(session, now))
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:
@@ -45,6 +48,14 @@ class Retention:
         self._partitions_at = now
         _unless_locked(lambda session: retention.make_event_partitions(session, now=now))
         _unless_locked(lambda session: retention.drop_event_partitions(session, self._ages, now=now))
+
+    def _prune_event_log(self, session: Session, now: datetime) -> int:
+        """The numbers of events, and the statistics made of them, go with the history."""
+        if self._ages.events is None:
+            return 0
+        before = now - self._ages.events
+        batches = retention.prune_event_batches(session, before=before)
+        return batches + task_stats.prune(session, before=before)
 
     def _prune_slots(self, session: Session, now: datetime) -> int:
         """What became of old slots is history, and goes with it."""

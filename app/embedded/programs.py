@@ -112,6 +112,12 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
             environment=shared,
         ),
         Program(
+            name="sinks",
+            stage=Stage.SERVICE,
+            command=_python("flask", "--app", "app", "sink", "csv", "stats", "webhooks"),
+            environment=shared,
+        ),
+        Program(
             name="api",
             stage=Stage.SERVICE,
             command=_python(

@@ -8,12 +8,15 @@ from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
+from app.models.outbox import EventBatch, OutboxEntry, TaskCount
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
+from app.models.sink import Sink, TaskStat
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
 from app.models.user import Role, User, UserRecord
+from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, WebhookRecord, WebhookSecret
 from app.models.worker import Duty, QueuePosition, Worker
 
 __all__ = [
@@ -26,7 +29,9 @@ __all__ = [
     "AuditRecord",
     "Compensation",
     "Counter",
+    "DeliveryRecord",
     "Duty",
+    "EventBatch",
     "EventRecord",
     "IdempotencyKey",
     "Invoice",
@@ -36,6 +41,7 @@ __all__ = [
     "Json",
     "LoginFailure",
     "Misfire",
+    "OutboxEntry",
     "Overlap",
     "Pause",
     "Priority",
@@ -47,15 +53,22 @@ __all__ = [
     "ScheduleRecord",
     "ScheduleSlot",
     "Scope",
+    "Sink",
     "SlotRecord",
     "SlotState",
     "Status",
     "Task",
+    "TaskCount",
     "TaskEvent",
     "TaskLogLine",
     "TaskRecord",
+    "TaskStat",
     "User",
     "UserRecord",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookRecord",
+    "WebhookSecret",
     "Worker",
     "new_id",
 ]

@@ -77,6 +77,7 @@ class Task(Base):
     cancel_receipt: Mapped[str | None] = mapped_column(
         comment="What the cancellation found: never_started, stopped, killed or finished_first"
     )
+    callback_url: Mapped[str | None] = mapped_column(comment="Told when the task is finished; null: nobody asked")
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -147,6 +148,7 @@ class TaskRecord:
     cancel_requested_at: datetime | None
     cancel_receipt: str | None
     aged: int = 0
+    callback_url: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

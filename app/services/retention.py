@@ -90,6 +90,17 @@ def prune_workers(session: Session, *, now: datetime) -> None:
     session.execute(sa.text("DELETE FROM workers WHERE last_seen_at < :before"), {"before": now - WORKERS_KEPT})
 
 
+def prune_event_batches(session: Session, *, before: datetime) -> int:
+    """Forget a batch of numbers whose events are dropped; the newest stays, as numbering goes on from it."""
+    statement = sa.text(
+        "DELETE FROM event_batches WHERE first_position = ANY(ARRAY(SELECT first_position FROM event_batches "
+        "WHERE published_at < :before AND newest_at < :before "
+        "AND last_position < (SELECT max(last_position) FROM event_batches) ORDER BY first_position LIMIT :limit)) "
+        "RETURNING 1"
+    )
+    return len(session.execute(statement, {"before": before, "limit": BATCH}).all())
+
+
 _PARTITIONS = sa.text(
     "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
     "WHERE inhparent = 'public.task_events'::regclass AND relname ~ '^task_events_p[0-9]{8}$'"

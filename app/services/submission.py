@@ -32,6 +32,7 @@ class Submission:
     timeout: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
+    callback_url: str | None = None
 
 
 def draft(
@@ -47,6 +48,8 @@ def draft(
     `owner_id` is None for what the service submits to itself. `payload_keys` encrypt the payloads of sensitive types.
     """
     task_type = get_type(submission.type)
+    if task_type.internal and owner_id is not None:
+        raise Refused({"type": ["is submitted by the service itself only"]})
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
@@ -156,4 +159,5 @@ def new_record(
         leased_pid=None,
         cancel_requested_at=None,
         cancel_receipt=None,
+        callback_url=submission.callback_url,
     )

@@ -19,7 +19,7 @@ from app.worker.attempt import LeaseGone
 from app.worker.ports import Ports
 from app.worker.run import Running
 from tasks.errors import TaskCancelled
-from tasks.ports import Artifacts, Invoices, Ledger
+from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
 from tasks.registry import TaskType, get_type
 
 log = structlog.get_logger("tasks")
@@ -76,6 +76,11 @@ class AttemptContext:
     def ledger(self) -> Ledger:
         """Other tasks of the task's owner."""
         return self._ports.ledger
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries to webhooks, for the tasks that make them."""
+        return self._ports.webhooks
 
     @property
     def writes(self) -> tuple[Write, ...]:

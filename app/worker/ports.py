@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -16,16 +17,21 @@ from app.config import get_settings
 from app.database import in_transaction
 from app.errors import NotFound
 from app.models import Status, TaskRecord
-from app.services import artifacts, compensation, invoices, lifecycle, sealing
+from app.scrubbing import scrub
+from app.services import artifacts, compensation, invoices, lifecycle, sealing, webhooks
 from app.services import tasks as task_service
 from app.services.artifacts.content import chunks_of
+from app.services.failures import storable
 from app.services.lifecycle import Claim, LeaseLost
 from app.services.outcomes import Write
 from app.worker.patience import CLAIM_SECONDS, patiently
 from tasks.errors import PermanentError
-from tasks.ports import Artifact, CompletedTask, InvoiceDraft
+from tasks.ports import Artifact, CompletedTask, InvoiceDraft, OutgoingWebhook
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+GONE = 410
 OWNER = sa.text("SELECT owner_id FROM tasks WHERE id = :id")
 
 
@@ -55,6 +61,11 @@ class Ports:
     def ledger(self) -> "WorkerLedger":
         """Other tasks."""
         return WorkerLedger(self)
+
+    @cached_property
+    def webhooks(self) -> "WorkerWebhooks":
+        """Deliveries."""
+        return WorkerWebhooks(self)
 
     def fence(self, session: Session) -> None:
         """Raises LeaseLost unless the attempt still has the say; until the transaction ends, it keeps it."""
@@ -166,6 +177,47 @@ class WorkerLedger:
         if isinstance(found, CompletedTask):
             self._ports.writes.append(write)
         return found
+
+
+class WorkerWebhooks:
+    """tasks.ports.Webhooks over the delivery log."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def outgoing(self, delivery_id: UUID) -> OutgoingWebhook:
+        """What to send, if this is the task that was made to send it."""
+        keys, task_id = sealing.keys(get_settings().payload_keys), self._ports.claim.id
+
+        def read(session: Session) -> webhooks.Outgoing:
+            return webhooks.outgoing(session, delivery_id, task_id=task_id, keys=keys, now=clock.utcnow())
+
+        try:
+            found = _transact(read)
+        except webhooks.NotDeliverable as error:
+            raise PermanentError(str(error)) from error
+        return OutgoingWebhook(id=found.id, url=found.url, body=found.body, secrets=found.secrets)
+
+    def note(
+        self, delivery_id: UUID, *, status: int | None = None, error: str | None = None, elapsed_ms: int | None = None
+    ) -> None:
+        """Add an attempt to the log; one that fails for too long disables the webhook."""
+        now, hours = clock.utcnow(), get_settings().webhook_disable_hours
+        said = {"status": status, "error": error and scrub(storable(error)), "elapsed_ms": elapsed_ms}
+        attempt = {"at": now.isoformat(), "attempt": self._ports.claim.attempt, **said}
+        disabled = _transact(
+            lambda session: webhooks.note_attempt(
+                session,
+                delivery_id,
+                attempt,
+                accepted=status is not None and 200 <= status < 300,
+                gone=status == GONE,
+                disable_after=timedelta(hours=hours) if hours else None,
+                now=now,
+            )
+        )
+        if disabled:
+            log.warning("webhook_disabled", delivery_id=str(delivery_id))
 
 
 def _opened(task: TaskRecord) -> CompletedTask:

@@ -64,6 +64,19 @@ class Dispatcher(Process):
             connection.close()
 
 
+class Sink(Process):
+    """`flask --app app sink NAME ...`."""
+
+    def __init__(self, environment: Mapping[str, str], *names: str) -> None:
+        command = _python("flask", "--app", "app", "sink", *names)
+        self.names = names
+        super().__init__(command, name=f"sink-{'-'.join(names)}", environment=environment, directory=ROOT)
+
+    def is_ready(self) -> bool:
+        started = self.log_of_this_run.count("sink_started")
+        return started >= len(self.names)
+
+
 class Api(Process):
     """gunicorn with threads, as in the containers."""
 

@@ -6,17 +6,18 @@ A new route needs one line: what it needs to exist (`given`), a body if it takes
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import in_transaction
 from app.models import Status
-from app.services import artifacts
+from app.services import artifacts, webhooks
 from app.services.artifacts import NewArtifact
 from tasks.registry import get_type
-from tests.factories import NOON, make_schedule, make_task
+from tests.factories import NOON, make_schedule, make_task, pass_events_on
 from tests.people import Person, make_person
 
 EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
@@ -84,7 +85,9 @@ def waiting_task(world: World) -> dict[str, str]:
 
 def finished_task(world: World) -> dict[str, str]:
     ended = {"status": Status.COMPLETED, "due_at": None, "finished_at": NOON}
-    return {"task_id": str(make_task(world.session, owner_id=world.owner.id, **ended).id)}
+    task = make_task(world.session, owner_id=world.owner.id, **ended)
+    pass_events_on(world.session)
+    return {"task_id": str(task.id)}
 
 
 def failed_task(world: World) -> dict[str, str]:
@@ -110,6 +113,20 @@ def artifact(world: World) -> dict[str, str]:
 
 def schedule(world: World) -> dict[str, str]:
     return {"schedule_id": str(make_schedule(world.session, owner_id=world.owner.id).id)}
+
+
+def webhook(world: World) -> dict[str, str]:
+    wanted = webhooks.NewWebhook(url="https://example.com/hooks")
+    made, _ = webhooks.create(world.session, wanted, owner_id=world.owner.id, key=None, keys=(), now=NOON)
+    return {"webhook_id": str(made.id)}
+
+
+def delivered(world: World) -> dict[str, str]:
+    made = webhook(world)
+    test = webhooks.send_test(world.session, UUID(made["webhook_id"]), owner=None, now=NOON)
+    ended = "UPDATE tasks SET status = 'FAILED' WHERE id = :id"
+    world.session.execute(sa.text(ended), {"id": test.task_id})
+    return made | {"delivery_id": str(test.id)}
 
 
 def somebody(world: World) -> dict[str, str]:
@@ -168,6 +185,19 @@ TABLE: dict[str, Line] = {
     "DELETE /api/v1/schedules/{schedule_id}": changing_own(schedule, 204),
     "POST /api/v1/schedules/{schedule_id}/run": changing_own(schedule, 201),
     "GET /api/v1/schedules/{schedule_id}/slots": reading_own(schedule),
+    # Events, sinks and webhooks
+    "GET /api/v1/events/stream": reading(),
+    "GET /api/v1/sinks": reading(),
+    "POST /api/v1/webhooks": creating(201, body={"url": "https://example.com/hooks"}),
+    "GET /api/v1/webhooks": reading(),
+    "POST /api/v1/webhooks/secret": creating(200),
+    "GET /api/v1/webhooks/{webhook_id}": reading_own(webhook),
+    "PATCH /api/v1/webhooks/{webhook_id}": changing_own(webhook, body={"enabled": False}),
+    "DELETE /api/v1/webhooks/{webhook_id}": changing_own(webhook, 204),
+    "POST /api/v1/webhooks/{webhook_id}/secret": changing_own(webhook),
+    "POST /api/v1/webhooks/{webhook_id}/test": changing_own(webhook, 202),
+    "GET /api/v1/webhooks/{webhook_id}/deliveries": reading_own(webhook),
+    "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": changing_own(delivered, 202),
     # Files
     "POST /api/v1/artifacts": creating(201, upload=b"a,b"),
     "GET /api/v1/artifacts": reading(),

@@ -1,0 +1,201 @@
+"""Live events in this process: one thread reads each of them once and hands it to the streams that want it."""
+
+import json
+import queue
+import select
+import threading
+import time
+from collections.abc import Sequence
+
+import psycopg2
+import sqlalchemy as sa
+from flask import Flask, current_app
+from sqlalchemy.orm import Session
+
+from app.api.fields import rfc_3339
+from app.config import Settings
+from app.log import get_logger
+from app.services import events
+from app.services.events import EventFilter, Labels, Numbered, Page
+
+log = get_logger(__name__)
+
+PAGE = 1_000
+POLL_SECONDS = 1.0  # whatever became of a notification, nobody waits longer
+MOST_WAITING = 5_000  # events that a client may be behind before it is let go
+PAUSE_AFTER_FAULT_SECONDS = 0.5
+
+
+class Client:
+    """One stream: what it wants, and what waits to be sent to it."""
+
+    def __init__(self, wanted: EventFilter) -> None:
+        self.wanted = wanted
+        self.is_too_slow = False
+        self._arrived: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
+        self._waiting = 0  # changed with the feed's lock held, read by anybody
+
+    def hand(self, count: int, text: bytes) -> None:
+        """Give it events. One that does not take what it was given is let go: nothing here grows without bound."""
+        if self._waiting + count > MOST_WAITING:
+            self.is_too_slow = True
+            return
+        self._waiting += count
+        self._arrived.put((count, text))
+
+    def take(self, seconds: float) -> tuple[int, bytes] | None:
+        """What has arrived, or None after so long."""
+        try:
+            return self._arrived.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def took(self, count: int) -> None:
+        """So many were sent."""
+        self._waiting -= count
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether it has sent all that it was given."""
+        return self._waiting == 0
+
+
+class Feed:
+    """The streams of this process."""
+
+    def __init__(self, engine: sa.Engine, *, most: int) -> None:
+        self._engine = engine
+        self._most = most
+        self._clients: set[Client] = set()
+        self._position = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def join(self, wanted: EventFilter) -> tuple[Client, int] | None:
+        """A new stream that is given every event after the number beside it; None when there are too many."""
+        with self._changed:
+            if len(self._clients) >= self._most:
+                return None
+            if not self._clients:  # nobody was listening: begin at the end
+                with Session(self._engine) as session:
+                    self._position = events.newest_position(session)
+            client = Client(wanted)
+            self._clients.add(client)
+            self._start()
+            self._changed.notify()
+            return client, self._position
+
+    def leave(self, client: Client) -> None:
+        """A stream has ended."""
+        with self._changed:
+            self._clients.discard(client)
+
+    def passed(self, client: Client) -> int | None:
+        """Up to which number a stream has sent all that it wanted; None while it has something to send."""
+        with self._changed:
+            return self._position if client.has_nothing else None
+
+    def took(self, client: Client, count: int) -> None:
+        """A stream has sent so many events."""
+        with self._changed:
+            client.took(count)
+
+    def _start(self) -> None:
+        # Not before the first stream: a server that forks would leave the thread behind.
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="event-feed", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._wait_for_clients()
+            try:
+                self._follow()
+            except (sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
+                # The streams stay: their numbers go on where they were once the database answers again.
+                log.warning("event_feed_interrupted", streams=len(self._clients), error=str(error).strip())
+                time.sleep(PAUSE_AFTER_FAULT_SECONDS)
+
+    def _wait_for_clients(self) -> None:
+        with self._changed:
+            while not self._clients:
+                self._changed.wait()
+
+    def _follow(self) -> None:
+        connection = self._engine.raw_connection()
+        connection.detach()  # it only listens; no pool misses it
+        try:
+            listener = connection.driver_connection
+            if listener is None:
+                raise OSError("no connection")
+            listener.autocommit = True
+            with listener.cursor() as cursor:
+                cursor.execute(f"LISTEN {events.CHANNEL}")
+            while self._clients:
+                while self._hand_out_page():
+                    pass
+                if select.select([listener], [], [], POLL_SECONDS)[0]:
+                    listener.poll()
+                    listener.notifies.clear()
+        finally:
+            connection.close()
+
+    def _hand_out_page(self) -> bool:
+        """Read what is new, and give it to whoever wants it; whether there is probably more."""
+        with Session(self._engine) as session:
+            page = events.read_after(session, self._position, limit=PAGE)
+            wants_labels = any(client.wanted.labels for client in list(self._clients))
+            labels = events.labels_of(session, page.events) if wants_labels and page.events else {}
+        with self._changed:
+            if page.after == self._position:  # nobody came first after all had left, and began elsewhere
+                self._hand_out(page, labels)
+                self._position = page.until
+        return page.until > page.after and len(page.events) >= PAGE
+
+    def _hand_out(self, page: Page, labels: Labels) -> None:
+        texts: dict[int, bytes] = {}
+        for client in self._clients:
+            wanted = [event for event in page.events if client.wanted.matches(event, labels)]
+            if wanted:
+                client.hand(len(wanted), b"".join(_text(event, texts) for event in wanted))
+
+
+def _text(event: Numbered, made: dict[int, bytes]) -> bytes:
+    """The event as it is sent, put together once for all streams."""
+    text = made.get(event.position)
+    if text is None:
+        text = made[event.position] = as_text([event])
+    return text
+
+
+def as_text(shown: Sequence[Numbered]) -> bytes:
+    """Events in the form of text/event-stream."""
+    return "".join(
+        f"id: {event.position}\nevent: task.{event.status.lower()}\ndata: {_data(event)}\n\n" for event in shown
+    ).encode()
+
+
+def _data(event: Numbered) -> str:
+    return json.dumps(
+        {
+            "task_id": str(event.task_id),
+            "type": event.type,
+            "status": event.status,
+            "previous_status": event.previous_status,
+            "attempt": event.attempt,
+            "at": rfc_3339(event.at),
+        },
+        separators=(",", ":"),
+    )
+
+
+def feed() -> Feed:
+    """The feed of this application."""
+    found: Feed = current_app.extensions["taskledger.feed"]
+    return found
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give an application its feed."""
+    engine = app.extensions["taskledger.autocommit"]
+    app.extensions["taskledger.feed"] = Feed(engine, most=settings.max_streams)

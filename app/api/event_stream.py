@@ -1,0 +1,158 @@
+"""/events/stream: the caller's events as they happen, by server-sent events; a reconnecting client misses none."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, request, stream_with_context
+from marshmallow import validate
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from app.api.auth import Access, gate, visible_owner
+from app.api.environment import current_settings
+from app.api.event_feed import Client, as_text, feed
+from app.api.fields import Several, matching, one_of
+from app.api.pagination import IntegerInQuery
+from app.api.parsing import Blueprint, StrictSchema, absent
+from app.api.problems import problem
+from app.api.task_schemas import LABEL_KEY, MOST_LABELS
+from app.api.transaction import single_statement
+from app.models import Status
+from app.services import events
+from app.services.events import EventFilter
+from tasks.registry import NAME
+
+blueprint = Blueprint("events", __name__, url_prefix="/api/v1", description="What happens, as it happens")
+
+MEDIA_TYPE = "text/event-stream"
+BEAT_SECONDS = 15.0  # proxies end what is silent for a minute; a revoked key ends its streams within this
+RETRY_SECONDS = "5"
+RECONNECT_MILLISECONDS = 2_000
+PAGE = 1_000
+MOST_TASKS = 100
+LARGEST_POSITION = 2**63 - 1
+
+
+class StreamFilter(StrictSchema):
+    """Which events; one is sent when all that is given holds."""
+
+    status = Several(one_of(Status), metadata={"description": "Any of these; repeat it, or separate with commas"})
+    type = Several(matching(NAME.pattern, "is no name of a task type"), metadata={"description": "Any of these types"})
+    task_id = Several(
+        ma.fields.UUID(error_messages={"invalid_uuid": "is no id"}),
+        validate=validate.Length(max=MOST_TASKS, error="must be at most {max}"),
+        metadata={"description": "Any of these tasks"},
+    )
+    label = ma.fields.List(
+        matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as team:billing"),
+        metadata={"description": "key:value; repeat it for several that must all hold"},
+        validate=validate.Length(max=MOST_LABELS, error="must be at most {max}"),
+    )
+    after = IntegerInQuery(
+        load_default=absent,
+        validate=validate.Range(0, LARGEST_POSITION, error="must be from {min} to {max}"),
+        metadata={"description": "Begin after this number, as with Last-Event-ID; 0: with all that is kept"},
+    )
+
+
+@blueprint.get("/events/stream")
+@blueprint.arguments(StreamFilter(), location="query")
+@blueprint.response(200, description="Events, until the client leaves or an hour has passed", content_type=MEDIA_TYPE)
+@blueprint.problem(503, "Too many streams in this process: try again, or another process")
+def stream_events(given: dict[str, Any]) -> Response:
+    """Follow the caller's events: `id` is a number to go on after, `event` is task.completed and so on.
+
+    With the header Last-Event-ID (browsers send it by themselves) the stream begins right after that number.
+    """
+    after = _after(given)
+    joined = feed().join(_filter(given))
+    if joined is None:
+        detail = "This process holds as many streams as it may; try again in a few seconds."
+        return problem(503, detail, code="too_many_streams", headers={"Retry-After": RETRY_SECONDS})
+    client, position = joined
+    body = stream_with_context(_Stream(client, position if after is None else min(after, position), position).text())
+    response = Response(body, mimetype=MEDIA_TYPE)
+    response.call_on_close(partial(feed().leave, client))
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+    return response
+
+
+def _after(given: dict[str, Any]) -> int | None:
+    """The number to go on after; what is no number of ours is ignored, as the specification wants."""
+    said = request.headers.get("Last-Event-ID", "")
+    if said.isascii() and said.isdigit() and len(said) < len(str(LARGEST_POSITION)):
+        return int(said)
+    after: int | None = given["after"]
+    return after
+
+
+def _filter(given: dict[str, Any]) -> EventFilter:
+    return EventFilter(
+        owner=visible_owner(),
+        statuses=frozenset(given.get("status", ())),
+        types=frozenset(given.get("type", ())),
+        task_ids=frozenset(given.get("task_id", ())),
+        labels=tuple(tuple(label.split(":", 1)) for label in given.get("label", ())),
+    )
+
+
+class _Stream:
+    """One answer: first what happened after the client's number, then what happens."""
+
+    def __init__(self, client: Client, after: int, joined_at: int) -> None:
+        self._client = client
+        self._after = after
+        self._joined_at = joined_at
+        self._ends_at = time.monotonic() + current_settings().stream_seconds
+        self._check_at = time.monotonic() + BEAT_SECONDS
+
+    def text(self) -> Iterator[bytes]:
+        """What is sent, piece by piece."""
+        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+        try:
+            yield from self._past()
+            yield from self._live()
+        except SQLAlchemyError:
+            return  # the client connects again, and is told then what is wrong
+
+    def _past(self) -> Iterator[bytes]:
+        position = self._after
+        while position < self._joined_at and self._may_go_on():
+            with single_statement() as session:
+                page = events.read_after(session, position, limit=min(PAGE, self._joined_at - position))
+                wants_labels = self._client.wanted.labels and page.events
+                labels = events.labels_of(session, page.events) if wants_labels else {}
+            position = min(page.until, self._joined_at) if page.until > position else self._joined_at
+            shown = [event for event in page.events if self._client.wanted.matches(event, labels)]
+            yield as_text(shown) + _mark(position)
+
+    def _live(self) -> Iterator[bytes]:
+        while self._may_go_on():
+            arrived = self._client.take(min(BEAT_SECONDS, max(0.0, self._ends_at - time.monotonic())))
+            if arrived is not None:
+                yield arrived[1]
+                feed().took(self._client, arrived[0])
+                continue
+            passed = feed().passed(self._client)
+            yield b": beat\n\n" if passed is None else _mark(passed)
+
+    def _may_go_on(self) -> bool:
+        now = time.monotonic()
+        if now >= self._ends_at or self._client.is_too_slow:
+            return False
+        if now >= self._check_at:
+            self._check_at = now + BEAT_SECONDS
+            try:
+                return gate().identify(Access.READ).sees == self._client.wanted.owner
+            except HTTPException:
+                return False  # the key was revoked, the log-in ended, the account was closed
+        return True
+
+
+def _mark(position: int) -> bytes:
+    """No event, but a number to go on after: what a client did not want need not be looked at again."""
+    return f": beat\nid: {position}\n\n".encode()

@@ -1,0 +1,43 @@
+"""/sinks: how far each consumer of the events has come."""
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.fields import Instant
+from app.api.parsing import Blueprint
+from app.api.transaction import single_statement
+from app.clock import utcnow
+from app.services import sinks
+
+blueprint = Blueprint("sinks", __name__, url_prefix="/api/v1", description="Consumers of the events")
+
+
+class SinkView(ma.Schema):
+    """One sink."""
+
+    name = ma.fields.String(required=True)
+    running = ma.fields.Boolean(required=True, metadata={"description": "Seen within the last 10 seconds"})
+    position = ma.fields.Integer(required=True, metadata={"description": "Number of the last event it has taken"})
+    newest_position = ma.fields.Integer(required=True, metadata={"description": "Number of the newest event"})
+    lag_events = ma.fields.Integer(required=True, metadata={"description": "How many it has not taken yet"})
+    lag_seconds = ma.fields.Float(required=True, metadata={"description": "How long ago the oldest of these happened"})
+    last_seen_at = Instant(required=True, allow_none=True)
+    moved_at = Instant(required=True, allow_none=True, metadata={"description": "When it last took events"})
+    node = ma.fields.String(required=True, allow_none=True, metadata={"description": "Host and process id"})
+    last_error = ma.fields.String(required=True, allow_none=True)
+
+
+class SinkList(ma.Schema):
+    """All sinks that ever ran."""
+
+    items = ma.fields.List(ma.fields.Nested(SinkView), required=True)
+    next = ma.fields.String(required=True, allow_none=True, metadata={"description": "Always null"})
+
+
+@blueprint.get("/sinks")
+@blueprint.response(200, SinkList())
+def list_sinks() -> dict[str, Any]:
+    """See how far each sink has come, and how far behind it is."""
+    with single_statement() as session:
+        return {"items": sinks.statuses(session, now=utcnow()), "next": None}

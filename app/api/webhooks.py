@@ -1,0 +1,292 @@
+"""/webhooks: where an account wants to be told of events, and what was delivered there."""
+
+from dataclasses import asdict
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from marshmallow import validate
+
+from app.api import pagination
+from app.api.auth import current_actor, current_principal, visible_owner
+from app.api.fields import Instant, Verbatim, matching, text
+from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
+from app.api.pagination import Page
+from app.api.parsing import Blueprint, StrictSchema
+from app.api.privacy import payload_keys
+from app.api.task_schemas import url_field
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.models import DeliveryRecord, WebhookRecord
+from app.services import webhooks
+from app.services.accounts import audit
+from app.services.webhooks import EVENTS, FINISHED_EVENTS, NewWebhook
+from tasks import fields as strict
+from tasks.redaction import mask_url
+from tasks.registry import NAME
+
+blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1", description="Being told when something happens")
+
+LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
+MOST_TYPES = 100
+READ_ONLY = frozenset({
+    "id", "owner", "secret", "failing_since", "disabled_at", "disabled_reason", "created_at", "updated_at", "links",
+    "previous_secret_until",
+})  # fmt: skip
+
+
+def _no_repeats(values: list[str]) -> None:
+    if len(set(values)) != len(values):
+        raise ma.ValidationError("must not repeat anything")
+
+
+def _events_field(**options: Any) -> ma.fields.List:
+    known = validate.OneOf(EVENTS, error=f"must be one of {', '.join(EVENTS)}")
+    return ma.fields.List(
+        strict.Text(validate=known, metadata={"enum": list(EVENTS)}),
+        validate=[validate.Length(1, len(EVENTS), error="must have {min} to {max} of them"), _no_repeats],
+        metadata={"description": f"Unless given: {', '.join(FINISHED_EVENTS)}", "uniqueItems": True},
+        **options,
+    )
+
+
+class WebhookFields(StrictSchema):
+    """What can be said of a webhook, at first and later."""
+
+    read_only = READ_ONLY
+
+    url = url_field(metadata={"description": "Where events are POSTed", "examples": ["https://example.com/hooks"]})
+    events = _events_field()
+    types = ma.fields.List(
+        matching(NAME.pattern, "is no name of a task type"),
+        validate=[validate.Length(0, MOST_TYPES, error="must be at most {max}"), _no_repeats],
+        metadata={"description": "Only of these task types; empty: of all", "uniqueItems": True},
+    )
+    description = text(200, allow_none=True, metadata={"description": "What it is for"})
+
+
+class MakeWebhook(WebhookFields):
+    """A new webhook."""
+
+    url = url_field(
+        required=True,
+        error_messages={"required": "is missing"},
+        metadata={"description": "Where events are POSTed", "examples": ["https://example.com/hooks"]},
+    )
+
+    @ma.post_load
+    def make(self, given: dict[str, Any], **_: Any) -> NewWebhook:
+        """As the service takes it."""
+        lists = {name: tuple(given[name]) for name in ("events", "types") if name in given}
+        return NewWebhook(**{**given, **lists})
+
+
+class ChangeWebhook(WebhookFields):
+    """A change; what is left out stays."""
+
+    enabled = strict.Flag(metadata={"description": "Whether events are sent; enabling forgets past failures"})
+
+
+class WebhookView(ma.Schema):
+    """A webhook."""
+
+    id = ma.fields.UUID(required=True)
+    owner = ma.fields.UUID(required=True, attribute="owner_id")
+    url = ma.fields.Function(
+        lambda webhook: mask_url(webhook.url),
+        required=True,
+        metadata={"type": "string", "description": "Secrets in it show as [redacted]"},
+    )
+    events = ma.fields.List(ma.fields.String(), required=True)
+    types = ma.fields.List(ma.fields.String(), required=True)
+    description = ma.fields.String(required=True, allow_none=True)
+    enabled = ma.fields.Boolean(required=True)
+    failing_since = Instant(required=True, allow_none=True, metadata={"description": "No attempt succeeded since"})
+    disabled_at = Instant(required=True, allow_none=True)
+    disabled_reason = ma.fields.String(required=True, allow_none=True)
+    previous_secret_until = Instant(
+        required=True, allow_none=True, metadata={"description": "Until then the secret before signs, too"}
+    )
+    created_at = Instant(required=True)
+    updated_at = Instant(required=True)
+    links = ma.fields.Function(
+        lambda webhook: {"self": webhook_path(webhook), "deliveries": f"{webhook_path(webhook)}/deliveries"},
+        required=True,
+        metadata={"type": "object", "properties": {"self": {"type": "string"}, "deliveries": {"type": "string"}}},
+    )
+
+
+class WebhookWithSecret(WebhookView):
+    """A webhook with its signing secret, which is shown this once."""
+
+    secret = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "whsec_ and base64; null where an Idempotency-Key is used again"},
+    )
+
+
+class WebhookList(ma.Schema):
+    """A page of webhooks, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(WebhookView), required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+class DeliveryView(ma.Schema):
+    """One event for one webhook, and what came of sending it."""
+
+    id = ma.fields.UUID(required=True, metadata={"description": "The header webhook-id"})
+    event = ma.fields.String(required=True)
+    source_task = ma.fields.UUID(required=True, allow_none=True, attribute="source_task_id")
+    status = ma.fields.String(
+        required=True, metadata={"description": "Of the task that sends it; DELETED: that task is gone"}
+    )
+    task = ma.fields.UUID(required=True, attribute="task_id", metadata={"description": "The task that sends it"})
+    attempts = Verbatim(
+        {"type": "array", "items": {"type": "object"}},
+        required=True,
+        metadata={"description": "at, attempt, and the status of the answer or the error"},
+    )
+    body = Verbatim({"type": "object"}, required=True, metadata={"description": "What is sent"})
+    delivered_at = Instant(required=True, allow_none=True)
+    next_attempt_at = Instant(required=True, allow_none=True)
+    created_at = Instant(required=True)
+
+
+class DeliveryList(ma.Schema):
+    """A page of deliveries, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(DeliveryView), required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+class AccountSecret(ma.Schema):
+    """The secret that signs callbacks, shown this once."""
+
+    secret = ma.fields.String(required=True, metadata={"description": "whsec_ and base64"})
+    previous_secret_until = Instant(
+        required=True, allow_none=True, metadata={"description": "Until then the one before signs, too"}
+    )
+
+
+def webhook_path(webhook: WebhookRecord) -> str:
+    """Where a webhook is read."""
+    return f"/api/v1/webhooks/{webhook.id}"
+
+
+@blueprint.post("/webhooks")
+@blueprint.arguments(MakeWebhook())
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.response(201, WebhookWithSecret(), headers=LOCATION)
+@blueprint.alt_response(200, schema=WebhookWithSecret(), description="The Idempotency-Key was used before: its webhook")
+@blueprint.problem(404, "The Idempotency-Key was used before, its webhook is deleted")
+def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNamespace, int, dict[str, str]]:
+    """Make a webhook for the caller's own tasks; keep the secret, it is not shown again."""
+    key = key_of(headers, "webhooks", wanted)
+    now = utcnow()
+    with transaction() as session:
+        owner_id = current_principal().user_id
+        made, secret = webhooks.create(session, wanted, owner_id=owner_id, key=key, keys=payload_keys(), now=now)
+        if secret is not None:
+            audit.record(session, "webhook.created", current_actor(), now=now, subject=f"webhook:{made.id}")
+    location = {"Location": webhook_path(made)}
+    return _with(made, secret), 201 if secret else 200, location if secret else location | REPLAYED
+
+
+@blueprint.get("/webhooks")
+@blueprint.arguments(Page(), location="query")
+@blueprint.response(200, WebhookList())
+def list_webhooks(page: dict[str, Any]) -> dict[str, Any]:
+    """List webhooks, newest first."""
+    before = pagination.decode(page["cursor"], "webhooks")
+    with single_statement() as session:
+        items, last = webhooks.find(session, owner=visible_owner(), before=before and UUID(before), limit=page["limit"])
+    return {"items": items, "next": pagination.encode(last and str(last), "webhooks")}
+
+
+@blueprint.post("/webhooks/secret")
+@blueprint.response(200, AccountSecret())
+def rotate_account_secret() -> dict[str, str | datetime | None]:
+    """Make or rotate the secret that signs what is sent to `callback_url`; the old one signs, too, for a day."""
+    now = utcnow()
+    with transaction() as session:
+        owner_id = current_principal().user_id
+        secret, until = webhooks.rotate_account(session, owner_id, keys=payload_keys(), now=now)
+        audit.record(session, "webhook.account_secret_rotated", current_actor(), now=now)
+    return {"secret": secret, "previous_secret_until": until}
+
+
+@blueprint.get("/webhooks/<uuid:webhook_id>")
+@blueprint.response(200, WebhookView())
+def read_webhook(webhook_id: UUID) -> WebhookRecord:
+    """Read a webhook."""
+    with single_statement() as session:
+        return webhooks.read(session, webhook_id, owner=visible_owner())
+
+
+@blueprint.patch("/webhooks/<uuid:webhook_id>")
+@blueprint.arguments(ChangeWebhook())
+@blueprint.response(200, WebhookView())
+def change_webhook(given: dict[str, Any], webhook_id: UUID) -> WebhookRecord:
+    """Change, enable or disable a webhook; what happened while it was disabled is not sent later."""
+    with transaction() as session:
+        return webhooks.change(session, webhook_id, given, owner=visible_owner(), now=utcnow())
+
+
+@blueprint.delete("/webhooks/<uuid:webhook_id>")
+@blueprint.response(204, description="Deleted, with its delivery log")
+def delete_webhook(webhook_id: UUID) -> None:
+    """Delete a webhook and its delivery log; what waits to be sent is not sent."""
+    now = utcnow()
+    with transaction() as session:
+        webhooks.delete(session, webhook_id, owner=visible_owner())
+        audit.record(session, "webhook.deleted", current_actor(), now=now, subject=f"webhook:{webhook_id}")
+
+
+@blueprint.post("/webhooks/<uuid:webhook_id>/secret")
+@blueprint.response(200, WebhookWithSecret())
+def rotate_secret(webhook_id: UUID) -> SimpleNamespace:
+    """Give a webhook a new secret; for a day both sign, so that receivers can change over."""
+    now = utcnow()
+    with transaction() as session:
+        changed, secret = webhooks.rotate(session, webhook_id, owner=visible_owner(), keys=payload_keys(), now=now)
+        audit.record(session, "webhook.secret_rotated", current_actor(), now=now, subject=f"webhook:{webhook_id}")
+    return _with(changed, secret)
+
+
+@blueprint.post("/webhooks/<uuid:webhook_id>/test")
+@blueprint.response(202, DeliveryView())
+@blueprint.problem(409, "It is disabled")
+def test_webhook(webhook_id: UUID) -> DeliveryRecord:
+    """Send a `webhook.test` to a webhook; its delivery log shows what came of it."""
+    with transaction() as session:
+        return webhooks.send_test(session, webhook_id, owner=visible_owner(), now=utcnow())
+
+
+@blueprint.get("/webhooks/<uuid:webhook_id>/deliveries")
+@blueprint.arguments(Page(), location="query")
+@blueprint.response(200, DeliveryList())
+def list_deliveries(page: dict[str, Any], webhook_id: UUID) -> dict[str, Any]:
+    """List what was sent, or is to be sent, to a webhook in the last 30 days, newest first."""
+    before = pagination.decode(page["cursor"], "deliveries")
+    with single_statement() as session:
+        items, last = webhooks.find_deliveries(
+            session, webhook_id, owner=visible_owner(), before=before and UUID(before), limit=page["limit"]
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "deliveries")}
+
+
+@blueprint.post("/webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver")
+@blueprint.response(202, DeliveryView())
+@blueprint.problem(409, "It is still under way, or the webhook is disabled")
+def redeliver(webhook_id: UUID, delivery_id: UUID) -> DeliveryRecord:
+    """Send a delivery once more, with the same id and body."""
+    with transaction() as session:
+        return webhooks.send_again(session, webhook_id, delivery_id, owner=visible_owner(), now=utcnow())
+
+
+def _with(webhook: WebhookRecord, secret: str | None) -> SimpleNamespace:
+    return SimpleNamespace(**asdict(webhook), secret=secret)

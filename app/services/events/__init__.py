@@ -1,0 +1,21 @@
+"""Events: taking them out of the outbox in order, numbering them, counting them, and reading them by their number."""
+
+from app.services.events.filters import EventFilter, Labels, labels_of
+from app.services.events.log import Numbered, Page, newest_position, read_after, use_indexes
+from app.services.events.outbox import CHANNEL, Batch, Head, next_batch, published
+
+__all__ = [
+    "CHANNEL",
+    "Batch",
+    "EventFilter",
+    "Head",
+    "Labels",
+    "Numbered",
+    "Page",
+    "labels_of",
+    "newest_position",
+    "next_batch",
+    "published",
+    "read_after",
+    "use_indexes",
+]

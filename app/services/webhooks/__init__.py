@@ -1,0 +1,42 @@
+"""Webhooks: endpoints and their secrets, one delivery for an event and endpoint, the log of what was sent."""
+
+from app.services.webhooks.deliveries import DELIVERY_TYPE, fan_out, prune, send_again, send_test
+from app.services.webhooks.deliveries import find as find_deliveries
+from app.services.webhooks.deliveries import read as read_delivery
+from app.services.webhooks.endpoints import (
+    EVENTS,
+    FINISHED_EVENTS,
+    NewWebhook,
+    change,
+    create,
+    delete,
+    find,
+    read,
+    rotate,
+)
+from app.services.webhooks.secrets import rotate_account
+from app.services.webhooks.sending import NotDeliverable, Outgoing, note_attempt, outgoing
+
+__all__ = [
+    "DELIVERY_TYPE",
+    "EVENTS",
+    "FINISHED_EVENTS",
+    "NewWebhook",
+    "NotDeliverable",
+    "Outgoing",
+    "change",
+    "create",
+    "delete",
+    "fan_out",
+    "find",
+    "find_deliveries",
+    "note_attempt",
+    "outgoing",
+    "prune",
+    "read",
+    "read_delivery",
+    "rotate",
+    "rotate_account",
+    "send_again",
+    "send_test",
+]

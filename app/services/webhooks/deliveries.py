@@ -1,0 +1,204 @@
+"""Deliveries: one for an event and endpoint, each sent by a task of its own; the log of them; sending again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, NotFound
+from app.models import FINISHED, DeliveryRecord, Task, TaskRecord, WebhookDelivery, new_id
+from app.models.task import RECORD_FIELDS
+from app.services import bulk_submission
+from app.services.events import Numbered
+from app.services.retention import BATCH, first_id_at
+from app.services.submission import Submission
+from app.services.webhooks.body import body_of, event_name, test_body
+from app.services.webhooks.endpoints import FINISHED_EVENTS
+from app.services.webhooks.endpoints import read as read_webhook
+
+DELIVERY_TYPE = "webhook_delivery"
+DELIVERIES = WebhookDelivery.metadata.tables["webhook_deliveries"]
+TASKS = Task.metadata.tables["tasks"]
+_LISTENING = sa.text(
+    "SELECT id, owner_id, events, types, created_at FROM webhooks "
+    "WHERE enabled AND owner_id = ANY(CAST(:owners AS uuid[]))"
+)
+_CALLED_BACK = sa.text(
+    "SELECT id, callback_url FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND callback_url IS NOT NULL"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Addressed:
+    """An event and who is to hear of it: an endpoint, or a callback URL."""
+
+    event: Numbered
+    webhook_id: UUID | None = None
+    url: str | None = None
+
+
+def fan_out(session: Session, events: Sequence[Numbered], *, now: datetime) -> int:
+    """Make the deliveries of these events, and the tasks that send them; returns how many.
+
+    Exactly one for an event and endpoint, in the transaction of the caller. Deliveries themselves cause none.
+    """
+    told = [event for event in events if event.type != DELIVERY_TYPE]
+    addressed = [*_for_webhooks(session, told), *_for_callbacks(session, told)]
+    if not addressed:
+        return 0
+    tasks = _tasks(session, {each.event.task_id for each in addressed})
+    rows = [
+        _row(each, tasks[each.event.task_id], now)
+        for each in sorted(addressed, key=lambda each: each.event.position)
+        if each.event.task_id in tasks
+    ]
+    _store(session, rows, now)
+    return len(rows)
+
+
+def _for_webhooks(session: Session, events: Sequence[Numbered]) -> list[_Addressed]:
+    owners = {event.owner_id for event in events if event.owner_id is not None}
+    if not owners:
+        return []
+    listening: dict[UUID, list[Any]] = {}
+    for webhook in session.execute(_LISTENING, {"owners": list(owners)}):
+        listening.setdefault(webhook.owner_id, []).append(webhook)
+    return [
+        _Addressed(event=event, webhook_id=webhook.id)
+        for event in events
+        for webhook in listening.get(event.owner_id, ())  # type: ignore[arg-type]
+        if _hears(webhook, event)
+    ]
+
+
+def _hears(webhook: Any, event: Numbered) -> bool:
+    return (
+        event_name(event.status) in webhook.events
+        and (not webhook.types or event.type in webhook.types)
+        and event.at >= webhook.created_at
+    )
+
+
+def _for_callbacks(session: Session, events: Sequence[Numbered]) -> list[_Addressed]:
+    finished = [event for event in events if event_name(event.status) in FINISHED_EVENTS]
+    if not finished:
+        return []
+    rows = session.execute(_CALLED_BACK, {"ids": list({event.task_id for event in finished})})
+    urls = {row.id: row.callback_url for row in rows}
+    return [_Addressed(event=event, url=urls[event.task_id]) for event in finished if event.task_id in urls]
+
+
+def _tasks(session: Session, ids: set[UUID]) -> dict[UUID, TaskRecord]:
+    columns = [TASKS.c[name] for name in RECORD_FIELDS]
+    rows = session.execute(sa.select(*columns).where(TASKS.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid)))))
+    return {row["id"]: TaskRecord(**row) for row in rows.mappings()}
+
+
+def _row(to: _Addressed, task: TaskRecord, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "webhook_id": to.webhook_id,
+        "owner_id": to.event.owner_id,
+        "position": to.event.position,
+        "source_task_id": to.event.task_id,
+        "event": event_name(to.event.status),
+        "url": to.url,
+        "body": body_of(to.event, task),
+        "task_id": new_id(),
+        "created_at": now,
+    }
+
+
+def _store(session: Session, rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    session.execute(sa.insert(DELIVERIES), list(rows))
+    bulk_submission.store(session, [_sender(row["id"], row["task_id"], now) for row in rows])
+
+
+def _sender(delivery_id: UUID, task_id: UUID, now: datetime) -> TaskRecord:
+    # The service's own: it belongs to no account, so that it takes from nobody's quota and shows in nobody's list.
+    submission = Submission(type=DELIVERY_TYPE, payload={"delivery_id": str(delivery_id)})
+    return bulk_submission.draft(submission, owner_id=None, now=now, task_id=task_id)
+
+
+def send_test(session: Session, webhook_id: UUID, *, owner: UUID | None, now: datetime) -> DeliveryRecord:
+    """Send a test to an endpoint. Raises NotFound, and Conflict for one that is disabled."""
+    webhook = read_webhook(session, webhook_id, owner=owner)
+    _check_enabled(webhook.enabled)
+    delivery_id = new_id()
+    row = {
+        "id": delivery_id,
+        "webhook_id": webhook_id,
+        "owner_id": webhook.owner_id,
+        "position": None,
+        "source_task_id": None,
+        "event": "webhook.test",
+        "url": None,
+        "body": test_body(str(webhook_id), now),
+        "task_id": new_id(),
+        "created_at": now,
+    }
+    _store(session, [row], now)
+    return read(session, delivery_id, webhook_id=webhook_id)
+
+
+def send_again(
+    session: Session, webhook_id: UUID, delivery_id: UUID, *, owner: UUID | None, now: datetime
+) -> DeliveryRecord:
+    """Send a delivery once more, with the same id and body. Raises NotFound, and Conflict while it is under way."""
+    webhook = read_webhook(session, webhook_id, owner=owner, lock=True)
+    _check_enabled(webhook.enabled)
+    held = read(session, delivery_id, webhook_id=webhook_id)
+    if held.status not in (*FINISHED, "DELETED"):
+        raise Conflict(f"The delivery is {held.status}: it is still under way by itself.")
+    task_id = new_id()
+    session.execute(sa.update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(task_id=task_id))
+    bulk_submission.store(session, [_sender(delivery_id, task_id, now)])
+    return read(session, delivery_id, webhook_id=webhook_id)
+
+
+def _check_enabled(enabled: bool) -> None:
+    if not enabled:
+        raise Conflict("The webhook is disabled: enable it first (PATCH with enabled true).")
+
+
+_TAKEN = {field.name for field in fields(DeliveryRecord)} - {"status", "next_attempt_at"}
+_LOG = sa.select(
+    *(DELIVERIES.c[name] for name in sorted(_TAKEN)),
+    sa.func.coalesce(TASKS.c.status, "DELETED").label("status"),
+    sa.case((TASKS.c.status == "RETRYING", TASKS.c.due_at)).label("next_attempt_at"),
+).select_from(DELIVERIES.outerjoin(TASKS, TASKS.c.id == DELIVERIES.c.task_id))
+
+
+def read(session: Session, delivery_id: UUID, *, webhook_id: UUID) -> DeliveryRecord:
+    """One delivery of an endpoint. Raises NotFound."""
+    query = _LOG.where(DELIVERIES.c.id == delivery_id, DELIVERIES.c.webhook_id == webhook_id)
+    row = session.execute(query).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no delivery {delivery_id} of this webhook; old ones are deleted.")
+    return DeliveryRecord(**row)
+
+
+def find(
+    session: Session, webhook_id: UUID, *, owner: UUID | None, before: UUID | None, limit: int
+) -> tuple[list[DeliveryRecord], UUID | None]:
+    """A page of deliveries, newest first, and the id to give as `before` for the next. Raises NotFound."""
+    read_webhook(session, webhook_id, owner=owner)
+    query = _LOG.where(DELIVERIES.c.webhook_id == webhook_id).order_by(DELIVERIES.c.id.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(DELIVERIES.c.id < before)
+    records = [DeliveryRecord(**row) for row in session.execute(query).mappings()]
+    return records[:limit], records[limit - 1].id if len(records) > limit else None
+
+
+def prune(session: Session, *, before: datetime) -> int:
+    """Forget a batch of deliveries that are too old; returns how many."""
+    statement = sa.text(
+        "DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM webhook_deliveries "
+        "WHERE id < :first ORDER BY id LIMIT :limit)) AND created_at < :before RETURNING 1"
+    )
+    parameters = {"first": first_id_at(before), "before": before, "limit": BATCH}
+    return len(session.execute(statement, parameters).all())

@@ -1,0 +1,236 @@
+"""What all sinks share: one runs at a time, goes on after the last event it has taken, and misses and repeats none.
+
+Messages make a sink quick, and the ledger makes it right. Events are numbered without a gap, so that a sink drops what
+it has taken and reads from the ledger what did not arrive: purged, pushed out of a full queue, lost with the broker.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+import structlog
+from kombu import Connection, Message
+from kombu.mixins import ConsumerMixin
+from sqlalchemy.orm import Session
+
+from app import clock
+from app.messaging import Publisher
+from app.services import events, sinks
+from app.services.events import Numbered
+from app.services.sinks import Place
+from app.services.turns import Turn
+from tasks.topology import UPDATES, sink_queue
+
+log = structlog.get_logger(__name__)
+
+PAGE = 1_000
+PREFETCH = 20  # messages, of up to 250 events
+BEAT_SECONDS = 2.0
+PAUSE_SECONDS = 1.0
+
+
+class Sink(Protocol):
+    """What a sink does with events; `handle` runs in the transaction that notes how far it has come."""
+
+    name: str
+
+    def first_position(self, session: Session) -> int:
+        """After which number it begins when it runs for the first time."""
+
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Make what is outside of the database as it was at the position where it goes on."""
+
+    def handle(self, session: Session, taken: Sequence[Numbered], *, now: datetime) -> dict[str, Any] | None:
+        """Take events, in order; returns the state to resume from after them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrived:
+    """One message: what it covers, and the events in it."""
+
+    first: int
+    last: int
+    events: Sequence[Numbered]
+
+    @classmethod
+    def of(cls, body: Any) -> "Arrived":
+        """Raises KeyError, TypeError or ValueError for what the dispatcher never sent."""
+        held = [Numbered.from_json(event) for event in body["events"]]
+        return cls(first=int(body["first_position"]), last=int(body["last_position"]), events=held)
+
+
+class SinkFailed(Exception):
+    """A sink could not take events, a full disk for one. No OSError: the mixin would take that for the broker's."""
+
+
+class _Stopped(Exception):
+    """Asked to end while it waited for the broker."""
+
+
+class SinkRunner(ConsumerMixin):  # type: ignore[misc]
+    """Runs one sink until it is stopped."""
+
+    def __init__(
+        self, sink: Sink, connection: Connection, publisher: Publisher, *, now: Callable[[], datetime] = clock.utcnow
+    ) -> None:
+        self.connection = connection
+        self._sink = sink
+        self._publisher = publisher
+        self._now = now
+        self._queue = sink_queue(sink.name)
+        self._turn = Turn(f"sink.{sink.name}")
+        self._place = Place(position=0, state=None)
+        self._stopping = threading.Event()
+        self._beat_at = 0.0
+        self._beat_position = -1
+        self._node = f"{socket.gethostname()}:{os.getpid()}"
+
+    @property
+    def should_stop(self) -> bool:
+        """Asked by the mixin in each round."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Ask it to end after the events in hand."""
+        self._stopping.set()
+
+    def run_until_stopped(self) -> None:
+        """Wait for its turn, catch up, then follow the queue; begin again after trouble."""
+        while not self.should_stop:
+            try:
+                if self._turn.is_ours or self._take_turn():
+                    self.catch_up()
+                    self.run()
+                else:
+                    self._stopping.wait(PAUSE_SECONDS)
+            except _Stopped:
+                break
+            except Exception as error:  # noqa: BLE001 (whatever it was: it begins again where it was noted to be)
+                self._give_up(error)
+                self._stopping.wait(PAUSE_SECONDS)
+        self._turn.end()
+        self._publisher.close()
+
+    def _take_turn(self) -> bool:
+        if not self._turn.take(self._now()):
+            return False
+        with Session(self._turn.connection) as session, session.begin():
+            first = self._sink.first_position(session)
+            self._place = sinks.begin(session, self._sink.name, position=first)
+            sinks.seen(session, self._sink.name, node=self._node, now=self._now())
+        self._sink.resume(self._place.state)
+        log.info("sink_started", sink=self._sink.name, position=self._place.position)
+        return True
+
+    def _give_up(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}".strip()[:500]
+        expected = isinstance(error, sa.exc.SQLAlchemyError | OSError | SinkFailed)
+        log.warning("sink_interrupted", sink=self._sink.name, error=text, exc_info=not expected)
+        if self._turn.is_ours and not isinstance(error, sa.exc.SQLAlchemyError):
+            try:
+                with Session(self._turn.connection) as session, session.begin():
+                    sinks.failed(session, self._sink.name, text)
+            except sa.exc.SQLAlchemyError as unrecorded:
+                log.warning("sink_error_not_recorded", sink=self._sink.name, error=str(unrecorded))
+        self._turn.end()
+
+    # --- what it takes -----------------------------------------------------------------------------------------------
+
+    def catch_up(self) -> int:
+        """Take from the ledger all that comes after its position; returns how many events that were."""
+        count = 0
+        while not self.should_stop:
+            with Session(self._turn.connection) as session, session.begin():
+                events.use_indexes(session)
+                page = events.read_after(session, self._place.position, limit=PAGE)
+            if page.until == page.after:
+                break
+            self._take(page.events, until=page.until)
+            count += len(page.events)
+        return count
+
+    def receive(self, body: Any, message: Message) -> None:
+        """One message of the queue."""
+        try:
+            arrived = Arrived.of(body)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("sink_message_not_understood", sink=self._sink.name, error=repr(error))
+            message.reject()
+            return
+        if arrived.first > self._place.position + 1:
+            self.catch_up()
+        if arrived.last > self._place.position:
+            if arrived.first > self._place.position + 1:
+                # Numbers are in the ledger before they are sent: this message is of another database, or of its past.
+                log.warning("sink_message_from_nowhere", sink=self._sink.name, first=arrived.first)
+            else:
+                new = [event for event in arrived.events if event.position > self._place.position]
+                self._take(new, until=arrived.last)
+        message.ack()
+
+    def _take(self, new: Sequence[Numbered], *, until: int) -> None:
+        now = self._now()
+        with Session(self._turn.connection) as session, session.begin():
+            # What a crash of the database forgets here, it forgets together; the events are taken again.
+            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            state = self._handled(session, new, now) if new else self._place.state
+            place = Place(position=until, state=state)
+            sinks.advance(session, self._sink.name, place, event_at=new[-1].at if new else None, now=now)
+        self._place = place
+        self._notify(len(new))
+
+    def _handled(self, session: Session, new: Sequence[Numbered], now: datetime) -> dict[str, Any] | None:
+        try:
+            return self._sink.handle(session, new, now=now)
+        except OSError as error:
+            raise SinkFailed(str(error)) from error
+
+    def _notify(self, count: int) -> None:
+        body = {"sink": self._sink.name, "position": self._place.position, "events": count}
+        try:
+            self._publisher.notify(UPDATES, body)
+        except self._publisher.errors as error:  # nobody waits for it: the next one says more
+            log.debug("sink_notification_dropped", sink=self._sink.name, error=repr(error))
+
+    # --- the mixin's hooks -------------------------------------------------------------------------------------------
+
+    def get_consumers(self, consumer: Any, channel: Any) -> list[Any]:
+        """One, for the sink's own queue."""
+        return [consumer(queues=[self._queue], callbacks=[self.receive], accept=["json"], prefetch_count=PREFETCH)]
+
+    def on_iteration(self) -> None:
+        """Every second at least: tell that it runs, and look whether messages were lost."""
+        if time.monotonic() < self._beat_at:
+            return
+        self._beat_at = time.monotonic() + BEAT_SECONDS
+        with Session(self._turn.connection) as session, session.begin():
+            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            sinks.seen(session, self._sink.name, node=self._node, now=self._now())
+            newest = events.newest_position(session)
+        if newest > self._place.position and self._beat_position == self._place.position:
+            self.catch_up()  # nothing arrived since the last beat, and there is something
+        self._beat_position = self._place.position
+
+    def on_connection_error(self, exc: Exception, interval: float) -> None:
+        """The broker is away; the mixin tries again."""
+        log.warning("sink_waits_for_broker", sink=self._sink.name, error=repr(exc), seconds=interval)
+        if self.should_stop:
+            raise _Stopped
+        self.on_iteration()
+
+    def create_connection(self) -> Connection:
+        """A connection that is tried again every other second for as long as it takes."""
+        connection = self.connection.clone()
+        ensure = connection.ensure_connection
+
+        def patiently(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
+            return ensure(errback, max_retries, interval_start=0.5, interval_step=0.5, interval_max=2)
+
+        connection.ensure_connection = patiently
+        return connection

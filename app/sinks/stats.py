@@ -1,0 +1,27 @@
+"""The stats sink: adds events to per-minute statistics, in the transaction that notes how far it has come."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.services import task_stats
+from app.services.events import Numbered
+
+
+class StatsSink:
+    """Counts, run times and waiting times by minute, owner, type and status: the table task_stats."""
+
+    name = "stats"
+
+    def first_position(self, _: Session) -> int:
+        """From the beginning of what is kept."""
+        return 0
+
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Everything is in the database."""
+
+    def handle(self, session: Session, taken: Sequence[Numbered], *, now: datetime) -> None:
+        """Add them."""
+        task_stats.add(session, taken)

@@ -1,0 +1,188 @@
+"""What all sinks share: each event is taken once, in order, whatever arrives."""
+
+import pytest
+import sqlalchemy as sa
+
+from app.services import events, sinks
+from app.sinks.stats import StatsSink
+from tests.factories import NOON, make_task, pass_events_on, seconds
+from tests.integration.sinks.conftest import Message, Nobody
+
+
+class Remembering:
+    """Keeps what it was given."""
+
+    name = "remembering"
+
+    def __init__(self, first=0):
+        self.first = first
+        self.taken = []
+        self.fault = None
+
+    def first_position(self, _):
+        return self.first
+
+    def resume(self, state):
+        self.resumed_from = state
+
+    def handle(self, session, taken, *, now):
+        if self.fault:
+            raise self.fault
+        self.taken += [event.position for event in taken]
+        return {"count": len(self.taken)}
+
+
+@pytest.fixture
+def sink():
+    return Remembering()
+
+
+@pytest.fixture
+def runner(make_runner, sink):
+    return make_runner(sink)
+
+
+def happen(session, number):
+    for _ in range(number):
+        make_task(session)
+    pass_events_on(session)
+
+
+def message(session, first, last):
+    page = events.read_after(session, first - 1, limit=last - first + 1)
+    held = [event.as_json() for event in page.events]
+    session.commit()
+    return {"first_position": first, "last_position": last, "events": held}
+
+
+def place(session):
+    session.commit()
+    return session.execute(sa.text("SELECT position, state FROM sinks WHERE name = 'remembering'")).one()
+
+
+def test_messages_are_taken_in_order_and_acknowledged(session, runner, sink):
+    happen(session, 5)
+    arrived = Message()
+
+    runner.receive(message(session, 1, 3), arrived)
+    runner.receive(message(session, 4, 5), Message())
+
+    assert (sink.taken, arrived.state) == ([1, 2, 3, 4, 5], "acknowledged")
+    assert place(session) == (5, {"count": 5})
+
+
+def test_what_was_taken_before_is_dropped(session, runner, sink):
+    happen(session, 5)
+    again = Message()
+    runner.receive(message(session, 1, 3), Message())
+
+    runner.receive(message(session, 1, 3), again)
+    runner.receive(message(session, 2, 5), Message())
+
+    assert (sink.taken, again.state) == ([1, 2, 3, 4, 5], "acknowledged")
+
+
+def test_what_never_arrived_is_read_from_the_ledger(session, runner, sink):
+    happen(session, 6)
+
+    runner.receive(message(session, 5, 6), Message())
+
+    assert sink.taken == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_sink_that_was_down_catches_up_without_a_single_message(session, runner, sink):
+    happen(session, 2_500)
+
+    assert runner.catch_up() == 2_500
+
+    assert sink.taken == list(range(1, 2_501))
+
+
+def test_numbers_of_deleted_tasks_are_passed_over(session, runner, sink):
+    happen(session, 3)
+    session.execute(sa.text("DELETE FROM task_events WHERE id = (SELECT max(id) FROM task_events)"))
+    session.commit()
+
+    runner.catch_up()
+
+    assert (sink.taken, place(session).position) == ([1, 2], 3)
+
+
+def test_a_message_that_nobody_understands_is_rejected(runner):
+    arrived = Message()
+
+    runner.receive({"events": "nonsense"}, arrived)
+
+    assert arrived.state == "rejected"
+
+
+def test_a_message_with_numbers_that_the_ledger_never_gave_is_dropped(session, runner, sink):
+    happen(session, 1)
+    strange = message(session, 1, 1) | {"first_position": 900, "last_position": 900}
+    arrived = Message()
+
+    runner.receive(strange, arrived)
+
+    assert (sink.taken, arrived.state) == ([1], "acknowledged")
+
+
+def test_a_sink_goes_on_where_it_was_noted_to_be(session, make_runner, sink):
+    first = make_runner(sink)
+    happen(session, 2)
+    first.catch_up()
+    first._turn.end()
+
+    again = Remembering()
+    second = make_runner(again)
+    happen(session, 1)
+    second.catch_up()
+
+    assert (again.resumed_from, again.taken) == ({"count": 2}, [3])
+
+
+def test_what_a_sink_could_not_take_it_is_given_again(session, runner, sink):
+    happen(session, 2)
+    sink.fault = OSError("No space left on device")
+    with pytest.raises(Exception, match="No space left"):
+        runner.catch_up()
+    assert place(session).position == 0
+
+    sink.fault = None
+    runner.catch_up()
+
+    assert sink.taken == [1, 2]
+
+
+def test_the_second_copy_of_a_sink_waits_for_the_first(session, make_runner, sink):
+    from kombu import Connection
+
+    from app.sinks.base import SinkRunner
+
+    first = make_runner(sink)
+    second = SinkRunner(Remembering(), Connection("memory://"), Nobody(), now=lambda: NOON)
+    assert not second._take_turn()
+
+    first._turn.end()
+    second._now = lambda: NOON + seconds(2)
+
+    assert second._take_turn()
+    second._turn.end()
+
+
+def test_each_batch_is_followed_by_a_notification(session, runner):
+    happen(session, 2)
+
+    runner.catch_up()
+
+    assert runner._publisher.told == [{"sink": "remembering", "position": 2, "events": 2}]
+
+
+def test_the_status_of_a_sink_says_how_far_behind_it_is(session, make_runner):
+    runner = make_runner(StatsSink())
+    happen(session, 3)
+    runner.catch_up()
+    happen(session, 2)
+
+    [status] = sinks.statuses(session, now=NOON)
+
+    assert (status.name, status.running, status.position, status.lag_events) == ("stats", True, 3, 2)
