@@ -77,6 +77,9 @@ class Task(Base):
     cancel_receipt: Mapped[str | None] = mapped_column(
         comment="What the cancellation found: never_started, stopped, killed or finished_first"
     )
+    # No foreign key: an outcome would lock the run before it is its turn.
+    run_id: Mapped[UUID | None] = mapped_column(comment="The run (workflow_runs.id) that it is a task of; null: none")
+    step: Mapped[str | None] = mapped_column(comment="The step of the run that it runs or undoes")
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -147,6 +150,8 @@ class TaskRecord:
     cancel_requested_at: datetime | None
     cancel_receipt: str | None
     aged: int = 0
+    run_id: UUID | None = None
+    step: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":
