@@ -13,8 +13,8 @@ from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, Sche
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
-from app.models.user import Role, User, UserRecord
 from app.models.task_note import TaskNote
+from app.models.user import Role, User, UserRecord
 from app.models.worker import Duty, QueuePosition, Worker
 from app.models.workflow import (
     RUN_UNFINISHED,
@@ -33,6 +33,9 @@ from app.models.workflow import (
 )
 
 __all__ = [
+    "FINISHED",
+    "RUN_UNFINISHED",
+    "WAITING",
     "ApiKey",
     "ApiKeyRecord",
     "Artifact",
@@ -43,7 +46,6 @@ __all__ = [
     "Duty",
     "Ending",
     "EventRecord",
-    "FINISHED",
     "IdempotencyKey",
     "Invoice",
     "InvoiceLine",
@@ -56,7 +58,6 @@ __all__ = [
     "Pause",
     "Priority",
     "QueuePosition",
-    "RUN_UNFINISHED",
     "Receipt",
     "RefreshToken",
     "Role",
@@ -79,7 +80,6 @@ __all__ = [
     "UndoState",
     "User",
     "UserRecord",
-    "WAITING",
     "Worker",
     "Workflow",
     "WorkflowNews",

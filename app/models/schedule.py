@@ -55,7 +55,9 @@ class Schedule(Base):
     cron: Mapped[str | None] = mapped_column(comment="Five fields or an alias, in local time; null: a one-off")
     run_at: Mapped[datetime | None] = mapped_column(comment="The only slot of a one-off; null: recurring")
     time_zone: Mapped[str] = mapped_column(comment="IANA name; cron is read in it, by the zone data of the day")
-    target: Mapped[dict[str, Any]] = mapped_column(comment="What a slot starts: {task: a submission without times} or {workflow: its name and input}")
+    target: Mapped[dict[str, Any]] = mapped_column(
+        comment="What a slot starts: {task: a submission without times} or {workflow: its name and input}"
+    )
     misfire: Mapped[str] = mapped_column(comment="Slots noticed late: skip, run_once or run_all")
     misfire_cap: Mapped[int] = mapped_column(comment="run_all fires the newest so many of the late slots")
     overlap: Mapped[str] = mapped_column(comment="While the last task is unfinished: allow, skip or queue_one")

@@ -102,7 +102,8 @@ class WorkflowVersion(Base):
         sa.ForeignKey("workflows.id", ondelete="SET NULL"), comment="Of which workflow; null: deleted, runs remain"
     )
     number: Mapped[int] = mapped_column(comment="From 1")
-    definition: Mapped[dict[str, Any]] = mapped_column(comment="The full form: steps by key")
+    # json, which keeps the order of the steps as they were written
+    definition: Mapped[dict[str, Any]] = mapped_column(sa.JSON, comment="The full form: steps by key")
     digest: Mapped[str] = mapped_column(comment="SHA-256 of the definition: equal for equal ones")
     created_at: Mapped[datetime] = mapped_column(comment="When it was stored")
 
@@ -137,7 +138,9 @@ class WorkflowRun(Base):
         # Serves an owner's list, newest first.
         sa.Index("ix_workflow_runs_owner_id_id", "owner_id", "id"),
         # Serves finding runs by label (a customer's, say).
-        sa.Index("ix_workflow_runs_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}),
+        sa.Index(
+            "ix_workflow_runs_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}
+        ),
         # Serves the duty's look at what may be stuck.
         sa.Index("ix_workflow_runs_unfinished", "id", postgresql_where=sa.text(_UNFINISHED)),
         # Serves retention, and deleting versions that no run goes by.

@@ -91,6 +91,17 @@ class Definition:
                 found[before].append(step.key)
         return {key: tuple(keys) for key, keys in found.items()}
 
+    @classmethod
+    def stored(cls, said: Mapping[str, Any]) -> Definition:
+        """From the full form, which was checked when it was stored; its task types may be gone since."""
+        inputs = said.get("input")
+        return cls(
+            steps={key: _stored_step(key, each) for key, each in said["steps"].items()},
+            inputs=None if inputs is None else {name: _stored_input(each) for name, each in inputs.items()},
+            on_failure=said.get("on_failure", COMPENSATE),
+            labels=said.get("labels", {}),
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The full form; parsing it gives the same definition."""
         said: dict[str, Any] = {}
@@ -101,3 +112,26 @@ class Definition:
         if self.labels:
             said["labels"] = dict(self.labels)
         return said | {"steps": {key: step.as_json() for key, step in self.steps.items()}}
+
+
+def _stored_step(key: str, said: Mapping[str, Any]) -> Step:
+    undo = said.get("compensate_with")
+    return Step(
+        key=key,
+        type=said["type"],
+        payload=said["payload"],
+        after=tuple(said.get("after", ())),
+        when=said.get("when"),
+        max_retries=said.get("retry", {}).get("max_retries"),
+        timeout=said.get("timeout"),
+        compensate_with=None if undo is None else Undo(**undo),
+    )
+
+
+def _stored_input(said: Mapping[str, Any]) -> Input:
+    return Input(
+        type=said["type"],
+        required=said.get("required", True),
+        default=said.get("default"),
+        description=said.get("description", ""),
+    )

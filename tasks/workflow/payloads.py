@@ -12,6 +12,8 @@ from tasks.workflow.templates import FROM, LITERAL, TEXT, Lookup, Reference, bel
 
 UNKNOWN = ""  # in the place of what is not known yet: a text, which fields that take any JSON accept
 
+CERTAIN = ("must be a", "must not be null", "is not a known field", "is missing")  # whatever stands inside
+
 
 def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Faults, known: Lookup | None) -> None:
     """Note what the type would refuse, whatever the references that `known` does not know come to."""
@@ -23,7 +25,7 @@ def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Fa
         faults.add(path, str(error))
     except PayloadRefused as refused:
         for place, message in _leaves(refused.errors["payload"]):
-            if not _is_uncertain(place, holes):
+            if not _is_uncertain(place, message, holes):
                 faults.add((*path, *place), message)
 
 
@@ -62,9 +64,11 @@ def of_input(given: Mapping[str, Any]) -> Lookup:
     return lookup
 
 
-def _is_uncertain(place: tuple[str, ...], holes: set[tuple[str, ...]]) -> bool:
-    """Whether the fault is at a hole, in one, or in what has one inside (a rule across fields)."""
-    return any(place[: len(hole)] == hole or hole[: len(place)] == place for hole in holes)
+def _is_uncertain(place: tuple[str, ...], message: str, holes: set[tuple[str, ...]]) -> bool:
+    """Whether the fault may go with what a hole comes to: it is at one, in one, or judges what has one inside."""
+    if any(place[: len(hole)] == hole for hole in holes):
+        return True
+    return not message.startswith(CERTAIN) and any(hole[: len(place)] == place for hole in holes)
 
 
 def _leaves(errors: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -90,7 +90,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False, comment="UUIDv7"),
         sa.Column("workflow_id", sa.Uuid(), nullable=True, comment="Of which workflow; null: deleted, runs remain"),
         sa.Column("number", sa.Integer(), nullable=False, comment="From 1"),
-        sa.Column("definition", JSONB(), nullable=False, comment="The full form: steps by key"),
+        sa.Column("definition", sa.JSON(), nullable=False, comment="The full form: steps by key"),
         sa.Column("digest", sa.Text(), nullable=False, comment="SHA-256 of the definition: equal for equal ones"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, comment="When it was stored"),
         sa.ForeignKeyConstraint(
