@@ -20,11 +20,13 @@ from app.api import (
     headers,
     health,
     integrity,
+    invoices,
     limits,
     problems,
     proxies,
     queues,
     request_log,
+    runs,
     schedules,
     task_actions,
     task_types,
@@ -32,6 +34,7 @@ from app.api import (
     transaction,
     users,
     waiting,
+    workflows,
 )
 from app.api.fields import verbatim_schema
 from app.config import Settings
@@ -43,6 +46,9 @@ RESOURCES = (
     artifacts.blueprint,
     dead_letters.blueprint,
     schedules.blueprint,
+    workflows.blueprint,
+    runs.blueprint,
+    invoices.blueprint,
     task_types.blueprint,
     queues.blueprint,
     integrity.blueprint,

@@ -28,9 +28,11 @@ from app.services.workflows.definitions import read as read_workflow
 from app.services.workflows.door import lock as lock_runs
 from app.services.workflows.reading import Filter, RunView, StepView, events, find, read, task_ids, view
 from app.services.workflows.versions import definition_of
+from tasks.workflow import Definition
 
 __all__ = [
     "Caller",
+    "Definition",
     "Filter",
     "NewRun",
     "NewWorkflow",

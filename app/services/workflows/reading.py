@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
@@ -26,9 +27,13 @@ MOST_EVENTS = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """Which runs to list; what is empty or None does not restrict. created_after is inclusive, created_before not."""
+    """Which runs to list; what is empty or None does not restrict. created_after is inclusive, created_before not.
+
+    `names`: of any of these workflows.
+    """
 
     workflow: str | None = None
+    names: Collection[str] = ()
     statuses: Collection[str] = ()
     labels: Sequence[tuple[str, str]] = ()
     created_after: datetime | None = None
@@ -158,7 +163,7 @@ def task_ids(wanted: Filter, *, seen_by: UUID | None) -> sa.Select[Any]:
     runs = sa.select(RUNS.c.id).where(*_conditions(wanted))
     if seen_by is not None:
         runs = runs.where(RUNS.c.owner_id == seen_by)
-    both = sa.func.unnest(sa.func.array([STEPS.c.task_id, STEPS.c.compensation_id]))
+    both = sa.func.unnest(postgresql.array([STEPS.c.task_id, STEPS.c.compensation_id]))
     return sa.select(both).where(STEPS.c.run_id.in_(runs))
 
 
@@ -166,6 +171,8 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [RUNS.c.labels.contains({key: value}) for key, value in wanted.labels]
     if wanted.workflow is not None:
         conditions.append(RUNS.c.workflow_name == wanted.workflow)
+    if wanted.names:
+        conditions.append(RUNS.c.workflow_name.in_(sorted(wanted.names)))
     if wanted.statuses:
         conditions.append(RUNS.c.status.in_(sorted(wanted.statuses)))
     if wanted.created_after is not None:
