@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +18,9 @@ from marshmallow.validate import OneOf, Range
 from app.errors import SettingsError
 from app.production import DEVELOPMENT_SECRET, faults_of, split_url
 from tasks.brokers import broker_of
+from tasks.documents import Seller
+from tasks.errors import PayloadRefused
+from tasks.payload import PayloadSpec
 
 PAYLOAD_KEY_BYTES = 32
 EMBEDDED_FILE = "embedded.env"
@@ -114,6 +118,15 @@ def _check_artifacts_url(url: str | None) -> None:
     is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
     if url and not (is_bucket or is_folder):
         raise ValidationError("It must be s3://bucket/prefix or file:///directory.")
+
+
+def _check_seller(text: str) -> None:
+    if not text:
+        return
+    try:
+        PayloadSpec.of(Seller).load(json.loads(text))
+    except (ValueError, PayloadRefused) as error:
+        raise ValidationError(f"It must be JSON with a name: {error}.") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -430,6 +443,13 @@ class Settings:
         example="3600",
         default=3600,
         check=Range(1, 86_400),
+    )
+    invoice_seller: str = _setting(
+        "str",
+        "Who sends invoices, as printed: JSON with name, address (a list of lines), tax_id and bank",
+        example='{"name": "Nordlicht Kaffee GmbH", "address": ["Hafenstr. 12", "20457 Hamburg"]}',
+        default="",
+        check=_check_seller,
     )
 
     @property

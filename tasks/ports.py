@@ -98,12 +98,22 @@ class CompletedTask:
 
 
 class Ledger(Protocol):
-    """Other tasks of the task's owner."""
+    """Other tasks of the task's owner, and what this one keeps between its attempts."""
 
     def begin_undo(self, task_id: UUID) -> CompletedTask | UUID:
         """The completed task that this one may undo, or the id of the task that undoes or undid it already.
 
         Raises PermanentError for a task that is not there, not theirs or not COMPLETED.
+        """
+
+    def noted(self, key: str) -> Any:
+        """What an attempt of this task noted under a key; None if none did."""
+
+    def note(self, key: str, value: Any) -> None:
+        """Note at once that something has happened outside, so that no later attempt does it again.
+
+        Kept even if this attempt has lost its lease, because it has happened all the same; the first word stands. Waits
+        for a database that is away: without the note, the effect may come twice.
         """
 
 

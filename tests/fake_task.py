@@ -56,6 +56,19 @@ class FakeArtifacts:
         return self.files[artifact_id]
 
 
+class FakeLedger:
+    """Notes in memory."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, Any] = {}
+
+    def noted(self, key: str) -> Any:
+        return self.notes.get(key)
+
+    def note(self, key: str, value: Any) -> None:
+        self.notes.setdefault(key, value)
+
+
 @dataclass(kw_only=True)
 class FakeTask:
     """An attempt that only remembers what its handler says."""
@@ -66,6 +79,7 @@ class FakeTask:
     attempt: int = 1
     deadline: datetime = datetime(2100, 1, 1, tzinfo=UTC)
     artifacts: FakeArtifacts = field(default_factory=FakeArtifacts)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
     reported: list[tuple[float, str]] = field(default_factory=list)
     lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 

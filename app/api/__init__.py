@@ -22,11 +22,13 @@ from app.api import (
     headers,
     health,
     integrity,
+    invoices,
     limits,
     problems,
     proxies,
     queues,
     request_log,
+    runs,
     schedules,
     sinks,
     storing,
@@ -38,6 +40,7 @@ from app.api import (
     users,
     waiting,
     webhooks,
+    workflows,
 )
 from app.api.fields import verbatim_schema
 from app.config import Settings
@@ -53,6 +56,9 @@ RESOURCES = (
     event_stream.blueprint,
     webhooks.blueprint,
     sinks.blueprint,
+    workflows.blueprint,
+    runs.blueprint,
+    invoices.blueprint,
     task_types.blueprint,
     queues.blueprint,
     integrity.blueprint,

@@ -136,7 +136,20 @@ def read_artifact(artifact_id: str) -> ArtifactRecord:
 @blueprint.problem(503, "The store does not answer")
 def download_artifact(artifact_id: str) -> Response:
     """Download a file, or with Range a part of it."""
-    artifact = _find(artifact_id)
+    return content_of(_find(artifact_id))
+
+
+@blueprint.delete("/artifacts/<artifact_id>", parameters=ARTIFACT_ID)
+@blueprint.response(204, description="Deleted")
+def delete_artifact(artifact_id: str) -> None:
+    """Delete a file."""
+    id_ = _parse(artifact_id)
+    with transaction() as session:
+        artifacts.delete(session, id_, owner=visible_owner(), now=utcnow())
+
+
+def content_of(artifact: ArtifactRecord) -> Response:
+    """A file as an answer, of which Range may have asked for a part."""
     try:
         stream = artifacts.store().open(artifact.id)
     except artifacts.StoreAway as error:
@@ -155,15 +168,6 @@ def download_artifact(artifact_id: str) -> Response:
     except RequestedRangeNotSatisfiable:
         stream.close()
         raise
-
-
-@blueprint.delete("/artifacts/<artifact_id>", parameters=ARTIFACT_ID)
-@blueprint.response(204, description="Deleted")
-def delete_artifact(artifact_id: str) -> None:
-    """Delete a file."""
-    id_ = _parse(artifact_id)
-    with transaction() as session:
-        artifacts.delete(session, id_, owner=visible_owner(), now=utcnow())
 
 
 def _find(artifact_id: str) -> ArtifactRecord:

@@ -13,19 +13,20 @@ from app.api.parsing import StrictSchema
 from app.api.task_schemas import changeable_fields
 from app.errors import Refused
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState
-from app.services.schedules import NewSchedule, TaskTemplate
+from app.services.schedules import NewSchedule, TaskTemplate, WorkflowTemplate
 from app.services.submission import longest_timeout
 from tasks import fields as strict
 from tasks.errors import UnknownTaskType
 from tasks.payload import PayloadSpec
+from tasks.redaction import mask_named
 from tasks.registry import get_type, load_types
 
 LONGEST_CRON, LONGEST_ZONE = 200, 100
 MOST_CAPPED, MOST_JITTER_SECONDS = 100, 86_400
 TIMES = ("scheduled_at", "expires_at")  # of a submission; here the schedule says when
 READ_ONLY = frozenset({
-    "id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "problem", "created_at", "updated_at",
-    "links",
+    "id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "last_run_id", "problem", "created_at",
+    "updated_at", "links",
 })  # fmt: skip
 
 
@@ -74,6 +75,22 @@ class TaskTemplateSchema(OneOfSchema):
         return TaskTemplate(type=fields.pop("type"), payload=fields.pop("payload"), fields=fields)
 
 
+class WorkflowTemplateSchema(StrictSchema):
+    """A workflow, and the input of the runs that slots start."""
+
+    name = text(100, required=True, metadata={"description": "Of a workflow of yours, or of the service"})
+    input_ = Verbatim(
+        {"type": "object", "description": 'As the workflow takes it; {"$slot": "previous_month.date_from"} and so on'},
+        data_key="input",
+        load_default=dict,
+    )
+
+    @ma.post_load
+    def make(self, fields: dict[str, Any], **_: Any) -> WorkflowTemplate:
+        """As the service takes it."""
+        return WorkflowTemplate(name=fields["name"], input=fields["input_"])
+
+
 def _cron_field(**options: Any) -> strict.Text:
     said = {"description": "Five fields (minute hour day-of-month month day-of-week) or an alias such as @daily",
             "examples": ["30 2 * * 1-5"]}  # fmt: skip
@@ -94,7 +111,16 @@ class ScheduleFields(StrictSchema):
     run_at = strict.Moment(allow_none=True, metadata={"description": "Instead of cron: once, at this moment"})
     run_if_past = strict.Flag(metadata={"description": "If run_at is past, run at once; otherwise that is refused"})
     time_zone = _zone_field()
-    task = ma.fields.Nested(TaskTemplateSchema(), metadata={"description": "What each slot submits"})
+    task = ma.fields.Nested(
+        TaskTemplateSchema(),
+        error_messages={"null": "must be an object"},
+        metadata={"description": "What each slot submits; or else `workflow`"},
+    )
+    workflow = ma.fields.Nested(
+        WorkflowTemplateSchema(),
+        error_messages={"null": "must be an object"},
+        metadata={"description": "What each slot starts a run of"},
+    )
     misfire = one_of(Misfire, metadata={"description": "Slots noticed over 30 s late; run_once unless given"})
     misfire_cap = whole(1, MOST_CAPPED, metadata={"description": "run_all runs the newest so many; 10 unless given"})
     overlap = one_of(Overlap, metadata={"description": "While the last slot's task is unfinished; allow unless given"})
@@ -105,11 +131,7 @@ class ScheduleFields(StrictSchema):
 
 
 class MakeSchedule(ScheduleFields):
-    """A new schedule: a task, and either cron or run_at."""
-
-    task = ma.fields.Nested(
-        TaskTemplateSchema(), required=True, error_messages={"required": "is missing", "null": "must be an object"}
-    )
+    """A new schedule: a task or a workflow, and either cron or run_at."""
 
     @ma.post_load
     def make(self, fields: dict[str, Any], **_: Any) -> NewSchedule:
@@ -130,7 +152,12 @@ class ScheduleView(ma.Schema):
     cron = ma.fields.String(required=True, allow_none=True)
     run_at = Instant(required=True, allow_none=True)
     time_zone = ma.fields.String(required=True)
-    task = ma.fields.Function(lambda schedule: schedule.target.get("task"), required=True, metadata={"type": "object"})
+    task = ma.fields.Function(
+        lambda schedule: schedule.target.get("task"), required=True, metadata={"type": ["object", "null"]}
+    )
+    workflow = ma.fields.Function(
+        lambda schedule: _shown_workflow(schedule.target), required=True, metadata={"type": ["object", "null"]}
+    )
     misfire = ma.fields.String(required=True, metadata={"enum": [word.value for word in Misfire]})
     misfire_cap = ma.fields.Integer(required=True)
     overlap = ma.fields.String(required=True, metadata={"enum": [word.value for word in Overlap]})
@@ -142,6 +169,7 @@ class ScheduleView(ma.Schema):
     queued_slot_at = Instant(required=True, allow_none=True, metadata={"description": "Waits for the last task"})
     last_slot_at = Instant(required=True, allow_none=True, metadata={"description": "The newest slot that fired"})
     last_task_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "Its task"})
+    last_run_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "Its run"})
     problem = ma.fields.String(required=True, allow_none=True, metadata={"description": "Why it cannot go on"})
     created_at = Instant(required=True)
     updated_at = Instant(required=True)
@@ -154,6 +182,11 @@ class ScheduleView(ma.Schema):
         },
         required=True,
     )
+
+
+def _shown_workflow(target: dict[str, Any]) -> Any:
+    found = target.get("workflow")
+    return found and {**found, "input": mask_named(found["input"])}
 
 
 def schedule_path(schedule: ScheduleRecord) -> str:
@@ -189,6 +222,7 @@ class SlotView(ma.Schema):
     slot_at = Instant(required=True)
     state = ma.fields.String(required=True, metadata={"enum": [word.value for word in SlotState]})
     task_id = ma.fields.UUID(required=True, allow_none=True)
+    run_id = ma.fields.UUID(required=True, allow_none=True)
     reason = ma.fields.String(required=True, allow_none=True)
     recorded_at = Instant(required=True, metadata={"description": "When that was decided"})
 

@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
+from marshmallow_oneofschema import OneOfSchema
+from sqlalchemy.orm import Session
 
 from app.api import pagination
 from app.api.auth import current_owner_id, visible_owner
@@ -24,12 +26,14 @@ from app.api.schedule_schemas import (
     schedule_path,
 )
 from app.api.task_schemas import TaskView, task_path
-from app.api.transaction import single_statement, transaction
+from app.api.transaction import repeated, single_statement, transaction
+from app.api.workflow_schemas import RunDetails, run_path
 from app.clock import utcnow
 from app.models import ScheduleRecord, TaskRecord
-from app.services import schedules
+from app.services import schedules, workflows
 from app.services import tasks as task_service
 from app.services.schedules import NewSchedule, Preview
+from app.services.workflows import RunView
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
 
@@ -49,6 +53,17 @@ EXAMPLES = {
         "value": {"run_at": "2030-01-01T00:00:00Z", "task": {"type": "uppercase_text", "payload": "happy new year"}},
     },
 }
+
+
+class Started(OneOfSchema):
+    """What a slot started."""
+
+    type_field = "kind"
+    type_schemas = {"task": TaskView, "run": RunDetails}
+
+    def get_obj_type(self, obj: Any) -> str:
+        """Which of the two it is."""
+        return "task" if isinstance(obj, TaskRecord) else "run"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,18 +147,24 @@ def delete_schedule(schedule_id: UUID) -> None:
 
 @blueprint.post("/schedules/<uuid:schedule_id>/run")
 @blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, TaskView(), headers=LOCATION)
-@blueprint.alt_response(200, schema=TaskView(), description="The Idempotency-Key was used before: its task")
-@blueprint.problem(409, "Its task type is not known here, or its owner's account is disabled")
+@blueprint.response(201, Started(), headers=LOCATION, description="The task, or the run")
+@blueprint.alt_response(200, schema=Started(), description="The Idempotency-Key was used before: what it started")
+@blueprint.problem(409, "Its task type or workflow is not known here, or its owner's account is disabled")
 @blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
-def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[TaskRecord, int, dict[str, str]]:
-    """Submit the schedule's task at once, whatever its rule says; recorded as a slot of this moment."""
+def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[Any, int, dict[str, str]]:
+    """Start the schedule's task or run at once, whatever its rule says; recorded as a slot of this moment."""
     key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
-    with transaction() as session:
-        task_id, is_new = schedules.run_once_now(session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow())
-        task = task_service.read(session, task_id, owner=visible_owner())
-    answered = {"Location": task_path(task)}
-    return task, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+
+    def run(session: Session) -> tuple[TaskRecord | RunView, bool]:
+        id_, is_new = schedules.run_once_now(session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow())
+        found = schedules.read(session, schedule_id, seen_by=visible_owner())
+        if "task" in found.target:
+            return task_service.read(session, id_, owner=visible_owner()), is_new
+        return workflows.view(session, workflows.read(session, id_, seen_by=visible_owner())), is_new
+
+    started, is_new = repeated(run)
+    answered = {"Location": task_path(started) if isinstance(started, TaskRecord) else run_path(started)}
+    return started, 201 if is_new else 200, answered if is_new else answered | REPLAYED
 
 
 @blueprint.get("/schedules/<uuid:schedule_id>/slots")

@@ -1,9 +1,9 @@
 """The database in a request: Flask-SQLAlchemy over our own base, and one transaction that ends with its block."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 import sqlalchemy as sa
@@ -13,7 +13,18 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.database import Base, engine_options, sqlalchemy_url, watch_clock
+from app.database import (
+    DEADLOCK_DETECTED,
+    SERIALIZATION_FAILURE,
+    TRANSACTION_TRIES,
+    Base,
+    engine_options,
+    sqlalchemy_url,
+    sqlstate,
+    watch_clock,
+)
+
+T = TypeVar("T")
 
 IDLE_SECONDS = 1.0
 
@@ -45,6 +56,18 @@ def transaction() -> Iterator[Session]:
     finally:
         # The connection goes back to the pool here and not at the end of the request, which may wait for long.
         session.close()
+
+
+def repeated(work: Callable[[Session], T]) -> T:
+    """The work in a transaction; a deadlock or serialization error repeats the whole of it, three times in all."""
+    for tries_left in reversed(range(TRANSACTION_TRIES)):
+        try:
+            with transaction() as session:
+                return work(session)
+        except sa.exc.DBAPIError as error:
+            if not tries_left or sqlstate(error) not in (SERIALIZATION_FAILURE, DEADLOCK_DETECTED):
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 @contextmanager

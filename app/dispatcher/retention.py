@@ -11,6 +11,7 @@ from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
 from app.services import retention, schedules, task_stats, webhooks
 from app.services.retention import Ages
+from app.services.workflows import upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,9 @@ class Retention:
         in_transaction(lambda session: retention.prune_workers(session, now=now))
         told = in_transaction(lambda session: webhooks.prune(session, before=now - DELIVERIES_KEPT))
         events = in_transaction(lambda session: self._prune_event_log(session, now))
-        return tasks + keys + told + events + in_transaction(lambda session: self._prune_slots(session, now))
+        runs = in_transaction(lambda session: upkeep.prune(session, self._ages, now=now, limit=retention.BATCH))
+        slots = in_transaction(lambda session: self._prune_slots(session, now))
+        return tasks + runs + keys + told + events + slots
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:

@@ -16,6 +16,7 @@ from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import Retention
 from app.dispatcher.schedules import Schedules
+from app.dispatcher.workflows import Workflows
 from app.messaging import Publisher
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ def make_duties() -> list[Duty]:
         duty("events", Events(Publisher()).run_once, 0.1),
         duty("pauses", Pauses().run_once, 1.0),
         duty("schedules", Schedules().run_once, 0.5),
+        duty("workflows", Workflows().run_once, 0.5),
         duty("retention", Retention().run_once, 60.0),
         duty("artifacts", SweepArtifacts().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 DEFAULT_PORT = 8020
+LONGEST_LOCAL_PART = 32
 PAGE_ORDERS = 20
 MOST_BODY_BYTES = 1_048_576
 ONE_DAY = dt.timedelta(days=1)
@@ -54,6 +55,7 @@ def orders_of(customer_id: str, day: dt.date) -> list[dict[str, Any]]:
             "id": f"{day:%y%m%d}-{draw.hex()[:6]}",
             "customer_id": customer_id,
             "customer_name": customer_name(customer_id),
+            "customer_email": customer_email(customer_id),
             "ordered_on": day.isoformat(),
             "currency": "EUR",
             "lines": lines,
@@ -64,6 +66,14 @@ def orders_of(customer_id: str, day: dt.date) -> list[dict[str, Any]]:
 def customer_name(customer_id: str) -> str:
     """The same name for the same customer, of a handful."""
     return CUSTOMERS[hashlib.sha256(customer_id.encode()).digest()[0] % len(CUSTOMERS)]
+
+
+def customer_email(customer_id: str) -> str:
+    """An address of its own for each customer, in a domain that nobody can have."""
+    plain = customer_id.replace(".", "-").lower()
+    return (
+        f"{plain if len(plain) <= LONGEST_LOCAL_PART else hashlib.sha256(plain.encode()).hexdigest()[:16]}@example.org"
+    )
 
 
 def page_of(customer_id: str, first: dt.date, last: dt.date, cursor: str = "") -> dict[str, Any]:

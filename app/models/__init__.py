@@ -15,12 +15,29 @@ from app.models.sink import Sink, TaskStat
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
+from app.models.task_note import TaskNote
 from app.models.user import Role, User, UserRecord
 from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, WebhookRecord, WebhookSecret
 from app.models.worker import Duty, QueuePosition, Worker
+from app.models.workflow import (
+    RUN_UNFINISHED,
+    Ending,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    StepState,
+    UndoState,
+    Workflow,
+    WorkflowNews,
+    WorkflowRun,
+    WorkflowRunEvent,
+    WorkflowStep,
+    WorkflowVersion,
+)
 
 __all__ = [
     "FINISHED",
+    "RUN_UNFINISHED",
     "WAITING",
     "ApiKey",
     "ApiKeyRecord",
@@ -31,6 +48,7 @@ __all__ = [
     "Counter",
     "DeliveryRecord",
     "Duty",
+    "Ending",
     "EventBatch",
     "EventRecord",
     "IdempotencyKey",
@@ -49,6 +67,8 @@ __all__ = [
     "Receipt",
     "RefreshToken",
     "Role",
+    "RunRecord",
+    "RunStatus",
     "Schedule",
     "ScheduleRecord",
     "ScheduleSlot",
@@ -57,12 +77,16 @@ __all__ = [
     "SlotRecord",
     "SlotState",
     "Status",
+    "StepRecord",
+    "StepState",
     "Task",
     "TaskCount",
     "TaskEvent",
     "TaskLogLine",
+    "TaskNote",
     "TaskRecord",
     "TaskStat",
+    "UndoState",
     "User",
     "UserRecord",
     "Webhook",
@@ -70,5 +94,11 @@ __all__ = [
     "WebhookRecord",
     "WebhookSecret",
     "Worker",
+    "Workflow",
+    "WorkflowNews",
+    "WorkflowRun",
+    "WorkflowRunEvent",
+    "WorkflowStep",
+    "WorkflowVersion",
     "new_id",
 ]

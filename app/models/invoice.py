@@ -53,6 +53,9 @@ class Invoice(Base):
     due_on: Mapped[date] = mapped_column(comment="Last day to pay")
     digest: Mapped[str] = mapped_column(comment="SHA-256 of what was charged: equal for equal invoices")
     task_id: Mapped[UUID] = mapped_column(comment="The task that issued it")
+    pdf_task_id: Mapped[UUID | None] = mapped_column(
+        comment="The task that printed it again, last; null: the PDF of its run is the only one"
+    )
     cancels: Mapped[UUID | None] = mapped_column(sa.ForeignKey("invoices.id"), comment="Of a credit note: the invoice")
     reason: Mapped[str | None] = mapped_column(comment="Of a credit note: why")
     created_at: Mapped[datetime] = mapped_column(comment="When the number was drawn")

@@ -55,7 +55,9 @@ class Schedule(Base):
     cron: Mapped[str | None] = mapped_column(comment="Five fields or an alias, in local time; null: a one-off")
     run_at: Mapped[datetime | None] = mapped_column(comment="The only slot of a one-off; null: recurring")
     time_zone: Mapped[str] = mapped_column(comment="IANA name; cron is read in it, by the zone data of the day")
-    target: Mapped[dict[str, Any]] = mapped_column(comment="What a slot submits: {task: a submission without times}")
+    target: Mapped[dict[str, Any]] = mapped_column(
+        comment="What a slot starts: {task: a submission without times} or {workflow: its name and input}"
+    )
     misfire: Mapped[str] = mapped_column(comment="Slots noticed late: skip, run_once or run_all")
     misfire_cap: Mapped[int] = mapped_column(comment="run_all fires the newest so many of the late slots")
     overlap: Mapped[str] = mapped_column(comment="While the last task is unfinished: allow, skip or queue_one")
@@ -74,6 +76,7 @@ class Schedule(Base):
     )
     last_slot_at: Mapped[datetime | None] = mapped_column(comment="The newest slot that fired")
     last_task_id: Mapped[UUID | None] = mapped_column(comment="Its task; overlap looks at this one")
+    last_run_id: Mapped[UUID | None] = mapped_column(comment="Its run, if it starts runs; overlap looks at this one")
     problem: Mapped[str | None] = mapped_column(comment="Why the next slot cannot be computed; null: it can")
     created_at: Mapped[datetime] = mapped_column(comment="When it was made")
     updated_at: Mapped[datetime] = mapped_column(comment="When it was last changed by somebody")
@@ -114,6 +117,7 @@ class ScheduleSlot(Base):
     task_id: Mapped[UUID | None] = mapped_column(
         comment="The task it submitted (no foreign key: a finished task may be deleted)"
     )
+    run_id: Mapped[UUID | None] = mapped_column(comment="The run it started (no foreign key, as above)")
     reason: Mapped[str | None] = mapped_column(comment="Why it was skipped or missed, or fired out of turn")
     recorded_at: Mapped[datetime] = mapped_column(comment="When that was decided")
 
@@ -121,7 +125,7 @@ class ScheduleSlot(Base):
         # Serves retention.
         sa.Index("ix_schedule_slots_recorded_at", "recorded_at"),
         sa.CheckConstraint(_any_of("state", SlotState), name="state_known"),
-        sa.CheckConstraint("(state = 'fired') = (task_id IS NOT NULL)", name="fired_has_a_task"),
+        sa.CheckConstraint("(state = 'fired') = (num_nonnulls(task_id, run_id) = 1)", name="fired_has_a_task"),
         sa.CheckConstraint("state = 'fired' OR reason IS NOT NULL", name="unfired_has_a_reason"),
         {"comment": "What became of each slot of each schedule"},
     )
@@ -150,6 +154,7 @@ class ScheduleRecord:
     queued_slot_at: datetime | None
     last_slot_at: datetime | None
     last_task_id: UUID | None
+    last_run_id: UUID | None
     problem: str | None
     created_at: datetime
     updated_at: datetime
@@ -171,5 +176,6 @@ class SlotRecord:
     slot_at: datetime
     state: str
     task_id: UUID | None
+    run_id: UUID | None
     reason: str | None
     recorded_at: datetime

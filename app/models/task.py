@@ -78,6 +78,9 @@ class Task(Base):
         comment="What the cancellation found: never_started, stopped, killed or finished_first"
     )
     callback_url: Mapped[str | None] = mapped_column(comment="Told when the task is finished; null: nobody asked")
+    # No foreign key: an outcome would lock the run before it is its turn.
+    run_id: Mapped[UUID | None] = mapped_column(comment="The run (workflow_runs.id) that it is a task of; null: none")
+    step: Mapped[str | None] = mapped_column(comment="The step of the run that it runs or undoes")
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -149,6 +152,8 @@ class TaskRecord:
     cancel_receipt: str | None
     aged: int = 0
     callback_url: str | None = None
+    run_id: UUID | None = None
+    step: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

@@ -68,6 +68,17 @@ def request(
     return made, True
 
 
+def standing(session: Session, task_id: UUID) -> Undoing | None:
+    """Who undoes a task, if anybody was asked to; nobody else is until the transaction ends."""
+    session.execute(LOCK_TASK, {"task_id": task_id})
+    return _undoing(session, task_id)
+
+
+def take(session: Session, task_id: UUID, *, by: UUID, now: datetime) -> None:
+    """From now on task `by` undoes it; the caller has asked whether another one stands."""
+    session.execute(TAKE, {"task_id": task_id, "by": by, "now": now})
+
+
 def begin(session: Session, task_id: UUID, *, by: UUID, now: datetime) -> UUID:
     """Let task `by` undo another, unless a second one does already; returns the id of the one that does."""
     session.execute(LOCK_TASK, {"task_id": task_id})

@@ -41,8 +41,9 @@ class DeadLetterFilter:
 
 
 def count(session: Session, wanted: DeadLetterFilter) -> int:
-    """How many dead letters match."""
-    return session.scalar(sa.select(sa.func.count()).select_from(TASKS).where(*wanted.conditions())) or 0
+    """How many dead letters match that can be changed by themselves: tasks of runs go with their runs."""
+    theirs = sa.select(sa.func.count()).select_from(TASKS).where(*wanted.conditions(), TASKS.c.run_id.is_(None))
+    return session.scalar(theirs) or 0
 
 
 def find(
@@ -58,12 +59,14 @@ def find(
 
 def ids_batch(session: Session, wanted: DeadLetterFilter) -> list[UUID]:
     """The ids of the next few hundred, oldest first."""
-    return list(session.scalars(sa.select(TASKS.c.id).where(*wanted.conditions()).order_by(TASKS.c.id).limit(BATCH)))
+    theirs = sa.select(TASKS.c.id).where(*wanted.conditions(), TASKS.c.run_id.is_(None))
+    return list(session.scalars(theirs.order_by(TASKS.c.id).limit(BATCH)))
 
 
 def purge_batch(session: Session, wanted: DeadLetterFilter) -> int:
     """Delete the next few hundred with their history; returns how many, 0 when all are done."""
-    query = sa.select(TASKS.c.id).where(*wanted.conditions()).order_by(TASKS.c.id).limit(BATCH).with_for_update()
+    query = sa.select(TASKS.c.id).where(*wanted.conditions(), TASKS.c.run_id.is_(None)).order_by(TASKS.c.id)
+    query = query.limit(BATCH).with_for_update()
     ids = list(session.scalars(query))
     if ids:
         session.execute(sa.text("DELETE FROM task_events WHERE task_id = ANY(CAST(:ids AS uuid[]))"), {"ids": ids})

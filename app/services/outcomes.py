@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.services import lifecycle
+from app.services import lifecycle, workflows
 from app.services.failures import Failure
 from app.services.lifecycle import Claim, LeaseLost
 
@@ -63,8 +63,16 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
     """Record how attempts of one hint ended; returns what was recorded, by id.
 
     An id that is missing had lost its lease: of it nothing was recorded. A Completed whose writes were refused is
-    returned as what was recorded instead.
+    returned as what was recorded instead. A step's run moves on in the same transaction, and is locked before any task.
     """
+    runs = workflows.lock_runs(session, {held.run_id for held, _ in ended if held.run_id is not None})
+    recorded = _record(session, ended, now)
+    for run in runs:
+        workflows.advance(session, run, now=now)
+    return recorded
+
+
+def _record(session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime) -> dict[UUID, Outcome]:
     settled = _make_writes(session, ended, now)
     completed = [(held, outcome.result) for held, outcome in settled if isinstance(outcome, Completed)]
     recorded = lifecycle.complete(session, completed, now=now) if completed else set()
@@ -79,8 +87,8 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
 
 def takes_one_statement(ended: Sequence[tuple[Claim, Outcome]]) -> bool:
     """Whether `record` needs no transaction around it: handlers returned, and nothing else follows from that."""
-    return all(isinstance(outcome, Completed) and not outcome.writes for _, outcome in ended) and (
-        len({held.lease for held, _ in ended}) == 1
+    return len({held.lease for held, _ in ended}) == 1 and all(
+        isinstance(outcome, Completed) and not outcome.writes and held.run_id is None for held, outcome in ended
     )
 
 

@@ -11,7 +11,7 @@ from app.errors import Conflict
 from app.models import Json, TaskRecord
 from app.services import lifecycle, sealing
 from app.services.dead_letters import DeadLetterFilter, ids_batch
-from app.services.tasks import read
+from app.services.tasks import check_own, read
 from tasks.registry import get_type
 
 
@@ -34,6 +34,7 @@ def replay(
 ) -> TaskRecord:
     """Start one task over, or run one that waits for its retry at once. Raises NotFound, Conflict or PayloadRefused."""
     task = read(session, task_id, owner=owner)
+    check_own(task, "replayed")
     if edited is not None:
         get_type(task.type).payload.load(edited.payload)
         if get_type(task.type).sensitive:

@@ -146,6 +146,7 @@ def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Colle
     """Forget a finished task and its history. Raises NotFound, Outdated or Conflict (not finished, not passed on)."""
     old = _one(session, _LOCK, task_id, owner)
     _check_state(old, states)
+    check_own(old, "deleted")
     if old.status not in FINISHED:
         raise Conflict(f"The task is {old.status}; only a task that is {_either(FINISHED)} can be deleted.")
     if session.scalar(_NOT_PASSED_ON, {"id": task_id, "since": old.created_at}):
@@ -154,6 +155,12 @@ def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Colle
     # Its events may hold replaced payloads and error messages: who deletes a task wants them gone, too.
     session.connection().execute(sa.delete(LOG).where(LOG.c.task_id == task_id))
     session.connection().execute(sa.delete(EVENTS).where(EVENTS.c.task_id == task_id, EVENTS.c.at >= old.created_at))
+
+
+def check_own(task: TaskRecord, what: str) -> None:
+    """Raises Conflict for a task of a workflow run, which goes by the run alone."""
+    if task.run_id is not None:
+        raise Conflict(f"The task is step {task.step} of run {task.run_id}; it is {what} with its run only.")
 
 
 def _check(old: TaskRecord, fields: Mapping[str, Any], *, now: datetime) -> None:

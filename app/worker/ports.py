@@ -18,13 +18,13 @@ from app.database import in_transaction
 from app.errors import NotFound
 from app.models import Status, TaskRecord
 from app.scrubbing import scrub
-from app.services import artifacts, compensation, invoices, lifecycle, sealing, webhooks
+from app.services import artifacts, compensation, invoices, lifecycle, sealing, task_notes, webhooks
 from app.services import tasks as task_service
 from app.services.artifacts.content import chunks_of
 from app.services.failures import storable
 from app.services.lifecycle import Claim, LeaseLost
 from app.services.outcomes import Write
-from app.worker.patience import CLAIM_SECONDS, patiently
+from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, is_passing, patiently
 from tasks.errors import PermanentError
 from tasks.ports import Artifact, CompletedTask, InvoiceDraft, OutgoingWebhook
 
@@ -177,6 +177,18 @@ class WorkerLedger:
         if isinstance(found, CompletedTask):
             self._ports.writes.append(write)
         return found
+
+    def noted(self, key: str) -> Any:
+        """What an earlier attempt noted."""
+        return _transact(lambda session: task_notes.read(session, self._ports.claim.id, key))
+
+    def note(self, key: str, value: Any) -> None:
+        """Note it now, however long the database is away: it has happened already."""
+
+        def write(session: Session) -> None:
+            task_notes.write(session, self._ports.claim.id, key, value, now=clock.utcnow())
+
+        patiently(lambda: in_transaction(write), seconds=RECORD_SECONDS, when=is_passing)
 
 
 class WorkerWebhooks:

@@ -58,6 +58,7 @@ class Order:
     currency: str = rule(Regexp("[A-Z]{3}"))
     lines: list[OrderLine] = rule(Length(min=1, max=1000))
     customer_name: str = rule(Length(max=200), default="")
+    customer_email: str = rule(Length(max=320), default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,7 @@ def fetch_orders(task: TaskContext, payload: FetchOrders) -> dict[str, Any]:
     return {
         "customer_id": payload.customer_id,
         "customer_name": next((order.customer_name for order in reversed(found) if order.customer_name), None),
+        "customer_email": next((order.customer_email for order in reversed(found) if order.customer_email), None),
         "date_from": payload.date_from.isoformat(),
         "date_to": payload.date_to.isoformat(),
         "currency": currencies[0] if currencies else None,

@@ -13,6 +13,7 @@ from marshmallow.validate import Length, Regexp
 from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
 from tasks.mail import deliver, sender
 
+ACCEPTED = "accepted"  # the note that the relay has the message
 MOST_ATTACHED_BYTES = 20 * 1024 * 1024
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]"
@@ -42,6 +43,8 @@ class SendEmail:
 
 def undo_send_email(task: TaskContext, payload: SendEmail, result: dict[str, Any]) -> dict[str, Any]:
     """Tell the recipients that the message is void: what has been read cannot be unsent."""
+    if task.ledger.noted(ACCEPTED) is not None:
+        return _before(task)
     message = _headed(task, payload)
     message["Subject"] = f"Cancelled: {payload.subject}"
     message["In-Reply-To"] = message["References"] = result["message_id"]
@@ -74,8 +77,12 @@ def send_email(task: TaskContext, payload: SendEmail) -> dict[str, Any]:
 
     What the relay refuses for good (5xx) fails the task at once and nobody gets the message; what it puts off (4xx),
     and connections that break, are tried again. The Message-ID is the same on every attempt, so that relays and readers
-    can tell a repetition. The result is `{"message_id", "recipients", "relay_said"}`.
+    can tell a repetition; and what the relay has accepted is noted at once, so that no later attempt sends it again.
+    Only a worker that dies between the two leaves a second copy, with the same Message-ID. The result is
+    `{"message_id", "recipients", "relay_said"}`.
     """
+    if task.ledger.noted(ACCEPTED) is not None:
+        return _before(task)
     message = _message(task, payload)
     return _sent(task, message, payload)
 
@@ -126,8 +133,17 @@ def _attach(message: EmailMessage, task: TaskContext, artifact_id: UUID, room: i
 def _sent(task: TaskContext, message: EmailMessage, payload: SendEmail) -> dict[str, Any]:
     recipients = _everyone(payload.to, payload.cc, payload.bcc)
     said = deliver(message, recipients, task.settings)
+    result = {"message_id": message["Message-ID"], "recipients": len(recipients), "relay_said": said[:500]}
+    task.ledger.note(ACCEPTED, result)
     task.log("message_handed_over", recipients=len(recipients))
-    return {"message_id": message["Message-ID"], "recipients": len(recipients), "relay_said": said[:500]}
+    return result
+
+
+def _before(task: TaskContext) -> dict[str, Any]:
+    """What an earlier attempt returned, or would have: its message was accepted, whatever became of its outcome."""
+    result: dict[str, Any] = task.ledger.noted(ACCEPTED)
+    task.log("message_was_handed_over_before")
+    return result
 
 
 def _everyone(*groups: Sequence[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """`make demo` and the peers that `make run` starts for it: every type works at once, without configuration."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +11,9 @@ import requests
 
 from tests.services.databases import ROOT
 from tests.services.embedded import Embedded
+from tests.services.waiting import wait_for
 
+README = ROOT / "README.md"
 PEERS = ("fetch_orders", "generate_pdf", "http_request", "send_email")
 
 
@@ -115,3 +119,52 @@ def test_orders_become_an_invoice_a_pdf_and_a_mail_without_changing_their_shape(
 
     assert invoice["net"] == orders["total"]
     assert result_of("send_email", mail)["recipients"] == 1
+
+
+def test_the_readmes_invoice_is_issued_printed_and_mailed(embedded):
+    [command] = re.findall(r"^(curl [^`]*invoices/workflow/start.*?)\n```", README.read_text(), re.M | re.DOTALL)
+    command = command.replace("127.0.0.1:8000", f"127.0.0.1:{embedded.ports['PORT']}")
+    key = embedded.secrets["ADMIN_API_KEY"]
+
+    started = subprocess.run(["bash", "-c", f"KEY={key}\n{command}"], capture_output=True, check=True, timeout=30)
+
+    run_id = json.loads(started.stdout)["id"]
+    status = wait_for(lambda: _ended(embedded, "/invoices/status/customer-1"), timeout=60, what="the run ends")
+    [invoice] = status["invoices"]
+    [mail] = [
+        path.read_bytes()
+        for path in (embedded.var_dir / "mail").glob("*customer-1@example.org*.eml")
+        if invoice["number"].encode() in path.read_bytes()
+    ]
+    assert (status["status"], status["run"]["id"], invoice["status"]) == ("COMPLETED", run_id, "ISSUED")
+    assert b"application/pdf" in mail
+    assert _get(embedded, f"/invoices/{invoice['number']}/pdf").content.startswith(b"%PDF-")
+    assert "COMPLETED, 100 %" in _get(embedded, f"/runs/{run_id}/graph.svg").text
+
+
+def test_an_invoice_whose_pdf_is_gone_is_printed_again_when_somebody_asks(embedded):
+    body = {"customer_id": "customer-7", "date_from": "2026-02-01", "date_to": "2026-02-28"}
+    requests.post(f"{embedded.url}/invoices/workflow/start", json=body, headers=embedded.as_admin, timeout=10)
+    status = wait_for(lambda: _ended(embedded, "/invoices/status/customer-7"), timeout=60, what="the run ends")
+    number, [task_id] = (
+        status["invoices"][0]["number"],
+        [step["task_id"] for step in status["run"]["steps"] if step["key"] == "generate_pdf"],
+    )
+    before = _get(embedded, f"/invoices/{number}/pdf").content
+    artifact = embedded.task(task_id)["result"]["artifact_id"]
+    requests.delete(f"{embedded.url}/artifacts/{artifact}", headers=embedded.as_admin, timeout=10).raise_for_status()
+
+    asked = _get(embedded, f"/invoices/{number}/pdf")
+    again = _get(embedded, f"/invoices/{number}/pdf?wait=30")
+
+    assert (asked.status_code, asked.json()["type"]) == (202, "generate_pdf")
+    assert again.content == before  # the same invoice gives the same bytes
+
+
+def _get(embedded, path):
+    return requests.get(f"{embedded.url}{path}", headers=embedded.as_admin, timeout=40)
+
+
+def _ended(embedded, path):
+    answer = _get(embedded, path).json()
+    return answer if answer["status"] not in ("RUNNING", "COMPENSATING") else None

@@ -50,6 +50,7 @@ def _credit(session: Session, invoice: dict[str, Any], *, reason: str, task_id: 
         "issued_on": now.date(),
         "due_on": now.date(),
         "task_id": task_id,
+        "pdf_task_id": None,
         "cancels": invoice["id"],
         "reason": reason,
         "created_at": now,

@@ -44,6 +44,7 @@ class InvoiceRecord:
     reason: str | None
     created_at: datetime
     cancelled_at: datetime | None
+    pdf_task_id: UUID | None
     lines: tuple[dict[str, str], ...] = ()
     taxes: tuple[dict[str, str], ...] = ()
 

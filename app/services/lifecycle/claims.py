@@ -17,7 +17,7 @@ from app.services.lifecycle.door import Claim, Holder, update, update_text
 QUICKLY = "SET LOCAL synchronous_commit = off; "
 _CLAIMED = (
     "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
-    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at"
+    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at, tasks.run_id"
 )
 CLAIM = Prepared(
     "claim",

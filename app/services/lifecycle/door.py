@@ -41,6 +41,7 @@ class Claim:
     lease: UUID
     lease_seconds: int
     request_id: str | None = None
+    run_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -117,17 +117,25 @@ def ask_to_stop(session: Session, ids: Sequence[UUID], *, now: datetime) -> set[
 REPLAY = update(
     transitions.REPLAYED,
     "due_at = :now, dispatched_at = NULL, max_retries = coalesce(CAST(:max_retries AS integer), max_retries), "
-    "payload = coalesce(CAST(:payload AS jsonb), payload), solo = false, reason = 'replayed'",
-    "id = ANY(CAST(:ids AS uuid[]))",
+    "payload = coalesce(CAST(:payload AS jsonb), payload), solo = run_id IS NOT NULL, "
+    "reason = 'replayed'",
+    "id = ANY(CAST(:ids AS uuid[])) AND (run_id IS NULL OR run_id = CAST(:run_id AS uuid))",
 )
 
 
 def replay(
-    session: Session, ids: Sequence[UUID], *, now: datetime, payload: str | None = None, max_retries: int | None = None
+    session: Session,
+    ids: Sequence[UUID],
+    *,
+    now: datetime,
+    payload: str | None = None,
+    max_retries: int | None = None,
+    run_id: UUID | None = None,
 ) -> set[UUID]:
     """Start dead letters and cancelled tasks over, with a fresh retry budget; returns those that were either.
 
-    `payload`: JSON text that replaces theirs; the old one stays in the history.
+    `payload`: JSON text that replaces theirs; the old one stays in the history. Tasks of a run are only started over
+    for it: by the caller that has locked it and says so with `run_id`.
     """
-    parameters = {"ids": list(ids), "now": now, "payload": payload, "max_retries": max_retries}
+    parameters = {"ids": list(ids), "now": now, "payload": payload, "max_retries": max_retries, "run_id": run_id}
     return set(session.scalars(REPLAY, parameters))

@@ -6,7 +6,7 @@ from app.services.schedules.moments import forget as forget_zone_data
 from app.services.schedules.previewing import Preview, preview
 from app.services.schedules.reading import find, read, slots
 from app.services.schedules.repeated import create_once, run_once_now
-from app.services.schedules.targets import TaskTemplate
+from app.services.schedules.targets import TaskTemplate, WorkflowTemplate
 from app.services.schedules.upkeep import FIRST_ID, prune_slots, recompute
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "NewSchedule",
     "Preview",
     "TaskTemplate",
+    "WorkflowTemplate",
     "change",
     "create",
     "create_once",

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
-from app.models import Misfire, Overlap, ScheduleRecord, SlotState, TaskRecord, new_id
-from app.services import bulk_submission
+from app.models import Misfire, Overlap, ScheduleRecord, SlotState, new_id
 from app.services.owners import owner_is_active
 from app.services.schedules import firing, targets
 from app.services.schedules.checking import check_room, check_rule
@@ -19,7 +18,7 @@ from app.services.schedules.coming import what_has_come
 from app.services.schedules.policy import Decision
 from app.services.schedules.reading import SCHEDULES, read
 from app.services.schedules.rule import Rule
-from app.services.schedules.targets import TaskTemplate
+from app.services.schedules.targets import Draft, RunDraft, TaskTemplate, WorkflowTemplate
 
 RULE_FIELDS = frozenset(each.name for each in fields(Rule))
 ASKED_FOR = "asked for with POST /run"
@@ -30,9 +29,10 @@ DISABLED = "the schedule was disabled while the slot waited"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewSchedule:
-    """What a caller asks for. Moments are aware and in UTC; `cron` or `run_at`, never both."""
+    """What a caller asks for. Moments are aware and in UTC; `cron` or `run_at`, and `task` or `workflow`."""
 
-    task: TaskTemplate
+    task: TaskTemplate | None = None
+    workflow: WorkflowTemplate | None = None
     name: str | None = None
     cron: str | None = None
     run_at: datetime | None = None
@@ -58,9 +58,12 @@ def create(
 ) -> ScheduleRecord:
     """Store a schedule. Raises Refused; then nothing is stored. `most`: how many an owner may have."""
     values = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
-    target, run_if_past = targets.task_target(values.pop("task")), values.pop("run_if_past")
+    wanted_task, wanted_workflow, run_if_past = (values.pop(name) for name in ("task", "workflow", "run_if_past"))
     rule = Rule(**{name: values[name] for name in RULE_FIELDS})
     is_past = check_rule(rule, run_if_past=run_if_past, now=now)
+    target = targets.target_of(
+        session, wanted_task, wanted_workflow, owner_id=owner_id, time_zone=rule.time_zone, now=now
+    )
     check_room(session, owner_id, most=most)
     row = {
         **values,
@@ -90,8 +93,15 @@ def change(
     old = read(session, schedule_id, seen_by=seen_by, lock=True)
     values = dict(wanted)
     run_if_past = values.pop("run_if_past", False)
-    if "task" in values:
-        values["target"] = targets.task_target(values.pop("task"))
+    if "task" in values or "workflow" in values:
+        values["target"] = targets.target_of(
+            session,
+            values.pop("task", None),
+            values.pop("workflow", None),
+            owner_id=old.owner_id,
+            time_zone=old.time_zone,
+            now=now,
+        )
     if values.get("cron") is not None and "run_at" not in values:
         values["run_at"] = None
     elif values.get("run_at") is not None and "cron" not in values:
@@ -114,19 +124,19 @@ def change(
 
 
 def run_now(
-    session: Session, schedule_id: UUID, *, seen_by: UUID | None, now: datetime, task_id: UUID | None = None
-) -> TaskRecord:
-    """Submit the schedule's task at once, whatever its rule, its overlap policy and `enabled` say.
+    session: Session, schedule_id: UUID, *, seen_by: UUID | None, now: datetime, draft_id: UUID | None = None
+) -> Draft:
+    """Start what the schedule says at once, whatever its rule, its overlap policy and `enabled` say.
 
     Recorded as a slot of this moment. Raises NotFound, or Conflict when nothing may be submitted.
     """
     schedule = read(session, schedule_id, seen_by=seen_by, lock=True)
-    reason = targets.why_not(schedule.target)
+    reason = targets.why_not(session, schedule, now=now)
     if reason is None and not owner_is_active(session, schedule.owner_id):
         reason = "the owner's account is disabled"
     if reason is not None:
         raise Conflict(f"The schedule cannot be run: {reason}.")
-    return fire_at_once(session, schedule, slot_at=now, reason=ASKED_FOR, now=now, task_id=task_id)
+    return fire_at_once(session, schedule, slot_at=now, reason=ASKED_FOR, now=now, draft_id=draft_id)
 
 
 def delete(session: Session, schedule_id: UUID, *, seen_by: UUID | None) -> None:
@@ -142,16 +152,17 @@ def fire_at_once(
     slot_at: datetime,
     reason: str,
     now: datetime,
-    task_id: UUID | None = None,
-) -> TaskRecord:
+    draft_id: UUID | None = None,
+) -> Draft:
     """One slot, outside of the schedule's course. Raises Conflict if that very moment has its row already."""
-    draft = firing.draft_of(schedule, starts_at=now, now=now, task_id=task_id)
+    draft = targets.draft_of(schedule, slot_at=slot_at, starts_at=now, now=now, draft_id=draft_id)
     decision = Decision(slot_at=slot_at, state=SlotState.FIRED, reason=reason)
-    if not firing.record(session, [(schedule.id, decision, draft.id)], now=now):
+    if not firing.record(session, [(schedule.id, decision, draft)], now=now):
         raise Conflict(f"The slot of {slot_at:%Y-%m-%dT%H:%M:%SZ} has its task already; GET /slots names it.")
-    bulk_submission.store(session, [draft])
+    targets.store(session, [(schedule, draft)], now=now)
     if schedule.run_at == slot_at:
-        _write(session, schedule.id, {"last_slot_at": slot_at, "last_task_id": draft.id})
+        column = "last_run_id" if isinstance(draft, RunDraft) else "last_task_id"
+        _write(session, schedule.id, {"last_slot_at": slot_at, column: draft.id})
     return draft
 
 

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import to_json
-from app.models import ScheduleRecord, SlotState, TaskRecord
-from app.services import bulk_submission
+from app.models import ScheduleRecord, SlotState
 from app.services.owners import owner_is_active
 from app.services.schedules import targets
 from app.services.schedules.coming import Coming, what_has_come
 from app.services.schedules.policy import Circumstances, Decision, Verdict, decide, start_of
+from app.services.schedules.targets import Draft, RunDraft
 
 SLOTS_A_BATCH = 2_000  # of all schedules together: bounds a transaction
 
@@ -25,36 +25,42 @@ _TAKE_DUE = sa.text(
 )
 _TAKE_RELEASED = sa.text(
     "SELECT schedules.* FROM schedules LEFT JOIN tasks ON tasks.id = last_task_id "
+    "LEFT JOIN workflow_runs ON workflow_runs.id = last_run_id "
     "WHERE queued_slot_at IS NOT NULL AND (tasks.id IS NULL OR tasks.finished_at IS NOT NULL) "
+    "AND (workflow_runs.id IS NULL OR workflow_runs.finished_at IS NOT NULL) "
     "LIMIT :limit FOR UPDATE OF schedules SKIP LOCKED"
 )
-_UNFINISHED = sa.text("SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL")
+_UNFINISHED = sa.text(
+    "SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL "
+    "UNION ALL SELECT id FROM workflow_runs WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL"
+)
 # The key is the last word: whatever went before, a slot that has its row is not fired again.
 _RECORD = sa.text(
-    "INSERT INTO schedule_slots (schedule_id, slot_at, state, task_id, reason, recorded_at) "
-    "SELECT schedule_id, slot_at, state, task_id, reason, :now FROM jsonb_to_recordset(CAST(:rows AS jsonb)) "
-    "AS slot(schedule_id uuid, slot_at timestamptz, state text, task_id uuid, reason text) "
-    "ON CONFLICT DO NOTHING RETURNING task_id"
+    "INSERT INTO schedule_slots (schedule_id, slot_at, state, task_id, run_id, reason, recorded_at) "
+    "SELECT schedule_id, slot_at, state, task_id, run_id, reason, :now FROM jsonb_to_recordset(CAST(:rows AS jsonb)) "
+    "AS slot(schedule_id uuid, slot_at timestamptz, state text, task_id uuid, run_id uuid, reason text) "
+    "ON CONFLICT DO NOTHING RETURNING coalesce(task_id, run_id)"
 )
 _GO_ON = sa.text(
     "UPDATE schedules SET accounted_until = went.accounted_until, next_at = went.next_at, "
     "queued_slot_at = went.queued_slot_at, problem = went.problem, "
     "last_slot_at = coalesce(went.last_slot_at, schedules.last_slot_at), "
-    "last_task_id = coalesce(went.last_task_id, schedules.last_task_id) "
+    "last_task_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_task_id ELSE went.last_task_id END, "
+    "last_run_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_run_id ELSE went.last_run_id END "
     "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS went(id uuid, accounted_until timestamptz, next_at timestamptz, "
-    "queued_slot_at timestamptz, problem text, last_slot_at timestamptz, last_task_id uuid) "
+    "queued_slot_at timestamptz, problem text, last_slot_at timestamptz, last_task_id uuid, last_run_id uuid) "
     "WHERE schedules.id = went.id"
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Went:
-    """One schedule's look: what it decided, with the tasks of the slots that fire."""
+    """One schedule's look: what it decided, with what the slots start that fire."""
 
     schedule: ScheduleRecord
     coming: Coming
     verdict: Verdict
-    drafts: Mapping[datetime, TaskRecord]
+    drafts: Mapping[datetime, Draft]
 
 
 def fire_due(session: Session, *, now: datetime, limit: int) -> int:
@@ -74,12 +80,10 @@ def _take(session: Session, statement: sa.TextClause, parameters: Mapping[str, A
 def _fire(session: Session, schedules: Sequence[ScheduleRecord], now: datetime) -> int:
     if not schedules:
         return 0
-    unfinished = set(
-        session.scalars(_UNFINISHED, {"ids": [each.last_task_id for each in schedules if each.last_task_id]})
-    )
+    unfinished = set(session.scalars(_UNFINISHED, {"ids": [last for each in schedules if (last := _last(each))]}))
     active = {owner_id: owner_is_active(session, owner_id) for owner_id in {each.owner_id for each in schedules}}
     looks = [
-        _look(each, coming, each.last_task_id in unfinished, active[each.owner_id], now)
+        _look(session, each, coming, busy=_last(each) in unfinished, is_active=active[each.owner_id], now=now)
         for each, coming in _bounded(schedules, now)
     ]
     _store(session, looks, now)
@@ -97,44 +101,52 @@ def _bounded(schedules: Iterable[ScheduleRecord], now: datetime) -> Iterator[tup
             return
 
 
-def _look(schedule: ScheduleRecord, coming: Coming, busy: bool, is_active: bool, now: datetime) -> Went:
-    forbidden = targets.why_not(schedule.target) if is_active else "the owner's account is disabled"
+def _last(schedule: ScheduleRecord) -> UUID | None:
+    """What the newest slot started."""
+    return schedule.last_task_id or schedule.last_run_id
+
+
+def _look(
+    session: Session, schedule: ScheduleRecord, coming: Coming, *, busy: bool, is_active: bool, now: datetime
+) -> Went:
+    forbidden = targets.why_not(session, schedule, now=now) if is_active else "the owner's account is disabled"
     given = Circumstances(slots=coming.slots, more=coming.more, busy=busy, forbidden=forbidden)
     verdict = decide(schedule, given, now=now)
     fired = [each.slot_at for each in verdict.decisions if each.state == SlotState.FIRED]
     drafts = {
-        slot: draft_of(schedule, starts_at=start_of(schedule.id, slot, schedule.jitter_seconds), now=now)
+        slot: targets.draft_of(
+            schedule, slot_at=slot, starts_at=start_of(schedule.id, slot, schedule.jitter_seconds), now=now
+        )
         for slot in fired
     }
     return Went(schedule=schedule, coming=coming, verdict=verdict, drafts=drafts)
 
 
-def draft_of(
-    schedule: ScheduleRecord, *, starts_at: datetime, now: datetime, task_id: UUID | None = None
-) -> TaskRecord:
-    """The task of a slot."""
-    submission = targets.submission_of(schedule, starts_at=starts_at)
-    return bulk_submission.draft(submission, owner_id=schedule.owner_id, now=now, task_id=task_id)
-
-
-def record(session: Session, decided: Iterable[tuple[UUID, Decision, UUID | None]], *, now: datetime) -> set[UUID]:
-    """Write slots with their task's id, those that have no row yet; returns the tasks whose slot is new."""
+def record(session: Session, decided: Iterable[tuple[UUID, Decision, Draft | None]], *, now: datetime) -> set[UUID]:
+    """Write slots with what they start, those that have no row yet; returns the ids of what new ones start."""
     rows = [
         {"schedule_id": str(schedule_id), "slot_at": each.slot_at.isoformat(), "state": each.state,
-         "task_id": task_id and str(task_id), "reason": each.reason}
-        for schedule_id, each, task_id in decided
+         **_ids(draft), "reason": each.reason}
+        for schedule_id, each, draft in decided
     ]  # fmt: skip
     return set(session.scalars(_RECORD, {"rows": to_json(rows), "now": now})) - {None} if rows else set()
 
 
+def _ids(draft: Draft | None) -> dict[str, str | None]:
+    is_run = isinstance(draft, RunDraft)
+    return {
+        "task_id": str(draft.id) if draft is not None and not is_run else None,
+        "run_id": str(draft.id) if draft is not None and is_run else None,
+    }
+
+
 def _store(session: Session, looks: Sequence[Went], now: datetime) -> None:
     decided = (
-        (went.schedule.id, each, went.drafts[each.slot_at].id if each.slot_at in went.drafts else None)
-        for went in looks
-        for each in went.verdict.decisions
+        (went.schedule.id, each, went.drafts.get(each.slot_at)) for went in looks for each in went.verdict.decisions
     )
     new = record(session, decided, now=now)
-    bulk_submission.store(session, [draft for went in looks for draft in went.drafts.values() if draft.id in new])
+    started = [(went.schedule, draft) for went in looks for draft in went.drafts.values() if draft.id in new]
+    targets.store(session, started, now=now)
     session.execute(_GO_ON, {"rows": to_json([_where_it_stands(went, new) for went in looks])})
 
 
@@ -148,7 +160,7 @@ def _where_it_stands(went: Went, new: set[UUID]) -> dict[str, Any]:
     }
     return {
         "id": str(went.schedule.id),
-        "last_task_id": str(went.drafts[last].id) if last else None,
+        **{f"last_{name}": id_ for name, id_ in _ids(went.drafts[last] if last else None).items()},
         "problem": went.coming.problem,
         **{name: moment and moment.isoformat() for name, moment in moments.items()},
     }

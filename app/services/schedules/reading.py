@@ -30,7 +30,9 @@ def find(
     if enabled is not None:
         query = query.where(SCHEDULES.c.enabled == enabled)
     if text:
-        places = (SCHEDULES.c.name, SCHEDULES.c.cron, SCHEDULES.c.target["task"]["type"].astext)
+        target = SCHEDULES.c.target
+        named = (target["task"]["type"].astext, target["workflow"]["name"].astext)
+        places = (SCHEDULES.c.name, SCHEDULES.c.cron, *named)
         query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
     if before is not None:
         query = query.where(SCHEDULES.c.id < before)

@@ -1,14 +1,20 @@
-"""What a slot submits: today a task; its template is checked when it is set, and read when a slot fires."""
+"""What a slot starts, a task or a run of a workflow: checked when it is set, and read when a slot fires."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from app.database import to_json
-from app.errors import Refused
-from app.models import Json, ScheduleRecord
+from app.errors import NotFound, Refused
+from app.models import Json, ScheduleRecord, TaskRecord, new_id
+from app.services import bulk_submission, workflows
+from app.services.schedules.slot_values import filled
 from app.services.submission import Submission, check_timeout
+from app.services.workflows import Caller, NewRun, WorkflowRecord
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.registry import get_type, load_types
 
@@ -23,6 +29,53 @@ class TaskTemplate:
     type: str
     payload: Json
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkflowTemplate:
+    """A workflow by name, and the input of its runs; {"$slot": …} in it stands for what a slot knows of its moment."""
+
+    name: str
+    input: Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunDraft:
+    """A run to be."""
+
+    id: UUID
+    input: dict[str, Any]
+    starts_at: datetime
+
+
+Draft = TaskRecord | RunDraft
+
+
+def target_of(
+    session: Session,
+    task: TaskTemplate | None,
+    workflow: WorkflowTemplate | None,
+    *,
+    owner_id: UUID | None,
+    time_zone: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """The stored form of either. Raises Refused, so that a template cannot fail slot after slot."""
+    if (task is None) == (workflow is None):
+        raise Refused({"task": ["is missing: give either task or workflow"] if task is None else ["excludes workflow"]})
+    if task is not None:
+        return task_target(task)
+    assert workflow is not None  # noqa: S101 (just asked)
+    target = {"workflow": {"name": workflow.name, "input": workflow.input}}
+    _check_size(target, "workflow")
+    found = _workflow(session, workflow.name, owner_id=owner_id, now=now)
+    try:
+        definition = workflows.Definition.stored(found.definition)
+        workflows.check_input(definition, filled(workflow.input, now, time_zone))
+    except Refused as error:
+        errors = error.errors if "workflow" in error.errors else {"workflow": error.errors}
+        raise Refused(errors, code=error.code) from None
+    return target
 
 
 def task_target(template: TaskTemplate) -> dict[str, Any]:
@@ -40,17 +93,58 @@ def task_target(template: TaskTemplate) -> dict[str, Any]:
     except Refused as error:
         raise Refused({"task": error.errors}) from None
     target = {"task": {"type": template.type, "payload": template.payload, **template.fields}}
-    size = len(to_json(target))
-    if size > LONGEST_TARGET:
-        said = f"has {size} bytes; {LONGEST_TARGET} are allowed: give the task a reference to what is larger"
-        raise Refused({"task": [said]})
+    _check_size(target, "task")
     return target
 
 
-def why_not(target: Mapping[str, Any]) -> str | None:
-    """Why this target cannot be submitted by this process; None when it can."""
-    name = target["task"]["type"]
-    return None if name in load_types() else f"task type {name!r} is not known to this dispatcher"
+def why_not(session: Session, schedule: ScheduleRecord, *, now: datetime) -> str | None:
+    """Why this process cannot start what the schedule says; None when it can."""
+    target = schedule.target
+    if "task" in target:
+        name = target["task"]["type"]
+        return None if name in load_types() else f"task type {name!r} is not known to this dispatcher"
+    try:
+        template = WorkflowTemplate(**target["workflow"])
+        target_of(session, None, template, owner_id=schedule.owner_id, time_zone=schedule.time_zone, now=now)
+        found = _workflow(session, template.name, owner_id=schedule.owner_id, now=now)
+    except Refused as error:
+        return str(error)
+    return None if found.active else f"workflow {found.name!r} is not active"
+
+
+def draft_of(
+    schedule: ScheduleRecord, *, slot_at: datetime, starts_at: datetime, now: datetime, draft_id: UUID | None = None
+) -> Draft:
+    """What a slot starts; nothing is stored yet."""
+    if "task" in schedule.target:
+        submission = submission_of(schedule, starts_at=starts_at)
+        return bulk_submission.draft(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
+    given = filled(schedule.target["workflow"]["input"], slot_at, schedule.time_zone)
+    return RunDraft(id=draft_id or new_id(), input=given, starts_at=starts_at)
+
+
+def store(session: Session, drafts: list[tuple[ScheduleRecord, Draft]], *, now: datetime) -> None:
+    """Store tasks in one statement, and start runs one by one."""
+    bulk_submission.store(session, [draft for _, draft in drafts if isinstance(draft, TaskRecord)])
+    for schedule, draft in drafts:
+        if isinstance(draft, RunDraft):
+            found = _workflow(session, schedule.target["workflow"]["name"], owner_id=schedule.owner_id, now=now)
+            wanted = NewRun(input=draft.input, starts_at=draft.starts_at if draft.starts_at > now else None)
+            workflows.start(session, found, wanted, owner_id=schedule.owner_id, now=now, run_id=draft.id)
+
+
+def _workflow(session: Session, name: str, *, owner_id: UUID | None, now: datetime) -> WorkflowRecord:
+    try:
+        return workflows.read_workflow(session, name, caller=Caller(owner_id=owner_id), now=now)
+    except NotFound as error:
+        raise Refused({"workflow": {"name": [str(error)]}}) from None
+
+
+def _check_size(target: Mapping[str, Any], name: str) -> None:
+    size = len(to_json(target))
+    if size > LONGEST_TARGET:
+        said = f"has {size} bytes; {LONGEST_TARGET} are allowed: give the task a reference to what is larger"
+        raise Refused({name: [said]})
 
 
 def submission_of(schedule: ScheduleRecord, *, starts_at: datetime | None) -> Submission:

@@ -4,21 +4,24 @@ A new route needs one line: what it needs to exist (`given`), a body if it takes
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.clock import utcnow
 from app.config import get_settings
 from app.database import in_transaction
 from app.models import Status
-from app.services import artifacts, webhooks
+from app.services import artifacts, invoices, webhooks, workflows
 from app.services.artifacts import NewArtifact
+from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.registry import get_type
 from tests.factories import NOON, make_schedule, make_task, pass_events_on
 from tests.people import Person, make_person
+from tests.runs import make_workflow, step
 
 EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
 
@@ -129,6 +132,39 @@ def delivered(world: World) -> dict[str, str]:
     return made | {"delivery_id": str(test.id)}
 
 
+def workflow(world: World) -> dict[str, str]:
+    return {"name": make_workflow(world.session, {"a": step()}, owner_id=world.owner.id).name}
+
+
+def run(world: World) -> dict[str, str]:
+    made = make_workflow(world.session, {"a": step()}, owner_id=world.owner.id)
+    started = workflows.start(world.session, made, workflows.NewRun(), owner_id=world.owner.id, now=utcnow())
+    return {"run_id": str(started.id)}
+
+
+def paused_run(world: World) -> dict[str, str]:
+    made = run(world)
+    workflows.pause(world.session, UUID(made["run_id"]), seen_by=None, now=utcnow())
+    return made
+
+
+def cancelled_run(world: World) -> dict[str, str]:
+    made = run(world)
+    workflows.cancel(world.session, UUID(made["run_id"]), seen_by=None, now=utcnow())
+    return made
+
+
+def invoice(world: World) -> dict[str, str]:
+    payload = get_type("create_invoice").payload.load(get_type("create_invoice").examples[0])
+    draft = InvoiceDraft(series="INV", due_days=14, lines=(), **{
+        name: getattr(payload, name) for name in ("customer_id", "customer_name", "date_from", "date_to", "currency")
+    })  # fmt: skip
+    draft = replace(draft, lines=tuple(InvoiceLine(**vars(line)) for line in payload.lines))
+    amounts = invoices.compute(draft)
+    made = invoices.issue(world.session, draft, amounts, owner_id=world.owner.id, task_id=uuid4(), now=NOON)
+    return {"number": made["number"], "customer_id": draft.customer_id}
+
+
 def somebody(world: World) -> dict[str, str]:
     return {"user_id": str(make_person(world.database_url).id)}
 
@@ -147,6 +183,8 @@ def task_type(_: World) -> dict[str, str]:
 
 SUBMISSION = {"type": "reverse_string", "payload": "hello"}
 SCHEDULE = {"name": "report", "cron": "0 7 * * *", "time_zone": "Europe/Berlin", "task": SUBMISSION}
+INVOICE = {"customer_id": "customer-1", "date_from": "2026-01-01", "date_to": "2026-01-31"}
+WORKFLOW = {"name": "flow", "definition": {"steps": {"a": {"type": "reverse_string", "payload": "hello"}}}}
 NEW_ACCOUNT = {"email": "new@example.com", "password": "three random words", "name": "New"}
 
 TABLE: dict[str, Line] = {
@@ -198,6 +236,44 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/webhooks/{webhook_id}/test": changing_own(webhook, 202),
     "GET /api/v1/webhooks/{webhook_id}/deliveries": reading_own(webhook),
     "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": changing_own(delivered, 202),
+    # Workflows
+    "POST /api/v1/workflows": creating(201, body=WORKFLOW),
+    "GET /api/v1/workflows": reading(),
+    "GET /api/v1/workflows/{name}": reading_own(workflow),
+    "PATCH /api/v1/workflows/{name}": changing_own(workflow, body={"description": "other"}),
+    "DELETE /api/v1/workflows/{name}": changing_own(workflow, 204),
+    "GET /api/v1/workflows/{name}/versions": reading_own(workflow),
+    "POST /api/v1/workflows/{name}/activate": changing_own(workflow),
+    "POST /api/v1/workflows/{name}/deactivate": changing_own(workflow),
+    "GET /api/v1/workflows/{name}/graph": reading_own(workflow),
+    "GET /api/v1/workflows/{name}/graph.svg": reading_own(workflow),
+    "POST /api/v1/workflows/{name}/runs": changing_own(workflow, 201, body={}),
+    "GET /api/v1/workflows/{name}/runs": reading_own(workflow),
+    "GET /api/v1/runs": reading(),
+    "GET /api/v1/runs/{run_id}": reading_own(run),
+    "GET /api/v1/runs/{run_id}/events": reading_own(run),
+    "GET /api/v1/runs/{run_id}/graph": reading_own(run),
+    "GET /api/v1/runs/{run_id}/graph.svg": reading_own(run),
+    "POST /api/v1/runs/{run_id}/pause": changing_own(run),
+    "POST /api/v1/runs/{run_id}/resume": changing_own(paused_run),
+    "POST /api/v1/runs/{run_id}/cancel": changing_own(run),
+    "POST /api/v1/runs/{run_id}/retry": changing_own(cancelled_run),
+    "POST /api/v1/runs/{run_id}/compensate": changing_own(cancelled_run),
+    # Invoices: of the caller's own account, an admin's like anybody's
+    "POST /api/v1/invoices/workflow/start": creating(201, body=INVOICE),
+    "POST /api/v1/invoices/workflow/scheduled": creating(201, body={**INVOICE, "scheduled_at": "2100-01-01T00:00:00Z"}),
+    "POST /api/v1/invoices/workflow/recurring": creating(
+        201, body={"customer_id": "customer-1", "cron_expression": "0 6 1 * *"}
+    ),
+    "POST /api/v1/invoices/email/scheduled": Line(
+        expected=(401, 404, 201, 403, 404),
+        given=invoice,
+        body={"number": "INV-000001", "email": "ann@example.org", "scheduled_at": "2100-01-01T00:00:00Z"},
+    ),
+    "GET /api/v1/invoices/tasks/{customer_id}": reading(given=lambda _: {"customer_id": "customer-1"}),
+    "GET /api/v1/invoices/status/{customer_id}": Line(expected=(401, 404, 200, 200, 404), given=invoice),
+    "GET /api/v1/invoices/{number}": Line(expected=(401, 404, 200, 200, 404), given=invoice),
+    "GET /api/v1/invoices/{number}/pdf": Line(expected=(401, 404, 202, 202, 404), given=invoice),
     # Files
     "POST /api/v1/artifacts": creating(201, upload=b"a,b"),
     "GET /api/v1/artifacts": reading(),

@@ -297,3 +297,15 @@ def test_the_mail_catcher_keeps_a_repeated_mail_once(tmp_path):
 
     assert [path.name for path in tmp_path.iterdir()] == list(names)
     assert b"X-Envelope-To: ../../evil@x.org\r\nMessage-ID: <1@x>" in next(tmp_path.iterdir()).read_bytes()
+
+
+def test_an_attempt_after_the_relay_accepted_sends_nothing_and_returns_the_same():
+    with MailServer() as server:
+        task = FakeTask(settings={"SMTP_URL": server.url})
+        payload = get_type("send_email").payload.load({"to": "ann@example.org", "subject": "Once"})
+
+        first = send_email(task, payload)
+        second = send_email(task, payload)
+
+    assert first == second
+    assert len(server.received) == 1

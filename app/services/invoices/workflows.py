@@ -1,0 +1,88 @@
+"""Invoices as workflows: the input of their runs, what became of a customer's, and the tasks of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, NotFound
+from app.models import Task, TaskRecord
+from app.models.task import RECORD_FIELDS
+from app.services import workflows
+from app.services.invoices.records import InvoiceRecord, of_customer, read
+from app.services.workflows import Filter, RunView
+
+WORKFLOW, EMAIL_WORKFLOW, CUSTOMER = "invoice", "invoice_email", "customer_id"
+MOST_SHOWN = 100
+TASKS = Task.metadata.tables["tasks"]
+PERIODS = ("previous_day", "previous_week", "previous_month", "previous_quarter", "previous_year")
+PRINTED = (
+    "invoice_id", "number", "customer_id", "customer_name", "date_from", "date_to", "currency", "lines", "taxes",
+    "net", "tax", "total", "issued_on", "due_on",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerStatus:
+    """The newest run of a customer, and the customer's newest invoices and credit notes."""
+
+    customer_id: str
+    run: RunView | None
+    invoices: list[InvoiceRecord]
+
+
+def input_of(wanted: Mapping[str, Any], *, seller: str) -> dict[str, Any]:
+    """The input of an invoice run; `seller` is the setting, JSON or blank. What is None is left out."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return given | ({"seller": json.loads(seller)} if seller else {})
+
+
+def recurring_period(period: str) -> dict[str, Any]:
+    """First and last day, as each slot of a schedule knows them."""
+    return {name: {"$slot": f"{period}.{name}"} for name in ("date_from", "date_to")}
+
+
+def email_input(session: Session, number: str, *, email: str, owner_id: UUID | None, seller: str) -> dict[str, Any]:
+    """The input of a run that mails an invoice again. Raises NotFound, or Conflict for one that is cancelled."""
+    invoice = read(session, number, owner_id=owner_id)
+    if invoice.status == "CANCELLED":
+        raise Conflict(f"Invoice {number} is CANCELLED; it is not sent any more.")
+    given = {"customer_id": invoice.customer_id, "email": email, "invoice": printed(invoice)}
+    return input_of(given, seller=seller)
+
+
+def printed(invoice: InvoiceRecord) -> dict[str, Any]:
+    """An invoice as generate_pdf takes it."""
+    said = invoice.as_json()
+    return {name: said[name] for name in PRINTED}
+
+
+def status(session: Session, customer_id: str, *, owner_id: UUID | None) -> CustomerStatus:
+    """What became of a customer's invoices. Raises NotFound for a customer of whom nothing is known."""
+    found, _ = workflows.find(session, _runs(customer_id), seen_by=owner_id, before=None, limit=1)
+    invoices = of_customer(session, customer_id, owner_id=owner_id, limit=MOST_SHOWN)
+    if not found and not invoices:
+        raise NotFound(f"There is no invoice of customer {customer_id!r}, and no run for one.")
+    run = workflows.view(session, found[0].run) if found else None
+    return CustomerStatus(customer_id=customer_id, run=run, invoices=invoices)
+
+
+def tasks(
+    session: Session, customer_id: str, *, owner_id: UUID | None, before: UUID | None, limit: int
+) -> tuple[list[TaskRecord], UUID | None]:
+    """A page, newest first, of the tasks of a customer's runs; and the id to give as `before` for the next."""
+    ids = workflows.task_ids(_runs(customer_id), seen_by=owner_id)
+    query = sa.select(*(TASKS.c[name] for name in RECORD_FIELDS)).where(TASKS.c.id.in_(ids))
+    if before is not None:
+        query = query.where(TASKS.c.id < before)
+    rows = session.connection().execute(query.order_by(TASKS.c.id.desc()).limit(limit + 1)).mappings()
+    records = [TaskRecord(**row) for row in rows]
+    return records[:limit], records[limit - 1].id if len(records) > limit else None
+
+
+def _runs(customer_id: str) -> Filter:
+    return Filter(labels=[(CUSTOMER, customer_id)], names=(WORKFLOW, EMAIL_WORKFLOW))

@@ -1,0 +1,66 @@
+"""Workflows: definitions, runs and their steps. docs/reference/workflows.md"""
+
+from app.services.workflows.advancing import advance
+from app.services.workflows.changing import (
+    NewRun,
+    cancel,
+    check_input,
+    compensate,
+    pause,
+    resume,
+    retry,
+    start,
+    start_once,
+)
+from app.services.workflows.definitions import (
+    Caller,
+    NewWorkflow,
+    WorkflowRecord,
+    change,
+    create_once,
+    delete,
+    set_active,
+    sync,
+    version_list,
+)
+from app.services.workflows.definitions import find as find_workflows
+from app.services.workflows.definitions import read as read_workflow
+from app.services.workflows.door import lock as lock_runs
+from app.services.workflows.reading import Filter, RunView, StepView, events, find, read, task_ids, view
+from app.services.workflows.versions import definition_of
+from tasks.workflow import Definition
+
+__all__ = [
+    "Caller",
+    "Definition",
+    "Filter",
+    "NewRun",
+    "NewWorkflow",
+    "RunView",
+    "StepView",
+    "WorkflowRecord",
+    "advance",
+    "cancel",
+    "change",
+    "check_input",
+    "compensate",
+    "create_once",
+    "definition_of",
+    "delete",
+    "events",
+    "find",
+    "find_workflows",
+    "lock_runs",
+    "pause",
+    "read",
+    "read_workflow",
+    "resume",
+    "retry",
+    "set_active",
+    "start",
+    "start_once",
+    "sync",
+    "task_ids",
+    "version_list",
+    "view",
+]

@@ -1,0 +1,204 @@
+"""Moving a run on: what has ended is taken in, what can begin begins, and when nothing is left the run ends.
+
+Called with the run locked, in the transaction that recorded a step's outcome, or by the duty for steps that ended by
+another door. Calling it once more changes nothing.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
+from app.services import lifecycle
+from app.services.workflows import door, steps, submitting, transitions, undoing
+from app.services.workflows.rendering import lookup_of, references
+from app.services.workflows.versions import definition_of
+from tasks.errors import UnknownTaskType
+from tasks.workflow import Definition, Step
+from tasks.workflow.conditions import holds
+from tasks.workflow.errors import StepRefused
+from tasks.workflow.model import STOP
+from tasks.workflow.templates import render
+
+ENDED_WELL = (StepState.COMPLETED, StepState.SKIPPED)
+_TAKE_NEWS = sa.text("DELETE FROM workflow_news WHERE run_id = :run_id")
+_LOCK_TASKS = sa.text("SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
+_STATES = {Status.COMPLETED: StepState.COMPLETED, Status.FAILED: StepState.FAILED}
+
+
+def advance(session: Session, run: RunRecord, *, now: datetime, look_at_all: bool = False) -> RunRecord:
+    """The run, as far as it can go now. `look_at_all`: also at steps whose predecessors ended earlier."""
+    looked_at_all = look_at_all
+    while True:
+        # First the news and then what ended: of news that come in between, nobody has seen the cause yet.
+        session.execute(_TAKE_NEWS, {"run_id": run.id})
+        if run.is_finished:
+            return run
+        if run.status == RunStatus.COMPENSATING:
+            return undoing.go_on(session, run, definition_of(session, run.version_id), now=now)
+        definition = definition_of(session, run.version_id)
+        ended = _take_in(session, run, now)
+        current = steps.read(session, run.id)
+        keys: Iterable[str] = current if looked_at_all else _followers(definition, ended)
+        looked_at_all = False
+        run, is_settled = _step_forward(session, run, definition, current, keys, now)
+        if is_settled:
+            return run
+
+
+def stop_waiting_tasks(session: Session, run: RunRecord, *, reason: str, now: datetime, ask: bool) -> None:
+    """Cancel the tasks of the run that wait; with `ask`, those that run are asked to stop as well."""
+    under_way = [each.task_id for each in steps.read(session, run.id).values() if each.state == StepState.STARTED]
+    ids = [id_ for id_ in under_way if id_ is not None]
+    if ids:
+        session.execute(_LOCK_TASKS, {"ids": ids})  # from here on none of them is claimed, given back or ended
+        lifecycle.cancel(session, ids, reason=reason, now=now)
+        if ask:
+            lifecycle.ask_to_stop(session, ids, now=now)
+
+
+def _followers(definition: Definition, ended: Collection[str]) -> list[str]:
+    return list(dict.fromkeys(follower for key in ended for follower in definition.dependants[key]))
+
+
+def _take_in(session: Session, run: RunRecord, now: datetime) -> list[str]:
+    """Note which steps have ended, and how."""
+    ended = steps.ended(session, run.id)
+    if not ended:
+        return []
+    number = max((each.ended_no or 0 for each in steps.read(session, run.id).values()), default=0)
+    for row in ended:
+        number += 1
+        state = _STATES.get(row["status"], StepState.CANCELLED)
+        error = None if state == StepState.COMPLETED else _why(row)
+        at = row["finished_at"] or now
+        steps.end(session, run.id, row["key"], state, number=number, error=error, at=at)
+    return [row["key"] for row in ended]
+
+
+def _why(row: Mapping[str, Any]) -> dict[str, str]:
+    if row["status"] is None:
+        return {"type": "TaskDeleted", "message": f"its task {row['task_id']} was deleted"}
+    if row["status"] == Status.CANCELLED:
+        return {"type": "Cancelled", "message": row["reason"] or "its task was cancelled"}
+    return {name: (row["error"] or {}).get(name, "unknown") for name in ("type", "message")}
+
+
+def _step_forward(
+    session: Session,
+    run: RunRecord,
+    definition: Definition,
+    current: dict[str, StepRecord],
+    keys: Iterable[str],
+    now: datetime,
+) -> tuple[RunRecord, bool]:
+    """The run after a step, and whether nothing else can be done for now."""
+    failed = next((each for each in current.values() if each.state in (StepState.FAILED, StepState.CANCELLED)), None)
+    if run.status == RunStatus.PAUSED and run.ending is None:
+        return run, True
+    if run.ending is None and failed is not None:
+        return _begin_to_fail(session, run, failed, now=now), False
+    if run.ending is None:
+        moved = _start(session, run, definition, current, keys, now)
+        if moved is None:
+            return _begin_to_fail(session, run, _failed_to_start(session, run), now=now), False
+        if moved:
+            return run, False
+    if any(each.state == StepState.STARTED for each in current.values()):
+        return run, True
+    return _end(session, run, definition, now)
+
+
+def _begin_to_fail(session: Session, run: RunRecord, failed: StepRecord, *, now: datetime) -> RunRecord:
+    message = (failed.error or {}).get("message", "")
+    word = "was cancelled" if failed.state == StepState.CANCELLED else "failed"
+    reason = f"step {failed.key} {word}: {message}"[:1000]
+    run = door.end(session, run, Ending.FAILURE, reason=reason)
+    # Tasks that run are left to finish, so that it is known what they did; those that wait need not begin.
+    stop_waiting_tasks(session, run, reason=f"run {run.id} ends: {reason}"[:1000], now=now, ask=False)
+    return run
+
+
+def _failed_to_start(session: Session, run: RunRecord) -> StepRecord:
+    return next(each for each in steps.read(session, run.id).values() if each.state == StepState.FAILED)
+
+
+def _end(session: Session, run: RunRecord, definition: Definition, now: datetime) -> tuple[RunRecord, bool]:
+    """Nothing is under way, and nothing can begin."""
+    if run.ending == Ending.CANCEL:
+        arrow = transitions.CANCELLED
+    elif run.ending is None:
+        arrow = transitions.COMPLETED
+    else:
+        arrow = transitions.FAILED if definition.on_failure == STOP else transitions.UNDONE_FOR_FAILURE
+    moved = door.move(session, run, arrow, reason=run.reason, now=now)
+    if moved is None:  # paused while a step failed: resuming comes back here
+        return run, True
+    return moved, moved.is_finished
+
+
+def _start(
+    session: Session,
+    run: RunRecord,
+    definition: Definition,
+    current: dict[str, StepRecord],
+    keys: Iterable[str],
+    now: datetime,
+) -> bool | None:
+    """Start (or skip) those of the steps that can begin; whether there were any, None when one failed at it."""
+    candidates, drafts, moved = list(keys), list[TaskRecord](), False
+    states = {key: StepState(each.state) for key, each in current.items()}
+    while ready := [definition.steps[key] for key in dict.fromkeys(candidates) if _is_ready(definition, states, key)]:
+        skipped = []
+        for step in ready:
+            try:
+                made = _drafted(session, run, step, states, current, now)
+            except (StepRefused, UnknownTaskType) as error:
+                number = max((each.ended_no or 0 for each in current.values()), default=0) + 1
+                said = {"type": type(error).__name__, "message": str(error)[:2000]}
+                steps.end(session, run.id, step.key, StepState.FAILED, number=number, error=said, at=now)
+                return None
+            states[step.key] = StepState.SKIPPED if made is None else StepState.STARTED
+            if made is None:
+                skipped.append(step.key)
+            else:
+                drafts.append(made)
+        steps.skip(session, run.id, skipped, now=now)
+        moved, candidates = True, _followers(definition, skipped)
+    submitting.submit(session, drafts)
+    steps.started(session, run.id, {each.step: each.id for each in drafts if each.step}, now=now)
+    return moved
+
+
+def _is_ready(definition: Definition, states: Mapping[str, StepState], key: str) -> bool:
+    after = definition.steps[key].after
+    return states[key] == StepState.WAITING and all(states[before] in ENDED_WELL for before in after)
+
+
+def _drafted(
+    session: Session,
+    run: RunRecord,
+    step: Step,
+    states: Mapping[str, StepState],
+    current: Mapping[str, StepRecord],
+    now: datetime,
+) -> TaskRecord | None:
+    """The task of a step; None for one that is skipped. Raises StepRefused or UnknownTaskType."""
+    if step.after and all(states[before] == StepState.SKIPPED for before in step.after):
+        return None
+    lookup = lookup_of(session, run, current, references(step.payload, step.when))
+    if step.when is not None and not holds(step.when, lookup):
+        return None
+    return submitting.draft(
+        run,
+        step.key,
+        step.type,
+        render(step.payload, lookup),
+        now=now,
+        name=f"{run.workflow_name}: {step.key}",
+        max_retries=step.max_retries,
+        timeout=step.timeout,
+    )

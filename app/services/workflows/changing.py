@@ -1,0 +1,209 @@
+"""What people do with runs: start, pause, resume, cancel, retry and undo them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, Gone, NotFound, Refused
+from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
+from app.services import idempotency, lifecycle
+from app.services.idempotency import Key
+from app.services.workflows import advancing, door, steps, transitions
+from app.services.workflows.definitions import Caller, WorkflowRecord, read
+from app.services.workflows.transitions import Transition
+from app.services.workflows.versions import definition_of
+from tasks.workflow import Definition, InputRefused
+from tasks.workflow.errors import Faults, StepRefused
+from tasks.workflow.inputs import loaded
+from tasks.workflow.payloads import check_payload, of_input
+from tasks.workflow.templates import render
+
+LONGEST_LABEL = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """What a caller asks for. `starts_at`: no step begins before."""
+
+    input: dict[str, Any] = field(default_factory=dict)
+    priority: str = Priority.NORMAL.value
+    labels: Mapping[str, str] = field(default_factory=dict)
+    starts_at: datetime | None = None
+
+
+def check_input(definition: Definition, given: Any) -> dict[str, Any]:
+    """The input with its defaults. Raises Refused, also for what a step's type would refuse of it."""
+    try:
+        values = loaded(definition.inputs, given)
+    except InputRefused as error:
+        raise Refused(error.errors, code="input_refused") from None
+    faults, known = Faults(), of_input(values)
+    for step in definition.steps.values():
+        if not step.after and step.when is None:  # of others it is not known whether they will run
+            check_payload(step.type, step.payload, ("steps", step.key, "payload"), faults, known)
+    if faults:
+        raise Refused({"input": faults.tree}, code="input_refused")
+    return values
+
+
+def start_once(
+    session: Session, name: str, wanted: NewRun, *, key: Key | None, caller: Caller, now: datetime
+) -> tuple[RunRecord, bool]:
+    """Start a run, or return the one that an earlier request with the same key started; and whether it is new.
+
+    Raises NotFound, Conflict (not active), Refused, or Gone for a run that was deleted since.
+    """
+    run_id = new_id()
+    workflow = read(session, name, caller=caller, now=now)
+    first = idempotency.first_use(session, key, run_id, now=now) if key else None
+    if first is None:
+        return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
+    found = door.lock(session, [first])
+    if not found:
+        raise Gone(f"This Idempotency-Key started the run {first}, which has been deleted; use a new key.")
+    return found[0], False
+
+
+def start(
+    session: Session,
+    workflow: WorkflowRecord,
+    wanted: NewRun,
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+    run_id: UUID | None = None,
+) -> RunRecord:
+    """Start a run of a workflow's newest version. Raises Conflict or Refused."""
+    if not workflow.active:
+        raise Conflict(f"Workflow {workflow.name!r} is not active: activate it first.")
+    definition = definition_of(session, workflow.version_id)
+    values = check_input(definition, wanted.input)
+    run = RunRecord(
+        id=run_id or new_id(),
+        workflow_name=workflow.name,
+        version_id=workflow.version_id,
+        version=workflow.version,
+        owner_id=owner_id,
+        status=RunStatus.RUNNING.value,
+        ending=None,
+        reason=None,
+        input=values,
+        labels=dict(wanted.labels) | _labels(definition, values),
+        priority=wanted.priority,
+        created_at=now,
+        starts_at=wanted.starts_at,
+        finished_at=None,
+        updated_at=now,
+    )
+    door.insert(session, run)
+    steps.insert(session, run.id, definition)
+    return advancing.advance(session, run, now=now, look_at_all=True)
+
+
+def pause(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+    """Start no further step; those that were handed out run on. Raises NotFound or Conflict."""
+    run = _locked(session, run_id, seen_by)
+    if run.status == RunStatus.PAUSED:
+        return run
+    if run.ending is not None:
+        raise Conflict(f"The run is ending ({run.reason}): there is nothing to pause.")
+    return _moved(session, run, transitions.PAUSED, "paused", now=now)
+
+
+def resume(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+    """Go on where it was paused. Raises NotFound or Conflict."""
+    run = _locked(session, run_id, seen_by)
+    if run.status == RunStatus.RUNNING:
+        return run
+    moved = _moved(session, run, transitions.RESUMED, None, now=now)
+    return advancing.advance(session, moved, now=now, look_at_all=True)
+
+
+def cancel(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+    """Cancel what waits and ask what runs to stop; CANCELLED once nothing is under way. Raises NotFound or Conflict.
+
+    What is completed stays as it is, until somebody asks to undo it.
+    """
+    run = _locked(session, run_id, seen_by)
+    if run.status == RunStatus.CANCELLED or run.ending == Ending.CANCEL:
+        return run
+    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
+        raise Conflict(f"The run is {run.status}; only one that is RUNNING or PAUSED can be cancelled.")
+    run = door.end(session, run, Ending.CANCEL, reason="cancelled")
+    advancing.stop_waiting_tasks(session, run, reason=f"cancelled with run {run.id}", now=now, ask=True)
+    return advancing.advance(session, run, now=now)
+
+
+def retry(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+    """Go on from the steps that failed or were cancelled, with fresh retries. Raises NotFound or Conflict."""
+    run = _locked(session, run_id, seen_by)
+    moved = _moved(session, run, transitions.RETRIED, "retried", now=now)
+    bad = {
+        key: each
+        for key, each in steps.read(session, run.id).items()
+        if each.state in (StepState.FAILED, StepState.CANCELLED)
+    }
+    ids = sorted(each.task_id for each in bad.values() if each.task_id is not None)
+    replayed = lifecycle.replay(session, ids, now=now, run_id=run.id) if ids else set()
+    again = {key for key, each in bad.items() if each.task_id in replayed}
+    steps.start_over(session, run.id, again, with_task=True)
+    steps.start_over(session, run.id, bad.keys() - again, with_task=False)
+    return advancing.advance(session, moved, now=now, look_at_all=True)
+
+
+def compensate(
+    session: Session,
+    run_id: UUID,
+    *,
+    seen_by: UUID | None,
+    reason: str,
+    now: datetime,
+    done_by_hand: Collection[str] = (),
+) -> RunRecord:
+    """Undo what a finished run has done, or go on with that where it failed. Raises NotFound, Conflict or Refused.
+
+    `done_by_hand`: keys of steps that a person has undone, and no task shall.
+    """
+    run = _locked(session, run_id, seen_by)
+    if run.status in (RunStatus.COMPENSATING, RunStatus.COMPENSATED):
+        return run
+    current = steps.read(session, run.id)
+    for key in done_by_hand:
+        if key not in current or current[key].state != StepState.COMPLETED:
+            raise Refused({"done_by_hand": [f"{key[:80]!r} is no completed step of this run"]})
+    moved = _moved(session, run, transitions.UNDONE_BY_HAND, reason or run.reason, now=now)
+    steps.undo(session, run.id, [key for key, each in current.items() if each.undo_state == UndoState.FAILED], None)
+    steps.undo(session, run.id, list(done_by_hand), UndoState.BY_HAND)
+    return advancing.advance(session, moved, now=now)
+
+
+def _locked(session: Session, run_id: UUID, seen_by: UUID | None) -> RunRecord:
+    found = door.lock(session, [run_id])
+    if not found or (seen_by is not None and found[0].owner_id != seen_by):
+        raise NotFound(f"There is no run {run_id}: check the id; it may also have been deleted.")
+    return found[0]
+
+
+def _moved(session: Session, run: RunRecord, arrow: Transition, reason: str | None, *, now: datetime) -> RunRecord:
+    moved = door.move(session, run, arrow, reason=reason, now=now)
+    if moved is None:
+        wanted = " or ".join(source.value for source in arrow.sources)
+        raise Conflict(f"The run is {run.status}; for this it must be {wanted}.")
+    return moved
+
+
+def _labels(definition: Definition, values: Mapping[str, Any]) -> dict[str, str]:
+    labels = {}
+    for name, template in definition.labels.items():
+        try:
+            value = render(template, of_input(values), ("labels", name))
+        except StepRefused as error:
+            raise Refused({"input": [str(error)]}, code="input_refused") from None
+        if not isinstance(value, str) or len(value) > LONGEST_LABEL:
+            raise Refused({"input": [f"label {name}: must be a text of at most {LONGEST_LABEL} characters"]})
+        labels[name] = value
+    return labels

@@ -1,0 +1,273 @@
+"""Workflows as their owners see them: making, changing, finding, deleting; and those that the service brings."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, Gone, NotFound, Refused
+from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
+from app.services import idempotency
+from app.services.idempotency import Key
+from app.services.workflows import versions
+from app.services.workflows.versions import VERSIONS
+from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse
+
+WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
+MOST_OF_AN_OWNER = 1000
+_RECORD = ("id", "owner_id", "name", "description", "active", "version", "created_at", "updated_at")
+_LOCK_NAMES = sa.text("SELECT pg_advisory_xact_lock(hashtext('taskledger.workflows'), hashtext(:owner))")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkflowRecord:
+    """A workflow and one of its versions, the newest unless another was asked for."""
+
+    id: UUID
+    owner_id: UUID | None
+    name: str
+    description: str
+    active: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    version_id: UUID
+    definition: dict[str, Any]
+
+    @property
+    def is_the_services_own(self) -> bool:
+        """Whether it was written in Python."""
+        return self.owner_id is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewWorkflow:
+    """What a caller asks for."""
+
+    name: str
+    definition: Any
+    description: str = ""
+    active: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks: whose workflows come first, and whether everybody's can be seen."""
+
+    owner_id: UUID | None
+    sees_all: bool = False
+
+
+def checked(definition: Any) -> Definition:
+    """A definition that can be run. Raises Refused with the path of every fault."""
+    try:
+        return parse(definition)
+    except DefinitionRefused as error:
+        raise Refused(error.errors, code="definition_refused") from None
+
+
+def create_once(
+    session: Session, wanted: NewWorkflow, *, key: Key | None, owner_id: UUID | None, now: datetime
+) -> tuple[WorkflowRecord, bool]:
+    """Store a workflow, or return the one that an earlier request with the same key made; and whether it is new.
+
+    Raises Refused, Conflict for a name that is taken, Gone for one that was deleted since.
+    """
+    definition = checked(wanted.definition)
+    workflow_id = new_id()
+    first = idempotency.first_use(session, key, workflow_id, now=now) if key else None
+    if first is None:
+        return _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now), True
+    found = _one(session, WORKFLOWS.c.id == first)
+    if found is None:
+        raise Gone(f"This Idempotency-Key made the workflow {first}, which has been deleted; use a new key.")
+    return found, False
+
+
+def _create(
+    session: Session,
+    wanted: NewWorkflow,
+    definition: Definition,
+    workflow_id: UUID,
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+) -> WorkflowRecord:
+    if wanted.name in load_workflows():
+        raise Conflict(f"The service itself has a workflow called {wanted.name!r}; take another name.")
+    session.execute(_LOCK_NAMES, {"owner": str(owner_id)})  # two requests at once are counted one by one
+    theirs = sa.select(sa.func.count()).select_from(WORKFLOWS).where(WORKFLOWS.c.owner_id == owner_id)
+    if session.execute(theirs).scalar_one() >= MOST_OF_AN_OWNER:
+        raise Refused({"_schema": [f"there are {MOST_OF_AN_OWNER} workflows already; delete one first"]})
+    if _one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == wanted.name):
+        raise Conflict(f"There is a workflow called {wanted.name!r} already; PATCH it, or take another name.")
+    row: dict[str, Any] = {"id": workflow_id, "owner_id": owner_id, "name": wanted.name, "version": 1}
+    row |= {"description": wanted.description, "active": wanted.active, "created_at": now, "updated_at": now}
+    session.connection().execute(sa.insert(WORKFLOWS), row)
+    versions.store(session, workflow_id, 1, definition, now=now)
+    made = _one(session, WORKFLOWS.c.id == workflow_id)
+    assert made is not None  # noqa: S101 (just inserted)
+    return made
+
+
+def read(session: Session, name: str, *, caller: Caller, now: datetime, number: int | None = None) -> WorkflowRecord:
+    """A workflow by name: the caller's own, else the service's, else (for who sees all) the newest. Raises NotFound."""
+    sync(session, now=now)
+    mine = WORKFLOWS.c.owner_id.is_not_distinct_from(caller.owner_id)
+    services = WORKFLOWS.c.owner_id.is_(None)
+    visible = sa.true() if caller.sees_all else sa.or_(mine, services)
+    order = (mine.desc(), services.desc(), WORKFLOWS.c.id.desc())
+    found = _one(session, WORKFLOWS.c.name == name, visible, order=order, number=number)
+    if found is None:
+        which = f"version {number} of workflow {name!r}" if number else f"workflow {name!r}"
+        raise NotFound(f"There is no {which}, or it is not yours.")
+    return found
+
+
+def find(
+    session: Session,
+    *,
+    caller: Caller,
+    active: bool | None,
+    text: str | None,
+    before: UUID | None,
+    limit: int,
+    now: datetime,
+) -> tuple[list[WorkflowRecord], UUID | None]:
+    """A page, newest first, of those older than `before`; and the id to give as `before` for the next, if any."""
+    sync(session, now=now)
+    query = _query().order_by(WORKFLOWS.c.id.desc()).limit(limit + 1)
+    if not caller.sees_all:
+        query = query.where(sa.or_(WORKFLOWS.c.owner_id == caller.owner_id, WORKFLOWS.c.owner_id.is_(None)))
+    if active is not None:
+        query = query.where(WORKFLOWS.c.active == active)
+    if text:
+        places = (WORKFLOWS.c.name, WORKFLOWS.c.description)
+        query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+    if before is not None:
+        query = query.where(WORKFLOWS.c.id < before)
+    records = [WorkflowRecord(**row) for row in session.connection().execute(query).mappings()]
+    return records[:limit], records[limit - 1].id if len(records) > limit else None
+
+
+def version_list(session: Session, workflow: WorkflowRecord) -> list[dict[str, Any]]:
+    """Its versions, newest first: number and created_at."""
+    chosen = sa.select(VERSIONS.c.number, VERSIONS.c.created_at).where(VERSIONS.c.workflow_id == workflow.id)
+    rows = session.connection().execute(chosen.order_by(VERSIONS.c.number.desc()).limit(200)).mappings()
+    return [dict(row) for row in rows]
+
+
+def change(
+    session: Session,
+    name: str,
+    *,
+    caller: Caller,
+    now: datetime,
+    definition: Any = None,
+    description: str | None = None,
+) -> WorkflowRecord:
+    """Change a workflow; another definition becomes its next version, and runs under way keep theirs.
+
+    Raises NotFound, Refused, or Conflict for one of the service's own.
+    """
+    old = _own(session, name, caller=caller, now=now)
+    values: dict[str, Any] = {"updated_at": now}
+    if definition is not None:
+        new = checked(definition)
+        if versions.digest_of(new) != versions.digest_of(Definition.stored(old.definition)):
+            values["version"] = old.version + 1
+            versions.store(session, old.id, old.version + 1, new, now=now)
+    if description is not None:
+        values["description"] = description
+    session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == old.id).values(values))
+    changed = _one(session, WORKFLOWS.c.id == old.id)
+    assert changed is not None  # noqa: S101 (locked above)
+    return changed
+
+
+def set_active(session: Session, name: str, active: bool, *, caller: Caller, now: datetime) -> WorkflowRecord:
+    """Allow or forbid new runs; those under way go on. Raises NotFound, or Conflict for one of the service's own."""
+    found = read(session, name, caller=caller, now=now)
+    if found.is_the_services_own and not caller.sees_all:
+        raise Conflict(f"Workflow {name!r} belongs to the service: only an admin can do this.")
+    if found.active != active:
+        values = {"active": active, "updated_at": now}
+        session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == found.id).values(values))
+    return replace(found, active=active)
+
+
+def delete(session: Session, name: str, *, caller: Caller, now: datetime) -> None:
+    """Forget a workflow; its finished runs stay. Raises NotFound, or Conflict while runs are under way."""
+    found = _own(session, name, caller=caller, now=now)
+    theirs = sa.select(VERSIONS.c.id).where(VERSIONS.c.workflow_id == found.id)
+    unfinished = (
+        sa.select(sa.func.count())
+        .select_from(RUNS)
+        .where(RUNS.c.version_id.in_(theirs), RUNS.c.status.in_(sorted(RUN_UNFINISHED)))
+    )
+    if count := session.execute(unfinished).scalar_one():
+        raise Conflict(f"{count} runs of workflow {name!r} are under way: wait for their end, or cancel them.")
+    unused = sa.delete(VERSIONS).where(
+        VERSIONS.c.workflow_id == found.id, ~sa.exists().where(RUNS.c.version_id == VERSIONS.c.id)
+    )
+    session.connection().execute(unused)
+    session.connection().execute(sa.delete(WORKFLOWS).where(WORKFLOWS.c.id == found.id))
+
+
+def sync(session: Session, *, now: datetime) -> None:
+    """See that the service's own workflows are stored as this process knows them; mostly one look."""
+    known = sa.select(WORKFLOWS.c.name, VERSIONS.c.digest).join(VERSIONS, VERSIONS.c.workflow_id == WORKFLOWS.c.id)
+    stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
+    declared = load_workflows()
+    if all((name, versions.digest_of(each.definition)) in stored for name, each in declared.items()):
+        return
+    session.execute(_LOCK_NAMES, {"owner": "the service"})
+    stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
+    for name, each in declared.items():
+        if (name, versions.digest_of(each.definition)) not in stored:
+            _store_declared(session, name, each.description, each.definition, now)
+
+
+def _store_declared(session: Session, name: str, description: str, definition: Definition, now: datetime) -> None:
+    old = _one(session, WORKFLOWS.c.owner_id.is_(None), WORKFLOWS.c.name == name)
+    number = old.version + 1 if old else 1
+    workflow_id = old.id if old else new_id()
+    row: dict[str, Any] = {"description": description, "version": number, "updated_at": now}
+    if old:
+        session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == workflow_id).values(row))
+    else:
+        row |= {"id": workflow_id, "owner_id": None, "name": name, "active": True, "created_at": now}
+        session.connection().execute(sa.insert(WORKFLOWS), row)
+    versions.store(session, workflow_id, number, definition, now=now)
+
+
+def _own(session: Session, name: str, *, caller: Caller, now: datetime) -> WorkflowRecord:
+    """One that the caller may change, locked. Raises NotFound or Conflict."""
+    found = read(session, name, caller=caller, now=now)
+    if found.is_the_services_own:
+        raise Conflict(f"Workflow {name!r} belongs to the service: it is written in tasks/workflows/.")
+    session.connection().execute(sa.select(WORKFLOWS.c.id).where(WORKFLOWS.c.id == found.id).with_for_update())
+    locked = _one(session, WORKFLOWS.c.id == found.id)
+    if locked is None:
+        raise NotFound(f"There is no workflow {name!r} any more.")
+    return locked
+
+
+def _query(number: int | None = None) -> sa.Select[Any]:
+    is_wanted = VERSIONS.c.number == (WORKFLOWS.c.version if number is None else number)
+    return sa.select(
+        *(WORKFLOWS.c[name] for name in _RECORD if name != "version"),
+        VERSIONS.c.number.label("version"),
+        VERSIONS.c.id.label("version_id"),
+        VERSIONS.c.definition,
+    ).join(VERSIONS, sa.and_(VERSIONS.c.workflow_id == WORKFLOWS.c.id, is_wanted))
+
+
+def _one(
+    session: Session, *where: sa.ColumnElement[bool], order: Any = (), number: int | None = None
+) -> WorkflowRecord | None:
+    row: Any = session.connection().execute(_query(number).where(*where).order_by(*order).limit(1)).mappings().first()
+    return None if row is None else WorkflowRecord(**row)

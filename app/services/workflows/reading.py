@@ -1,0 +1,199 @@
+"""Runs as their owners see them: lists, and one with its steps and how far it is."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.models import RunRecord, StepState, Task, WorkflowRunEvent, WorkflowStep
+from app.models.workflow import RUN_FIELDS
+from app.services.workflows.advancing import ENDED_WELL
+from app.services.workflows.door import RUNS
+from app.services.workflows.versions import definition_of
+from tasks.workflow import Definition
+
+STEPS = WorkflowStep.metadata.tables["workflow_steps"]
+TASKS = Task.metadata.tables["tasks"]
+EVENTS = WorkflowRunEvent.metadata.tables["workflow_run_events"]
+_RUN = sa.select(*(RUNS.c[name] for name in RUN_FIELDS))
+MOST_EVENTS = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """Which runs to list; what is empty or None does not restrict. created_after is inclusive, created_before not.
+
+    `names`: of any of these workflows.
+    """
+
+    workflow: str | None = None
+    names: Collection[str] = ()
+    statuses: Collection[str] = ()
+    labels: Sequence[tuple[str, str]] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How many steps there are, how many are done (completed or skipped) and which went badly."""
+
+    total: int
+    done: int
+    running: int
+    failed: int
+
+    @property
+    def percent(self) -> int:
+        """Steps done, of all: 0 to 100, and 100 only when none is left."""
+        return 100 * self.done // self.total if self.total else 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepView:
+    """One step with what its task says."""
+
+    key: str
+    type: str
+    after: tuple[str, ...]
+    state: str
+    task_id: UUID | None
+    task_status: str | None
+    attempt: int | None
+    progress: dict[str, Any] | None
+    error: dict[str, Any] | None
+    undo_state: str | None
+    compensation_id: UUID | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    def seconds(self, now: datetime) -> float | None:
+        """How long it has taken, waiting in the queue included; None before it starts."""
+        return None if self.started_at is None else max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunView:
+    """A run with its steps."""
+
+    run: RunRecord
+    progress: Progress
+    definition: Definition
+    steps: Sequence[StepView] = field(default_factory=tuple)
+
+    def seconds(self, now: datetime) -> float:
+        """How long it has taken until now, or until its end."""
+        return max(0.0, ((self.run.finished_at or now) - self.run.created_at).total_seconds())
+
+
+def read(session: Session, run_id: UUID, *, seen_by: UUID | None) -> RunRecord:
+    """One run; `seen_by` None sees everybody's. Raises NotFound, for somebody else's as well."""
+    row = session.connection().execute(_RUN.where(RUNS.c.id == run_id)).mappings().first()
+    if row is None or (seen_by is not None and row["owner_id"] != seen_by):
+        raise NotFound(f"There is no run {run_id}: check the id; it may also have been deleted.")
+    return RunRecord.of(row)
+
+
+def view(session: Session, run: RunRecord) -> RunView:
+    """A run with its steps, in their order."""
+    definition = definition_of(session, run.version_id)
+    chosen = (
+        sa.select(
+            STEPS,
+            TASKS.c.status.label("task_status"),
+            TASKS.c.attempt,
+            TASKS.c.progress,
+        )
+        .join(TASKS, TASKS.c.id == STEPS.c.task_id, isouter=True)
+        .where(STEPS.c.run_id == run.id)
+        .order_by(STEPS.c.position)
+    )
+    rows = list(session.connection().execute(chosen).mappings())
+    shown = [
+        StepView(
+            after=definition.steps[row["key"]].after,
+            **{name: row[name] for name in StepView.__slots__ if name != "after"},
+        )
+        for row in rows
+    ]
+    return RunView(run=run, progress=_progress([row["state"] for row in rows]), definition=definition, steps=shown)
+
+
+def find(
+    session: Session, wanted: Filter, *, seen_by: UUID | None, before: UUID | None, limit: int
+) -> tuple[list[RunView], UUID | None]:
+    """A page, newest first, of the runs older than `before`; and the id to give as `before` for the next, if any.
+
+    They come without their steps.
+    """
+    query = _RUN.where(*_conditions(wanted)).order_by(RUNS.c.id.desc()).limit(limit + 1)
+    if seen_by is not None:
+        query = query.where(RUNS.c.owner_id == seen_by)
+    if before is not None:
+        query = query.where(RUNS.c.id < before)
+    runs = [RunRecord.of(row) for row in session.connection().execute(query).mappings()]
+    states = _states(session, [run.id for run in runs[:limit]])
+    views = [
+        RunView(
+            run=run,
+            progress=_progress(states.get(run.id, ())),
+            definition=definition_of(session, run.version_id),
+        )
+        for run in runs[:limit]
+    ]
+    return views, runs[limit - 1].id if len(runs) > limit else None
+
+
+def events(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
+    """The history of a run's status, oldest first."""
+    chosen = sa.select(EVENTS.c.at, EVENTS.c.status, EVENTS.c.previous_status, EVENTS.c.reason)
+    chosen = chosen.where(EVENTS.c.run_id == run_id).order_by(EVENTS.c.id).limit(MOST_EVENTS)
+    rows = session.connection().execute(chosen)
+    return [dict(row) for row in rows.mappings()]
+
+
+def task_ids(wanted: Filter, *, seen_by: UUID | None) -> sa.Select[Any]:
+    """A query for the ids of all tasks of the runs: their steps' and those that undo them."""
+    runs = sa.select(RUNS.c.id).where(*_conditions(wanted))
+    if seen_by is not None:
+        runs = runs.where(RUNS.c.owner_id == seen_by)
+    both = sa.func.unnest(postgresql.array([STEPS.c.task_id, STEPS.c.compensation_id]))
+    return sa.select(both).where(STEPS.c.run_id.in_(runs))
+
+
+def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = [RUNS.c.labels.contains({key: value}) for key, value in wanted.labels]
+    if wanted.workflow is not None:
+        conditions.append(RUNS.c.workflow_name == wanted.workflow)
+    if wanted.names:
+        conditions.append(RUNS.c.workflow_name.in_(sorted(wanted.names)))
+    if wanted.statuses:
+        conditions.append(RUNS.c.status.in_(sorted(wanted.statuses)))
+    if wanted.created_after is not None:
+        conditions.append(RUNS.c.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        conditions.append(RUNS.c.created_at < wanted.created_before)
+    return conditions
+
+
+def _states(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    found: dict[UUID, list[str]] = {}
+    counted = sa.select(STEPS.c.run_id, STEPS.c.state, sa.func.count().label("n")).where(STEPS.c.run_id.in_(ids))
+    for row in session.connection().execute(counted.group_by(STEPS.c.run_id, STEPS.c.state)):
+        found.setdefault(row.run_id, []).extend([row.state] * row.n)
+    return found
+
+
+def _progress(states: Collection[str]) -> Progress:
+    return Progress(
+        total=len(states),
+        done=sum(state in ENDED_WELL for state in states),
+        running=sum(state == StepState.STARTED for state in states),
+        failed=sum(state in (StepState.FAILED, StepState.CANCELLED) for state in states),
+    )

@@ -1,0 +1,92 @@
+"""What the references in templates come to: the run's input, its facts, and what earlier steps returned."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.database import to_json
+from app.models import RunRecord, StepRecord, StepState
+from tasks.errors import UnknownTaskType
+from tasks.registry import get_type
+from tasks.workflow.conditions import check_condition
+from tasks.workflow.errors import Faults, StepRefused
+from tasks.workflow.templates import Lookup, Missing, Reference, below, check
+
+# Only what is referred to leaves the database: results may have a megabyte each, and a hundred may meet in one step.
+_VALUES = sa.text(
+    "SELECT wanted.number, task.result #> wanted.path AS value, "
+    "wanted.path <> '{}' AND (task.result #> wanted.path) IS NULL AS is_missing "
+    "FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[]) "
+    "JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED'"
+)
+
+
+def references(template: Any, condition: Any = None) -> list[Reference]:
+    """All references of a payload, and of a condition."""
+    found = check(template, (), Faults())
+    if condition is not None:
+        found += check_condition(condition, (), Faults())
+    pending = [reference for _, reference in found]
+    return list(dict.fromkeys(pending))
+
+
+def lookup_of(session: Session, run: RunRecord, steps: Mapping[str, StepRecord], wanted: Sequence[Reference]) -> Lookup:
+    """A lookup that knows these references."""
+    values = _results(session, steps, [each for each in wanted if each.source == "result"])
+
+    def lookup(reference: Reference) -> Any:
+        if reference.source == "input":
+            return below(run.input, reference.path)
+        if reference.source == "run":
+            return _fact(run, reference.path[0])
+        if reference.source == "task_id":
+            return str(_task_of(steps, reference))
+        if reference not in values:
+            raise Missing(str(reference))
+        return values[reference]
+
+    return lookup
+
+
+def _task_of(steps: Mapping[str, StepRecord], reference: Reference) -> Any:
+    step = steps.get(reference.step or "")
+    if step is None or step.task_id is None:
+        raise Missing(str(reference))
+    return step.task_id
+
+
+def _fact(run: RunRecord, name: str) -> Any:
+    facts = {
+        "id": str(run.id),
+        "workflow": run.workflow_name,
+        "version": run.version,
+        "started_at": run.created_at.isoformat().replace("+00:00", "Z"),
+    }
+    return facts[name]
+
+
+def _results(session: Session, steps: Mapping[str, StepRecord], wanted: Sequence[Reference]) -> dict[Reference, Any]:
+    known = [each for each in wanted if (steps.get(each.step or "")) and steps[each.step or ""].task_id]
+    for each in known:
+        _check_shown(steps[each.step or ""], each)
+    if not known:
+        return {}
+    asked = [
+        {"number": number, "task_id": str(steps[each.step or ""].task_id), "path": list(each.path)}
+        for number, each in enumerate(known)
+        if steps[each.step or ""].state == StepState.COMPLETED
+    ]
+    rows = session.execute(_VALUES, {"wanted": to_json(asked)})
+    return {known[row.number]: row.value for row in rows if not row.is_missing}
+
+
+def _check_shown(step: StepRecord, reference: Reference) -> None:
+    """A type may have become sensitive since the definition was stored; then its results are encrypted."""
+    try:
+        is_sensitive = get_type(step.type).sensitive
+    except UnknownTaskType:
+        is_sensitive = False
+    if is_sensitive:
+        raise StepRefused(f"{reference}: results of the sensitive type {step.type} are not given to other steps")

@@ -1,0 +1,59 @@
+"""The tasks of a run: ordinary tasks that know their run and step, and travel alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.database import to_json
+from app.models import RunRecord, TaskRecord, new_id
+from app.services import announcing, insertion
+from app.services.submission import Submission, new_record
+from tasks.errors import PayloadRefused
+from tasks.registry import get_type
+from tasks.workflow.errors import StepRefused
+
+
+def draft(
+    run: RunRecord,
+    key: str,
+    type_name: str,
+    payload: Any,
+    *,
+    now: datetime,
+    name: str,
+    max_retries: int | None = None,
+    timeout: int | None = None,
+) -> TaskRecord:
+    """The task to be. Raises UnknownTaskType, or StepRefused for a payload that its type, or the service, refuses."""
+    task_type = get_type(type_name)
+    if task_type.sensitive:
+        raise StepRefused(f"{type_name} is sensitive: its payloads are not kept in workflows")
+    try:
+        task_type.payload.load(payload)
+    except PayloadRefused as error:
+        raise StepRefused(f"{type_name} refuses its payload: {error}") from None
+    size, most = len(to_json(payload).encode()), get_settings().max_payload_bytes
+    if size > most:
+        raise StepRefused(f"the payload has {size} bytes; at most {most} are accepted: refer to parts, or to a file")
+    submission = Submission(
+        type=type_name,
+        payload=payload,
+        name=name[:200],
+        priority=run.priority,
+        scheduled_at=run.starts_at if run.starts_at is not None and run.starts_at > now else None,
+        max_retries=max_retries,
+        timeout=timeout,
+        labels=run.labels,
+    )
+    record = new_record(submission, task_type, new_id(), run.owner_id, now)
+    return replace(record, run_id=run.id, step=key, solo=True)
+
+
+def submit(session: Session, drafts: Sequence[TaskRecord]) -> None:
+    """Store them all; their hints follow the commit."""
+    if drafts:
+        announcing.after_commit(session, insertion.insert(session.connection(), drafts))

@@ -1,0 +1,77 @@
+"""What the dispatcher does for runs: move on those whose tasks ended by another door, and forget old ones."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import RunStatus, Status
+from app.services.retention import Ages
+from app.services.workflows import advancing, door
+
+_WITH_NEWS = sa.text("SELECT DISTINCT run_id FROM workflow_news LIMIT :limit")
+# Without news, and yet nothing is under way: a task was deleted by hand, say.
+_STUCK = sa.text(
+    "SELECT run.id FROM workflow_runs AS run WHERE run.status IN ('COMPENSATING', 'RUNNING') "
+    "AND run.updated_at < :before AND NOT EXISTS (SELECT FROM workflow_steps AS step JOIN tasks AS task "
+    "ON task.id IN (step.task_id, step.compensation_id) WHERE step.run_id = run.id AND task.finished_at IS NULL) "
+    "LIMIT :limit"
+)
+_FORGET_NEWS = sa.text(
+    "DELETE FROM workflow_news WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM workflow_runs WHERE id = :run_id)"
+)
+_OLD = sa.text(
+    "SELECT id, status FROM workflow_runs WHERE finished_at < :before AND status = ANY(CAST(:statuses AS text[])) "
+    "ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+)
+_DELETE_TASKS = sa.text(
+    "WITH gone AS (SELECT id FROM tasks WHERE id IN (SELECT unnest(ARRAY[task_id, compensation_id]) "
+    "FROM workflow_steps WHERE run_id = ANY(CAST(:ids AS uuid[]))) ORDER BY id FOR UPDATE), "
+    "log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id) "
+    "DELETE FROM tasks USING gone WHERE tasks.id = gone.id"
+)
+_DELETE_RUNS = sa.text("DELETE FROM workflow_runs WHERE id = ANY(CAST(:ids AS uuid[]))")
+_DELETE_VERSIONS = sa.text(
+    "DELETE FROM workflow_versions AS version WHERE workflow_id IS NULL "
+    "AND NOT EXISTS (SELECT FROM workflow_runs WHERE version_id = version.id)"
+)
+SETTLED = timedelta(seconds=10)
+_LIKE = {
+    Status.COMPLETED: (RunStatus.COMPLETED, RunStatus.COMPENSATED),
+    Status.FAILED: (RunStatus.FAILED, RunStatus.COMPENSATION_FAILED),
+    Status.CANCELLED: (RunStatus.CANCELLED,),
+}
+
+
+def with_news(session: Session, *, limit: int) -> list[UUID]:
+    """Runs of which a task ended, and that have not been moved on."""
+    return list(session.scalars(_WITH_NEWS, {"limit": limit}))
+
+
+def stuck(session: Session, *, now: datetime, limit: int) -> list[UUID]:
+    """Unfinished runs with nothing under way."""
+    return list(session.scalars(_STUCK, {"before": now - SETTLED, "limit": limit}))
+
+
+def move_on(session: Session, run_id: UUID, *, now: datetime) -> bool:
+    """Move a run on, unless it is in other hands, who then see its news themselves; whether it was moved."""
+    found = door.lock(session, [run_id], skip_locked=True)
+    for run in found:
+        advancing.advance(session, run, now=now, look_at_all=True)
+    if not found:
+        session.execute(_FORGET_NEWS, {"run_id": run_id})
+    return bool(found)
+
+
+def prune(session: Session, ages: Ages, *, now: datetime, limit: int) -> int:
+    """Delete old runs with their tasks, as the tasks' own ages say; returns how many."""
+    gone: list[UUID] = []
+    for status, kept in ages.by_status.items():
+        wanted = {"before": now - kept, "statuses": [each.value for each in _LIKE[status]], "limit": limit}
+        gone += [row.id for row in session.execute(_OLD, wanted)]
+    if gone:
+        session.execute(_DELETE_TASKS, {"ids": gone})
+        session.execute(_DELETE_RUNS, {"ids": gone})
+        session.execute(_DELETE_VERSIONS)
+    return len(gone)

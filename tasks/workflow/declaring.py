@@ -1,0 +1,96 @@
+"""Workflows written in Python: one a file in tasks/workflows/, in the words of the JSON form."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.errors import BadDeclaration
+from tasks.workflow.errors import DefinitionRefused
+from tasks.workflow.model import COMPENSATE, Definition
+from tasks.workflow.parsing import parse
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 _.-]{0,98}[A-Za-z0-9_.-])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredWorkflow:
+    """A workflow of the service itself, which every account may run."""
+
+    name: str
+    description: str
+    written: Mapping[str, Any]
+
+    @cached_property
+    def definition(self) -> Definition:
+        """Checked. Raises BadDeclaration: a service whose own workflows are wrong does not start."""
+        try:
+            return parse(dict(self.written))
+        except DefinitionRefused as error:
+            raise BadDeclaration(f"workflow {self.name}: {error.errors}") from error
+
+
+_workflows: dict[str, DeclaredWorkflow] = {}
+_loading = threading.Lock()
+
+
+def workflow(
+    name: str,
+    *,
+    description: str,
+    steps: Mapping[str, Mapping[str, Any]],
+    inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    on_failure: str = COMPENSATE,
+) -> DeclaredWorkflow:
+    """Declare a workflow. Raises BadDeclaration for a name that is none, or is taken."""
+    if not NAME.fullmatch(name):
+        raise BadDeclaration(f"{name!r} is no name of a workflow")
+    written: dict[str, Any] = {"steps": dict(steps), "on_failure": on_failure, "labels": dict(labels or {})}
+    if inputs is not None:
+        written["input"] = dict(inputs)
+    made = DeclaredWorkflow(name=name, description=description, written=written)
+    if _workflows.setdefault(name, made).written != made.written:
+        raise BadDeclaration(f"workflow {name} is declared twice")
+    return made
+
+
+def step(
+    type_name: str,
+    payload: Any,
+    *,
+    after: Sequence[str] = (),
+    when: Any = None,
+    compensate_with: Mapping[str, Any] | None = None,
+    max_retries: int | None = None,
+    timeout: int | None = None,
+) -> dict[str, Any]:
+    """A step, as JSON has it."""
+    said: dict[str, Any] = {"type": type_name, "payload": payload, "after": list(after), "timeout": timeout}
+    said |= {"when": when, "compensate_with": compensate_with}
+    return said | ({} if max_retries is None else {"retry": {"max_retries": max_retries}})
+
+
+def ref(path: str, **default: Any) -> dict[str, Any]:
+    """A reference: ref("input.customer_id"), ref("input.note", default="")."""
+    return {"$from": path, **default}
+
+
+def text(*parts: Any) -> dict[str, Any]:
+    """Texts and references joined to one text."""
+    return {"$text": list(parts)}
+
+
+def load_workflows() -> Mapping[str, DeclaredWorkflow]:
+    """All workflows of tasks/workflows/, by name."""
+    with _loading:
+        package = importlib.import_module("tasks.workflows")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"tasks.workflows.{module.name}")
+    return dict(sorted(_workflows.items()))

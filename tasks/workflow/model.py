@@ -1,0 +1,137 @@
+"""The one model that every form of a workflow compiles to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+MOST_STEPS = 1000
+COMPENSATE, STOP = "compensate", "stop"
+ON_FAILURE = (COMPENSATE, STOP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undo:
+    """The task that takes a step back; its payload may refer to the result of the step."""
+
+    type: str
+    payload: Any
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written."""
+        return {"type": self.type, "payload": self.payload}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One task of a workflow: what it runs, after which others, and under which condition."""
+
+    key: str
+    type: str
+    payload: Any
+    after: tuple[str, ...] = ()
+    when: Any = None
+    max_retries: int | None = None
+    timeout: int | None = None
+    compensate_with: Undo | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written, without what is not said."""
+        said: dict[str, Any] = {"type": self.type, "payload": self.payload}
+        if self.after:
+            said["after"] = list(self.after)
+        if self.when is not None:
+            said["when"] = self.when
+        if self.max_retries is not None:
+            said["retry"] = {"max_retries": self.max_retries}
+        if self.timeout is not None:
+            said["timeout"] = self.timeout
+        if self.compensate_with is not None:
+            said["compensate_with"] = self.compensate_with.as_json()
+        return said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One value that a run is given."""
+
+    type: str
+    required: bool = True
+    default: Any = None
+    description: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written."""
+        said: dict[str, Any] = {"type": self.type}
+        if not self.required:
+            said |= {"required": False, "default": self.default}
+        return said | ({"description": self.description} if self.description else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A workflow that was checked: its steps by key, in an order in which each comes after those it waits for.
+
+    `inputs` None takes any object. `labels` are templates over the input; each run and its tasks carry them.
+    """
+
+    steps: Mapping[str, Step]
+    inputs: Mapping[str, Input] | None = None
+    on_failure: str = COMPENSATE
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def dependants(self) -> Mapping[str, tuple[str, ...]]:
+        """Which steps wait for each step."""
+        found: dict[str, list[str]] = {key: [] for key in self.steps}
+        for step in self.steps.values():
+            for before in step.after:
+                found[before].append(step.key)
+        return {key: tuple(keys) for key, keys in found.items()}
+
+    @classmethod
+    def stored(cls, said: Mapping[str, Any]) -> Definition:
+        """From the full form, which was checked when it was stored; its task types may be gone since."""
+        inputs = said.get("input")
+        return cls(
+            steps={key: _stored_step(key, each) for key, each in said["steps"].items()},
+            inputs=None if inputs is None else {name: _stored_input(each) for name, each in inputs.items()},
+            on_failure=said.get("on_failure", COMPENSATE),
+            labels=said.get("labels", {}),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The full form; parsing it gives the same definition."""
+        said: dict[str, Any] = {}
+        if self.inputs is not None:
+            said["input"] = {name: each.as_json() for name, each in self.inputs.items()}
+        if self.on_failure != COMPENSATE:
+            said["on_failure"] = self.on_failure
+        if self.labels:
+            said["labels"] = dict(self.labels)
+        return said | {"steps": {key: step.as_json() for key, step in self.steps.items()}}
+
+
+def _stored_step(key: str, said: Mapping[str, Any]) -> Step:
+    undo = said.get("compensate_with")
+    return Step(
+        key=key,
+        type=said["type"],
+        payload=said["payload"],
+        after=tuple(said.get("after", ())),
+        when=said.get("when"),
+        max_retries=said.get("retry", {}).get("max_retries"),
+        timeout=said.get("timeout"),
+        compensate_with=None if undo is None else Undo(**undo),
+    )
+
+
+def _stored_input(said: Mapping[str, Any]) -> Input:
+    return Input(
+        type=said["type"],
+        required=said.get("required", True),
+        default=said.get("default"),
+        description=said.get("description", ""),
+    )

@@ -1,0 +1,221 @@
+"""From JSON to a definition: everything that can be known before a run is checked here, and named by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from tasks.errors import UnknownTaskType
+from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, get_type
+from tasks.workflow import linear
+from tasks.workflow.conditions import check_condition
+from tasks.workflow.errors import DefinitionRefused, Faults
+from tasks.workflow.graph import ancestors, ordered
+from tasks.workflow.inputs import parse_inputs
+from tasks.workflow.model import COMPENSATE, MOST_STEPS, ON_FAILURE, Definition, Input, Step, Undo
+from tasks.workflow.payloads import check_payload
+from tasks.workflow.templates import STEP_KEY, Reference, check
+
+MOST_RETRIES, MOST_LABELS = 100, 16
+ROOT = ("definition",)
+TOP = ("steps", "input", "on_failure", "labels", linear.FIRST, linear.TRANSITIONS)
+OF_STEP = ("type", "payload", "after", "when", "retry", "timeout", "compensate_with")
+Found = list[tuple[tuple[str, ...], Reference]]
+
+
+def parse(said: Any) -> Definition:
+    """A checked definition. Raises DefinitionRefused with the path of every fault, from "definition" down."""
+    faults = Faults()
+    made = _definition(said, faults)
+    if faults or made is None:
+        raise DefinitionRefused(faults.tree)
+    return made
+
+
+def _definition(said: Any, faults: Faults) -> Definition | None:
+    if not isinstance(said, dict):
+        faults.add(ROOT, "must be an object with steps, or with initialTask and transitions")
+        return None
+    _check_names(said, TOP, ROOT, faults)
+    if linear.is_linear(said):
+        if "steps" in said:
+            faults.add((*ROOT, "steps"), f"and {linear.FIRST} exclude each other: write one form")
+            return None
+        said = linear.expanded(said, faults, ROOT)
+        if faults:
+            return None
+    inputs = parse_inputs(said.get("input"), (*ROOT, "input"), faults)
+    if said.get("on_failure", COMPENSATE) not in ON_FAILURE:
+        faults.add((*ROOT, "on_failure"), f"must be one of {', '.join(ON_FAILURE)}")
+    labels = _labels(said.get("labels", {}), inputs, faults)
+    steps = _steps(said.get("steps"), faults)
+    if faults or steps is None:
+        return None
+    in_order = ordered(steps, ROOT, faults)
+    if in_order is None:
+        return None
+    _check_templates(in_order, inputs, faults)
+    return Definition(steps=in_order, inputs=inputs, on_failure=said.get("on_failure", COMPENSATE), labels=labels)
+
+
+def _steps(said: Any, faults: Faults) -> dict[str, Step] | None:
+    path = (*ROOT, "steps")
+    if not isinstance(said, dict) or not said:
+        faults.add(path, 'must be an object with at least one step: {"key": {"type": …, "payload": …}}')
+        return None
+    if len(said) > MOST_STEPS:
+        faults.add(path, f"has {len(said)} steps; {MOST_STEPS} are allowed")
+        return None
+    return {key: made for key, each in said.items() if (made := _step(key, each, (*path, key), faults))}
+
+
+def _step(key: str, said: Any, path: Sequence[str], faults: Faults) -> Step | None:
+    if not STEP_KEY.fullmatch(key):
+        faults.add(path, "its key must be up to 63 letters, digits, _ and -, a letter first")
+        return None
+    if not isinstance(said, dict):
+        faults.add(path, 'must be an object: {"type": …, "payload": …}')
+        return None
+    _check_names(said, OF_STEP, path, faults)
+    if not _is_runnable(said.get("type"), (*path, "type"), faults):
+        return None
+    if "payload" not in said:
+        faults.add((*path, "payload"), "is missing")
+        return None
+    return Step(
+        key=key,
+        type=said["type"],
+        payload=said["payload"],
+        after=_after(said.get("after", []), (*path, "after"), faults),
+        when=said.get("when"),
+        max_retries=_retries(said.get("retry"), (*path, "retry"), faults),
+        timeout=_timeout(said["type"], said.get("timeout"), (*path, "timeout"), faults),
+        compensate_with=_undo(said.get("compensate_with"), (*path, "compensate_with"), faults),
+    )
+
+
+def _is_runnable(name: Any, path: Sequence[str], faults: Faults) -> bool:
+    if not isinstance(name, str):
+        faults.add(path, "must be the name of a task type")
+        return False
+    try:
+        task_type = get_type(name)
+    except UnknownTaskType as error:
+        faults.add(path, str(error))
+        return False
+    if task_type.sensitive:
+        # Its payload would stand in the clear in the definition, and its result in the payloads of other steps.
+        faults.add(path, f"{name} is sensitive: its payloads and results are not kept in workflows")
+        return False
+    return True
+
+
+def _after(said: Any, path: Sequence[str], faults: Faults) -> tuple[str, ...]:
+    if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
+        faults.add(path, "must be a list of the keys of other steps")
+        return ()
+    if len(set(said)) < len(said):
+        faults.add(path, "names a step twice")
+    return tuple(said)
+
+
+def _retries(said: Any, path: Sequence[str], faults: Faults) -> int | None:
+    if said is None:
+        return None
+    number = said.get("max_retries") if isinstance(said, dict) and said.keys() == {"max_retries"} else None
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MOST_RETRIES:
+        faults.add(path, f'must be {{"max_retries": 0 to {MOST_RETRIES}}}')
+        return None
+    return number
+
+
+def _timeout(type_name: str, said: Any, path: Sequence[str], faults: Faults) -> int | None:
+    if said is None:
+        return None
+    longest = LONGEST_HARD_LIMIT_SECONDS - get_type(type_name).grace_seconds
+    if not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= longest:
+        faults.add(path, f"must be from 1 to {longest} seconds")
+        return None
+    return said
+
+
+def _undo(said: Any, path: Sequence[str], faults: Faults) -> Undo | None:
+    if said is None:
+        return None
+    if not isinstance(said, dict) or not said.keys() <= {"type", "payload"} or "payload" not in said:
+        faults.add(path, 'must be a task: {"type": …, "payload": …}')
+        return None
+    if not _is_runnable(said.get("type"), (*path, "type"), faults):
+        return None
+    return Undo(type=said["type"], payload=said["payload"])
+
+
+def _labels(said: Any, inputs: Mapping[str, Input] | None, faults: Faults) -> dict[str, Any]:
+    path = (*ROOT, "labels")
+    if not isinstance(said, dict) or len(said) > MOST_LABELS:
+        faults.add(path, f"must be an object of at most {MOST_LABELS} names")
+        return {}
+    for name, template in said.items():
+        if not STEP_KEY.fullmatch(name):
+            faults.add((*path, name), "its name must be up to 63 letters, digits, _ and -, a letter first")
+        for place, reference in check(template, (*path, name), faults):
+            if reference.source != "input":
+                faults.add(place, f"{reference} is not known when a run begins; labels are made from the input")
+            _check_input(place, reference, inputs, faults)
+    return said
+
+
+def _check_templates(steps: Mapping[str, Step], inputs: Mapping[str, Input] | None, faults: Faults) -> None:
+    before = ancestors(steps)
+    for step in steps.values():
+        path = (*ROOT, "steps", step.key)
+        found = check(step.payload, (*path, "payload"), faults)
+        if step.when is not None:
+            found += check_condition(step.when, (*path, "when"), faults)
+        _check_references(found, steps, before[step.key], inputs, faults)
+        if step.compensate_with is not None:
+            undoing = check(step.compensate_with.payload, (*path, "compensate_with", "payload"), faults)
+            _check_references(undoing, steps, before[step.key] | {step.key}, inputs, faults)
+    if faults:
+        return
+    for step in steps.values():
+        path = (*ROOT, "steps", step.key)
+        check_payload(step.type, step.payload, (*path, "payload"), faults, None)
+        if step.compensate_with is not None:
+            undo = step.compensate_with
+            check_payload(undo.type, undo.payload, (*path, "compensate_with", "payload"), faults, None)
+
+
+def _check_references(
+    found: Found, steps: Mapping[str, Step], before: set[str], inputs: Mapping[str, Input] | None, faults: Faults
+) -> None:
+    for place, reference in found:
+        _check_input(place, reference, inputs, faults)
+        if reference.step is None or reference.step in before:
+            continue
+        if reference.step not in steps:
+            faults.add(place, f"{reference}: there is no step {reference.step!r}{_nearest(reference.step, steps)}")
+        else:
+            faults.add(place, f"{reference}: this step does not come after {reference.step}; add it to its `after`")
+
+
+def _check_input(
+    place: Sequence[str], reference: Reference, inputs: Mapping[str, Input] | None, faults: Faults
+) -> None:
+    if reference.source != "input" or inputs is None or not reference.path:
+        return
+    if reference.path[0] not in inputs:
+        faults.add(place, f"{reference}: no such input is declared{_nearest(reference.path[0], inputs)}")
+
+
+def _check_names(said: Mapping[str, Any], known: Sequence[str], path: Sequence[str], faults: Faults) -> None:
+    for name in said:
+        if name not in known:
+            nearest = _nearest(name, known) or f"; known: {', '.join(known)}"
+            faults.add((*path, name), f"is not a known field{nearest}")
+
+
+def _nearest(name: str, known: Any) -> str:
+    found = get_close_matches(name[:100], list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,163 @@
+"""Templates: JSON in which objects with a $word stand for something that is known when the step's turn comes.
+
+{"$from": "steps.fetch.result.orders", "default": …} · {"$text": ["Invoice ", {"$from": …}]} · {"$literal": …}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.workflow.errors import Faults, StepRefused
+
+FROM, DEFAULT, TEXT, LITERAL = "$from", "default", "$text", "$literal"
+MOST_LEVELS = 32
+MOST_PARTS, LONGEST_REFERENCE = 20, 500
+KEY = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
+STEP_KEY = re.compile(KEY)
+RUN_FIELDS = ("id", "workflow", "version", "started_at")
+SHAPES = "write input.NAME, steps.KEY.result.NAME, steps.KEY.task_id or run.id"
+REDACTED = "[redacted]"
+_NOTHING = object()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Where a value comes from: the `path` below the input, a step's result, or the facts of the run."""
+
+    source: str  # input, run, result, task_id
+    step: str | None
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        before = [f"steps.{self.step}.{self.source}"] if self.step else [self.source]
+        return ".".join([*before, *self.path])
+
+
+class Missing(Exception):
+    """There is nothing where a reference points."""
+
+
+Lookup = Callable[[Reference], Any]
+"""The value of a reference. Raises Missing."""
+
+
+def reference_of(text: Any) -> Reference | None:
+    """A reference as it is written; None for what is none."""
+    if not isinstance(text, str) or len(text) > LONGEST_REFERENCE:
+        return None
+    parts = text.split(".")
+    if not all(parts) or len(parts) > MOST_PARTS:
+        return None
+    match parts:
+        case ["input", *path]:
+            return Reference(source="input", step=None, path=tuple(path))
+        case ["run", name] if name in RUN_FIELDS:
+            return Reference(source="run", step=None, path=(name,))
+        case ["steps", step, "task_id"]:
+            return Reference(source="task_id", step=step, path=())
+        case ["steps", step, "result", *path]:
+            return Reference(source="result", step=step, path=tuple(path))
+    return None
+
+
+def check(template: Any, path: Sequence[str], faults: Faults) -> list[tuple[tuple[str, ...], Reference]]:
+    """The references in a template, each with its place; notes what is wrong with it."""
+    found: list[tuple[tuple[str, ...], Reference]] = []
+    for place, value in _places(template, tuple(path), faults):
+        _check_value(value, place, faults, found)
+    return found
+
+
+def _places(template: Any, path: tuple[str, ...], faults: Faults) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every place of a template that is not inside a literal, without recursion: it may be deep."""
+    rest: list[tuple[tuple[str, ...], Any, int]] = [(path, template, 1)]
+    while rest:
+        place, value, level = rest.pop()
+        if level > MOST_LEVELS:
+            faults.add(place, f"is nested too deeply: a template has {MOST_LEVELS} levels at most")
+            return
+        yield place, value
+        if isinstance(value, list):
+            rest += [((*place, str(index)), each, level + 1) for index, each in enumerate(value)]
+        elif isinstance(value, dict) and LITERAL not in value:
+            rest += [((*place, key), each, level + 1) for key, each in value.items() if key != FROM]
+
+
+def _check_value(value: Any, place: tuple[str, ...], faults: Faults, found: list[Any]) -> None:
+    if value == REDACTED:
+        faults.add(place, "is what the service shows in place of a secret: send the secret itself")
+    if not isinstance(value, dict):
+        return
+    words = [key for key in value if key.startswith("$")]
+    if not words:
+        return
+    word = words[0]
+    if word == FROM and value.keys() <= {FROM, DEFAULT}:
+        reference = reference_of(value[FROM])
+        if reference is None:
+            faults.add((*place, FROM), f"is no reference: {SHAPES}")
+        else:
+            found.append((place, reference))
+    elif word == TEXT and len(value) == 1:
+        if not isinstance(value[TEXT], list):
+            faults.add((*place, TEXT), "must be a list of texts and references, which are joined")
+    elif word != LITERAL or len(value) > 1:
+        known = f"{FROM} (with {DEFAULT}), {TEXT}, {LITERAL}"
+        faults.add((*place, word), f"is no template: known are {known}; put data with such keys into {LITERAL}")
+
+
+def render(template: Any, lookup: Lookup, path: tuple[str, ...] = ("payload",)) -> Any:
+    """The template with every reference replaced by its value. Raises StepRefused, naming the place."""
+    if isinstance(template, list):
+        return [render(each, lookup, (*path, str(index))) for index, each in enumerate(template)]
+    if not isinstance(template, dict):
+        return template
+    if FROM in template:
+        return _looked_up(template, lookup, path)
+    if TEXT in template:
+        parts = [render(each, lookup, (*path, TEXT, str(index))) for index, each in enumerate(template[TEXT])]
+        return "".join(_as_text(part, path) for part in parts)
+    if LITERAL in template:
+        return template[LITERAL]
+    return {key: render(each, lookup, (*path, key)) for key, each in template.items()}
+
+
+def _looked_up(template: Mapping[str, Any], lookup: Lookup, path: tuple[str, ...]) -> Any:
+    reference = reference_of(template[FROM])
+    if reference is None:
+        raise StepRefused(f"{'.'.join(path)}: {template[FROM]!r} is no reference")
+    try:
+        value = lookup(reference)
+    except Missing:
+        value = _NOTHING
+    if DEFAULT in template and (value is _NOTHING or value is None):
+        return render(template[DEFAULT], lookup, (*path, DEFAULT))
+    if value is _NOTHING:
+        raise StepRefused(
+            f"{'.'.join(path)}: there is no {reference}; give the reference a default if it may be absent"
+        )
+    return value
+
+
+def _as_text(part: Any, path: tuple[str, ...]) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, bool | int | float):
+        return json.dumps(part)
+    raise StepRefused(f"{'.'.join(path)}: only texts, numbers and booleans can be joined to a text")
+
+
+def below(value: Any, path: Sequence[str]) -> Any:
+    """What is at a path inside a JSON value; lists go by number. Raises Missing."""
+    for part in path:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise Missing(part)
+    return value

@@ -1,0 +1,1 @@
+"""The service's own workflows, one a file; tasks.workflow finds them."""

@@ -1,0 +1,153 @@
+"""Definitions: what can be run, what cannot, and where that is said."""
+
+import pytest
+
+from app.errors import flatten
+from tasks.workflow import DefinitionRefused, load_workflows, parse
+from tasks.workflow.model import Definition
+
+A = {"type": "reverse_string", "payload": "abc"}
+
+
+def faults(definition) -> dict[str, str]:
+    with pytest.raises(DefinitionRefused) as refused:
+        parse(definition)
+    return dict(flatten(refused.value.errors))
+
+
+def after(*keys, **said):
+    return {**A, "after": list(keys), **said}
+
+
+def from_(path, **default):
+    return {"$from": path, **default}
+
+
+def test_the_full_form_and_what_is_stored_are_the_same_definition():
+    for declared in load_workflows().values():
+        definition = declared.definition
+
+        assert parse(definition.as_json()) == definition
+        assert Definition.stored(definition.as_json()).as_json() == definition.as_json()
+
+
+def test_steps_come_in_an_order_in_which_each_follows_those_it_waits_for():
+    definition = parse({"steps": {"c": after("a", "b"), "b": after("a"), "a": A}})
+
+    assert list(definition.steps) == ["a", "b", "c"]
+    assert definition.dependants == {"a": ("b", "c"), "b": ("c",), "c": ()}
+
+
+def test_the_linear_form_becomes_a_chain():
+    definition = parse(
+        {"initialTask": A, "transitions": {"reverse_string": {"type": "uppercase_text", "payload": "x"}}}
+    )
+
+    assert [(step.key, step.after) for step in definition.steps.values()] == [
+        ("reverse_string", ()),
+        ("uppercase_text", ("reverse_string",)),
+    ]
+
+
+STEPS = "definition.steps"
+REFUSED = {
+    "a cycle of one": ({"a": after("a")}, f"{STEPS}.a.after", "closes a cycle: a → a"),
+    "a cycle of three": (
+        {"a": after("c"), "b": after("a"), "c": after("b"), "d": after("c")},
+        f"{STEPS}.b.after",
+        "closes a cycle: b → c → a → b",
+    ),
+    "a step that is not there": ({"first": A, "b": after("frist")}, f"{STEPS}.b.after", "did you mean 'first'"),
+    "a step twice": ({"a": A, "b": after("a", "a")}, f"{STEPS}.b.after", "names a step twice"),
+    "a bad key": ({"a b": A}, f"{STEPS}.a b", "its key must be"),
+    "an unknown field": ({"a": {**A, "afer": []}}, f"{STEPS}.a.afer", "did you mean 'after'"),
+    "no payload": ({"a": {"type": "reverse_string"}}, f"{STEPS}.a.payload", "is missing"),
+    "retries": ({"a": {**A, "retry": {"max_retries": 101}}}, f"{STEPS}.a.retry", "0 to 100"),
+    "a timeout": ({"a": {**A, "timeout": 100_000}}, f"{STEPS}.a.timeout", "must be from 1 to"),
+    "no reference": ({"a": {**A, "payload": from_("steps.a")}}, f"{STEPS}.a.payload.$from", "is no reference"),
+    "an unknown word": ({"a": {**A, "payload": {"$form": "x"}}}, f"{STEPS}.a.payload.$form", "is no template"),
+    "a step beside": (
+        {"a": A, "b": {**A, "payload": from_("steps.a.result")}},
+        f"{STEPS}.b.payload",
+        "does not come after a",
+    ),
+    "its own result": ({"a": {**A, "payload": from_("steps.a.result")}}, f"{STEPS}.a.payload", "does not come after a"),
+    "a condition": ({"a": {**A, "when": {"bigger": [1, 2]}}}, f"{STEPS}.a.when.bigger", "is no condition"),
+    "a comparison of three": ({"a": {**A, "when": {"equals": [1, 2, 3]}}}, f"{STEPS}.a.when.equals", "two values"),
+    "a compensation": (
+        {"a": {**A, "compensate_with": {"type": "uppercase_text", "payload": 5}}},
+        f"{STEPS}.a.compensate_with.payload",
+        "must be a string",
+    ),
+    "a redacted secret": ({"a": {**A, "payload": "[redacted]"}}, f"{STEPS}.a.payload", "send the secret itself"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_run_is_refused_at_its_place(what):
+    steps, place, message = REFUSED[what]
+
+    found = faults({"steps": steps})
+
+    assert message in found[place], found
+
+
+def test_1001_steps_are_one_too_many_and_1000_are_not():
+    found = faults({"steps": {f"s{number}": A for number in range(1001)}})
+
+    assert found == {"definition.steps": "has 1001 steps; 1000 are allowed"}
+    assert len(parse({"steps": {f"s{number}": A for number in range(1000)}}).steps) == 1000
+
+
+def test_a_chain_of_1000_steps_that_refer_to_each_other_is_checked_in_a_moment():
+    steps = {"s0": A}
+    for number in range(1, 1000):
+        steps[f"s{number}"] = after(f"s{number - 1}", payload=from_(f"steps.s{number // 2}.result"))
+
+    assert len(parse({"steps": steps}).steps) == 1000
+
+
+@pytest.mark.parametrize("kind", ["payload", "when"])
+def test_what_is_nested_too_deeply_is_refused_at_its_place(kind):
+    deep = True if kind == "when" else "x"
+    for _ in range(40):
+        deep = {"not": deep} if kind == "when" else [deep]
+
+    [(place, message)] = faults({"steps": {"a": {**A, kind: deep}}}).items()
+
+    assert place.startswith(f"definition.steps.a.{kind}.")
+    assert "nested too deeply" in message
+
+
+def test_a_payload_is_checked_where_it_is_known():
+    mail = {"to": from_("input.to"), "subject": 5, "attachments": [from_("input.file")], "colour": "red"}
+
+    found = faults({"steps": {"a": {"type": "send_email", "payload": mail}}})
+
+    assert set(found) == {f"{STEPS}.a.payload.subject", f"{STEPS}.a.payload.colour"}
+
+
+def test_inputs_that_are_declared_are_the_only_ones():
+    found = faults({"input": {"name": {"type": "string"}}, "steps": {"a": {**A, "payload": from_("input.nam")}}})
+
+    assert "did you mean 'name'" in found[f"{STEPS}.a.payload"]
+
+
+def test_transitions_that_are_never_reached_or_run_in_a_circle_are_refused():
+    lonely = faults({"initialTask": A, "transitions": {"send_email": A}})
+    circle = faults({"initialTask": A, "transitions": {"reverse_string": A}})
+
+    assert "is never reached" in lonely["definition.transitions.send_email"]
+    assert "closes a cycle" in circle["definition.transitions.reverse_string"]
+
+
+def test_sensitive_types_cannot_be_steps(monkeypatch):
+    from dataclasses import replace
+
+    from tasks import registry
+    from tasks.workflow import parsing
+
+    secret = replace(registry.get_type("reverse_string"), sensitive=True)
+    monkeypatch.setattr(parsing, "get_type", lambda _: secret)
+
+    assert "is sensitive" in faults({"steps": {"a": A}})[f"{STEPS}.a.type"]

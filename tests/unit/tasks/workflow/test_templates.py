@@ -1,0 +1,136 @@
+"""Templates and conditions: what they come to."""
+
+import pytest
+
+from tasks.workflow.conditions import holds
+from tasks.workflow.errors import Faults, InputRefused, StepRefused
+from tasks.workflow.inputs import loaded, parse_inputs
+from tasks.workflow.templates import Missing, below, reference_of, render
+
+INPUT = {"name": "Ada", "orders": [{"id": 1}, {"id": 2}], "none": None, "n": 5, "yes": True}
+
+
+def lookup(reference):
+    return below(INPUT, reference.path)
+
+
+def from_(path, **default):
+    return {"$from": path, **default}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ({"a": [from_("input.name"), 1, None]}, {"a": ["Ada", 1, None]}),
+        (from_("input.orders.1.id"), 2),
+        (from_("input"), INPUT),
+        (from_("input.none"), None),
+        (from_("input.none", default=3), 3),
+        (from_("input.x.y", default=from_("input.n")), 5),
+        ({"$text": ["n=", from_("input.n"), " ", True]}, "n=5 true"),
+        ({"$literal": {"$from": "input.name"}}, {"$from": "input.name"}),
+    ],
+)
+def test_a_template_comes_to(template, value):
+    assert render(template, lookup) == value
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ({"a": [from_("input.x")]}, r"payload\.a\.0: there is no input\.x"),
+        (from_("input.orders.2"), "there is no input.orders.2"),
+        (from_("input.name.first"), "there is no input.name.first"),
+        ({"$text": [from_("input.orders")]}, "only texts, numbers and booleans"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_place(template, message):
+    with pytest.raises(StepRefused, match=message):
+        render(template, lookup)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "input.", "inputs.a", "steps.a", "steps.a.error", "run.secret", "a" * 600, 5, None]
+)
+def test_no_reference(text):
+    assert reference_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (from_("input.yes"), True),
+        ({"equals": [from_("input.n"), 5]}, True),
+        ({"equals": [from_("input.yes"), 1]}, False),
+        ({"not_equals": [from_("input.name"), "Bob"]}, True),
+        ({"greater": [from_("input.n"), 5]}, False),
+        ({"at_least": [from_("input.n"), 5]}, True),
+        ({"less": ["a", "b"]}, True),
+        ({"at_most": [6, 5]}, False),
+        ({"in": [from_("input.name"), ["Ada", "Bob"]]}, True),
+        ({"in": [True, [1]]}, False),
+        ({"exists": from_("input.none")}, False),
+        ({"exists": from_("input.x.y")}, False),
+        ({"exists": from_("input.name")}, True),
+        ({"all": [True, {"not": False}]}, True),
+        ({"any": [False, {"equals": [1, 2]}]}, False),
+    ],
+)
+def test_a_condition_holds_or_not(condition, expected):
+    assert holds(condition, lookup) is expected
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [from_("input.n"), {"greater": [1, "a"]}, {"less": [True, 2]}, {"in": [1, 2]}, {"equals": [from_("input.x"), 1]}],
+)
+def test_what_cannot_be_compared_fails(condition):
+    with pytest.raises(StepRefused, match="when"):
+        holds(condition, lookup)
+
+
+def test_a_value_below_what_has_no_parts_is_missing():
+    with pytest.raises(Missing):
+        below("text", ("a",))
+
+
+def declared(**said):
+    faults = Faults()
+    made = parse_inputs(said, ("input",), faults)
+    assert not faults
+    return made
+
+
+def test_an_input_gets_its_defaults():
+    inputs = declared(a={"type": "string"}, b={"type": "integer", "default": 3}, c={"type": "date", "required": False})
+
+    assert loaded(inputs, {"a": "x"}) == {"a": "x", "b": 3, "c": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("string", "a", 1),
+        ("integer", 1, 1.5),
+        ("number", 1.5, "1"),
+        ("boolean", True, 1),
+        ("date", "2026-01-31", "2026-02-31"),
+        ("moment", "2026-01-31T00:00:00Z", "2026-01-31"),
+        ("uuid", "018f3c5e-7d2a-7000-8000-0123456789ab", "x"),
+        ("decimal", "12.50", 12.5),
+        ("object", {"a": 1}, []),
+        ("list", [1], {}),
+    ],
+)
+def test_each_type_takes_its_own(kind, good, bad):
+    inputs = declared(a={"type": kind})
+
+    assert loaded(inputs, {"a": good}) == {"a": good}
+    with pytest.raises(InputRefused):
+        loaded(inputs, {"a": bad})
+
+
+@pytest.mark.parametrize("given", [[], None, "a", {}, {"b": 1}, {"a": None}, {"a": "\x00"}, {"a": "[redacted]"}])
+def test_an_input_that_does_not_fit_is_refused(given):
+    with pytest.raises(InputRefused):
+        loaded(declared(a={"type": "string"}), given)
