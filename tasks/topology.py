@@ -22,3 +22,13 @@ DEAD_LETTERS = Queue(
 def work_queue(name: str, arguments: Mapping[str, Any]) -> Queue:
     """A queue of hints. Everybody declares it with the same arguments, or the broker refuses."""
     return Queue(name, TASKS, routing_key=name, durable=True, queue_arguments=dict(arguments))
+
+
+# What happened, for everybody who wants to know: a queue of one's own, bound with any pattern, receives its own copy.
+EVENTS = Exchange("task.events", type="topic", durable=True)
+EVENTS_KEY = "events"
+
+
+def sink_queue(name: str) -> Queue:
+    """The queue of one sink. It is bounded: what was pushed out of it the sink reads from the ledger."""
+    return Queue(f"task.events.{name}", EVENTS, routing_key="#", durable=True, queue_arguments={"x-max-length": 10_000})

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Schedule, ScheduleRecord, SlotRecord, Status, Task, TaskRecord, new_id
-from app.services import lifecycle
+from app.services import events, lifecycle
 from app.services.lifecycle import Claim, Holder
 from app.services.schedules.rule import Rule
 
@@ -57,6 +57,14 @@ def statuses_of(session: Session, task_id: UUID) -> list[str]:
     """The statuses that the history of a task names, oldest first."""
     rows = session.execute(sa.text("SELECT status FROM task_events WHERE task_id = :id ORDER BY id"), {"id": task_id})
     return [status for (status,) in rows]
+
+
+def pass_events_on(session: Session, *, now: datetime = NOON) -> None:
+    """Commit, and let all events leave the outbox as if the dispatcher had published them."""
+    session.commit()
+    while batch := events.next_batch(session, events.Head(), limit=1_000):
+        events.published(session, batch, now=now)
+        session.commit()
 
 
 def make_schedule(session: Session, *, now: datetime = NOON, **columns: Any) -> ScheduleRecord:

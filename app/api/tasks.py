@@ -137,7 +137,7 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
 @blueprint.delete("/tasks/<task_id>", parameters=TASK_ID)
 @blueprint.arguments(IfMatch(), location="headers")
 @blueprint.response(204, description="Deleted, with its history")
-@blueprint.problem(409, "Not finished yet")
+@blueprint.problem(409, "Not finished yet, or its events have not been passed on yet")
 @blueprint.problem(412, "Changed since it was read")
 def delete_task(headers: dict[str, Any], task_id: str) -> None:
     """Delete a finished task and its history."""

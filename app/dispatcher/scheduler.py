@@ -10,6 +10,7 @@ from app.continuity import Continuity
 from app.dispatcher.artifacts import SweepArtifacts
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Duty
+from app.dispatcher.events import Events
 from app.dispatcher.lost_hints import LostHints
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
@@ -66,6 +67,7 @@ def make_duties() -> list[Duty]:
     return [
         duty("dispatch", Dispatch(Publisher()).run_once, 0.2),
         duty("lost_hints", LostHints(Publisher()).run_once, 1.0),
+        duty("events", Events(Publisher()).run_once, 0.1),
         duty("pauses", Pauses().run_once, 1.0),
         duty("schedules", Schedules().run_once, 0.5),
         duty("retention", Retention().run_once, 60.0),

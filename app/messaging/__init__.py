@@ -2,6 +2,7 @@
 
 from app.messaging.background import broker_fault, bury, dispatch_soon, waiting_hints
 from app.messaging.dead_letter import DeadLetter
+from app.messaging.events import Slice, slices
 from app.messaging.hint import Dispatchable, Hint, coalesce
 from app.messaging.publisher import Published, Publisher, publish_each
 
@@ -11,10 +12,12 @@ __all__ = [
     "Hint",
     "Published",
     "Publisher",
+    "Slice",
     "broker_fault",
     "bury",
     "coalesce",
     "dispatch_soon",
     "publish_each",
+    "slices",
     "waiting_hints",
 ]

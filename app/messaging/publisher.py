@@ -7,16 +7,17 @@ from uuid import uuid4
 
 import structlog
 from amqp.exceptions import ChannelError, MessageNacked, NotFound
-from kombu import Connection, Queue
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
 from app.config import get_settings
 from app.messaging.dead_letter import DeadLetter
+from app.messaging.events import Slice
 from app.messaging.hint import Hint
 from app.messaging.signing import HEADER, signature
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
-from tasks.topology import DEAD_LETTERS, work_queue
+from tasks.topology import DEAD_LETTERS, EVENTS, EVENTS_KEY, work_queue
 
 log = structlog.get_logger(__name__)
 
@@ -85,14 +86,28 @@ class Publisher:
         """Publish to the dead-letter exchange, where the broker has a bounded queue for it. Raises one of `errors`."""
         if not self._broker.dead_letters:
             return
+        headers = {"x-reason": dead.reason}
+        self._send(dead.body(), DEAD_LETTERS.exchange, DEAD_LETTERS.routing_key, [DEAD_LETTERS], headers)
+
+    def announce(self, events: Slice) -> None:
+        """Publish events to whoever is bound to their exchange, and wait for the confirmation. Raises as `publish`."""
+        self._send(events.body(), EVENTS, EVENTS_KEY, [EVENTS], {})
+
+    def notify(self, queue: Queue, body: dict[str, Any]) -> None:
+        """Publish a notification to a queue of ours. Raises as `publish`."""
+        self._send(body, queue.exchange, queue.routing_key, [queue], {})
+
+    def _send(
+        self, body: dict[str, Any], exchange: Exchange, routing_key: str, declare: list[Any], headers: dict[str, Any]
+    ) -> None:
         try:
             self.connect()
             self._producer.publish(
-                dead.body(),
-                exchange=DEAD_LETTERS.exchange,
-                routing_key=DEAD_LETTERS.routing_key,
-                declare=[DEAD_LETTERS],
-                headers={"x-reason": dead.reason},
+                body,
+                exchange=exchange,
+                routing_key=routing_key,
+                declare=declare,
+                headers=headers,
                 serializer="json",
                 retry=False,
                 timeout=CONFIRM_SECONDS,

@@ -8,6 +8,7 @@ from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
+from app.models.outbox import EventBatch, OutboxEntry, TaskCount
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
@@ -27,6 +28,7 @@ __all__ = [
     "Compensation",
     "Counter",
     "Duty",
+    "EventBatch",
     "EventRecord",
     "IdempotencyKey",
     "Invoice",
@@ -36,6 +38,7 @@ __all__ = [
     "Json",
     "LoginFailure",
     "Misfire",
+    "OutboxEntry",
     "Overlap",
     "Pause",
     "Priority",
@@ -51,6 +54,7 @@ __all__ = [
     "SlotState",
     "Status",
     "Task",
+    "TaskCount",
     "TaskEvent",
     "TaskLogLine",
     "TaskRecord",

@@ -33,6 +33,7 @@ class TaskEvent(Base):
     detail: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="The failure (error), the reason, a payload that was replaced"
     )
+    owner_id: Mapped[UUID | None] = mapped_column(comment="users.id of the task's owner; null: the service")
 
     __table_args__ = (
         sa.Index("ix_task_events_task_id_id", "task_id", "id"),
@@ -53,3 +54,4 @@ class EventRecord:
     attempt: int
     worker: str | None
     detail: dict[str, Any] | None
+    owner_id: UUID | None = None

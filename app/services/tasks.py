@@ -17,6 +17,10 @@ from app.services.submission import check_timeout, check_times
 from tasks.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
+_NOT_PASSED_ON = sa.text(
+    "SELECT EXISTS (SELECT FROM task_events JOIN event_outbox ON event_id = task_events.id "
+    "WHERE task_id = :id AND task_events.at >= :since)"
+)
 LOG = TaskLogLine.metadata.tables["task_log"]
 CHANGEABLE = {
     "name": "name",
@@ -138,11 +142,13 @@ def change(
 
 
 def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Collection[datetime] | None) -> None:
-    """Forget a finished task and its history. Raises NotFound, Outdated or Conflict (not finished)."""
+    """Forget a finished task and its history. Raises NotFound, Outdated or Conflict (not finished, not passed on)."""
     old = _one(session, _LOCK, task_id, owner)
     _check_state(old, states)
     if old.status not in FINISHED:
         raise Conflict(f"The task is {old.status}; only a task that is {_either(FINISHED)} can be deleted.")
+    if session.scalar(_NOT_PASSED_ON, {"id": task_id, "since": old.created_at}):
+        raise Conflict("Its events have not been passed on yet; that takes a moment while a broker and dispatcher run.")
     session.connection().execute(sa.delete(TASKS).where(TASKS.c.id == task_id))
     # Its events may hold replaced payloads and error messages: who deletes a task wants them gone, too.
     session.connection().execute(sa.delete(LOG).where(LOG.c.task_id == task_id))

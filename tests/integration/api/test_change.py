@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.models import FINISHED, WAITING, Status
-from tests.factories import read_task, statuses_of
+from tests.factories import pass_events_on, read_task, statuses_of
 from tests.integration.api.conftest import TASKS, Store, Submit
 
 STARTED = sorted({Status.PROCESSING, *FINISHED})
@@ -156,6 +156,7 @@ def test_a_finished_task_is_deleted_with_its_history(
     client: FlaskClient, store: Store, session: Session, status: Status
 ):
     task = store(status=status)
+    pass_events_on(session)
 
     answer = client.delete(f"{TASKS}/{task.id}")
 
@@ -163,6 +164,16 @@ def test_a_finished_task_is_deleted_with_its_history(
     assert client.get(f"{TASKS}/{task.id}").status_code == 404
     events = sa.text("SELECT count(*) FROM task_events WHERE task_id = :id")
     assert session.scalar(events, {"id": task.id}) == 0
+
+
+def test_a_task_whose_events_have_not_been_passed_on_is_not_deleted(client: FlaskClient, store: Store):
+    task = store(status=Status.COMPLETED)
+
+    answer = client.delete(f"{TASKS}/{task.id}")
+
+    assert (answer.status_code, answer.json["code"]) == (409, "wrong_status")
+    assert "passed on" in answer.json["detail"]
+    assert client.get(f"{TASKS}/{task.id}").status_code == 200
 
 
 @pytest.mark.parametrize("status", UNFINISHED)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app.services import invoices
 from app.worker import executor
 from tasks.registry import get_type, load_types
-from tests.factories import make_task, read_task
+from tests.factories import make_task, pass_events_on, read_task
 from tests.services.attempts import run_task
 
 TASKS = "/api/v1/tasks"
@@ -92,6 +92,7 @@ def test_after_a_compensation_that_failed_there_can_be_another(client, session, 
 def test_a_compensation_that_was_done_and_deleted_is_not_done_again(client, session, invoiced):
     made = compensate(client, invoiced.id).json
     run(session, made)
+    pass_events_on(session)
     assert client.delete(f"{TASKS}/{made['id']}").status_code == 204
 
     answer = compensate(client, invoiced.id)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from amqp.exceptions import PreconditionFailed
 
-from app.messaging import Hint
+from app.messaging import Hint, Slice
 
 
 class ScriptedPublisher:
@@ -17,6 +17,7 @@ class ScriptedPublisher:
 
     def __init__(self) -> None:
         self.published: list[Hint] = []
+        self.announced: list[Slice] = []
         self.waiting: dict[str, int] = {}
         self.is_down = False
         self.confirms: int | None = None
@@ -36,6 +37,12 @@ class ScriptedPublisher:
         if hint.type in self.broken:
             raise KeyError(hint.type)
         self.published.append(hint)
+
+    def announce(self, events: Slice) -> None:
+        self.connect()
+        if self.confirms is not None and len(self.announced) >= self.confirms:
+            raise TimeoutError("not confirmed")
+        self.announced.append(events)
 
     def ready_count(self, queue: str) -> int:
         self.connect()
