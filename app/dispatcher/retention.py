@@ -37,7 +37,8 @@ class Retention:
         tasks = in_transaction(lambda session: self._pruner.prune_tasks(session, self._ages, now=now))
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
-        return tasks + keys + in_transaction(lambda session: self._prune_slots(session, now))
+        stray = in_transaction(lambda session: retention.prune_default_events(session, self._ages, now=now))
+        return tasks + keys + stray + in_transaction(lambda session: self._prune_slots(session, now))
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:

@@ -77,6 +77,8 @@ class Task(Base):
     cancel_receipt: Mapped[str | None] = mapped_column(
         comment="What the cancellation found: never_started, stopped, killed or finished_first"
     )
+    request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID of the request that submitted it")
+    traceparent: Mapped[str | None] = mapped_column(comment="W3C trace context in which it was submitted")
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -147,6 +149,8 @@ class TaskRecord:
     cancel_requested_at: datetime | None
     cancel_receipt: str | None
     aged: int = 0
+    request_id: str | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":
