@@ -42,8 +42,9 @@ class Retention:
         told = in_transaction(lambda session: webhooks.prune(session, before=now - DELIVERIES_KEPT))
         events = in_transaction(lambda session: self._prune_event_log(session, now))
         runs = in_transaction(lambda session: upkeep.prune(session, self._ages, now=now, limit=retention.BATCH))
+        stray = in_transaction(lambda session: retention.prune_default_events(session, self._ages, now=now))
         slots = in_transaction(lambda session: self._prune_slots(session, now))
-        return tasks + runs + keys + told + events + slots
+        return tasks + runs + keys + told + events + stray + slots
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:

@@ -6,12 +6,15 @@ from typing import Any
 import structlog
 from celery.beat import Scheduler
 
+from app import runtime, tracing
+from app.config import get_settings
 from app.continuity import Continuity
 from app.dispatcher.artifacts import SweepArtifacts
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Duty
 from app.dispatcher.events import Events
 from app.dispatcher.lost_hints import LostHints
+from app.dispatcher.measure import Measure
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import Retention
@@ -34,7 +37,9 @@ class DutyScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         """Start the duties. There is no schedule file: what is due stands in the tasks table."""
+        tracing.start("dispatcher")
         self._duties = make_duties()
+        runtime.serve_metrics(get_settings().dispatcher_metrics_port)
         log.info("dispatcher_started", duties=[duty.name for duty in self._duties], pid=os.getpid())
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -72,6 +77,7 @@ def make_duties() -> list[Duty]:
         duty("pauses", Pauses().run_once, 1.0),
         duty("schedules", Schedules().run_once, 0.5),
         duty("workflows", Workflows().run_once, 0.5),
+        duty("measure", Measure().run_once, 1.0),
         duty("retention", Retention().run_once, 60.0),
         duty("artifacts", SweepArtifacts().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),

@@ -30,6 +30,8 @@ class Dispatchable(Protocol):
     def timeout_seconds(self) -> int | None: ...
     @property
     def solo(self) -> bool: ...
+    @property
+    def traceparent(self) -> str | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,8 @@ class Hint:
     priority: str
     time_limit: int
     chunk: int = 1
+    traces: tuple[str, ...] = ()
+    """The trace contexts in which its tasks were submitted, where there are any."""
 
     @classmethod
     def of(cls, task: Dispatchable) -> "Hint":
@@ -64,6 +68,7 @@ class Hint:
             priority=task.priority,
             time_limit=time_limit,
             chunk=chunk,
+            traces=() if task.traceparent is None else (task.traceparent,),
         )
 
 
@@ -90,4 +95,5 @@ def _joined(chunk: list[Hint]) -> Hint:
     if len(chunk) == 1:
         return chunk[0]
     limit = max(hint.time_limit for hint in chunk) + CHUNK_SECONDS
-    return replace(chunk[0], ids=tuple(id_ for hint in chunk for id_ in hint.ids), time_limit=limit)
+    ids = tuple(id_ for hint in chunk for id_ in hint.ids)
+    return replace(chunk[0], ids=ids, time_limit=limit, traces=tuple(each for hint in chunk for each in hint.traces))

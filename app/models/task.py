@@ -81,6 +81,8 @@ class Task(Base):
     # No foreign key: an outcome would lock the run before it is its turn.
     run_id: Mapped[UUID | None] = mapped_column(comment="The run (workflow_runs.id) that it is a task of; null: none")
     step: Mapped[str | None] = mapped_column(comment="The step of the run that it runs or undoes")
+    request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID of the request that submitted it")
+    traceparent: Mapped[str | None] = mapped_column(comment="W3C trace context in which it was submitted")
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -154,6 +156,8 @@ class TaskRecord:
     callback_url: str | None = None
     run_id: UUID | None = None
     step: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

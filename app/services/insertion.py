@@ -17,7 +17,7 @@ from app.models import Task, TaskRecord
 WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
-    "solo", "callback_url", "run_id", "step",
+    "solo", "callback_url", "run_id", "step", "request_id", "traceparent",
 )  # fmt: skip
 MOST_ROWS = 1_000  # of one statement
 

@@ -13,6 +13,7 @@ from app.models import Json, Priority, Status, Task, TaskRecord, new_id
 from app.services import idempotency, insertion, sealing
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
+from tasks import correlation
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
 MOST_RETRIES = 100
@@ -160,4 +161,6 @@ def new_record(
         cancel_requested_at=None,
         cancel_receipt=None,
         callback_url=submission.callback_url,
+        request_id=correlation.request_id(),
+        traceparent=correlation.traceparent(),
     )

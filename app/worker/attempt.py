@@ -1,9 +1,14 @@
 """One attempt: the payload is checked, the handler runs, and what happened becomes an outcome."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from structlog.contextvars import bound_contextvars
+
+from app import tracing
 from app.config import get_settings
 from app.database import to_json
 from app.errors import TaskledgerError
@@ -13,12 +18,29 @@ from app.services.failures import Failure, of_exception, of_sensitive
 from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
 from app.worker.stopping import Stopper
+from tasks import correlation
 from tasks.context import TaskContext
 from tasks.errors import PermanentError, ShuttingDown, TaskCancelled
 from tasks.registry import TaskType
 from tasks.retry import Retry, decide
 
 RESULT_BYTES = 1024 * 1024
+
+
+@contextmanager
+def belonging_to_request(held: Claim) -> Iterator[None]:
+    """What the handler logs and calls in this block says which task it is for, and which request asked for that."""
+    told = {} if held.request_id is None else {"request_id": held.request_id}
+    fields = {"task_id": str(held.id), "attempt": held.attempt, "type": held.type, **told}
+    # A hint of its own has brought the span in which it was published; it is of the row's trace, or it is ignored.
+    above = correlation.traceparent()
+    parent = above if correlation.is_same_trace(above, held.traceparent) else held.traceparent
+    with (
+        correlation.belonging_to(held.request_id, parent),
+        tracing.span(tracing.ATTEMPT, parent=parent, task_id=str(held.id), type=held.type, attempt=held.attempt),
+        bound_contextvars(**fields),
+    ):
+        yield
 
 
 class LeaseGone(BaseException):

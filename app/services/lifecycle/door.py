@@ -42,6 +42,8 @@ class Claim:
     lease_seconds: int
     request_id: str | None = None
     run_id: UUID | None = None
+    traceparent: str | None = None
+    waiting_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
