@@ -10,6 +10,7 @@ from app.models.ids import new_id
 from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
+from app.models.sql_interface import KnownType, SqlArrival, SqlCount, SqlLimit, SqlRole
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
@@ -34,6 +35,7 @@ __all__ = [
     "InvoiceSeries",
     "InvoiceTax",
     "Json",
+    "KnownType",
     "LoginFailure",
     "Misfire",
     "Overlap",
@@ -49,6 +51,10 @@ __all__ = [
     "Scope",
     "SlotRecord",
     "SlotState",
+    "SqlArrival",
+    "SqlCount",
+    "SqlLimit",
+    "SqlRole",
     "Status",
     "Task",
     "TaskEvent",

@@ -33,6 +33,13 @@ class TaskEvent(Base):
     detail: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="The failure (error), the reason, a payload that was replaced"
     )
+    # The trigger does not name it: the default does (0009_guard.sql).
+    db_user: Mapped[str | None] = mapped_column(
+        server_default=sa.text(
+            "CASE WHEN current_setting('taskledger.service', true) = 'on' THEN NULL ELSE session_user::text END"
+        ),
+        comment="The database user who made the change through SQL; null: the service",
+    )
 
     __table_args__ = (
         sa.Index("ix_task_events_task_id_id", "task_id", "id"),
@@ -53,3 +60,4 @@ class EventRecord:
     attempt: int
     worker: str | None
     detail: dict[str, Any] | None
+    db_user: str | None = None
