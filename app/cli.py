@@ -11,7 +11,9 @@ from rich.table import Table
 from app import messaging
 from app.clock import utcnow
 from app.commands.admin import admin
+from app.commands.er_diagram import er_diagram
 from app.commands.setup import setup
+from app.commands.sql_roles import sql_roles
 from app.database import unit_of_work
 from app.services import integrity, queues
 from app.services.integrity import Report
@@ -22,6 +24,8 @@ def register(app: Flask) -> None:
     app.cli.add_command(check_integrity)
     app.cli.add_command(admin)
     app.cli.add_command(setup)
+    app.cli.add_command(sql_roles)
+    app.cli.add_command(er_diagram)
 
 
 @click.command("integrity")

@@ -13,5 +13,5 @@ FOLDER = Path(__file__).parent / "sql"
 
 def run(name: str) -> None:
     """Run all statements of a file, as they stand there: `%` and `:` mean nothing special."""
-    connection = op.get_bind().execution_options(no_parameters=True)
-    connection.exec_driver_sql((FOLDER / name).read_text(encoding="utf-8"))
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    op.get_bind().exec_driver_sql(text, execution_options={"no_parameters": True})

@@ -37,7 +37,9 @@ class KnownType(Base):
     )
     schema: Mapped[dict[str, Any]] = mapped_column(comment="JSON Schema of its payload")
     schema_hash: Mapped[str] = mapped_column(comment="Changes when the schema does")
-    retired_at: Mapped[datetime | None] = mapped_column(comment="When setup did not find it any more; null: it is there")
+    retired_at: Mapped[datetime | None] = mapped_column(
+        comment="When setup did not find it any more; null: it is there"
+    )
     updated_at: Mapped[datetime] = mapped_column(comment="When the code last said something new about it")
 
     __table_args__ = ({"comment": "Task types as their code declares them, for functions and views in the database"},)
@@ -80,9 +82,7 @@ class SqlCount(Base):
     number: Mapped[int] = mapped_column(sa.BigInteger, comment="Number that taskledger.sql_submissions had reached")
     counted_at: Mapped[datetime] = mapped_column(comment="When; another count is made 5 seconds later")
 
-    __table_args__ = (
-        {"comment": "Counts for quotas of submissions through SQL", "prefixes": ["UNLOGGED"]},
-    )
+    __table_args__ = ({"comment": "Counts for quotas of submissions through SQL", "prefixes": ["UNLOGGED"]},)
 
 
 class SqlArrival(Base):
@@ -95,6 +95,4 @@ class SqlArrival(Base):
     )
     since: Mapped[datetime] = mapped_column(comment="When it began: its tasks have been due since then or later")
 
-    __table_args__ = (
-        {"comment": "Transactions that made tasks due through SQL, until the dispatcher has seen them"},
-    )
+    __table_args__ = ({"comment": "Transactions that made tasks due through SQL, until the dispatcher has seen them"},)

@@ -18,7 +18,7 @@ VIEWS = ("v_events", "v_tasks", "v_stuck", "v_dead_letters", "v_waiting_on", "v_
 
 FUNCTIONS = (
     "admin_caller", "cancel", "caller", "check_labels", "check_pausable", "check_payload", "check_room", "checked_type",
-    "complete_hand_change", "first_use", "is_secret_name", "known_caller", "locked_status", "mask_named", "new_id",
+    "first_use", "is_secret_name", "known_caller", "locked_status", "mask_named", "new_id",
     "note_in_audit_log", "pause", "pause_queue", "pause_type", "refuse_unknown_change", "replay", "resume",
     "resume_queue", "resume_type", "retry", "retry_where", "shown", "submit", "wake_dispatcher",
 )  # fmt: skip
@@ -73,7 +73,7 @@ def upgrade() -> None:
         sa.Column("schema", JSONB(), nullable=False, comment="JSON Schema of its payload"),
         sa.Column("schema_hash", sa.Text(), nullable=False, comment="Changes when the schema does"),
         sa.Column(
-            "retired_at", MOMENT, nullable=True, comment="When setup did not find it any more; null: it is there"
+            "retired_at", MOMENT, nullable=True, comment="When setup missed it in the code; null: it is there"
         ),
         sa.Column("updated_at", MOMENT, nullable=False, comment="When the code last said something new about it"),
         sa.PrimaryKeyConstraint("name", name="pk_task_types"),
@@ -109,7 +109,7 @@ def upgrade() -> None:
     op.create_table(
         "sql_counts",
         sa.Column("owner_id", sa.Uuid(), nullable=False, comment="users.id"),
-        sa.Column("backend", sa.Integer(), nullable=False, comment="Process id of the connection"),
+        sa.Column("backend", sa.Integer(), autoincrement=False, nullable=False, comment="Process id of the connection"),
         sa.Column(
             "waiting", sa.BigInteger(), nullable=False, comment="Waiting tasks then, with the one being submitted"
         ),
@@ -124,7 +124,11 @@ def upgrade() -> None:
     op.create_table(
         "sql_arrivals",
         sa.Column(
-            "transaction_id", sa.BigInteger(), nullable=False, comment="pg_current_xact_id() of the transaction"
+            "transaction_id",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="pg_current_xact_id() of the transaction",
         ),
         sa.Column(
             "since", MOMENT, nullable=False, comment="When it began: its tasks have been due since then or later"
@@ -152,7 +156,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them; the history forgets who changed a status by hand."""
     op.execute("DROP TRIGGER refuse_unknown_change ON tasks")
-    op.execute("DROP TRIGGER mind_hand_change ON tasks")
     for name in VIEWS:
         op.execute(f"DROP VIEW taskledger.{name}")
     each_function("DROP FUNCTION %s")

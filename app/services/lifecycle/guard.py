@@ -1,4 +1,4 @@
-"""What the database itself refuses: the table of transitions as the condition of a trigger.
+"""What the database itself refuses: the table of transitions as a condition in a trigger.
 
 The trigger `refuse_unknown_change` is the last to see an UPDATE of `tasks`, after `keep_task_whole` has completed the
 row. Its condition is made here, from the one table of transitions; the migration holds a copy of it, and a test holds
@@ -37,8 +37,8 @@ NEEDS = {
 }
 
 
-def trigger_condition() -> str:
-    """When a changed row is passed to taskledger.refuse_unknown_change(): SQL over OLD and NEW, never null."""
+def unknown_change() -> str:
+    """Whether an UPDATE is one that the lifecycle does not know: SQL over OLD and NEW, never null."""
     known = " ".join(f"WHEN '{status.value}' THEN {KNOWN[status]}" for status in Status)
     return (
         f"(OLD.status <> NEW.status AND NOT CASE OLD.status || '>' || NEW.status {' '.join(_arrows())} "

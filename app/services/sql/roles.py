@@ -59,7 +59,12 @@ def create(session: Session) -> list[str]:
 def statements(session: Session) -> list[str]:
     """What `create` runs; for an administrator of the database where the service may not make roles."""
     missing = [name for name in (READ, OPERATE) if not exists(session, name)]
-    return [f"CREATE ROLE {name} NOLOGIN" for name in missing] + grants(session)
+    return [
+        *(f"CREATE ROLE {name} NOLOGIN" for name in missing),
+        f"GRANT {READ} TO {OPERATE}",  # who changes something may also see it
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",  # functions of ours look there for the tables
+        *grants(session),
+    ]
 
 
 def grants(session: Session) -> list[str]:
@@ -68,11 +73,9 @@ def grants(session: Session) -> list[str]:
     helpers = ", ".join(f"taskledger.{name}" for name in CALLED_BY_VIEWS)
     functions = ", ".join(f"taskledger.{name}" for name in FUNCTIONS)
     return [
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",  # functions of ours look there for the tables
         f"GRANT USAGE ON SCHEMA taskledger TO {READ}",
         f"GRANT SELECT ON {views} TO {READ}",
         f"GRANT EXECUTE ON FUNCTION {helpers} TO {READ}",
-        f"GRANT {READ} TO {OPERATE}",
         f"GRANT EXECUTE ON FUNCTION {functions} TO {OPERATE}",
     ]
 
@@ -126,4 +129,4 @@ def _run(session: Session, statement: str, *parts: sql.Composable) -> None:
     driver = session.connection().connection.driver_connection
     assert driver is not None  # noqa: S101  (a connection in use has one)
     text = sql.SQL(statement).format(*parts).as_string(driver)
-    session.connection().execution_options(no_parameters=True).exec_driver_sql(text)
+    session.connection().exec_driver_sql(text, execution_options={"no_parameters": True})
