@@ -26,7 +26,10 @@ def test_a_submitted_task_is_its_owners_and_due_now(log_in, person, psql):
 
     [task] = psql("SELECT status, owner_id, dispatched_at, queue, max_retries FROM tasks WHERE id = %s", task_id)
     assert task == {
-        "status": "PENDING", "owner_id": str(person.id), "dispatched_at": None, "queue": "tasks",
+        "status": "PENDING",
+        "owner_id": str(person.id),
+        "dispatched_at": None,
+        "queue": "tasks",
         "max_retries": load_types()["reverse_string"].retry.max_retries,
     }
 
