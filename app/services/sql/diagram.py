@@ -10,19 +10,11 @@ from app.database import Base
 # same, as (table, column) -> table; columns of every table come first.
 NAMED = {"owner_id": "users", "user_id": "users", "actor_id": "users", "task_id": "tasks", "last_task_id": "tasks"}
 SHORT = {
-    "TIMESTAMP": "timestamptz",
     "DATETIME": "timestamptz",
-    "BIGINT": "bigint",
-    "INTEGER": "integer",
-    "SMALLINT": "smallint",
-    "UUID": "uuid",
-    "JSONB": "jsonb",
-    "TEXT": "text",
-    "BOOLEAN": "boolean",
-    "BYTEA": "bytea",
-    "BLOB": "bytea",
-    "ARRAY": "text[]",
-    "DATE": "date",
+    "BIGINTEGER": "bigint",
+    "SMALLINTEGER": "smallint",
+    "LARGEBINARY": "bytea",
+    "ARRAY": "list",
 }
 
 

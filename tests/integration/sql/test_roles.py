@@ -7,7 +7,9 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from app.cli import register
 from app.clock import utcnow
+from app.factory import create_app
 from app.models import Status
 from app.services.sql import published, roles
 from tasks import TaskContext, task_type
@@ -232,18 +234,25 @@ def test_submissions_and_changes_through_sql_name_the_role(log_in, person, psql)
     assert names == ana("SELECT session_user::text AS db_user")
 
 
-def test_the_commands_add_show_and_remove_a_role(application, session, database_url, psql):
-    owner = make_person(database_url, email="ana@example.com")
-    runner = application.test_cli_runner()
+@pytest.fixture
+def command(settings, engine):
+    """Runs a command."""
+    application = create_app(settings)
+    register(application)
+    return application.test_cli_runner().invoke
 
-    added = runner.invoke(
+
+def test_the_commands_add_show_and_remove_a_role(command, session, database_url, psql):
+    owner = make_person(database_url, email="ana@example.com")
+
+    added = command(
         args=["sql-roles", "add", "test_ana", "--owner", owner.email, "--operate", "--create", "--password-stdin"],
         input="a few words\n",
     )
-    listed = runner.invoke(args=["sql-roles", "list"], env={"COLUMNS": "120"})
+    listed = command(args=["sql-roles", "list"], env={"COLUMNS": "120"})
     stored = psql.one("SELECT rolpassword FROM pg_authid WHERE rolname = 'test_ana'")
-    removed = runner.invoke(args=["sql-roles", "remove", "test_ana"])
-    again = runner.invoke(args=["sql-roles", "remove", "test_ana"])
+    removed = command(args=["sql-roles", "remove", "test_ana"])
+    again = command(args=["sql-roles", "remove", "test_ana"])
     psql("DROP ROLE test_ana")
 
     assert added.exit_code == 0, added.output
@@ -255,8 +264,8 @@ def test_the_commands_add_show_and_remove_a_role(application, session, database_
     assert psql.one("SELECT array_agg(action ORDER BY id) FROM audit_log") == ["sql_role.added", "sql_role.removed"]
 
 
-def test_the_statements_can_be_printed_for_an_administrator(application, session):
-    shown = application.test_cli_runner().invoke(args=["sql-roles", "create", "--print"])
+def test_the_statements_can_be_printed_for_an_administrator(command):
+    shown = command(args=["sql-roles", "create", "--print"])
 
     assert shown.exit_code == 0
     assert "GRANT SELECT ON taskledger.v_dead_letters" in shown.output
