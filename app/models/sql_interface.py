@@ -37,9 +37,7 @@ class KnownType(Base):
     )
     schema: Mapped[dict[str, Any]] = mapped_column(comment="JSON Schema of its payload")
     schema_hash: Mapped[str] = mapped_column(comment="Changes when the schema does")
-    retired_at: Mapped[datetime | None] = mapped_column(
-        comment="When setup did not find it any more; null: it is there"
-    )
+    retired_at: Mapped[datetime | None] = mapped_column(comment="When setup missed it in the code; null: it is there")
     updated_at: Mapped[datetime] = mapped_column(comment="When the code last said something new about it")
 
     __table_args__ = ({"comment": "Task types as their code declares them, for functions and views in the database"},)

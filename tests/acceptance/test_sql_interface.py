@@ -14,7 +14,7 @@ MANY = 5_000
 @pytest.fixture
 def psql(stack):
     """A connection whose transaction is ended by the test. The worker has told which types there are."""
-    wait_for(lambda: stack.rows("SELECT FROM task_types WHERE name = 'reverse_string'"), timeout=20)
+    wait_for(lambda: stack.rows("SELECT name FROM task_types WHERE name = 'reverse_string'"), timeout=20)
     connection = psycopg2.connect(stack.database_url)
     yield connection
     connection.close()
@@ -35,7 +35,7 @@ def test_a_transaction_that_rolls_back_leaves_nothing_and_one_that_commits_runs(
     stack.wait_until("COMPLETED", [kept])
 
     assert stack.statuses(gone) == {}
-    assert stack.rows("SELECT FROM task_events WHERE task_id = ANY(%(ids)s::uuid[])", {"ids": gone}) == []
+    assert stack.rows("SELECT id FROM task_events WHERE task_id = ANY(%(ids)s::uuid[])", {"ids": gone}) == []
 
 
 def test_a_committed_submission_is_dispatched_within_a_second(stack, psql):
@@ -43,7 +43,7 @@ def test_a_committed_submission_is_dispatched_within_a_second(stack, psql):
         [task_id] = submit(psql, 1)
         psql.commit()
         committed = time.monotonic()
-        question = "SELECT FROM tasks WHERE id = %(id)s AND dispatched_at IS NOT NULL"
+        question = "SELECT id FROM tasks WHERE id = %(id)s AND dispatched_at IS NOT NULL"
         wait_for(lambda: stack.rows(question, {"id": task_id}), timeout=10)
         waited = time.monotonic() - committed
 
