@@ -11,9 +11,11 @@ from rich.table import Table
 from app import messaging
 from app.clock import utcnow
 from app.commands.admin import admin
+from app.commands.er_diagram import er_diagram
 from app.commands.export import export
 from app.commands.setup import setup
 from app.commands.sink import sink
+from app.commands.sql_roles import sql_roles
 from app.commands.tail import tail
 from app.commands.why import why
 from app.database import unit_of_work
@@ -23,7 +25,7 @@ from app.services.integrity import Report
 
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
-    for command in (check_integrity, admin, setup, sink, tail, export, why):
+    for command in (check_integrity, admin, setup, sink, tail, export, why, sql_roles, er_diagram):
         app.cli.add_command(command)
 
 

@@ -59,7 +59,8 @@ def engine_options(settings: Settings, *, application_name: str) -> dict[str, An
     """Keyword arguments of create_engine for every process of the service."""
     server_options = (
         # A role called taskledger would find the schema of that name, which holds functions only, before public.
-        "-c search_path=public -c timezone=UTC -c jit=off "
+        # And the history need not name the database user of what the service itself does.
+        "-c taskledger.service=on -c search_path=public -c timezone=UTC -c jit=off "
         "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
     )
     return {

@@ -17,6 +17,7 @@ from tasks.registry import get_type
 from tasks.rules import Mask
 
 REDACTED = "[redacted]"
+EVERYTHING = "*"
 # Names under which HTTP headers, parameters and fields carry credentials, as parts of words: X-Api-Key, access_token …
 SECRET_NAME = re.compile(
     r"auth|cookie|passw|passphrase|pwd|secret|token|credential|signature|session|"
@@ -77,6 +78,16 @@ def mask_url(value: Any) -> Any:
     return (
         value if (kept, query) == (parts.netloc, parts.query) else urlunsplit(parts._replace(netloc=kept, query=query))
     )
+
+
+def masked_keys(spec: PayloadSpec) -> frozenset[str]:
+    """Top-level keys of payloads that hold secrets, in part or as a whole; EVERYTHING where keys do not tell."""
+    match spec.field:
+        case Object(schema=schema):
+            return frozenset(name for name, member in schema.fields.items() if _mask_of(member))
+        case Tagged(members=members):
+            return frozenset().union(*(masked_keys(PayloadSpec(member)) for member in members.values()))
+    return frozenset({EVERYTHING}) if _mask_of(spec.field) else frozenset()
 
 
 @lru_cache(maxsize=256)

@@ -53,6 +53,29 @@ def make_claim(session: Session, *, now: datetime = NOON, holder: Holder = HOLDE
     return claim
 
 
+_STEPS = {
+    Status.PROCESSING: "attempt = attempt + 1, lease = gen_random_uuid(), leased_by = 'worker-a/00000001', "
+    "started_at = CAST(:at AS timestamptz)",
+    Status.COMPLETED: "finished_at = CAST(:at AS timestamptz)",
+    Status.FAILED: 'error = \'{"type": "ValueError", "message": "no"}\', finished_at = CAST(:at AS timestamptz)',
+    Status.SCHEDULED: "dispatched_at = NULL",
+    Status.RETRYING: 'dispatched_at = NULL, error = \'{"type": "ValueError", "message": "no"}\'',
+    Status.CANCELLED: "cancel_receipt = 'never_started', finished_at = CAST(:at AS timestamptz)",
+}
+
+
+def bring_to(session: Session, status: Status | str, *ids: Any, at: datetime = NOON) -> None:
+    """Bring PENDING tasks to a status, by the arrows that lead there: the database refuses any other way."""
+    status = Status(status)
+    is_outcome = status in (Status.COMPLETED, Status.FAILED, Status.RETRYING)
+    for step in (Status.PROCESSING, status) if is_outcome else (status,):
+        set_ = ", ".join(filter(None, (f"status = '{step}'", _STEPS.get(step))))
+        session.execute(
+            sa.text(f"UPDATE tasks SET {set_} WHERE id = ANY(CAST(:ids AS uuid[]))"),
+            {"ids": [str(id_) for id_ in ids], **({"at": at} if ":at" in set_ else {})},
+        )
+
+
 def statuses_of(session: Session, task_id: UUID) -> list[str]:
     """The statuses that the history of a task names, oldest first."""
     rows = session.execute(sa.text("SELECT status FROM task_events WHERE task_id = :id ORDER BY id"), {"id": task_id})

@@ -2,6 +2,7 @@
 
 import click
 import flask_migrate
+import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from app.api.environment import current_settings
@@ -11,6 +12,8 @@ from app.config import Settings
 from app.errors import TaskledgerError
 from app.models import Role, Scope, UserRecord
 from app.services.accounts import api_keys, audit, passwords, registration, users
+from app.services.sql import published, roles
+from tasks.registry import load_types
 
 KEY_NAME = "ADMIN_API_KEY"
 
@@ -20,10 +23,13 @@ KEY_NAME = "ADMIN_API_KEY"
 def setup() -> None:
     """Bring the tables up to date, and make the first admin that ADMIN_EMAIL and ADMIN_PASSWORD name.
 
+    The database is told of the task types and limits, which its functions for SQL apply.
+
     With ADMIN_API_KEY that key is stored for the admin, too. What is there already is left as it is.
     """
     flask_migrate.upgrade()
     settings = current_settings()
+    publish(settings)
     if not settings.admin_email:
         return
     try:
@@ -31,6 +37,18 @@ def setup() -> None:
             click.echo(line)
     except TaskledgerError as error:
         raise click.ClickException(f"ADMIN_EMAIL, ADMIN_PASSWORD: {error}") from error
+
+
+def publish(settings: Settings) -> None:
+    """Tell the database of the task types and limits that its functions apply; grants are renewed where roles are."""
+    now = utcnow()
+    with transaction() as session:
+        published.types(session, load_types().values(), now=now)
+        published.retire_others(session, load_types(), now=now)
+        published.limits(session, settings, now=now)
+        if roles.exists(session, roles.READ) and roles.exists(session, roles.OPERATE):
+            for statement in roles.grants(session):
+                session.execute(sa.text(statement))
 
 
 def first_admin(settings: Settings) -> list[str]:

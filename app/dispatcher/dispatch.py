@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app.database import in_transaction
 from app.dispatcher.duty import Look
 from app.messaging import Hint, Published, Publisher, coalesce, publish_each
 from app.services import hints, lifecycle
+from app.services.lifecycle import Waiting
+from app.services.sql import arrivals
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +31,19 @@ class Dispatch:
         expired = self._expire(now)
         self._publisher.connect()  # with the broker down this raises, and no row is touched
         since = self._look.since(now)
-        due = in_transaction(lambda session: lifecycle.fall_due(session, since=since, now=now, limit=BATCH))
+        due = in_transaction(lambda session: self._take_due(session, since, now))
         if len(due) < BATCH:
             self._look.found_nothing_more(now)
         publish(self._publisher, [Hint.of(row) for row in due], now)
         return expired + len(due)
+
+    def _take_due(self, session: Session, since: datetime, now: datetime) -> list[Waiting]:
+        arrived = arrivals.take(session)
+        if arrived is not None and arrived < since:
+            self._look.reach_back(arrived)
+            self._look_for_expired.reach_back(arrived)
+            since = arrived
+        return lifecycle.fall_due(session, since=since, now=now, limit=BATCH)
 
     def _expire(self, now: datetime) -> int:
         since = self._look_for_expired.since(now)

@@ -52,6 +52,10 @@ class Look:
             self._full_at, self._since = now, self.BEGINNING
         return self._since
 
+    def reach_back(self, since: datetime) -> None:
+        """Rows may have appeared that have been due since then."""
+        self._since = min(self._since, since)
+
     def found_nothing_more(self, now: datetime) -> None:
         """All that was due before `now` has been seen."""
         self._since = now - self.OVERLAP

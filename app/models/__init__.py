@@ -12,6 +12,7 @@ from app.models.outbox import EventBatch, OutboxEntry, TaskCount
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
 from app.models.sink import Sink, TaskStat
+from app.models.sql_interface import KnownType, SqlArrival, SqlCount, SqlLimit, SqlRole
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
 from app.models.task_log import TaskLogLine
@@ -57,6 +58,7 @@ __all__ = [
     "InvoiceSeries",
     "InvoiceTax",
     "Json",
+    "KnownType",
     "LoginFailure",
     "Measurement",
     "Misfire",
@@ -77,6 +79,10 @@ __all__ = [
     "Sink",
     "SlotRecord",
     "SlotState",
+    "SqlArrival",
+    "SqlCount",
+    "SqlLimit",
+    "SqlRole",
     "Status",
     "StepRecord",
     "StepState",

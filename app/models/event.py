@@ -34,6 +34,13 @@ class TaskEvent(Base):
         JSONB(none_as_null=True), comment="The failure (error), the reason, a payload that was replaced"
     )
     owner_id: Mapped[UUID | None] = mapped_column(comment="users.id of the task's owner; null: the service")
+    # The trigger does not name it: the default does (0009_guard.sql).
+    db_user: Mapped[str | None] = mapped_column(
+        server_default=sa.text(
+            "CASE WHEN current_setting('taskledger.service', true) = 'on' THEN NULL ELSE session_user::text END"
+        ),
+        comment="The database user who made the change through SQL; null: the service",
+    )
 
     __table_args__ = (
         sa.Index("ix_task_events_task_id_id", "task_id", "id"),
@@ -55,3 +62,4 @@ class EventRecord:
     worker: str | None
     detail: dict[str, Any] | None
     owner_id: UUID | None = None
+    db_user: str | None = None

@@ -18,6 +18,7 @@ from app.config import get_settings
 from app.continuity import Continuity
 from app.database import in_transaction
 from app.models import Worker
+from app.services.sql import published
 from app.worker import identity
 from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues
@@ -45,6 +46,7 @@ class Liveness:
         self._paused: PausedQueues | None = None
         self._continuity = Continuity()
         self._lease = timedelta(0)
+        self._has_published = False
 
     def start(self, consumer: Any) -> None:
         """Register the worker and begin to beat."""
@@ -85,12 +87,20 @@ class Liveness:
     def _beat(self) -> None:
         try:
             self._write()
+            self._publish_types()
             if self._paused is not None:
                 self._paused.apply()
             self._end_hung(clock.utcnow())
         except Exception as error:  # noqa: BLE001 (a worker that beats no more loses all its tasks)
             self._continuity.broke()
             log.warning("liveness_not_written", error=f"{type(error).__name__}: {error.__cause__ or error}".strip())
+
+    def _publish_types(self) -> None:
+        """Once in a life: what tasks may be submitted through SQL is what some worker can run."""
+        if not self._has_published:
+            now = clock.utcnow()
+            in_transaction(lambda session: published.types(session, load_types().values(), now=now))
+            self._has_published = True
 
     def _end_hung(self, now: datetime) -> None:
         self._continuity.answered(now)

@@ -2,6 +2,8 @@
 
 import subprocess
 
+import pytest
+
 from app.embedded import postgres as embedded
 
 
@@ -51,14 +53,21 @@ def test_a_status_changed_by_hand_in_psql_appears_in_the_history(stack):
 
 
 def test_a_finished_task_set_to_pending_by_hand_runs_again(stack):
-    task_id = stack.submit("reverse_string", "again")
-    stack.wait_until("COMPLETED", [task_id])
+    task_id = stack.submit("reverse_string", "again", scheduled_at="2099-01-01T00:00:00Z")
+    stack.post(f"/tasks/{task_id}/cancel", {})
 
     _psql(stack, f"UPDATE tasks SET status = 'PENDING' WHERE id = '{task_id}'")
     stack.wait_until("COMPLETED", [task_id])
 
-    assert stack.events(task_id) == ["PENDING", "PROCESSING", "COMPLETED", "PENDING", "PROCESSING", "COMPLETED"]
-    assert stack.task(task_id)["attempt"] == 2
+    assert stack.events(task_id) == ["SCHEDULED", "CANCELLED", "PENDING", "PROCESSING", "COMPLETED"]
+
+
+def test_a_status_that_the_lifecycle_does_not_allow_is_refused_in_psql(stack):
+    task_id = stack.submit("reverse_string", "once")
+    stack.wait_until("COMPLETED", [task_id])
+
+    with pytest.raises(AssertionError, match=r"cannot go from COMPLETED to PENDING .* taskledger\.submit"):
+        _psql(stack, f"UPDATE tasks SET status = 'PENDING' WHERE id = '{task_id}'")
 
 
 def _psql(stack, statement: str) -> None:

@@ -22,7 +22,10 @@ DISPATCHERS = 3
 OUTAGES = {13: 4, 45: 4, 70: 2}  # at which step everybody is killed, and for how many steps nobody runs
 DUE = sa.text("SELECT count(*) FROM schedules WHERE next_at <= :now")
 # Stands in for workers: some of what was fired finishes, so that overlap policies have something to decide.
-FINISH = sa.text("UPDATE tasks SET status = 'COMPLETED' WHERE finished_at IS NULL AND random() < 0.4")
+FINISH = sa.text(
+    "UPDATE tasks SET status = 'CANCELLED', cancel_receipt = 'never_started' "
+    "WHERE finished_at IS NULL AND random() < 0.4"
+)
 
 
 @pytest.fixture

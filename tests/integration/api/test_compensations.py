@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app.services import invoices
 from app.worker import executor
 from tasks.registry import get_type, load_types
-from tests.factories import make_task, pass_events_on, read_task
+from tests.factories import bring_to, make_task, pass_events_on, read_task
 from tests.services.attempts import run_task
 
 TASKS = "/api/v1/tasks"
@@ -80,7 +80,7 @@ def test_a_second_compensation_submitted_by_hand_only_names_the_first(client, se
 
 def test_after_a_compensation_that_failed_there_can_be_another(client, session, invoiced):
     first = compensate(client, invoiced.id).json
-    session.execute(sa.text("UPDATE tasks SET status = 'FAILED' WHERE id = :id"), {"id": first["id"]})
+    bring_to(session, "FAILED", first["id"])
     session.commit()
 
     second = compensate(client, invoiced.id)

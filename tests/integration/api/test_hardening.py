@@ -75,7 +75,7 @@ def test_an_account_may_have_so_many_tasks_waiting(build, database_url, session)
 
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert answers[2].json["code"] == "quota_reached"
-    session.execute(sa.text("UPDATE tasks SET status = 'COMPLETED'"))
+    session.execute(sa.text("UPDATE tasks SET status = 'CANCELLED'"))
     session.commit()
     WAITING_TASKS.forget()
     assert client.post(TASKS, json=HELLO).status_code == 201

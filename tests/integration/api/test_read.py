@@ -8,9 +8,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 
 from app.api import waiting
 from app.models import Status
+from tests.factories import bring_to
 from tests.integration.api.conftest import TASKS, Store, Submit
 from tests.people import Person
 
@@ -21,9 +23,10 @@ CONTRACT = {
 
 
 def finish(engine: sa.Engine, task_id: str, result: str = '"done"') -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            sa.text("UPDATE tasks SET status = 'COMPLETED', result = CAST(:result AS jsonb) WHERE id = :id"),
+    with Session(engine) as session, session.begin():
+        bring_to(session, "COMPLETED", task_id)
+        session.execute(
+            sa.text("UPDATE tasks SET result = CAST(:result AS jsonb) WHERE id = :id"),
             {"id": task_id, "result": result},
         )
 

@@ -8,7 +8,7 @@ from app.models import new_id
 from app.services import integrity, lifecycle, retention, task_log
 from app.services.retention import Ages, Pruner, first_id_at
 from app.services.task_log import LogLine
-from tests.factories import NOON, make_claim, make_task, read_task
+from tests.factories import NOON, bring_to, make_claim, make_task, read_task
 
 AGES = Ages.in_days(completed=30, failed=90, cancelled=0, events=90)
 DAY = timedelta(days=1)
@@ -18,10 +18,7 @@ def finished(session, status, *, age):
     """A task that was submitted and ended so long ago."""
     at = NOON - age
     task = make_task(session, id=first_id_at(at), created_at=at)
-    session.execute(
-        sa.text("UPDATE tasks SET status = :status, finished_at = :at WHERE id = :id"),
-        {"status": status, "at": at, "id": task.id},
-    )
+    bring_to(session, status, task.id, at=at)
     return task
 
 

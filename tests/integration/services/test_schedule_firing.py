@@ -10,7 +10,7 @@ from app.models import new_id
 from app.services import bulk_submission, schedules
 from app.services.schedules import firing
 from app.services.schedules.coming import SLOTS_A_LOOK
-from tests.factories import NOON, make_schedule, read_task, seconds, slots_of
+from tests.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
 
 ONE = NOON + timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -23,7 +23,7 @@ def fire(session: Session, now) -> int:
 
 
 def finish(session: Session, task_id) -> None:
-    session.execute(sa.text("UPDATE tasks SET status = 'COMPLETED' WHERE id = :id"), {"id": task_id})
+    bring_to(session, "COMPLETED", task_id)
     session.commit()
 
 

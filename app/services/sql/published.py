@@ -1,0 +1,109 @@
+"""Telling the database what its functions need: the task types as their code declares them, and two limits."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.models import KnownType, SqlCount, SqlLimit
+from app.services.submission import longest_timeout
+from tasks.redaction import EVERYTHING, masked_keys
+from tasks.registry import TaskType
+
+TYPES = KnownType.metadata.tables["task_types"]
+LIMITS = SqlLimit.metadata.tables["sql_limits"]
+COUNTS = SqlCount.metadata.tables["sql_counts"]
+KINDS = ("array", "boolean", "null", "number", "object", "string")
+COUNTS_KEPT = timedelta(days=1)
+_KEPT = ("name", "enabled", "updated_at")  # what does not make a type differ from what is written of it
+
+__all__ = ["EVERYTHING", "limits", "retire_others", "row_of", "types"]
+
+
+def types(session: Session, task_types: Iterable[TaskType], *, now: datetime) -> None:
+    """Write what the code says of these types; rows that say so already are left alone, `enabled` always."""
+    for task_type in sorted(task_types, key=lambda each: each.name):
+        statement = insert(TYPES).values(**row_of(task_type), updated_at=now)
+        changing = [column for column in TYPES.c if column.name not in _KEPT]
+        differs = sa.or_(*(column.is_distinct_from(statement.excluded[column.name]) for column in changing))
+        written = {column.name: statement.excluded[column.name] for column in changing}
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=[TYPES.c.name], set_={**written, "updated_at": now}, where=differs
+            )
+        )
+
+
+def retire_others(session: Session, names: Iterable[str], *, now: datetime) -> None:
+    """Types of other names are gone from the code: nothing of them may be submitted any more."""
+    session.execute(
+        sa.update(TYPES).where(TYPES.c.name.not_in(list(names)), TYPES.c.retired_at.is_(None)).values(retired_at=now)
+    )
+
+
+def limits(session: Session, settings: Settings, *, now: datetime) -> None:
+    """Write the settings that functions apply, and forget the counts of connections long gone."""
+    values = {"max_payload_bytes": settings.max_payload_bytes, "max_waiting_tasks": settings.max_waiting_tasks}
+    for name, value in values.items():
+        statement = insert(LIMITS).values(name=name, value=value)
+        session.execute(statement.on_conflict_do_update(index_elements=[LIMITS.c.name], set_={"value": value}))
+    session.execute(sa.delete(COUNTS).where(COUNTS.c.counted_at < now - COUNTS_KEPT))
+
+
+def row_of(task_type: TaskType) -> dict[str, Any]:
+    """What the database must know of a type; the columns of task_types but for enabled and updated_at."""
+    schema = task_type.payload.json_schema()
+    return {
+        "name": task_type.name,
+        "summary": task_type.summary,
+        "sensitive": task_type.sensitive,
+        "queue": task_type.queue,
+        "chunk": task_type.chunk,
+        "max_retries": task_type.retry.max_retries,
+        "timeout_seconds": task_type.timeout_seconds,
+        "longest_timeout_seconds": longest_timeout(task_type),
+        "payload_kinds": sorted(_kinds(schema)),
+        "required_keys": sorted(_required(schema)),
+        "known_keys": None if (known := _known(schema)) is None else sorted(known),
+        "masked_keys": sorted(masked_keys(task_type.payload)),
+        "schema": schema,
+        "schema_hash": task_type.schema_hash,
+        "retired_at": None,
+    }
+
+
+def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
+
+
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    """Kinds of JSON that may fit; all of them where the schema leaves it open."""
+    said = schema.get("type")
+    if said is None:
+        below = [_kinds(choice) for choice in _choices(schema)]
+        return set().union(*below) if below else set(KINDS)
+    words = [said] if isinstance(said, str) else said
+    found = {"number" if word == "integer" else word for word in words}
+    return found | ({"null"} if any(choice.get("type") == "null" for choice in _choices(schema)) else set())
+
+
+def _objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alternatives that are objects with keys of their own; the schema itself where it is one."""
+    return [each for each in (_choices(schema) or [schema]) if "properties" in each]
+
+
+def _required(schema: dict[str, Any]) -> set[str]:
+    """Keys that every alternative needs."""
+    needed = [set(each.get("required", ())) for each in _objects(schema)]
+    return set.intersection(*needed) if needed else set()
+
+
+def _known(schema: dict[str, Any]) -> set[str] | None:
+    """Keys that some alternative takes; None where keys are free, or the payload is no object."""
+    shapes = _objects(schema)
+    is_closed = bool(shapes) and all(each.get("additionalProperties") is False for each in shapes)
+    return set().union(*(each["properties"] for each in shapes)) if is_closed else None

@@ -1,0 +1,1 @@
+"""SQL as an interface: what a person in psql or DBeaver may do, sees, and is refused."""

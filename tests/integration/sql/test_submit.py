@@ -1,0 +1,185 @@
+"""taskledger.submit: in the user's own transaction, checked by the database."""
+
+from datetime import timedelta
+from itertools import pairwise
+from uuid import UUID
+
+import psycopg2
+import psycopg2.extras
+import pytest
+import sqlalchemy as sa
+
+from app.clock import utcnow
+from app.dispatcher.dispatch import Dispatch
+from app.dispatcher.duty import Look
+from app.services.sql import published
+from tasks import TaskContext, task_type
+from tasks.registry import load_types
+from tests.integration.dispatcher.publisher import ScriptedPublisher
+
+pytestmark = pytest.mark.usefixtures("known_types")
+SUBMIT = "SELECT taskledger.submit('reverse_string', '\"hello\"')"
+
+
+def test_a_submitted_task_is_its_owners_and_due_now(log_in, person, psql):
+    task_id = log_in(person).one(SUBMIT)
+
+    [task] = psql("SELECT status, owner_id, dispatched_at, queue, max_retries FROM tasks WHERE id = %s", task_id)
+    assert task == {
+        "status": "PENDING",
+        "owner_id": str(person.id),
+        "dispatched_at": None,
+        "queue": "tasks",
+        "max_retries": load_types()["reverse_string"].retry.max_retries,
+    }
+
+
+def test_a_rolled_back_submission_leaves_nothing(log_in, person, psql):
+    ana = log_in(person)
+    ana("BEGIN")
+    ana.one("SELECT taskledger.submit('reverse_string', '\"hello\"', idempotency_key => 'once')")
+    ana("ROLLBACK")
+
+    for table in ("tasks", "task_events", "idempotency_keys", "sql_arrivals", "sql_counts"):
+        assert psql.one(f"SELECT count(*) FROM {table}") == 0, table
+
+
+def test_what_a_long_transaction_submitted_is_dispatched_when_it_commits(log_in, person, session, psql):
+    """Its rows have been due since before the moment from which on the dispatcher looks."""
+    publisher = ScriptedPublisher()
+    dispatch = Dispatch(publisher)
+    ana = log_in(person)
+    ana("BEGIN")
+    task_id = ana.one(SUBMIT)
+    later = utcnow() + Look.OVERLAP + timedelta(seconds=10)
+    assert dispatch.run_once(later) == 0
+
+    ana("COMMIT")
+
+    assert dispatch.run_once(later + timedelta(seconds=1)) == 1
+    assert [str(id_) for id_ in publisher.ids] == [task_id]
+    assert psql.one("SELECT count(*) FROM sql_arrivals") == 0
+
+
+def test_many_submissions_of_one_transaction_are_dispatched_in_chunks(log_in, person):
+    publisher = ScriptedPublisher()
+    ana = log_in(person)
+    ana("SELECT taskledger.submit('reverse_string', to_jsonb('number ' || n)) FROM generate_series(1, 250) AS n")
+
+    while Dispatch(publisher).run_once(utcnow()):
+        pass
+
+    assert [len(hint.ids) for hint in publisher.published] == [100, 100, 50]
+
+
+REFUSED = [
+    ("'nonsense', '1'", "there is no task type 'nonsense'"),
+    ("NULL, '1'", "there is no task type null"),
+    ("'reverse_string', '5'", "payload of reverse_string must be string, not number"),
+    ("'reverse_string', NULL", "payload is null"),
+    ("'fetch_orders', '{\"customer_id\": \"a\"}'", "lacks: date_from, date_to"),
+    ('\'send_email\', \'{"to": "a@b", "subject": "s", "body": 1}\'', "has unknown keys: body"),
+    ("'reverse_string', '\"a\"', priority => 'urgent'", "priority must be"),
+    ("'reverse_string', '\"a\"', priority => NULL", "priority must be"),
+    ("'reverse_string', '\"a\"', max_retries => 101", "max_retries must be"),
+    ("'reverse_string', '\"a\"', timeout => 100000", "timeout must be from 1 to"),
+    ("'reverse_string', '\"a\"', name => repeat('a', 201)", "name must have"),
+    ("'reverse_string', '\"a\"', labels => '[]'", "labels must be an object"),
+    ("'reverse_string', '\"a\"', labels => NULL", "labels must be an object"),
+    ("'reverse_string', '\"a\"', labels => '{\"-\": \"a\"}'", "label '-' is refused"),
+    ("'reverse_string', '\"a\"', labels => '{\"a\": 5}'", "label 'a' is refused"),
+    ("'reverse_string', '\"a\"', expires_at => now() - interval '1 hour'", "expires_at must be in the future"),
+    (
+        "'reverse_string', '\"a\"', expires_at => now() + interval '1 h', scheduled_at => now() + interval '2 h'",
+        "after scheduled_at",
+    ),
+    ("'reverse_string', to_jsonb(repeat('a', 1048577))", "at most 1048576 are accepted"),
+    ("'reverse_string', '\"a\"', idempotency_key => ''", "idempotency_key must have"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_what_the_database_can_tell_is_refused(log_in, person, arguments, message):
+    with pytest.raises(psycopg2.Error, match=message):
+        log_in(person)(f"SELECT taskledger.submit({arguments})")
+
+
+def test_every_example_of_every_type_is_accepted(log_in, person, psql):
+    ana = log_in(person)
+    examples = [(name, example) for name, kind in load_types().items() for example in kind.examples]
+
+    for name, example in examples:
+        ana("SELECT taskledger.submit(%s, %s)", name, psycopg2.extras.Json(example))
+
+    assert psql.one("SELECT count(*) FROM tasks") == len(examples)
+
+
+def test_a_disabled_type_is_refused_and_stays_disabled_when_it_is_published_again(log_in, person, psql, session):
+    psql("UPDATE task_types SET enabled = false, summary = '' WHERE name = 'reverse_string'")
+    published.types(session, load_types().values(), now=utcnow())
+    session.commit()
+
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="it is disabled"):
+        log_in(person)(SUBMIT)
+
+
+def test_a_type_that_left_the_code_is_refused(log_in, person, session):
+    published.retire_others(session, [name for name in load_types() if name != "reverse_string"], now=utcnow())
+    session.commit()
+
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="there is no task type"):
+        log_in(person)(SUBMIT)
+
+
+def test_sensitive_types_are_refused(log_in, person, session):
+    @task_type("hush_sql", sensitive=True)
+    def hush_sql(task: TaskContext, payload: str) -> None:
+        """Say nothing."""
+
+    published.types(session, load_types().values(), now=utcnow())
+    session.commit()
+
+    with pytest.raises(psycopg2.errors.FeatureNotSupported, match="encrypted by the service"):
+        log_in(person)("SELECT taskledger.submit('hush_sql', '\"the plan\"')")
+
+
+def test_an_idempotency_key_submits_once(log_in, person, psql):
+    ana = log_in(person)
+    keyed = "SELECT taskledger.submit('reverse_string', %s, idempotency_key => 'k')"
+
+    first = ana.one(keyed, '"a"')
+
+    assert ana.one(keyed, '"a"') == first
+    assert psql.one("SELECT count(*) FROM tasks") == 1
+    with pytest.raises(psycopg2.errors.UniqueViolation, match="with other arguments"):
+        ana(keyed, '"b"')
+
+
+def test_a_quota_holds_within_a_transaction_too(log_in, person, psql):
+    psql("UPDATE users SET max_waiting_tasks = 7 WHERE id = %s", str(person.id))
+    ana = log_in(person)
+
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded, match="7 of your tasks are waiting and 7 may"):
+        ana("SELECT taskledger.submit('reverse_string', '\"a\"') FROM generate_series(1, 8)")
+
+    ana("SELECT taskledger.submit('reverse_string', '\"a\"') FROM generate_series(1, 7)")
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded):
+        ana(SUBMIT)
+    psql("SELECT taskledger.cancel(id) FROM (SELECT id FROM tasks LIMIT 1) AS one")
+    ana(SUBMIT)
+
+
+def test_ids_are_uuid_7_in_the_order_of_submission(psql):
+    ids = [UUID(row["id"]) for row in psql("SELECT taskledger.new_id()::text AS id FROM generate_series(1, 200)")]
+
+    assert {id_.version for id_ in ids} == {7}
+    assert len(set(ids)) == 200
+    assert sum(earlier < later for earlier, later in pairwise(ids)) > 100  # mostly: several may share a microsecond
+    assert abs(int.from_bytes(ids[0].bytes[:6]) / 1000 - utcnow().timestamp()) < 60
+
+
+def test_a_submission_tells_nobody_by_notify(log_in, person, session):
+    """NOTIFY takes a lock over all databases at commit: it would serialise everybody who submits."""
+    sources = session.scalars(sa.text("SELECT prosrc FROM pg_proc WHERE pronamespace = 'taskledger'::regnamespace"))
+
+    assert [source for source in sources if "notify" in source.lower().replace("no notify", "")] == []
