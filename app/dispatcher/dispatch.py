@@ -28,11 +28,11 @@ class Dispatch:
         expired = self._expire(now)
         self._publisher.connect()  # with the broker down this raises, and no row is touched
         since = self._look.since(now)
-        due = in_transaction(lambda session: lifecycle.fall_due(session, since=since, now=now, limit=BATCH))
-        if len(due) < BATCH:
+        due, moved = in_transaction(lambda session: lifecycle.fall_due(session, since=since, now=now, limit=BATCH))
+        if moved < BATCH:
             self._look.found_nothing_more(now)
         publish(self._publisher, [Hint.of(row) for row in due], now)
-        return expired + len(due)
+        return expired + moved
 
     def _expire(self, now: datetime) -> int:
         since = self._look_for_expired.since(now)

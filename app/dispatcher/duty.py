@@ -60,11 +60,16 @@ class Duty:
     """Runs `run_once` again and again in a thread of its own, until stopped."""
 
     def __init__(
-        self, name: str, run_once: Callable[[datetime], int], *, every_seconds: float, connected: Continuity
+        self,
+        name: str,
+        run_once: Callable[[datetime], int],
+        *,
+        every_seconds: float | Callable[[], float],
+        connected: Continuity,
     ) -> None:
         self.name = name
         self._run_once = run_once
-        self._every = every_seconds
+        self._every = every_seconds if callable(every_seconds) else lambda: every_seconds
         self._connected = connected
         self._stopping = threading.Event()
         self._recorded = 0.0
@@ -92,9 +97,10 @@ class Duty:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            done, pause = 0, self._every
+            done = 0
             try:
                 done = self._run_once(clock.utcnow())
+                pause = self._every()
                 self._connected.answered(clock.utcnow())
                 self._recovered()
                 self._record(None)

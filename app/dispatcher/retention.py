@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from app.services import retention, schedules
+from app.services import retention, schedules, uniqueness
 from app.services.retention import Ages
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,8 @@ class Retention:
         tasks = in_transaction(lambda session: self._pruner.prune_tasks(session, self._ages, now=now))
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
-        return tasks + keys + in_transaction(lambda session: self._prune_slots(session, now))
+        places = in_transaction(lambda session: uniqueness.forget(session, now=now, limit=retention.BATCH))
+        return tasks + keys + places + in_transaction(lambda session: self._prune_slots(session, now))
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:

@@ -8,6 +8,7 @@ from app.models.control import Counter, IdempotencyKey, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
+from app.models.limit import Admission, Limit, RateBucket, UniqueTask
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
@@ -19,6 +20,7 @@ from app.models.worker import Duty, QueuePosition, Worker
 __all__ = [
     "FINISHED",
     "WAITING",
+    "Admission",
     "ApiKey",
     "ApiKeyRecord",
     "Artifact",
@@ -34,12 +36,14 @@ __all__ = [
     "InvoiceSeries",
     "InvoiceTax",
     "Json",
+    "Limit",
     "LoginFailure",
     "Misfire",
     "Overlap",
     "Pause",
     "Priority",
     "QueuePosition",
+    "RateBucket",
     "Receipt",
     "RefreshToken",
     "Role",
@@ -54,6 +58,7 @@ __all__ = [
     "TaskEvent",
     "TaskLogLine",
     "TaskRecord",
+    "UniqueTask",
     "User",
     "UserRecord",
     "Worker",

@@ -10,21 +10,24 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
-from app.services import idempotency, sealing
+from app.services import idempotency, sealing, uniqueness
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
+from app.services.uniqueness import Unique
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
 MOST_RETRIES = 100
 
-# What a new row differs in; the other columns have defaults. The trigger may move updated_at and due_at, so these two
-# come back from the row itself.
+# What a new row differs in; the other columns have defaults. Triggers may change what comes back from the row itself: a
+# task under a limit is held until it is admitted, one that expires early is looked at then.
 WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
+    "concurrency_key", "ordering_key", "after_failure",
 )  # fmt: skip
 _TASKS = Task.metadata.tables["tasks"]
-_INSERT = sa.insert(_TASKS).returning(_TASKS.c.updated_at, _TASKS.c.due_at)
+_SETTLED = ("updated_at", "due_at", "dispatched_at", "gated")
+_INSERT = sa.insert(_TASKS).returning(*(_TASKS.c[name] for name in _SETTLED))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +43,10 @@ class Submission:
     timeout: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
+    concurrency_key: str | None = None
+    ordering_key: str | None = None
+    after_failure: str | None = None
+    unique: Unique | None = None
 
 
 def accept(
@@ -63,7 +70,7 @@ def accept(
     if task_type.sensitive:
         record = replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
     row = session.connection().execute(_INSERT, {name: getattr(record, name) for name in WRITTEN}).one()
-    return replace(record, updated_at=row.updated_at, due_at=row.due_at)
+    return replace(record, **row._mapping)
 
 
 def accept_once(
@@ -81,6 +88,11 @@ def accept_once(
     """
     task_id = new_id()
     first = key and idempotency.first_use(session, key, task_id, now=now)
+    if first is None and submission.unique is not None:
+        uniqueness.check(get_type(submission.type), submission.unique)
+        other = uniqueness.take(session, submission, submission.unique, task_id, owner_id=owner_id, now=now)
+        if other is not None:
+            return other, False
     if first is None:
         made = accept(session, submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
         return made, True
@@ -151,4 +163,7 @@ def new_record(
         leased_pid=None,
         cancel_requested_at=None,
         cancel_receipt=None,
+        concurrency_key=submission.concurrency_key,
+        ordering_key=submission.ordering_key,
+        after_failure=submission.after_failure,
     )
