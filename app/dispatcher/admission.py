@@ -12,6 +12,8 @@ BATCH = 1_000
 SWEEP_EVERY = timedelta(seconds=2)
 # How long until the next round, by what there was to do: the less there is, the less it costs.
 PAUSES = {admission.Busy.HELD: 0.02, admission.Busy.ACTIVE: 0.05, admission.Busy.IDLE: 0.25}
+BRISK_SECONDS = 0.005  # while places come free again and again
+BRISK_ROUNDS = 100
 
 
 class Admission:
@@ -22,10 +24,12 @@ class Admission:
         self._held, self._turns = admission.Held(), admission.Turns()
         self._swept_at: datetime | None = None
         self._busy = admission.Busy.IDLE
+        self._rounds_without = 0
 
     def pause_seconds(self) -> float:
         """How long until the next round."""
-        return PAUSES[self._busy]
+        is_brisk = self._busy is admission.Busy.HELD and self._rounds_without < BRISK_ROUNDS
+        return BRISK_SECONDS if is_brisk else PAUSES[self._busy]
 
     def run_once(self, now: datetime) -> int:
         """One round; returns how many tasks were admitted. Raises one of the publisher's `errors`."""
@@ -35,6 +39,7 @@ class Admission:
             return brought
         self._publisher.connect()  # with the broker down this raises, and no row is touched
         chosen = in_transaction(lambda session: admission.admit(session, self._held, self._turns, now=now))
+        self._rounds_without = 0 if chosen else self._rounds_without + 1
         # In hints of their own: a chunk would run one after the other what may run at the same time.
         publish(self._publisher, [replace(Hint.of(each), chunk=1) for each in chosen], now)
         return brought + len(chosen)

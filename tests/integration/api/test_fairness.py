@@ -98,15 +98,8 @@ UNIQUE = {"by": ["type", "payload", "labels.customer"]}
 def test_submitting_its_like_again_returns_the_task_that_is_there(client, submit):
     first = submit(unique=UNIQUE, labels={"customer": "7"})
 
-    again = client.post(
-        TASKS,
-        json={
-            "type": "reverse_string",
-            "payload": "hello world",
-            "unique": UNIQUE,
-            "labels": {"customer": "7", "x": "y"},
-        },
-    )
+    like = {"type": "reverse_string", "payload": "hello world", "labels": {"customer": "7", "x": "y"}}
+    again = client.post(TASKS, json=like | {"unique": UNIQUE})
     other = submit(unique=UNIQUE, labels={"customer": "8"})
 
     assert (again.status_code, again.json["id"]) == (200, first["id"])

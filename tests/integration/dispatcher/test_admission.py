@@ -15,6 +15,7 @@ from tests.factories import HOLDER, NOON, make_task, read_task, seconds
 from tests.integration.dispatcher.publisher import ScriptedPublisher
 
 ADA, BEN = UUID(int=1), UUID(int=2)
+LONG_AGO = NOON - seconds(3600)
 NO = Failure(type="LookupError", message="no such city")
 
 
@@ -28,7 +29,7 @@ def duty(publisher):
     return Admission(publisher)
 
 
-def limit(session, kind, name, *, changed_at=NOON - seconds(3600), **what):
+def limit(session, kind, name, *, changed_at=LONG_AGO, **what):
     admission.set_limit(session, Limit(kind=kind, name=name, changed_at=changed_at, **what))
     session.commit()
 
@@ -188,7 +189,7 @@ def test_an_ordering_key_is_its_owners(session, duty, publisher):
 
 
 def test_the_first_of_a_key_is_found_though_two_transactions_did_not_see_each_other(session, duty, publisher):
-    first, second = submit(session, 2, ordering_key="order-7")
+    first, _ = submit(session, 2, ordering_key="order-7")
     session.execute(sa.text("UPDATE admissions SET state = 'queued'"))
     session.commit()
 
