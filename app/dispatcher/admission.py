@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from app.config import get_settings
 from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.messaging import Hint, Publisher
@@ -21,7 +22,8 @@ class Admission:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._held, self._turns = admission.Held(), admission.Turns()
+        aging = timedelta(seconds=get_settings().aging_seconds)
+        self._held, self._turns = admission.Held(aging=aging), admission.Turns()
         self._swept_at: datetime | None = None
         self._busy = admission.Busy.IDLE
         self._rounds_without = 0

@@ -1,6 +1,7 @@
 """Admission in the database: what is held, what is active, and the one statement that lets tasks go."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -38,9 +39,10 @@ _HELD = sa.text(
     "AND (admissions.rank, admissions.owner_id, admissions.type, admissions.queue, admissions.key, "
     "admissions.ordering_key) > (lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key) "
     f"ORDER BY {_PLACE} LIMIT 1) AS next) "
-    "SELECT lane.*, first.ids, first.seqs FROM (SELECT * FROM lane LIMIT :lanes) AS lane CROSS JOIN LATERAL ("
-    "SELECT array_agg(task_id ORDER BY seq) AS ids, array_agg(seq ORDER BY seq) AS seqs FROM ("
-    "SELECT task_id, seq FROM admissions AS held WHERE state = 'held' "
+    "SELECT lane.*, first.ids, first.seqs, first.since FROM (SELECT * FROM lane LIMIT :lanes) AS lane "
+    "CROSS JOIN LATERAL ("
+    "SELECT array_agg(task_id ORDER BY seq) AS ids, array_agg(seq ORDER BY seq) AS seqs, "
+    "min(since) AS since FROM (SELECT task_id, seq, since FROM admissions AS held WHERE state = 'held' "
     "AND (held.rank, held.owner_id, held.type, held.queue, held.key, held.ordering_key) = "
     "(lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key) "
     "AND (held.ordering_key = '' OR NOT EXISTS (SELECT FROM admissions AS other WHERE other.owner_id = held.owner_id "
@@ -68,19 +70,22 @@ FIRST_LANE: dict[str, Any] = {
 class Held:
     """Where the search for held lanes goes on: with very many of them a round looks at some, the next at others."""
 
-    def __init__(self) -> None:
-        self._after = FIRST_LANE
+    def __init__(self, *, aging: timedelta) -> None:
+        self._after, self._aging = FIRST_LANE, aging
 
-    def read(self, session: Session) -> list[Candidates]:
-        """The first held tasks of the next lanes."""
+    def read(self, session: Session, *, now: datetime) -> list[Candidates]:
+        """The first held tasks of the next lanes; those that were held for long rank as if they were more urgent."""
         rows = session.execute(_HELD, {**self._after, "lanes": LANES, "each": OF_LANE}).mappings().all()
         last = rows[-1] if len(rows) >= LANES else FIRST_LANE
         self._after = {name: last[name] for name in FIRST_LANE}
         return [
-            Candidates(lane=_lane(row), tasks=list(zip(row["seqs"], row["ids"], strict=True)))
+            Candidates(lane=self._risen(row, now), tasks=list(zip(row["seqs"], row["ids"], strict=True)))
             for row in rows
             if row["ids"]
         ]
+
+    def _risen(self, row: Any, now: datetime) -> Lane:
+        return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._aging))
 
 
 class Busy(StrEnum):
@@ -103,7 +108,7 @@ def admit(session: Session, held: Held, turns: Turns, *, now: datetime) -> list[
     """
     if not session.scalar(_LOCK, {"key": ONE_ADMITS}):
         return []
-    candidates = held.read(session)
+    candidates = held.read(session, now=now)
     if not candidates:
         return []
     limits = Limits(limit_service.read(session))

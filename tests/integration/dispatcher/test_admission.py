@@ -327,6 +327,21 @@ def test_why_a_rate_holds_a_task_and_until_when(session, duty, publisher):
     assert (found.cause, found.frees_at) == ("rate", NOON + seconds(10))
 
 
+def test_who_was_held_for_long_goes_before_those_that_are_more_urgent(session, duty, publisher):
+    limit(session, "type", "reverse_string", max_running=1)
+    [low] = submit(session, priority="low", owner_id=ADA)
+    submit(session, 3, priority="high", owner_id=BEN)
+    session.execute(
+        sa.text("UPDATE admissions SET since = :then WHERE task_id = :id"), {"then": NOON - seconds(901), "id": low}
+    )
+    session.execute(sa.text("UPDATE admissions SET since = :then WHERE rank = 0"), {"then": NOON})
+    session.commit()
+
+    duty.run_once(NOON)
+
+    assert publisher.ids == [low]
+
+
 def test_a_round_looks_at_the_first_of_each_lane_only(session, duty, publisher):
     limit(session, "type", "reverse_string", max_running=3)
     session.execute(
