@@ -10,7 +10,7 @@ from app.api.tasks import TASK_ID, parse_id
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.messaging import Hint, dispatch_soon
-from app.models import Status, TaskRecord
+from app.models import TaskRecord
 from app.services import compensation
 
 blueprint = Blueprint("compensations", __name__, url_prefix="/api/v1", description="Undoing completed tasks")
@@ -36,6 +36,6 @@ def compensate_task(fields: dict[str, Any], task_id: str) -> tuple[TaskRecord, i
         made, is_new = compensation.request(
             session, id_, owner=visible_owner(), reason=fields.get("reason", ""), now=utcnow()
         )
-    if is_new and made.status == Status.PENDING:
+    if is_new and made.dispatched_at is not None:
         dispatch_soon(Hint.of(made))
     return made, 201 if is_new else 200, {"Location": task_path(made)}

@@ -7,6 +7,7 @@ import marshmallow as ma
 from marshmallow import validate
 from marshmallow_oneofschema import OneOfSchema
 
+from app.api.fairness_fields import sharing_fields
 from app.api.fields import Instant, Verbatim, one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
@@ -46,6 +47,7 @@ def _shape(name: str, payload: PayloadSpec, longest: int) -> ma.Schema:
             payload.json_schema(), required=True, allow_none=True, error_messages={"required": "is missing"}
         ),
         **{name: field for name, field in changeable_fields(longest).items() if name not in TIMES},
+        **sharing_fields(),
     }
     return TemplateShape.from_dict(declared, name=f"{title}Template")()
 

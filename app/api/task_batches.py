@@ -20,7 +20,7 @@ from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.errors import Refused
 from app.messaging import Hint, coalesce, dispatch_soon
-from app.models import Status, TaskRecord
+from app.models import TaskRecord
 from app.services import batches, idempotency
 from app.services.batches import KEY_FIELD, REFUSALS, Accepted, Item
 from app.services.idempotency import Key
@@ -97,7 +97,7 @@ def _key(own: str | None, batch_key: str | None, index: int, submission: Submiss
 
 def _dispatch(results: Sequence[Any]) -> None:
     fresh = [result.task for result in results if isinstance(result, Accepted) and result.is_new]
-    dispatch_soon(*coalesce(Hint.of(task) for task in fresh if task.status == Status.PENDING))
+    dispatch_soon(*coalesce(Hint.of(task) for task in fresh if task.dispatched_at is not None))
 
 
 def _shown(index: int, result: Any) -> dict[str, Any]:

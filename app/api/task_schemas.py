@@ -8,6 +8,7 @@ import marshmallow as ma
 from marshmallow import validate
 from marshmallow_oneofschema import OneOfSchema
 
+from app.api.fairness_fields import sharing_fields, unique_field
 from app.api.fields import Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
@@ -92,6 +93,8 @@ def _shape(name: str, payload: PayloadSpec, longest: int) -> ma.Schema:
             payload.json_schema(), required=True, allow_none=True, error_messages={"required": "is missing"}
         ),
         **changeable_fields(longest),
+        **sharing_fields(),
+        "unique": unique_field(),
     }
     return SubmissionShape.from_dict(declared, name=f"{title}Submission")()
 
@@ -179,6 +182,13 @@ class TaskView(QuickView):
     owner = ma.fields.UUID(attribute="owner_id", **_shown("Account it belongs to; null: the service", allow_none=True))
     progress = Verbatim({"type": ["object", "null"]}, **_shown("What the handler last reported"))
     labels = Verbatim({"type": "object", "additionalProperties": {"type": "string"}}, **_shown("Strings by name"))
+    concurrency_key = ma.fields.String(**_shown("What it uses that limits are set for", allow_none=True))
+    ordering_key = ma.fields.String(**_shown("Its owner's tasks with this key run in order", allow_none=True))
+    after_failure = ma.fields.String(
+        **_shown(
+            "What its failure does to those behind it", allow_none=True, schema={"enum": ["block", "release", None]}
+        )
+    )
     created_at = Instant(**_shown("When it was accepted"))
     scheduled_at = Instant(**_shown("Not before this moment", allow_none=True))
     expires_at = Instant(**_shown("Cancelled if not started by then", allow_none=True))

@@ -52,13 +52,15 @@ EXAMPLES = {
 @blueprint.arguments(SubmitTask(), examples=EXAMPLES)
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.response(201, TaskView(), description="Accepted and durable", headers=LOCATION | ETAG)
-@blueprint.alt_response(200, schema=TaskView(), description="The Idempotency-Key was used before: its task")
+@blueprint.alt_response(
+    200, schema=TaskView(), description="The Idempotency-Key was used before, or `unique` found its like: that task"
+)
 @blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
 @blueprint.problem(422, "Unknown type, or a payload its type refuses")
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission)
-    if key is None:
+    if key is None and submission.unique is None:
         quotas.admit_alone(submission.payload)
         made = submission_service.draft(
             submission, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
@@ -70,10 +72,10 @@ def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRe
             task, is_new = submission_service.accept_once(
                 session, submission, key=key, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
             )
-    if is_new and task.status == Status.PENDING:
+    if is_new and task.dispatched_at is not None:
         dispatch_soon(Hint.of(task))
     answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
-    return task, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    return task, 201 if is_new else 200, answered if is_new or key is None else answered | REPLAYED
 
 
 @blueprint.get("/tasks")
@@ -135,7 +137,7 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
             now=utcnow(),
             payload_keys=payload_keys(),
         )
-    if task.status == Status.PENDING:
+    if task.status == Status.PENDING and not task.gated:
         # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
         dispatch_soon(Hint.of(task))
     return task, {"ETag": f'"{etag(task)}"'}

@@ -31,13 +31,13 @@ class Dispatch:
         expired = self._expire(now)
         self._publisher.connect()  # with the broker down this raises, and no row is touched
         since = self._look.since(now)
-        due = in_transaction(lambda session: self._take_due(session, since, now))
-        if len(due) < BATCH:
+        due, moved = in_transaction(lambda session: self._take_due(session, since, now))
+        if moved < BATCH:
             self._look.found_nothing_more(now)
         publish(self._publisher, [Hint.of(row) for row in due], now)
-        return expired + len(due)
+        return expired + moved
 
-    def _take_due(self, session: Session, since: datetime, now: datetime) -> list[Waiting]:
+    def _take_due(self, session: Session, since: datetime, now: datetime) -> tuple[list[Waiting], int]:
         arrived = arrivals.take(session)
         if arrived is not None and arrived < since:
             self._look.reach_back(arrived)

@@ -65,11 +65,16 @@ class Duty:
     """Runs `run_once` again and again in a thread of its own, until stopped."""
 
     def __init__(
-        self, name: str, run_once: Callable[[datetime], int], *, every_seconds: float, connected: Continuity
+        self,
+        name: str,
+        run_once: Callable[[datetime], int],
+        *,
+        every_seconds: float | Callable[[], float],
+        connected: Continuity,
     ) -> None:
         self.name = name
         self._run_once = run_once
-        self._every = every_seconds
+        self._every = every_seconds if callable(every_seconds) else lambda: every_seconds
         self._connected = connected
         self._stopping = threading.Event()
         self._recorded = 0.0
@@ -97,11 +102,12 @@ class Duty:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            done, pause, began = 0, self._every, time.perf_counter()
+            done, began = 0, time.perf_counter()
             try:
                 done = self._run_once(clock.utcnow())
                 DUTY_SECONDS.labels(self.name).observe(time.perf_counter() - began)
                 sample_pool(engine().pool, process="dispatcher")
+                pause = self._every()
                 self._connected.answered(clock.utcnow())
                 self._recovered()
                 self._record(None)

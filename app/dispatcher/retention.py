@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from app.services import retention, schedules, task_stats, webhooks
+from app.services import retention, schedules, task_stats, uniqueness, webhooks
 from app.services.retention import Ages
 from app.services.workflows import upkeep
 
@@ -43,8 +43,9 @@ class Retention:
         events = in_transaction(lambda session: self._prune_event_log(session, now))
         runs = in_transaction(lambda session: upkeep.prune(session, self._ages, now=now, limit=retention.BATCH))
         stray = in_transaction(lambda session: retention.prune_default_events(session, self._ages, now=now))
+        places = in_transaction(lambda session: uniqueness.forget(session, now=now, limit=retention.BATCH))
         slots = in_transaction(lambda session: self._prune_slots(session, now))
-        return tasks + runs + keys + told + events + stray + slots
+        return tasks + runs + keys + told + events + stray + places + slots
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:

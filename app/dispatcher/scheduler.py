@@ -1,6 +1,7 @@
 """`celery -A tasks beat` as our dispatcher: a scheduler whose ticks only see that every duty's thread lives."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -9,6 +10,7 @@ from celery.beat import Scheduler
 from app import runtime, tracing
 from app.config import get_settings
 from app.continuity import Continuity
+from app.dispatcher.admission import Admission
 from app.dispatcher.artifacts import SweepArtifacts
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Duty
@@ -66,12 +68,14 @@ class DutyScheduler(Scheduler):
 def make_duties() -> list[Duty]:
     """All duties, each with its own connection to the broker where it needs one."""
     connected = Continuity()
+    admission = Admission(Publisher())
 
-    def duty(name: str, run_once: Any, every_seconds: float) -> Duty:
+    def duty(name: str, run_once: Any, every_seconds: float | Callable[[], float]) -> Duty:
         return Duty(name, run_once, every_seconds=every_seconds, connected=connected)
 
     return [
         duty("dispatch", Dispatch(Publisher()).run_once, 0.2),
+        duty("admission", admission.run_once, admission.pause_seconds),
         duty("lost_hints", LostHints(Publisher()).run_once, 1.0),
         duty("events", Events(Publisher()).run_once, 0.1),
         duty("pauses", Pauses().run_once, 1.0),

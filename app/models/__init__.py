@@ -8,6 +8,7 @@ from app.models.control import Counter, IdempotencyKey, Measurement, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
+from app.models.limit import Admission, Limit, RateBucket, UniqueTask
 from app.models.outbox import EventBatch, OutboxEntry, TaskCount
 from app.models.refresh_token import LoginFailure, RefreshToken
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
@@ -40,6 +41,7 @@ __all__ = [
     "FINISHED",
     "RUN_UNFINISHED",
     "WAITING",
+    "Admission",
     "ApiKey",
     "ApiKeyRecord",
     "Artifact",
@@ -59,6 +61,7 @@ __all__ = [
     "InvoiceTax",
     "Json",
     "KnownType",
+    "Limit",
     "LoginFailure",
     "Measurement",
     "Misfire",
@@ -67,6 +70,7 @@ __all__ = [
     "Pause",
     "Priority",
     "QueuePosition",
+    "RateBucket",
     "Receipt",
     "RefreshToken",
     "Role",
@@ -94,6 +98,7 @@ __all__ = [
     "TaskRecord",
     "TaskStat",
     "UndoState",
+    "UniqueTask",
     "User",
     "UserRecord",
     "Webhook",

@@ -84,6 +84,20 @@ class Task(Base):
     request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID of the request that submitted it")
     traceparent: Mapped[str | None] = mapped_column(comment="W3C trace context in which it was submitted")
 
+    gated: Mapped[bool] = mapped_column(
+        server_default=sa.text("false"),
+        comment="A limit or an ordering key concerns it: its hints go out when it is admitted",
+    )
+    concurrency_key: Mapped[str | None] = mapped_column(
+        comment="What it uses that limits may be set for, such as host:example.com"
+    )
+    ordering_key: Mapped[str | None] = mapped_column(
+        comment="Tasks of one owner with the same key run one at a time, in the order of their submission"
+    )
+    after_failure: Mapped[str | None] = mapped_column(
+        comment="What its failure does to the tasks behind it with the same ordering key: block (null, too) or release"
+    )
+
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
         sa.Index("ix_tasks_due_at", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
@@ -108,6 +122,7 @@ class Task(Base):
         sa.CheckConstraint("max_retries >= 0", name="max_retries_not_negative"),
         sa.CheckConstraint("timeout_seconds > 0", name="timeout_positive"),
         sa.CheckConstraint("jsonb_typeof(labels) = 'object'", name="labels_object"),
+        sa.CheckConstraint("after_failure IN ('block', 'release')", name="after_failure_known"),
         {
             "comment": "Every submitted task; the row is the truth, broker messages are hints",
             # Rows are updated several times in their life; a fifth of each page is left free for that.
@@ -158,6 +173,10 @@ class TaskRecord:
     step: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    gated: bool = False
+    concurrency_key: str | None = None
+    ordering_key: str | None = None
+    after_failure: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Gone, Refused
 from app.models import Task, TaskRecord
 from app.models.task import RECORD_FIELDS
-from app.services import idempotency, insertion, sealing
+from app.services import idempotency, insertion, sealing, uniqueness
 from app.services.idempotency import Key
 from app.services.submission import Submission, draft
 from tasks.errors import PayloadRefused, UnknownTaskType
@@ -74,10 +74,31 @@ def store(
         if item.key is not None and isinstance(made, TaskRecord):
             firsts.setdefault(_place(item.key), (item.key, made))
     used = idempotency.first_uses(session, {key: made.id for key, made in firsts.values()}, now=now) if firsts else {}
-    new = [made for item, made in pairs if isinstance(made, TaskRecord) and _makes(item.key, made, firsts, used)]
-    stored = {task.id: task for task in insertion.insert(session.connection(), new)}
-    known = _read(session, {use.resource_id for use in used.values()}) | stored
-    return [_result(item.key, made, firsts, used, stored, known) for item, made in pairs]
+    new = [
+        (item, made) for item, made in pairs if isinstance(made, TaskRecord) and _makes(item.key, made, firsts, used)
+    ]
+    alike = _alike(session, new, now)
+    fresh = [made for _, made in new if made.id not in alike]
+    stored = {task.id: task for task in insertion.insert(session.connection(), fresh)}
+    known = _read(session, {use.resource_id for use in used.values()} | set(alike.values()) - set(stored)) | stored
+    return [_result(item.key, made, firsts, used, alike, known, stored) for item, made in pairs]
+
+
+def _alike(session: Session, new: Sequence[tuple[Item, TaskRecord]], now: datetime) -> dict[UUID, UUID]:
+    """The drafts that are not to be stored because their like is there, or comes before them in the batch."""
+    first: dict[str, UUID] = {}
+    alike: dict[UUID, UUID] = {}
+    wanted = [(uniqueness.fingerprint(item.submission, item.submission.unique), item, made, item.submission.unique)
+              for item, made in new if item.submission.unique is not None]  # fmt: skip
+    for mark, item, made, unique in sorted(wanted, key=lambda each: each[0]):  # two batches never wait crosswise
+        if mark not in first:
+            other = uniqueness.take(session, item.submission, unique, made, now=now)
+            first[mark] = made.id if other is None else other.id
+        if first[mark] != made.id:
+            alike[made.id] = first[mark]
+            if item.key is not None:
+                idempotency.lead_to(session, item.key, first[mark])
+    return alike
 
 
 def _place(key: Key) -> tuple[str, str, str]:
@@ -97,11 +118,14 @@ def _result(
     made: TaskRecord | Refusal,
     firsts: _Firsts,
     used: _Used,
-    stored: dict[UUID, TaskRecord],
+    alike: dict[UUID, UUID],
     known: dict[UUID, TaskRecord],
+    stored: dict[UUID, TaskRecord],
 ) -> Accepted | Refusal:
     if not isinstance(made, TaskRecord):
         return made
+    if made.id in alike:
+        return Accepted(task=known[alike[made.id]], is_new=False)
     if made.id in stored:
         return Accepted(task=stored[made.id], is_new=True)
     assert key is not None  # noqa: S101  (a draft without a key is always stored)
@@ -109,7 +133,7 @@ def _result(
     use = used.get(first_key)
     if key.fingerprint != (use.fingerprint if use else first_key.fingerprint):
         return idempotency.reused(KEY_FIELD)
-    task_id = use.resource_id if use else first.id
+    task_id = use.resource_id if use else alike.get(first.id, first.id)
     return Accepted(task=known[task_id], is_new=False) if task_id in known else Gone(GONE.format(task_id))
 
 

@@ -43,6 +43,11 @@ _FIND = sa.text(
 )
 
 
+_LEAD_TO = sa.text(
+    "UPDATE idempotency_keys SET resource_id = :resource_id WHERE owner = :owner AND route = :route AND key = :key"
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
     """A key as it was sent: by whom, to what, with which body."""
@@ -120,3 +125,9 @@ def first_uses(session: Session, taken: Mapping[Key, UUID], *, now: datetime) ->
         for row in session.execute(_FIND_ALL, named)
     }
     return {key: found[place] for key in keys if (place := (key.owner, key.route, key.value)) not in ours}
+
+
+def lead_to(session: Session, key: Key, resource_id: UUID) -> None:
+    """The request with this key, which is ours, made nothing: it was answered with what was there."""
+    values = {"owner": key.owner, "route": key.route, "key": key.value, "resource_id": resource_id}
+    session.execute(_LEAD_TO, values)

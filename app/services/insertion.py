@@ -12,13 +12,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.database import to_json
 from app.models import Task, TaskRecord
 
-# What a new row differs in; the other columns have defaults. The trigger may move updated_at and due_at, so these two
-# come back from the row itself.
+# What a new row differs in; the other columns have defaults. Triggers may change what comes back from the row itself: a
+# task under a limit is held until it is admitted, one that expires early is looked at then.
 WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
     "solo", "callback_url", "run_id", "step", "request_id", "traceparent",
+    "concurrency_key", "ordering_key", "after_failure",
 )  # fmt: skip
+SETTLED = ("updated_at", "due_at", "dispatched_at", "gated")
 MOST_ROWS = 1_000  # of one statement
 
 _COLUMNS = Task.metadata.tables["tasks"].c
@@ -41,14 +43,14 @@ def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Tas
 def _insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
     values = tuple(_plain(name, getattr(record, name)) for record in records for name in WRITTEN)
     rows = connection.exec_driver_sql(_statement(len(records)), values).all()
-    written = {id_: (updated_at, due_at) for id_, updated_at, due_at in rows}
-    return [replace(record, updated_at=written[record.id][0], due_at=written[record.id][1]) for record in records]
+    settled = {id_: dict(zip(SETTLED, values, strict=True)) for id_, *values in rows}
+    return [replace(record, **settled[record.id]) for record in records]
 
 
 @lru_cache(maxsize=64)
 def _statement(rows: int) -> str:
     return (
-        f"INSERT INTO tasks ({', '.join(WRITTEN)}) VALUES {', '.join([_ROW] * rows)} RETURNING id, updated_at, due_at"
+        f"INSERT INTO tasks ({', '.join(WRITTEN)}) VALUES {', '.join([_ROW] * rows)} RETURNING id, {', '.join(SETTLED)}"
     )
 
 

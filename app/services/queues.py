@@ -140,7 +140,7 @@ def hold_paused(session: Session, ids: Sequence[UUID]) -> set[UUID]:
 _RELEASE = sa.text(
     # A held task that expires is to be looked at then, not in the year 9999.
     "WITH held AS (SELECT id FROM tasks WHERE due_at > :now AND (due_at >= :far OR due_at = expires_at) "
-    "AND status = 'PENDING' AND dispatched_at IS NULL AND NOT EXISTS "
+    "AND status = 'PENDING' AND dispatched_at IS NULL AND NOT gated AND NOT EXISTS "
     "(SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL) "
     "LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE tasks SET due_at = :now, reason = NULL FROM held WHERE tasks.id = held.id RETURNING tasks.id"

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
-from app.services import idempotency, insertion, sealing
+from app.services import idempotency, insertion, sealing, uniqueness
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
+from app.services.uniqueness import Unique
 from tasks import correlation
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
@@ -34,6 +35,10 @@ class Submission:
     labels: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
     callback_url: str | None = None
+    concurrency_key: str | None = None
+    ordering_key: str | None = None
+    after_failure: str | None = None
+    unique: Unique | None = None
 
 
 def draft(
@@ -54,6 +59,8 @@ def draft(
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
+    if submission.unique is not None:
+        uniqueness.check(task_type, submission.unique)
     record = new_record(submission, task_type, task_id or new_id(), owner_id, now)
     if task_type.sensitive:
         return replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
@@ -84,15 +91,22 @@ def accept_once(
     now: datetime,
     payload_keys: sealing.Keys = (),
 ) -> tuple[TaskRecord, bool]:
-    """Store a task, or return the one that an earlier request with the same key made; and whether it is new.
+    """Store a task, or return what an earlier request with the same key made, or its like; and whether it is new.
 
     Raises what `accept` raises, Refused for a key that was used with another body, Gone for a task since deleted.
     """
     task_id = new_id()
     first = key and idempotency.first_use(session, key, task_id, now=now)
     if first is None:
-        made = accept(session, submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
-        return made, True
+        made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
+        unique = submission.unique
+        other = None if unique is None else uniqueness.take(session, submission, unique, made, now=now)
+        if other is not None:
+            if key is not None:
+                idempotency.lead_to(session, key, other.id)
+            return other, False
+        [stored] = insertion.insert(session.connection(), [made])
+        return stored, True
     row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == first)).mappings().first()
     if row is None:
         raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key for a new task.")
@@ -163,4 +177,7 @@ def new_record(
         callback_url=submission.callback_url,
         request_id=correlation.request_id(),
         traceparent=correlation.traceparent(),
+        concurrency_key=submission.concurrency_key,
+        ordering_key=submission.ordering_key,
+        after_failure=submission.after_failure,
     )

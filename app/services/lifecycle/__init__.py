@@ -3,7 +3,7 @@
 from app.services.lifecycle.claims import claim, give_back, held_under, renew, report_progress
 from app.services.lifecycle.door import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.outcomes import complete, fail, lock_held, retry_later, stopped
-from app.services.lifecycle.waiting import Waiting, ask_to_stop, cancel, expire, fall_due, replay, reschedule
+from app.services.lifecycle.waiting import Waiting, admitted, ask_to_stop, cancel, expire, fall_due, replay, reschedule
 
 __all__ = [
     "LOOK_AGAIN",
@@ -12,6 +12,7 @@ __all__ = [
     "LeaseLost",
     "Waiting",
     "WrongStatus",
+    "admitted",
     "ask_to_stop",
     "cancel",
     "claim",

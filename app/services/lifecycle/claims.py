@@ -30,6 +30,8 @@ CLAIM = Prepared(
         "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, "
         "due_at = :until",
         "id = ANY(:ids) AND type = :type "
+        # A task under a limit runs only once it is admitted: an old hint of it is a no-op.
+        "AND (NOT gated OR dispatched_at IS NOT NULL) "
         "AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base) "
         "AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)",
         _CLAIMED,

@@ -35,8 +35,18 @@ class Waiting:
 HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo, tasks.traceparent"
 FALL_DUE = sa.text(
     _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
-    + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until, aged = 0 "
-    f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}"
+    + f"UPDATE tasks SET status = '{transitions.DUE.target}', aged = 0, "
+    "dispatched_at = CASE WHEN gated THEN NULL ELSE CAST(:now AS timestamptz) END, "
+    "due_at = CASE WHEN gated THEN CAST(:held AS timestamptz) ELSE :until END "
+    f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}, tasks.gated"
+)
+# Where the dispatcher never looks at a task that waits to be admitted. Its expiry lowers it (a trigger does).
+HELD_UNTIL = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
+ADMITTED = sa.text(
+    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND gated "
+    "AND dispatched_at IS NULL ORDER BY id FOR UPDATE) "
+    "UPDATE tasks SET dispatched_at = :now, due_at = :until, aged = 0 FROM locked WHERE tasks.id = locked.id "
+    f"RETURNING {HINT_COLUMNS}"
 )
 EXPIRE = sa.text(
     _TAKE_DUE.format(which=f"expires_at <= :now AND attempt = attempt_base AND {transitions.EXPIRED.guard}")
@@ -46,13 +56,26 @@ EXPIRE = sa.text(
 )
 
 
-def fall_due(session: Session, *, since: datetime, now: datetime, limit: int) -> list[Waiting]:
+def fall_due(session: Session, *, since: datetime, now: datetime, limit: int) -> tuple[list[Waiting], int]:
     """Move what is due (or held by the ledger until now) to PENDING, as dispatched now; the caller publishes the hints.
 
-    `since`: rows due before that moment are not looked at, because they were found not to be there.
+    `since`: rows due before that moment are not looked at, because they were found not to be there. Tasks under a limit
+    move, too, but are left for their admission; the second number counts all that moved.
     """
-    rows = session.execute(FALL_DUE, {"since": since, "now": now, "until": now + LOOK_AGAIN, "limit": limit})
-    return [Waiting(**row) for row in rows.mappings()]
+    values = {"since": since, "now": now, "until": now + LOOK_AGAIN, "held": HELD_UNTIL, "limit": limit}
+    rows = session.execute(FALL_DUE, values).mappings().all()
+    return [_waiting(row) for row in rows if not row["gated"]], len(rows)
+
+
+def admitted(session: Session, ids: Sequence[UUID], *, until: datetime, now: datetime) -> list[Waiting]:
+    """Those held tasks that still wait, as dispatched now, in the order given; the caller publishes their hints."""
+    rows = session.execute(ADMITTED, {"ids": list(ids), "now": now, "until": until}).mappings()
+    found = {row["id"]: _waiting(row) for row in rows}
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+def _waiting(row: sa.RowMapping) -> Waiting:
+    return Waiting(**{name: row[name] for name in Waiting.__slots__})
 
 
 def expire(session: Session, *, since: datetime, now: datetime, limit: int) -> int:

@@ -15,7 +15,8 @@ from app.clock import utcnow
 from app.config import get_settings
 from app.database import in_transaction
 from app.models import Status
-from app.services import artifacts, invoices, webhooks, workflows
+from app.services import admission, artifacts, invoices, webhooks, workflows
+from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.registry import get_type
@@ -173,6 +174,11 @@ def unknown_key(_: World) -> dict[str, str]:
     return {"key_id": str(uuid4())}
 
 
+def type_limit(world: World) -> dict[str, str]:
+    admission.set_limit(world.session, Limit(kind="type", name="reverse_string", max_running=7, changed_at=NOON))
+    return {"kind": "type", "name": "reverse_string"}
+
+
 def queue(_: World) -> dict[str, str]:
     return {"name": "tasks"}
 
@@ -208,6 +214,10 @@ TABLE: dict[str, Line] = {
     # Task types and queues
     "GET /api/v1/task-types": reading(),
     "GET /api/v1/task-types/{name}": reading(given=task_type),
+    "GET /api/v1/limits": for_admins(200),
+    "GET /api/v1/limits/usage": Line(expected=(401, 200, 200, 200, 200)),
+    "PUT /api/v1/limits/{kind}/{name}": for_admins(200, given=type_limit, body={"max_running": 5}),
+    "DELETE /api/v1/limits/{kind}/{name}": for_admins(204, given=type_limit),
     "POST /api/v1/task-types/{name}/pause": for_admins(200, given=task_type),
     "POST /api/v1/task-types/{name}/resume": for_admins(200, given=task_type),
     "GET /api/v1/queues": reading(),

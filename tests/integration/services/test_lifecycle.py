@@ -180,7 +180,7 @@ def test_what_is_due_falls_due_and_what_is_not_waits(session):
     held_back = make_task(session, dispatched_at=None, due_at=NOON)
     make_task(session)  # its hint is out
 
-    fallen = lifecycle.fall_due(session, since=NOON - timedelta(days=1), now=NOON, limit=10)
+    fallen = lifecycle.fall_due(session, since=NOON - timedelta(days=1), now=NOON, limit=10)[0]
 
     assert {each.id for each in fallen} == {due.id, held_back.id}
     assert read_task(session, due.id).dispatched_at == NOON

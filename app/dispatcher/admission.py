@@ -1,0 +1,56 @@
+"""Duty: admit held tasks, as limits, order and turns allow. Rows first, committed, and then the hints."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from app.config import get_settings
+from app.database import in_transaction
+from app.dispatcher.dispatch import publish
+from app.messaging import Hint, Publisher
+from app.services import admission
+
+BATCH = 1_000
+SWEEP_EVERY = timedelta(seconds=2)
+# How long until the next round, by what there was to do: the less there is, the less it costs.
+PAUSES = {admission.Busy.HELD: 0.02, admission.Busy.ACTIVE: 0.05, admission.Busy.IDLE: 0.25}
+BRISK_SECONDS = 0.005  # while places come free again and again
+BRISK_ROUNDS = 100
+
+
+class Admission:
+    """With nothing held, a round is one look at an empty index."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        aging = timedelta(seconds=get_settings().aging_seconds)
+        self._held, self._turns = admission.Held(aging=aging), admission.Turns()
+        self._swept_at: datetime | None = None
+        self._busy = admission.Busy.IDLE
+        self._rounds_without = 0
+
+    def pause_seconds(self) -> float:
+        """How long until the next round."""
+        is_brisk = self._busy is admission.Busy.HELD and self._rounds_without < BRISK_ROUNDS
+        return BRISK_SECONDS if is_brisk else PAUSES[self._busy]
+
+    def run_once(self, now: datetime) -> int:
+        """One round; returns how many tasks were admitted. Raises one of the publisher's `errors`."""
+        brought = self._sweep(now)
+        self._busy = in_transaction(admission.busy)
+        if self._busy is not admission.Busy.HELD:
+            return brought
+        self._publisher.connect()  # with the broker down this raises, and no row is touched
+        chosen = in_transaction(lambda session: admission.admit(session, self._held, self._turns, now=now))
+        self._rounds_without = 0 if chosen else self._rounds_without + 1
+        # In hints of their own: a chunk would run one after the other what may run at the same time.
+        publish(self._publisher, [replace(Hint.of(each), chunk=1) for each in chosen], now)
+        return brought + len(chosen)
+
+    def _sweep(self, now: datetime) -> int:
+        if self._swept_at is not None and now - self._swept_at < SWEEP_EVERY:
+            return 0
+        brought = in_transaction(lambda session: admission.gate_earlier(session, now=now, limit=BATCH))
+        promoted = in_transaction(admission.promote_first)
+        if not brought:
+            self._swept_at = now
+        return brought + promoted

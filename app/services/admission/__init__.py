@@ -1,0 +1,25 @@
+"""Admission: which of the held tasks may go to the workers now, under limits, by owner's turn and in order by key."""
+
+from app.services.admission.explaining import Obstacle, obstacle
+from app.services.admission.ledger import Busy, Held, admit, busy, gate_earlier, promote_first
+from app.services.admission.limits import KINDS, Limit, Rate, read, remove, set_limit, usage
+from app.services.admission.turns import Turns
+
+__all__ = [
+    "KINDS",
+    "Busy",
+    "Held",
+    "Limit",
+    "Obstacle",
+    "Rate",
+    "Turns",
+    "admit",
+    "busy",
+    "gate_earlier",
+    "obstacle",
+    "promote_first",
+    "read",
+    "remove",
+    "set_limit",
+    "usage",
+]

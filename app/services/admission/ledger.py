@@ -1,0 +1,189 @@
+"""Admission in the database: what is held, what is active, and the one statement that lets tasks go."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.services.admission import limits as limit_service
+from app.services.admission.limits import Lane, Limits
+from app.services.admission.turns import Candidates, Turns, refilled, room_of
+from app.services.lifecycle import LOOK_AGAIN, Waiting, admitted
+
+LANES, OF_LANE, MOST = 500, 50, 500
+ONE_ADMITS = 7461736002  # key of the advisory lock: counts are exact because only one dispatcher admits at a time
+SETTLE = timedelta(seconds=10)
+_PLACE = "rank, owner_id, type, queue, key, ordering_key"
+
+_BUSY = sa.text(
+    "SELECT CASE WHEN EXISTS (SELECT FROM admissions WHERE state = 'held') THEN 'held' "
+    "WHEN EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM admissions) THEN 'active' ELSE 'idle' END"
+)
+_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(:key)")
+_ACTIVE = sa.text(
+    "SELECT 0 AS rank, owner_id, type, queue, key, '' AS ordering_key, count(*) AS count FROM admissions "
+    "WHERE state IN ('out', 'running') GROUP BY owner_id, type, queue, key"
+)
+# The first of each lane by way of the index, lane after lane, never over all that is held; and of a lane with an
+# ordering key only the task whose turn it is.
+_HELD = sa.text(
+    f"WITH RECURSIVE lane AS ((SELECT {_PLACE} FROM admissions WHERE state = 'held' "
+    f"AND ({_PLACE}) > (CAST(:rank AS smallint), CAST(:owner_id AS uuid), :type, :queue, :key, :ordering_key) "
+    f"ORDER BY {_PLACE} LIMIT 1) UNION ALL "
+    f"SELECT next.* FROM lane CROSS JOIN LATERAL (SELECT {_PLACE} FROM admissions WHERE state = 'held' "
+    "AND (admissions.rank, admissions.owner_id, admissions.type, admissions.queue, admissions.key, "
+    "admissions.ordering_key) > (lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key) "
+    f"ORDER BY {_PLACE} LIMIT 1) AS next) "
+    "SELECT lane.*, first.ids, first.seqs, first.since FROM (SELECT * FROM lane LIMIT :lanes) AS lane "
+    "CROSS JOIN LATERAL ("
+    "SELECT array_agg(task_id ORDER BY seq) AS ids, array_agg(seq ORDER BY seq) AS seqs, "
+    "min(since) AS since FROM (SELECT task_id, seq, since FROM admissions AS held WHERE state = 'held' "
+    "AND (held.rank, held.owner_id, held.type, held.queue, held.key, held.ordering_key) = "
+    "(lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key) "
+    "AND (held.ordering_key = '' OR NOT EXISTS (SELECT FROM admissions AS other WHERE other.owner_id = held.owner_id "
+    "AND other.ordering_key = held.ordering_key AND other.ordering_key <> '' "
+    "AND (other.seq < held.seq OR other.state IN ('out', 'running')))) "
+    "ORDER BY seq LIMIT :each) AS task) AS first "
+    "WHERE NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = lane.type AND resumed_at IS NULL)"
+)
+_TOKENS = sa.text("SELECT kind, name, tokens, at FROM rate_buckets")
+_KEEP_TOKENS = sa.text(
+    "INSERT INTO rate_buckets (kind, name, tokens, at) SELECT kind, name, tokens, :now FROM unnest("
+    "CAST(:kinds AS text[]), CAST(:names AS text[]), CAST(:tokens AS float[])) AS bucket (kind, name, tokens) "
+    "ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at"
+)
+FIRST_LANE: dict[str, Any] = {
+    "rank": -100,
+    "owner_id": UUID(int=0),
+    "type": "",
+    "queue": "",
+    "key": "",
+    "ordering_key": "",
+}
+
+
+class Held:
+    """Where the search for held lanes goes on: with very many of them a round looks at some, the next at others."""
+
+    def __init__(self, *, aging: timedelta) -> None:
+        self._after, self._aging = FIRST_LANE, aging
+
+    def read(self, session: Session, *, now: datetime) -> list[Candidates]:
+        """The first held tasks of the next lanes; those that were held for long rank as if they were more urgent."""
+        rows = session.execute(_HELD, {**self._after, "lanes": LANES, "each": OF_LANE}).mappings().all()
+        last = rows[-1] if len(rows) >= LANES else FIRST_LANE
+        self._after = {name: last[name] for name in FIRST_LANE}
+        return [
+            Candidates(lane=self._risen(row, now), tasks=list(zip(row["seqs"], row["ids"], strict=True)))
+            for row in rows
+            if row["ids"]
+        ]
+
+    def _risen(self, row: Any, now: datetime) -> Lane:
+        return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._aging))
+
+
+class Busy(StrEnum):
+    """Whether something is held, or could be soon."""
+
+    HELD = "held"
+    ACTIVE = "active"
+    IDLE = "idle"
+
+
+def busy(session: Session) -> Busy:
+    """Whether there is anything to admit, or limits by which there could be."""
+    return Busy(session.scalar(_BUSY))
+
+
+def admit(session: Session, held: Held, turns: Turns, *, now: datetime) -> list[Waiting]:
+    """Let those go that limits, order and turns allow; the caller publishes their hints after the commit.
+
+    Another dispatcher that admits at this moment makes this one do nothing, so that no limit is exceeded by both.
+    """
+    if not session.scalar(_LOCK, {"key": ONE_ADMITS}):
+        return []
+    candidates = held.read(session, now=now)
+    if not candidates:
+        return []
+    limits = Limits(limit_service.read(session))
+    active = [(_lane(row), row["count"]) for row in session.execute(_ACTIVE).mappings()]
+    tokens = _tokens(session, candidates, limits, now)
+    room = room_of(active, limits, tokens)
+    chosen = turns.choose(candidates, limits, room, most=MOST)
+    if tokens and chosen:
+        _keep(session, room.tokens, now)
+    return admitted(session, chosen, until=now + LOOK_AGAIN, now=now)
+
+
+def _lane(row: Any) -> Lane:
+    return Lane(*(row[name] for name in Lane.__slots__))
+
+
+def _tokens(
+    session: Session, candidates: Sequence[Candidates], limits: Limits, now: datetime
+) -> dict[tuple[str, str], float]:
+    """What is left of the rate limits that concern these lanes."""
+    rated = {each.place: each.limit.rate for one in candidates for each in limits.of(one.lane) if each.limit.rate}
+    if not rated:
+        return {}
+    kept = {(kind, name): (tokens, at) for kind, name, tokens, at in session.execute(_TOKENS)}
+    left = {}
+    for place, rate in rated.items():
+        tokens, at = kept.get(place, (rate.capacity, now))
+        left[place] = refilled(tokens, since=at, now=now, per_second=rate.per_second, capacity=rate.capacity)
+    return left
+
+
+def _keep(session: Session, tokens: dict[tuple[str, str], float], now: datetime) -> None:
+    places = sorted(tokens)
+    values = {
+        "kinds": [kind for kind, _ in places],
+        "names": [name for _, name in places],
+        "tokens": [tokens[place] for place in places],
+    }
+    session.execute(_KEEP_TOKENS, {**values, "now": now})
+
+
+# Tasks that were submitted before a limit was set, or by a transaction that did not see it yet. Those that are on
+# their way are held back: the hint that is out is a no-op. Those that run are counted.
+_GATE = sa.text(
+    "WITH taken AS (SELECT id FROM tasks WHERE due_at IS NOT NULL AND NOT gated AND EXISTS (SELECT FROM limits "
+    "WHERE (max_running IS NOT NULL OR rate_count IS NOT NULL OR max_hints IS NOT NULL) AND changed_at > :since AND ("
+    "kind = 'all' OR (kind = 'queue' AND name = tasks.queue) OR (kind = 'type' AND name = tasks.type) "
+    "OR (kind = 'owner' AND name = tasks.owner_id::text) OR (kind = 'key' AND (name = tasks.concurrency_key "
+    "OR (right(name, 1) = '*' AND starts_with(tasks.concurrency_key, left(name, -1))))))) "
+    "ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "UPDATE tasks SET gated = true, "
+    "dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END, "
+    "due_at = CASE WHEN status = 'PENDING' THEN CAST('9000-01-01 00:00:00+00' AS timestamptz) ELSE due_at END "
+    "FROM taken WHERE tasks.id = taken.id RETURNING tasks.id"
+)
+_CHANGED = sa.text("SELECT EXISTS (SELECT FROM limits WHERE changed_at > :since)")
+
+
+def gate_earlier(session: Session, *, now: datetime, limit: int) -> int:
+    """Bring unfinished tasks under limits that were set a short while ago; returns how many, 0 when all are."""
+    since = now - SETTLE
+    if not session.scalar(_CHANGED, {"since": since}):
+        return 0
+    return len(session.execute(_GATE, {"since": since, "limit": limit}).all())
+
+
+# Two transactions that did not see each other can leave a key's first task behind nobody.
+_PROMOTE = sa.text(
+    "UPDATE admissions SET state = 'held', since = clock_timestamp() WHERE state = 'queued' AND task_id IN "
+    "(SELECT DISTINCT ON (owner_id, ordering_key) task_id FROM admissions WHERE ordering_key <> '' "
+    "ORDER BY owner_id, ordering_key, seq)"
+)
+
+
+def promote_first(session: Session) -> int:
+    """Let the first of every ordering key be admitted, where that was missed; returns how many were."""
+    done: Any = session.execute(_PROMOTE)
+    return int(done.rowcount)

@@ -1,0 +1,1 @@
+"""Whose turn it is, and what the limits leave room for."""
