@@ -87,10 +87,10 @@ class Liveness:
     def _beat(self) -> None:
         try:
             self._write()
-            self._publish_types()
             if self._paused is not None:
                 self._paused.apply()
             self._end_hung(clock.utcnow())
+            self._publish_types()
         except Exception as error:  # noqa: BLE001 (a worker that beats no more loses all its tasks)
             self._continuity.broke()
             log.warning("liveness_not_written", error=f"{type(error).__name__}: {error.__cause__ or error}".strip())

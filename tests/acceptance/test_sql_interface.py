@@ -57,11 +57,11 @@ def test_five_thousand_submissions_in_one_transaction_all_run_in_chunks(stack, p
         ids = submit(psql, MANY)
         psql.commit()
         question = "SELECT count(*) AS n FROM tasks WHERE id = ANY(%(ids)s::uuid[]) AND dispatched_at IS NULL"
-        wait_for(lambda: stack.rows(question, {"ids": ids})[0]["n"] == 0, timeout=30)
+        wait_for(lambda: stack.rows(question, {"ids": ids})[0]["n"] == 0, timeout=60)
         wait_for(lambda: stack.broker.queue().ready >= MANY / 100, timeout=10)
         hints = stack.broker.queue().ready
 
-    stack.wait_until("COMPLETED", ids, timeout=60)
+    stack.wait_until("COMPLETED", ids, timeout=90)
 
     assert len(set(ids)) == MANY
     assert hints <= MANY / 20, hints  # 50 of 100 tasks each, where every batch of the dispatcher was full
