@@ -404,11 +404,11 @@ class Procrastinate(Produced):
         self.database = self.servers.empty_database()
         environment = self.environment() | {"BENCH_DATABASE": self.database}
         python = f"{HOME}/venv/bin/python"
-        subprocess.run([python, "procrastinate_tasks.py", "schema"], cwd=PEERS, env=environment, check=True)
+        subprocess.run([python, "procrastinate_producer.py", "schema"], cwd=PEERS, env=environment, check=True)
         worker = f"{HOME}/venv/bin/procrastinate --app=procrastinate_tasks.app worker -q bench -c 10"
         for _ in range(2):
             self.worker = self.program("procrastinate", *worker.split(), environment=environment)
-        self.begin_producer(python, "procrastinate_tasks.py", environment=environment)
+        self.begin_producer(python, "procrastinate_producer.py", environment=environment)
 
     def done(self) -> int:
         connection = psycopg2.connect(self.database)
