@@ -99,9 +99,10 @@ def watch_clock(engine: sa.Engine) -> None:
     event.listen(engine, "checkout", measure)
 
 
-def make_engine(settings: Settings, *, application_name: str = "taskledger") -> sa.Engine:
+def make_engine(settings: Settings, *, application_name: str = "taskledger", **more: Any) -> sa.Engine:
     """An engine of its own, not shared."""
-    engine = sa.create_engine(sqlalchemy_url(settings), **engine_options(settings, application_name=application_name))
+    options = engine_options(settings, application_name=application_name) | more
+    engine = sa.create_engine(sqlalchemy_url(settings), **options)
     watch_clock(engine)
     return engine
 
@@ -155,10 +156,12 @@ def engine() -> sa.Engine:
         _engine_lock = threading.Lock()  # the inherited one may have been held when the process forked
     with _engine_lock:
         if _engine is None or _engine_pid != os.getpid():
-            if _engine is not None:
-                _engine.dispose(close=False)
+            for inherited in (_engine, _autocommit):
+                if inherited is not None:
+                    inherited.dispose(close=False)
             _engine = make_engine(get_settings())
-            _autocommit, _engine_pid = _engine.execution_options(isolation_level="AUTOCOMMIT"), os.getpid()
+            # Connections of their own: switching one to autocommit and back costs a round trip each.
+            _autocommit, _engine_pid = make_engine(get_settings(), isolation_level="AUTOCOMMIT"), os.getpid()
     return _engine
 
 

@@ -17,13 +17,13 @@ class Sent:
     seconds: list[float]
 
 
-def request(path: str, body: Any, *, port: int, token: str | None = None) -> bytes:
+def request(path: str, body: Any, *, port: int, **headers: str) -> bytes:
     """One POST as it goes over the wire."""
     content = json.dumps(body).encode()
-    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        f"{authorization}Content-Length: {len(content)}\r\n\r\n"
+        f"{more}Content-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
 

@@ -160,7 +160,7 @@ class Ours(System):
 
     def _requests(self, count: int) -> list[bytes]:
         task = {"type": "reverse_string", "payload": "hello world"}
-        return [load.request("/api/v1/tasks", task, port=self.api.port, token=self.key)] * count
+        return [load.request("/api/v1/tasks", task, port=self.api.port, Authorization=f"Bearer {self.key}")] * count
 
     def submit_slowly(self, count: int, pace: float) -> None:
         self._slow_began: dict[str, float] = {}
@@ -195,9 +195,9 @@ class OursInBulk(Ours):
 
     def submit(self, count: int) -> tuple[float, float]:
         batch = {"tasks": [{"type": "reverse_string", "payload": "hello world"}] * BULK}
-        path = "/api/v1/tasks/batch"
-        requests_ = [load.request(path, batch, port=self.api.port, token=self.key)] * (count // BULK)
-        sent = load.send(requests_, port=self.api.port, connections=4)
+        headers = {"Authorization": f"Bearer {self.key}", "Prefer": "return=minimal"}
+        one = load.request("/api/v1/tasks/batch", batch, port=self.api.port, **headers)
+        sent = load.send([one] * (count // BULK), port=self.api.port, connections=4)
         self._sent = getattr(self, "_sent", 0) + count
         return sent.began, sent.ended
 
@@ -404,11 +404,11 @@ class Procrastinate(Produced):
         self.database = self.servers.empty_database()
         environment = self.environment() | {"BENCH_DATABASE": self.database}
         python = f"{HOME}/venv/bin/python"
-        subprocess.run([python, "procrastinate_tasks.py", "schema"], cwd=PEERS, env=environment, check=True)
+        subprocess.run([python, "procrastinate_producer.py", "schema"], cwd=PEERS, env=environment, check=True)
         worker = f"{HOME}/venv/bin/procrastinate --app=procrastinate_tasks.app worker -q bench -c 10"
         for _ in range(2):
             self.worker = self.program("procrastinate", *worker.split(), environment=environment)
-        self.begin_producer(python, "procrastinate_tasks.py", environment=environment)
+        self.begin_producer(python, "procrastinate_producer.py", environment=environment)
 
     def done(self) -> int:
         connection = psycopg2.connect(self.database)

@@ -8,12 +8,27 @@ from marshmallow_oneofschema import OneOfSchema
 
 from app.api.fields import text
 from app.api.idempotency import LONGEST_KEY
-from app.api.parsing import StrictSchema
+from app.api.parsing import StrictSchema, absent
 from app.api.problems import Problem
 from app.api.task_schemas import READ_ONLY, TaskView, shape_of
 from app.services.batches import KEY_FIELD
 from tasks import fields as strict
 from tasks.registry import TaskType, load_types
+
+MINIMAL = "return=minimal"
+
+
+class Preference(StrictSchema):
+    """How much of the tasks the caller wants to see (RFC 7240)."""
+
+    class Meta:
+        unknown = "exclude"
+
+    prefer = strict.Text(
+        data_key="Prefer",
+        load_default=absent,
+        metadata={"description": f"{MINIMAL}: of each accepted task its `id` only, which is quicker for large batches"},
+    )
 
 
 class ItemShape(StrictSchema):
@@ -75,7 +90,7 @@ class ResultView(ma.Schema):
         required=True,
         metadata={"description": "As a single submission would be answered: 201 new, 200 its key was used before, 4xx"},
     )
-    task = ma.fields.Nested(TaskView, metadata={"description": "If it was accepted"})
+    task = ma.fields.Nested(TaskView, metadata={"description": f"If it was accepted; with {MINIMAL} only its `id`"})
     problem = ma.fields.Nested(Problem, metadata={"description": "If it was refused"})
 
 

@@ -1,6 +1,6 @@
 """/tasks/batch: submit many tasks in one request; each is accepted or refused by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +9,7 @@ from werkzeug.exceptions import BadRequest
 
 from app.api import json_body, quotas
 from app.api.auth import current_owner_id
-from app.api.batch_schemas import BatchView, SubmitBatch, item_shape
+from app.api.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, item_shape
 from app.api.environment import current_settings
 from app.api.idempotency import IdempotencyHeader
 from app.api.parsing import Blueprint, refusal
@@ -39,10 +39,11 @@ _VIEW = TaskView()
 @blueprint.doc(**NDJSON)
 @blueprint.arguments(SubmitBatch(), example={"tasks": [{"type": "reverse_string", "payload": "hello world"}]})
 @blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.arguments(Preference(), location="headers")
 @blueprint.response(200, BatchView(), description="What became of each, in their order; what was accepted is durable")
 @blueprint.problem(422, "No list of submissions, an empty one, or too many")
 @blueprint.problem(429, "There is no room for so many waiting tasks; none was accepted")
-def submit_batch(batch: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
+def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dict[str, Any]) -> Any:
     """Submit many tasks; those that can be accepted are, in one statement.
 
     With Idempotency-Key, an item without an `idempotency_key` of its own gets one from the header and its index.
@@ -61,8 +62,11 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any]) -> dict[str, An
     results = [next(stored) if isinstance(item, Item) else item for item in read]
     _dispatch(results)
     accepted = sum(isinstance(result, Accepted) for result in results)
-    shown = [_shown(index, result) for index, result in enumerate(results)]
-    return {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
+    is_minimal = MINIMAL in (preference["prefer"] or "").lower().replace(" ", "")
+    show = _id_of if is_minimal else _VIEW.dump
+    shown = [_shown(index, result, show) for index, result in enumerate(results)]
+    answer = {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
+    return (answer, {"Preference-Applied": MINIMAL}) if is_minimal else answer
 
 
 def _check_length(count: int) -> None:
@@ -100,8 +104,12 @@ def _dispatch(results: Sequence[Any]) -> None:
     dispatch_soon(*coalesce(Hint.of(task) for task in fresh if task.dispatched_at is not None))
 
 
-def _shown(index: int, result: Any) -> dict[str, Any]:
+def _id_of(task: TaskRecord) -> dict[str, str]:
+    return {"id": str(task.id)}
+
+
+def _shown(index: int, result: Any, show: Callable[[TaskRecord], Any]) -> dict[str, Any]:
     if isinstance(result, Accepted):
-        return {"index": index, "status": 201 if result.is_new else 200, "task": _VIEW.dump(result.task)}
+        return {"index": index, "status": 201 if result.is_new else 200, "task": show(result.task)}
     problem = body_of(result)
     return {"index": index, "status": problem["status"], "problem": problem}

@@ -210,7 +210,7 @@ class TaskView(QuickView):
         )
     )
     links = ma.fields.Function(
-        lambda task: {name: f"{task_path(task)}{below}" for name, below in LINKS.items()},
+        lambda task: links_of(task_path(task)),
         metadata={
             "type": "object",
             "properties": {name: {"type": "string"} for name in LINKS},
@@ -218,6 +218,11 @@ class TaskView(QuickView):
         },
         required=True,
     )
+
+
+def links_of(path: str) -> dict[str, str]:
+    """Paths of what belongs to a task."""
+    return {name: path + below for name, below in LINKS.items()}
 
 
 def task_path(task: TaskRecord) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database import to_json
@@ -22,10 +24,22 @@ WRITTEN = (
 )  # fmt: skip
 SETTLED = ("updated_at", "due_at", "dispatched_at", "gated")
 MOST_ROWS = 1_000  # of one statement
+FEW_ROWS = 8  # up to here a list of values is cheaper, from here on PostgreSQL reads JSON faster than so many constants
 
 _COLUMNS = Task.metadata.tables["tasks"].c
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _JSON = frozenset(name for name in WRITTEN if isinstance(_COLUMNS[name].type, JSONB))
+_NAMES = ", ".join(WRITTEN)
 _ROW = f"({', '.join(['%s'] * len(WRITTEN))})"
+_TYPES = ", ".join(f"{name} {_COLUMNS[name].type.compile(dialect=_DIALECT)}" for name in WRITTEN)
+# A null in JSON becomes SQL's null on its way through json_to_recordset; a payload may be null, and stays JSON's.
+_READ = ", ".join(
+    f"coalesce({name}, 'null')" if name in _JSON and not _COLUMNS[name].nullable else name for name in WRITTEN
+)
+_FROM_JSON = (
+    f"INSERT INTO tasks ({_NAMES}) SELECT {_READ} FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({_TYPES}) "
+    f"RETURNING id, {', '.join(SETTLED)}"
+)
 
 
 def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
@@ -41,21 +55,30 @@ def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Tas
 
 
 def _insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
-    values = tuple(_plain(name, getattr(record, name)) for record in records for name in WRITTEN)
-    rows = connection.exec_driver_sql(_statement(len(records)), values).all()
+    if len(records) <= FEW_ROWS:
+        values = tuple(_bound(name, getattr(record, name)) for record in records for name in WRITTEN)
+        rows = connection.exec_driver_sql(_values(len(records)), values).all()
+    else:
+        text = to_json([{name: _plain(getattr(record, name)) for name in WRITTEN} for record in records])
+        rows = connection.exec_driver_sql(_FROM_JSON, {"rows": text}).all()
     settled = {id_: dict(zip(SETTLED, values, strict=True)) for id_, *values in rows}
     return [replace(record, **settled[record.id]) for record in records]
 
 
-@lru_cache(maxsize=64)
-def _statement(rows: int) -> str:
-    return (
-        f"INSERT INTO tasks ({', '.join(WRITTEN)}) VALUES {', '.join([_ROW] * rows)} RETURNING id, {', '.join(SETTLED)}"
-    )
+@lru_cache(maxsize=FEW_ROWS)
+def _values(rows: int) -> str:
+    return f"INSERT INTO tasks ({_NAMES}) VALUES {', '.join([_ROW] * rows)} RETURNING id, {', '.join(SETTLED)}"
 
 
-def _plain(name: str, value: Any) -> Any:
+def _bound(name: str, value: Any) -> Any:
     """A value as the driver writes it without a type of SQLAlchemy's in between."""
     if name in _JSON:
         return None if value is None and _COLUMNS[name].nullable else to_json(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON that PostgreSQL reads back as the same."""
+    if isinstance(value, datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, UUID) else value

@@ -270,6 +270,18 @@ def test_a_payload_that_is_too_large_is_refused_by_itself(client: FlaskClient, a
     assert [each["status"] for each in answer["results"]] == [201, 422]
 
 
+def test_whoever_prefers_little_gets_ids_and_problems(client: FlaskClient, session: Session):
+    wrong = {"type": "reverse_string", "payload": 17}
+
+    answer = client.post(BATCH, json={"tasks": [HELLO, wrong]}, headers={"Prefer": "respond-async, return=minimal"})
+
+    assert answer.headers["Preference-Applied"] == "return=minimal"
+    [accepted, refused] = answer.json["results"]
+    assert list(accepted["task"]) == ["id"]
+    assert read_task(session, UUID(accepted["task"]["id"])).payload == "hello"
+    assert refused["problem"]["code"] == "payload_refused"
+
+
 class _Small:
     """The application's settings, with room for small payloads only."""
 

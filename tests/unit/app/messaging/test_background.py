@@ -88,3 +88,53 @@ def test_an_old_fault_is_not_believed_without_asking_the_broker(publisher, monke
     monkeypatch.setattr(background, "FAULT_SECONDS", 0)
 
     assert background.broker_fault() is None
+
+
+def sharing() -> Hint:
+    return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60, chunk=100)
+
+
+def test_a_hint_that_comes_after_a_quiet_moment_goes_out_at_once(publisher, monkeypatch):
+    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
+    first = sharing()
+
+    background.dispatch_soon(first)
+
+    wait_for(lambda: publisher.published == [first])
+
+
+def test_hints_of_a_chunked_type_that_come_soon_after_one_wait_for_company(publisher, monkeypatch):
+    background.dispatch_soon(sharing())
+    wait_for(lambda: len(publisher.published) == 1)
+    monkeypatch.setattr(background, "GATHER_SECONDS", 1.0)
+    hints = [sharing() for _ in range(5)]
+
+    for each in hints:
+        background.dispatch_soon(each)
+
+    wait_for(lambda: len(publisher.published) == 2)
+    assert publisher.published[1].ids == tuple(each.ids[0] for each in hints)
+
+
+def test_what_travels_alone_waits_for_nobody_and_takes_along_who_waits(publisher, monkeypatch):
+    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
+    background.dispatch_soon(sharing())
+    wait_for(lambda: len(publisher.published) == 1)
+    waiting, urgent = sharing(), hint()
+    background.dispatch_soon(waiting)
+
+    background.dispatch_soon(urgent)
+
+    wait_for(lambda: set(publisher.published[1:]) == {waiting, urgent})
+
+
+def test_who_waits_for_company_is_published_at_the_end(publisher, monkeypatch):
+    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
+    background.dispatch_soon(sharing())
+    wait_for(lambda: len(publisher.published) == 1)
+    waiting = sharing()
+    background.dispatch_soon(waiting)
+
+    background._thread.stop(10)
+
+    assert publisher.published[1:] == [waiting]

@@ -1,0 +1,48 @@
+"""Rows are stored as they were drafted, whichever form the statement takes."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from app.services import insertion
+from app.services.insertion import FEW_ROWS, MOST_ROWS
+from app.services.submission import Submission, new_record
+from tasks.registry import get_type
+from tests.factories import NOON, read_task
+
+ODD = ("", None, "\u0001\u202e😀", "'; --", "%s %(id)s :id", {"a": [None, 1.5, 10**30, {}]}, [], False, 0)
+
+
+def draft(payload, **fields):
+    submission = Submission(type="reverse_string", payload=payload, **fields)
+    return new_record(submission, get_type("reverse_string"), uuid4(), uuid4(), NOON)
+
+
+@pytest.mark.parametrize("copies", [1, FEW_ROWS])
+def test_every_value_is_read_back_as_it_was_written(session, copies):
+    odd = {"name": "Ünïcödé %", "labels": {"a%": "'"}, "expires_at": NOON + timedelta(days=9), "timeout": 3}
+    drafts = [draft(payload, **odd) for payload in ODD for _ in range(copies)]
+
+    stored = insertion.insert(session.connection(), drafts)
+
+    assert [replace(task, updated_at=NOON) for task in stored] == [replace(task, updated_at=NOON) for task in drafts]
+    assert [read_task(session, task.id) for task in drafts] == stored
+
+
+def test_a_few_rows_and_many_are_stored_alike(session):
+    few = insertion.insert(session.connection(), [draft(payload) for payload in ODD[:FEW_ROWS]])
+    many = insertion.insert(session.connection(), [draft(payload) for payload in ODD] * 1)
+
+    assert [read_task(session, task.id).payload for task in few] == list(ODD[:FEW_ROWS])
+    assert [read_task(session, task.id).payload for task in many] == list(ODD)
+
+
+def test_more_than_one_statement_holds_are_stored_in_their_order(session):
+    drafts = [draft(number) for number in range(MOST_ROWS + FEW_ROWS)]
+
+    stored = insertion.insert(session.connection(), drafts)
+
+    assert [task.id for task in stored] == [task.id for task in drafts]
+    assert read_task(session, drafts[-1].id).payload == MOST_ROWS + FEW_ROWS - 1
