@@ -123,11 +123,11 @@ class Feed:
 
     def _follow(self) -> None:
         connection = self._engine.raw_connection()
+        listener = connection.driver_connection
         connection.detach()  # it only listens; no pool misses it
+        if listener is None:
+            raise OSError("the pool gave no connection")
         try:
-            listener = connection.driver_connection
-            if listener is None:
-                raise OSError("no connection")
             listener.autocommit = True
             with listener.cursor() as cursor:
                 cursor.execute(f"LISTEN {events.CHANNEL}")
@@ -138,7 +138,7 @@ class Feed:
                     listener.poll()
                     listener.notifies.clear()
         finally:
-            connection.close()
+            listener.close()
 
     def _hand_out_page(self) -> bool:
         """Read what is new, and give it to whoever wants it; whether there is probably more."""

@@ -1,25 +1,27 @@
 """/events/stream: the caller's events as they happen, by server-sent events; a reconnecting client misses none."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
-from flask import Response, request, stream_with_context
+import sqlalchemy as sa
+from flask import Response, current_app, request
 from marshmallow import validate
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from app.api.auth import Access, gate, visible_owner
 from app.api.environment import current_settings
-from app.api.event_feed import Client, as_text, feed
+from app.api.event_feed import Client, Feed, as_text, feed
 from app.api.fields import Several, matching, one_of
 from app.api.pagination import IntegerInQuery
 from app.api.parsing import Blueprint, StrictSchema, absent
 from app.api.problems import problem
 from app.api.task_schemas import LABEL_KEY, MOST_LABELS
-from app.api.transaction import single_statement
 from app.models import Status
 from app.services import events
 from app.services.events import EventFilter
@@ -73,7 +75,16 @@ def stream_events(given: dict[str, Any]) -> Response:
         detail = "This process holds as many streams as it may; try again in a few seconds."
         return problem(503, detail, code="too_many_streams", headers={"Retry-After": RETRY_SECONDS})
     client, position = joined
-    body = stream_with_context(_Stream(client, position if after is None else min(after, position), position).text())
+    stream = _Stream(
+        feed(),
+        client,
+        after=position if after is None else min(after, position),
+        joined_at=position,
+        seconds=current_settings().stream_seconds,
+        engine=current_app.extensions["taskledger.autocommit"],
+        is_allowed=_credential_check(client.wanted.owner),
+    )
+    body = stream.text()
     response = Response(body, mimetype=MEDIA_TYPE)
     response.call_on_close(partial(feed().leave, client))
     response.headers["Cache-Control"] = "no-store"
@@ -100,15 +111,42 @@ def _filter(given: dict[str, Any]) -> EventFilter:
     )
 
 
-class _Stream:
-    """One answer: first what happened after the client's number, then what happens."""
+def _credential_check(owner: UUID | None) -> Callable[[], bool]:
+    """Asks later whether the request's credential still holds, and still shows the same."""
+    app, environ = current_app._get_current_object(), dict(request.environ)  # type: ignore[attr-defined]
 
-    def __init__(self, client: Client, after: int, joined_at: int) -> None:
+    def check() -> bool:
+        with app.request_context(environ):
+            try:
+                return gate().identify(Access.READ).sees == owner
+            except HTTPException:
+                return False  # the key was revoked, the log-in ended, the account was closed
+
+    return check
+
+
+class _Stream:
+    """One answer: first what happened after the client's number, then what happens. It needs no request any more."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        client: Client,
+        *,
+        after: int,
+        joined_at: int,
+        seconds: float,
+        engine: sa.Engine,
+        is_allowed: Callable[[], bool],
+    ) -> None:
+        self._feed = feed
         self._client = client
         self._after = after
         self._joined_at = joined_at
-        self._ends_at = time.monotonic() + current_settings().stream_seconds
+        self._ends_at = time.monotonic() + seconds
         self._check_at = time.monotonic() + BEAT_SECONDS
+        self._engine = engine
+        self._is_allowed = is_allowed
 
     def text(self) -> Iterator[bytes]:
         """What is sent, piece by piece."""
@@ -122,7 +160,7 @@ class _Stream:
     def _past(self) -> Iterator[bytes]:
         position = self._after
         while position < self._joined_at and self._may_go_on():
-            with single_statement() as session:
+            with Session(self._engine) as session:
                 page = events.read_after(session, position, limit=min(PAGE, self._joined_at - position))
                 wants_labels = self._client.wanted.labels and page.events
                 labels = events.labels_of(session, page.events) if wants_labels else {}
@@ -135,9 +173,9 @@ class _Stream:
             arrived = self._client.take(min(BEAT_SECONDS, max(0.0, self._ends_at - time.monotonic())))
             if arrived is not None:
                 yield arrived[1]
-                feed().took(self._client, arrived[0])
+                self._feed.took(self._client, arrived[0])
                 continue
-            passed = feed().passed(self._client)
+            passed = self._feed.passed(self._client)
             yield b": beat\n\n" if passed is None else _mark(passed)
 
     def _may_go_on(self) -> bool:
@@ -146,10 +184,7 @@ class _Stream:
             return False
         if now >= self._check_at:
             self._check_at = now + BEAT_SECONDS
-            try:
-                return gate().identify(Access.READ).sees == self._client.wanted.owner
-            except HTTPException:
-                return False  # the key was revoked, the log-in ended, the account was closed
+            return self._is_allowed()
         return True
 
 

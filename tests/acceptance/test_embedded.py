@@ -14,7 +14,7 @@ from tests.services.embedded import Embedded
 from tests.services.processes import runs
 from tests.services.waiting import wait_for
 
-STOP_ORDER = ["api", "dispatcher", "worker", "mail_catcher", "demo_orders", "flower", "valkey", "postgres"]
+STOP_ORDER = ["api", "sinks", "dispatcher", "worker", "mail_catcher", "demo_orders", "flower", "valkey", "postgres"]
 KNOW_TEST_TYPES = f"import tasks.handlers\ntasks.handlers.__path__.append({str(ROOT / 'tests' / 'handlers')!r})\n"
 
 
@@ -82,7 +82,7 @@ def test_a_ctrl_c_of_the_terminal_reaches_the_supervisor_alone(embedded):
     assert os.getpgid(embedded.pid) not in groups
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "dispatcher", "flower", "valkey", "postgres"])
+@pytest.mark.parametrize("name", ["api", "sinks", "worker", "dispatcher", "flower", "valkey", "postgres"])
 def test_a_killed_program_is_started_again_and_tasks_run(embedded, name):
     killed = embedded.program_pid(name)
 

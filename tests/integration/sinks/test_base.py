@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from app.services import events, sinks
 from app.sinks.stats import StatsSink
-from tests.factories import NOON, make_task, pass_events_on, seconds
+from tests.factories import NOON, pass_events_on, seconds
 from tests.integration.sinks.conftest import Message, Nobody
 
 
@@ -42,9 +42,15 @@ def runner(make_runner, sink):
     return make_runner(sink)
 
 
+MANY = """
+INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, created_at, due_at)
+SELECT gen_random_uuid(), 'reverse_string', 'PENDING', '"x"', 'normal', 'tasks', 3, now(), now()
+FROM generate_series(1, :number)
+"""
+
+
 def happen(session, number):
-    for _ in range(number):
-        make_task(session)
+    session.execute(sa.text(MANY), {"number": number})
     pass_events_on(session)
 
 
