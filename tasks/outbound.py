@@ -14,6 +14,7 @@ from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, Missin
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, LocationParseError
 
+from tasks import correlation
 from tasks.addresses import AllowList, AntiSSRFError, Origin, adapter_for, origin_of
 from tasks.deadline import Deadline, DeadlinePassed
 from tasks.errors import PermanentError, TaskError
@@ -73,7 +74,7 @@ class Outbound:
         """
         started = time.monotonic()
         allowed = AllowList.parse(self.allow).with_origins(self.peers)
-        request = _prepared(method, url, {**DEFAULT_HEADERS, **(headers or {})}, body)
+        request = _prepared(method, url, {**DEFAULT_HEADERS, **_correlating(headers or {}), **(headers or {})}, body)
         with Deadline(seconds) as deadline:
             for left in range(redirects, -1, -1):
                 response = _answered(request, allowed, deadline)
@@ -92,6 +93,12 @@ class Outbound:
                 if left:
                     request = _redirected(request, response.status_code, target)
         raise PermanentError(f"{_place(url)} redirected more than {redirects} times")
+
+
+def _correlating(given: Mapping[str, str]) -> dict[str, str]:
+    """Which request of ours this is about, unless the caller says so in its own words."""
+    said = {name.lower() for name in given}
+    return {name: value for name, value in correlation.outgoing().items() if name.lower() not in said}
 
 
 def _answered(request: PreparedRequest, allowed: AllowList, deadline: Deadline) -> Response:

@@ -8,10 +8,11 @@ import structlog
 from flask import Flask, Response, g, request
 
 from app.log import get_logger
+from tasks import correlation
 
 log = get_logger(__name__)
 
-HEADER = "X-Request-ID"
+HEADER = correlation.REQUEST_ID_HEADER
 ACCEPTABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")  # anything else could forge log lines or headers
 
 
@@ -20,6 +21,7 @@ def begin() -> None:
     given = request.headers.get(HEADER, "")
     g.request_id = given if ACCEPTABLE.fullmatch(given) else secrets.token_hex(8)
     g.started = time.perf_counter()
+    correlation.begin(g.request_id, correlation.accepted_traceparent(request.headers.get(correlation.TRACE_HEADER, "")))
     structlog.contextvars.clear_contextvars()  # the thread has served others before
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 

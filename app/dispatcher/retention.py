@@ -40,7 +40,9 @@ class Retention:
         in_transaction(lambda session: retention.prune_workers(session, now=now))
         told = in_transaction(lambda session: webhooks.prune(session, before=now - DELIVERIES_KEPT))
         events = in_transaction(lambda session: self._prune_event_log(session, now))
-        return tasks + keys + told + events + in_transaction(lambda session: self._prune_slots(session, now))
+        stray = in_transaction(lambda session: retention.prune_default_events(session, self._ages, now=now))
+        slots = in_transaction(lambda session: self._prune_slots(session, now))
+        return tasks + keys + told + events + stray + slots
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:

@@ -4,7 +4,7 @@ from app.models.api_key import ApiKey, ApiKeyRecord, Scope
 from app.models.artifact import Artifact
 from app.models.audit import AuditEntry, AuditRecord
 from app.models.compensation import Compensation
-from app.models.control import Counter, IdempotencyKey, Pause
+from app.models.control import Counter, IdempotencyKey, Measurement, Pause
 from app.models.event import EventRecord, TaskEvent
 from app.models.ids import new_id
 from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
@@ -40,6 +40,7 @@ __all__ = [
     "InvoiceTax",
     "Json",
     "LoginFailure",
+    "Measurement",
     "Misfire",
     "OutboxEntry",
     "Overlap",

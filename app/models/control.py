@@ -1,6 +1,7 @@
 """Small tables that steer and count: what is paused, which requests were answered, what was suppressed."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -42,6 +43,20 @@ class IdempotencyKey(Base):
     __table_args__ = (
         sa.Index("ix_idempotency_keys_created_at", "created_at"),
         {"comment": "Answered creating requests, so that a repeated one creates nothing"},
+    )
+
+
+class Measurement(Base):
+    """Something that the dispatcher measures every few seconds, so that nobody has to count."""
+
+    __tablename__ = "measurements"
+
+    name: Mapped[str] = mapped_column(primary_key=True, comment="What was measured: levels")
+    measured_at: Mapped[datetime] = mapped_column(comment="When")
+    value: Mapped[dict[str, Any]] = mapped_column(comment="The newest measurement; the one before is forgotten")
+
+    __table_args__ = (
+        {"comment": "What the dispatcher measures every few seconds: what waits and runs where, and how fast"},
     )
 
 

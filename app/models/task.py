@@ -78,6 +78,8 @@ class Task(Base):
         comment="What the cancellation found: never_started, stopped, killed or finished_first"
     )
     callback_url: Mapped[str | None] = mapped_column(comment="Told when the task is finished; null: nobody asked")
+    request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID of the request that submitted it")
+    traceparent: Mapped[str | None] = mapped_column(comment="W3C trace context in which it was submitted")
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -149,6 +151,8 @@ class TaskRecord:
     cancel_receipt: str | None
     aged: int = 0
     callback_url: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

@@ -124,6 +124,19 @@ def drop_event_partitions(session: Session, ages: Ages, *, now: datetime) -> Non
             session.execute(sa.text(f"DROP TABLE public.{name}"))
 
 
+_PRUNE_DEFAULT = sa.text(
+    "DELETE FROM task_events_default WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_events_default WHERE at < :before "
+    "LIMIT :limit FOR UPDATE SKIP LOCKED)) RETURNING 1"
+)
+
+
+def prune_default_events(session: Session, ages: Ages, *, now: datetime) -> int:
+    """Delete a batch of old events of days that had no partition of their own; returns how many."""
+    if ages.events is None:
+        return 0
+    return len(session.execute(_PRUNE_DEFAULT, {"before": now - ages.events, "limit": BATCH}).all())
+
+
 def _may_change_partitions(session: Session) -> bool:
     # Every insert queues behind our wait for ACCESS EXCLUSIVE, and we wait for every reader: a moment, then, no more.
     session.execute(sa.text("SET LOCAL lock_timeout = '50ms'"))

@@ -13,6 +13,7 @@ from app.models import Json, Priority, Status, Task, TaskRecord, new_id
 from app.services import idempotency, sealing
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
+from tasks import correlation
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
 MOST_RETRIES = 100
@@ -23,6 +24,7 @@ WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
     "callback_url",
+    "request_id", "traceparent",
 )  # fmt: skip
 _TASKS = Task.metadata.tables["tasks"]
 _INSERT = sa.insert(_TASKS).returning(_TASKS.c.updated_at, _TASKS.c.due_at)
@@ -156,4 +158,6 @@ def new_record(
         cancel_requested_at=None,
         cancel_receipt=None,
         callback_url=submission.callback_url,
+        request_id=correlation.request_id(),
+        traceparent=correlation.traceparent(),
     )

@@ -1,8 +1,12 @@
 """One attempt: the payload is checked, the handler runs, and what happened becomes an outcome."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+
+from structlog.contextvars import bound_contextvars
 
 from app.config import get_settings
 from app.database import to_json
@@ -13,12 +17,22 @@ from app.services.failures import Failure, of_exception, of_sensitive
 from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
 from app.worker.stopping import Stopper
+from tasks import correlation
 from tasks.context import TaskContext
 from tasks.errors import PermanentError, ShuttingDown, TaskCancelled
 from tasks.registry import TaskType
 from tasks.retry import Retry, decide
 
 RESULT_BYTES = 1024 * 1024
+
+
+@contextmanager
+def belonging_to_request(held: Claim) -> Iterator[None]:
+    """What the handler logs and calls in this block says which task it is for, and which request asked for that."""
+    told = {} if held.request_id is None else {"request_id": held.request_id}
+    fields = {"task_id": str(held.id), "attempt": held.attempt, "type": held.type, **told}
+    with correlation.belonging_to(held.request_id, held.traceparent), bound_contextvars(**fields):
+        yield
 
 
 class LeaseGone(BaseException):

@@ -110,7 +110,7 @@ class AttemptContext:
         self._running.write(
             LogLine(task_id=claim.id, attempt=claim.attempt, at=clock.utcnow(), message=text, fields=plain)
         )
-        log.info("task_log", task_id=str(claim.id), attempt=claim.attempt, message=text, **plain)
+        log.info("task_log", task_id=str(claim.id), attempt=claim.attempt, message=text, fields=plain)
 
     def check_cancelled(self) -> None:
         """Raise TaskCancelled if cancelling was asked for."""

@@ -167,7 +167,8 @@ class _HintWork:
         context = AttemptContext(self._type, running)
         self._run.current = running
         try:
-            outcome = run_attempt(self._type, held, context, heartbeat.STOPPER)
+            with attempt.belonging_to_request(held):
+                outcome = run_attempt(self._type, held, context, heartbeat.STOPPER)
             if isinstance(outcome, Stopped) and not isinstance(running.stop_error, TaskCancelled):
                 error = RuntimeError("the handler raised TaskCancelled although nobody had asked for it")
                 outcome = attempt.after_failure(self._type, held, error)

@@ -33,6 +33,7 @@ TICK_SECONDS = 0.5
 LOOK_SECONDS = 1.0  # how often the rows of a hint are read once it has run for so long
 SLOW_ROUNDS = 3  # a lease is renewed at a third of its length
 STATEMENT_SECONDS = 3
+MOST_UNWRITTEN = 10_000  # log lines that wait for a database that is away
 
 LOOK = sa.text("SELECT id, lease, cancel_requested_at FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))")
 PASS = sa.text(
@@ -155,17 +156,39 @@ class Heartbeat:
         for run in self._desk.runs:
             if run.current is not None:
                 self.keep(run.current)
-                progress += [(run.current.claim, run.current.progress)] if run.current.progress else []
+                progress += [(run.current, run.current.progress)] if run.current.progress else []
                 run.current.progress = None
         passed, self._passed = self._passed, {}
         lines, self._unwritten = self._unwritten, []
         counts, self._counts = self._counts, Counter()
         if not (progress or passed or lines or counts):
             return
-        with Session(self._engine) as session:
-            for held, reported in progress:
-                lifecycle.report_progress(session, held, reported)
-            for (queue, priority), passed_at in passed.items():
+        try:
+            self._write(progress, passed, lines, counts)
+        except sa.exc.SQLAlchemyError:
+            # The database is away: what was to be written waits for a beat that succeeds.
+            for running, reported in progress:
+                running.progress = running.progress or reported
+            for key, passed_at in passed.items():
+                self._passed[key] = max(passed_at, self._passed.get(key, passed_at))
+            self._unwritten = (lines + self._unwritten)[-MOST_UNWRITTEN:]
+            self._counts.update(counts)
+            raise
+
+    def _write(
+        self,
+        progress: list[tuple[Running, dict[str, Any]]],
+        passed: dict[tuple[str, str], datetime],
+        lines: list[LogLine],
+        counts: Counter[str],
+    ) -> None:
+        """All of it or nothing, so that what is written again is not written twice."""
+        assert self._engine is not None
+        whole = self._engine.execution_options(isolation_level="READ COMMITTED")
+        with Session(whole) as session, session.begin():
+            for running, reported in progress:
+                lifecycle.report_progress(session, running.claim, reported)
+            for (queue, priority), passed_at in sorted(passed.items()):
                 session.execute(PASS, {"queue": queue, "priority": priority, "passed_at": passed_at})
             task_log.write(session, lines)
             counters.add(session, counts)

@@ -1,6 +1,7 @@
 """The parent process each second: says that the worker lives, follows pauses, and ends children that hang."""
 
 import os
+import platform
 import signal
 import socket
 import threading
@@ -60,6 +61,7 @@ class Liveness:
             "queues": sorted(queues),
             "types": {name: task_type.schema_hash for name, task_type in load_types().items()},
             "version": service_version(),
+            "runtime": _runtime(consumer),
             "started_at": clock.utcnow(),
         }
         self._thread = threading.Thread(target=self._run, name="liveness", daemon=True)
@@ -113,6 +115,18 @@ class Liveness:
         changing["last_seen_at"] = sa.func.clock_timestamp()
         statement = statement.on_conflict_do_update(index_elements=[Worker.id], set_=changing)
         in_transaction(lambda session: session.execute(statement))
+
+
+def _runtime(consumer: Any) -> dict[str, Any]:
+    """What an operator compares when one worker behaves unlike the others."""
+    pool = consumer.controller.pool_cls
+    return {
+        "pool": pool.__module__.rpartition(".")[2] if not isinstance(pool, str) else pool,
+        "prefetch": consumer.initial_prefetch_count,
+        "python": platform.python_version(),
+        "celery": version("celery"),
+        "kombu": version("kombu"),
+    }
 
 
 def service_version() -> str:

@@ -17,7 +17,11 @@ from app.services.lifecycle.door import Claim, Holder, update
 QUICKLY = "SET LOCAL synchronous_commit = off; "
 _CLAIMED = (
     "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
-    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at"
+    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at, tasks.request_id, "
+    "tasks.traceparent, "
+    # Since when it has waited for this attempt; a hint may have been published again meanwhile.
+    "CASE WHEN tasks.attempt = 1 THEN greatest(tasks.created_at, tasks.scheduled_at) ELSE tasks.dispatched_at END "
+    "AS waiting_since"
 )
 CLAIM = update(
     transitions.CLAIMED,

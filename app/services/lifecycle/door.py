@@ -41,6 +41,8 @@ class Claim:
     lease: UUID
     lease_seconds: int
     request_id: str | None = None
+    traceparent: str | None = None
+    waiting_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,7 @@
+"""Why is my task not running: one cause with its evidence, and what to do about it."""
+
+from app.services.explain.answers import Answer
+from app.services.explain.asking import why, why_schedule
+from app.services.explain.causes import CAUSES, Evidence, rank
+
+__all__ = ["CAUSES", "Answer", "Evidence", "rank", "why", "why_schedule"]

@@ -1,0 +1,107 @@
+"""Gathering the evidence: a handful of reads by primary key and of tables with a few rows."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Status, TaskRecord
+from app.services import levels, queues, schedules, workers
+from app.services.explain.answers import Answer
+from app.services.explain.causes import DispatcherSeen, Evidence, Line, Step, rank
+from app.services.explain.slots import rank_schedule
+from app.services.levels import Levels
+from app.services.queues import Paused
+from app.services.tasks import read
+from app.services.workers import WorkerSeen
+
+_DISPATCHER = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
+_PASSED = sa.text("SELECT passed_at FROM queue_positions WHERE queue = :queue AND priority = :priority")
+_EARLIER = sa.text(
+    "SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL "
+    "AND queue = :queue AND (priority = ANY(CAST(:before AS text[])) OR (priority = :priority "
+    "AND (dispatched_at, id) < (:dispatched_at, CAST(:id AS uuid))))"
+)
+
+
+def why(session: Session, task_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
+    """The cause of where a task stands. `owner` as in tasks.read. Raises NotFound."""
+    return rank(gather(session, read(session, task_id, owner=owner), now=now))
+
+
+def why_schedule(session: Session, schedule_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
+    """Why a schedule does not fire now. Raises NotFound."""
+    schedule = schedules.read(session, schedule_id, seen_by=owner)
+    last = session.execute(
+        sa.text("SELECT id, status FROM tasks WHERE id = :id"), {"id": schedule.last_task_id}
+    ).one_or_none()
+    return rank_schedule(schedule, last_status=last and last.status, now=now)
+
+
+def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
+    """All that the rules look at; of a finished task, nothing but itself."""
+    if task.is_finished:
+        return Evidence(task=task, now=now)
+    if task.status == Status.PROCESSING:
+        holder = workers.one(session, task.leased_by) if task.leased_by else None
+        return Evidence(task=task, now=now, holder=holder)
+    live = workers.alive(session, now=now)
+    position = {"queue": task.queue, "priority": task.priority}
+    return Evidence(
+        task=task,
+        now=now,
+        **_pauses(session, task),
+        workers=live,
+        dispatcher=_dispatcher(session),
+        passed_at=session.scalar(_PASSED, position),
+        line=_line(session, task, live, now) if task.dispatched_at is not None else None,
+        step=_step(session, task),
+    )
+
+
+def _pauses(session: Session, task: TaskRecord) -> dict[str, Paused | None]:
+    found = {(each.kind, each.name): each for each in queues.pauses(session)}
+    return {"paused_type": found.get(("type", task.type)), "paused_queue": found.get(("queue", task.queue))}
+
+
+def _dispatcher(session: Session) -> DispatcherSeen | None:
+    row = session.execute(_DISPATCHER).first()
+    return None if row is None else DispatcherSeen(last_success_at=row.last_success_at, last_error=row.last_error)
+
+
+def _line(session: Session, task: TaskRecord, live: list[WorkerSeen], now: datetime) -> Line:
+    found = levels.read(session, now=now)
+    ahead, is_exact = _ahead(session, task, found)
+    types = {each.type for each in found.levels if each.queue == task.queue} | {task.type}
+    flow = found.flow_of(types)
+    return Line(
+        ahead=ahead,
+        is_exact=is_exact,
+        started_per_second=flow.started,
+        started_lately=flow.started_lately,
+        slots=sum(each.concurrency for each in live if task.queue in each.queues),
+        busy=found.count(Status.PROCESSING, queue=task.queue),
+    )
+
+
+def _ahead(session: Session, task: TaskRecord, found: Levels) -> tuple[int, bool]:
+    """How many are before it, and whether they were counted: in a long line its place is told from marks."""
+    assert task.dispatched_at is not None
+    first = levels.ahead_of(task.priority)
+    marks = found.marks.get((task.queue, task.priority))
+    if marks is not None:
+        higher = sum(
+            each.tasks - each.held
+            for priority in first
+            for each in found.having(Status.PENDING, queue=task.queue, priority=priority)
+        )
+        return higher + levels.place_in_line(marks, task.dispatched_at), False
+    parameters = {"queue": task.queue, "priority": task.priority, "before": list(first), "id": task.id}
+    return session.scalar(_EARLIER, {**parameters, "dispatched_at": task.dispatched_at}) or 0, True
+
+
+def _step(session: Session, task: TaskRecord) -> Step | None:
+    """Nothing waits for another step as a task: a step is submitted when those before it have ended."""
+    del session, task
+    return None

@@ -1,0 +1,73 @@
+"""Why a schedule does not fire now. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from app.models import FINISHED, Overlap, ScheduleRecord
+from app.services.explain.answers import Answer, moment
+
+
+def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, now: datetime) -> Answer:
+    """One cause; `last_status` is that of the task it submitted last, None for none or a deleted one."""
+    path = f"/api/v1/schedules/{schedule.id}"
+    is_busy = last_status is not None and last_status not in FINISHED
+    told: dict[str, Any] = {
+        "next_at": moment(schedule.next_at),
+        "last_slot_at": moment(schedule.last_slot_at),
+        "last_task_id": schedule.last_task_id and str(schedule.last_task_id),
+        "last_task_status": last_status,
+        "overlap": schedule.overlap,
+        "queued_slot_at": moment(schedule.queued_slot_at),
+    }
+    if not schedule.enabled:
+        return Answer(
+            cause="disabled",
+            summary="The schedule is disabled.",
+            evidence=told,
+            fix=f'Enable it: PATCH {path} with {{"enabled": true}}.',
+        )
+    if schedule.problem is not None:
+        return Answer(
+            cause="problem",
+            summary=f"Its next slot cannot be computed: {schedule.problem}.",
+            evidence=told,
+            fix=f"Change its cron or time zone: PATCH {path}.",
+        )
+    if is_busy and (schedule.queued_slot_at is not None or schedule.overlap != Overlap.ALLOW):
+        return _blocked(schedule, last_status, told)
+    if schedule.next_at is None:
+        return Answer(
+            cause="no_slot_left",
+            summary="It has no further slot: it was for one moment, or its end has come.",
+            evidence=told,
+            fix=f"Give it another moment or a later end: PATCH {path}.",
+        )
+    if schedule.next_at <= now:
+        return Answer(
+            cause="slot_due",
+            summary=f"Its slot of {moment(schedule.next_at)} is due; a dispatcher fires it within a second.",
+            evidence=told,
+            next_at=schedule.next_at,
+            fix="Nothing, if a dispatcher runs: celery -A tasks beat.",
+        )
+    return Answer(
+        cause="not_due", summary=f"Its next slot is at {moment(schedule.next_at)}.", evidence=told, next_at=schedule.next_at
+    )
+
+
+def _blocked(schedule: ScheduleRecord, last_status: str | None, told: dict[str, Any]) -> Answer:
+    waits = (
+        f"its slot of {moment(schedule.queued_slot_at)} waits until that has finished"
+        if schedule.queued_slot_at is not None
+        else "its next slot is skipped"
+        if schedule.overlap == Overlap.SKIP
+        else "its next slot waits until that has finished"
+    )
+    return Answer(
+        cause="overlap",
+        summary=f"The task of its last slot is {last_status}, so {waits} (overlap {schedule.overlap}).",
+        evidence=told,
+        next_at=schedule.next_at,
+        fix=f"See what keeps that task: GET /api/v1/tasks/{schedule.last_task_id}/why; or let them overlap: "
+        f'PATCH /api/v1/schedules/{schedule.id} with {{"overlap": "allow"}}.',
+    )
