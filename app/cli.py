@@ -15,6 +15,7 @@ from app.commands.export import export
 from app.commands.setup import setup
 from app.commands.sink import sink
 from app.commands.tail import tail
+from app.commands.why import why
 from app.database import unit_of_work
 from app.services import integrity, queues
 from app.services.integrity import Report
@@ -22,7 +23,7 @@ from app.services.integrity import Report
 
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
-    for command in (check_integrity, admin, setup, sink, tail, export):
+    for command in (check_integrity, admin, setup, sink, tail, export, why):
         app.cli.add_command(command)
 
 

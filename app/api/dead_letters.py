@@ -6,19 +6,17 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-from flask import current_app
-from itsdangerous import BadSignature, URLSafeTimedSerializer
 from marshmallow import validate
 
 from app.api import pagination
 from app.api.auth import visible_owner
+from app.api.dry_run import said_in, token_for
 from app.api.fields import Instant, QueryMoment, matching, rfc_3339
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.task_schemas import TaskList
 from app.api.transaction import transaction
 from app.clock import utcnow
-from app.errors import Refused
 from app.services import dead_letters, replay
 from app.services.dead_letters import DeadLetterFilter
 from tasks import fields as strict
@@ -26,7 +24,6 @@ from tasks.registry import NAME
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", description="Tasks that are FAILED")
 
-TOKEN_SECONDS = 15 * 60
 FINGERPRINT = r"[0-9a-f]{16}"
 
 
@@ -131,9 +128,7 @@ def _mass_change(action: str, asked: dict[str, Any]) -> dict[str, Any]:
         wanted = DeadLetterFilter(**{"failed_before": utcnow(), **asked["filter"]}, owner_id=visible_owner())
         with transaction() as session:
             return {"count": dead_letters.count(session, wanted), "token": _token(action, wanted)}
-    if "token" not in asked:
-        raise Refused({"token": ['is missing: ask with "dry_run": true first, and send the token that it returns']})
-    wanted = _from_token(action, asked["token"])
+    wanted = _from_token(action, asked.get("token"))
     done = 0
     while changed := _batch(action, wanted):
         done += changed
@@ -147,22 +142,13 @@ def _batch(action: str, wanted: DeadLetterFilter) -> int:
         return replay.replay_batch(session, wanted, now=utcnow())
 
 
-def _serializer(action: str) -> URLSafeTimedSerializer:
-    # A token is its caller's: an admin's would name everybody's dead letters.
-    salt = f"dead-letters.{action}.{visible_owner()}"
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=salt)
-
-
 def _token(action: str, wanted: DeadLetterFilter) -> str:
     moments = {name: value and rfc_3339(value) for name, value in _moments(wanted).items()}
-    return str(_serializer(action).dumps({"type": wanted.type, "fingerprint": wanted.fingerprint, **moments}))
+    return token_for(f"dead-letters.{action}", {"type": wanted.type, "fingerprint": wanted.fingerprint, **moments})
 
 
-def _from_token(action: str, token: str) -> DeadLetterFilter:
-    try:
-        said = _serializer(action).loads(token, max_age=TOKEN_SECONDS)
-    except BadSignature:
-        raise Refused({"token": ["is not valid, or older than 15 minutes: do the dry run again"]}) from None
+def _from_token(action: str, token: str | None) -> DeadLetterFilter:
+    said = said_in(f"dead-letters.{action}", token)
     moments = {name: said[name] and datetime.fromisoformat(said[name]) for name in ("failed_after", "failed_before")}
     wanted = DeadLetterFilter(type=said["type"], fingerprint=said["fingerprint"], owner_id=visible_owner())
     return with_fields(wanted, **moments)

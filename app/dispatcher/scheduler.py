@@ -12,6 +12,7 @@ from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Duty
 from app.dispatcher.events import Events
 from app.dispatcher.lost_hints import LostHints
+from app.dispatcher.measure import Measure
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import Retention
@@ -70,6 +71,7 @@ def make_duties() -> list[Duty]:
         duty("events", Events(Publisher()).run_once, 0.1),
         duty("pauses", Pauses().run_once, 1.0),
         duty("schedules", Schedules().run_once, 0.5),
+        duty("measure", Measure().run_once, 1.0),
         duty("retention", Retention().run_once, 60.0),
         duty("artifacts", SweepArtifacts().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),

@@ -24,7 +24,8 @@ class Worker(Base):
     types: Mapped[dict[str, Any]] = mapped_column(comment="Task types it knows, with the hash of their payload schema")
     version: Mapped[str] = mapped_column(comment="Version of the service it runs")
     runtime: Mapped[dict[str, Any]] = mapped_column(
-        server_default="{}", comment="What else it runs on: pool, prefetch, and the versions of python, celery and kombu"
+        server_default="{}",
+        comment="Pool, prefetch, and the versions of python, celery and kombu",
     )
     started_at: Mapped[datetime] = mapped_column(comment="When it started")
     last_seen_at: Mapped[datetime] = mapped_column(comment="Written every second while its parent process is alive")

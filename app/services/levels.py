@@ -1,7 +1,7 @@
-"""What waits and runs where, measured by the dispatcher every few seconds, so that answers cost the same with any backlog.
+"""What waits and runs where, measured by the dispatcher every few seconds: answers cost the same with any backlog.
 
-Where no measurement is fresh (no dispatcher runs), the same is read from the tasks themselves, which costs some 40 ms for
-each 100,000 that are unfinished.
+Where no measurement is fresh (no dispatcher runs), the same is read from the tasks themselves, which costs some 40 ms
+for each 100,000 that are unfinished.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +60,28 @@ class Mark:
     ahead: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Total:
+    """How often tasks of a type went from one status to another; the status before is None at submission."""
+
+    type: str
+    previous_status: str | None
+    status: str
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """What else grows when something is wrong."""
+
+    outbox_events: int
+    """Events that were not passed on yet."""
+    outbox_since: datetime | None
+    dead_letters: Mapping[str, int]
+    """FAILED tasks by type."""
+    database_bytes: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Levels:
     """All levels at one moment."""
@@ -68,6 +90,9 @@ class Levels:
     levels: Sequence[Level]
     flows: Mapping[str, Flow] = field(default_factory=dict)
     marks: Mapping[tuple[str, str], Sequence[Mark]] = field(default_factory=dict)
+    totals: Sequence[Total] = ()
+    """How often each change of status has happened, ever; empty where nothing was measured."""
+    backlog: Backlog | None = None
 
     def count(self, status: Status, **which: str) -> int:
         """How many tasks are in a status, in all or of one queue, type or priority."""
@@ -92,7 +117,9 @@ class Levels:
 
     def waiting_since(self, **which: str) -> datetime | None:
         """Since when the first PENDING task waits."""
-        return min((each.waiting_since for each in self.having(Status.PENDING, **which) if each.waiting_since), default=None)
+        return min(
+            (each.waiting_since for each in self.having(Status.PENDING, **which) if each.waiting_since), default=None
+        )
 
     def due_lag_seconds(self, now: datetime) -> float:
         """By how much the dispatcher is late; tasks that are held for a pause are not late."""
@@ -139,7 +166,7 @@ _FIRST = sa.text(
 
 
 def line_marks(session: Session, queue: str) -> dict[str, list[Mark]]:
-    """How a long line is spread over time, by priority: where somebody stands in it can then be told without counting."""
+    """How a long line is spread over time, by priority: where somebody stands can then be told without counting."""
     ends = session.execute(_FIRST, {"queue": queue}).one()
     if ends.first is None:
         return {}
@@ -164,6 +191,22 @@ def place_in_line(marks: Sequence[Mark], dispatched_at: datetime) -> int:
     return low.ahead + round((high.ahead - low.ahead) * share)
 
 
+_OUTBOX = sa.text("SELECT count(*) AS events, min(at) AS since FROM event_outbox")
+_FAILED = sa.text("SELECT type, count(*) AS tasks FROM tasks WHERE status = 'FAILED' GROUP BY type")
+_SIZE = sa.text("SELECT pg_database_size(current_database())")
+
+
+def backlog(session: Session) -> Backlog:
+    """What the tables say; reads the index of the dead letters."""
+    outbox = session.execute(_OUTBOX).one()
+    return Backlog(
+        outbox_events=outbox.events,
+        outbox_since=outbox.since,
+        dead_letters={row.type: row.tasks for row in session.execute(_FAILED)},
+        database_bytes=session.scalar(_SIZE) or 0,
+    )
+
+
 _WRITE = sa.text(
     "INSERT INTO measurements (name, measured_at, value) VALUES (:name, :at, CAST(:value AS jsonb)) "
     "ON CONFLICT (name) DO UPDATE SET measured_at = excluded.measured_at, value = excluded.value"
@@ -176,6 +219,8 @@ def write(session: Session, found: Levels) -> None:
     value = {
         "levels": [{name: _plain(each) for name, each in asdict(level).items()} for level in found.levels],
         "flows": {name: asdict(flow) for name, flow in found.flows.items()},
+        "totals": [[each.type, each.previous_status, each.status, each.n] for each in found.totals],
+        "backlog": found.backlog and {name: _plain(each) for name, each in asdict(found.backlog).items()},
         "marks": [[queue, priority, [[_plain(mark.at), mark.ahead] for mark in line]]
                   for (queue, priority), line in found.marks.items()],
     }  # fmt: skip
@@ -195,13 +240,23 @@ def read(session: Session, *, now: datetime) -> Levels:
             (queue, priority): [Mark(at=datetime.fromisoformat(at), ahead=ahead) for at, ahead in line]
             for queue, priority, line in row.value["marks"]
         },
+        totals=[
+            Total(type=type_, previous_status=before, status=status, n=n)
+            for type_, before, status, n in row.value["totals"]
+        ],
+        backlog=_backlog(row.value["backlog"]),
     )
 
 
+def _backlog(value: dict[str, Any] | None) -> Backlog | None:
+    if value is None:
+        return None
+    since = value["outbox_since"]
+    return Backlog(**{**value, "outbox_since": since and datetime.fromisoformat(since)})
+
+
 def _level(value: dict[str, Any]) -> Level:
-    moments = {
-        name: value[name] and datetime.fromisoformat(value[name]) for name in ("waiting_since", "overdue_since")
-    }
+    moments = {name: value[name] and datetime.fromisoformat(value[name]) for name in ("waiting_since", "overdue_since")}
     return Level(**{**value, **moments})
 
 

@@ -50,9 +50,7 @@ class WorkerSeen:
     def other_schemas(self) -> list[str]:
         """The types whose payload schema there differs from the one known here: an older or newer release."""
         known = load_types()
-        return sorted(
-            name for name, found in self.types.items() if name in known and known[name].schema_hash != found
-        )
+        return sorted(name for name, found in self.types.items() if name in known and known[name].schema_hash != found)
 
 
 _COLUMNS = [WORKERS.c[name] for name in WorkerSeen.__slots__ if name != "running"]

@@ -50,7 +50,7 @@ class Heartbeat:
         self._desk = desk
         self._stopper = stopper
         self._pid = 0
-        self._engine: sa.Engine | None = None
+        self._engine: Any = None
         self._passed: dict[tuple[str, str], datetime] = {}
         self._unwritten: list[LogLine] = []
         self._counts: Counter[str] = Counter()
@@ -183,7 +183,6 @@ class Heartbeat:
         counts: Counter[str],
     ) -> None:
         """All of it or nothing, so that what is written again is not written twice."""
-        assert self._engine is not None
         whole = self._engine.execution_options(isolation_level="READ COMMITTED")
         with Session(whole) as session, session.begin():
             for running, reported in progress:

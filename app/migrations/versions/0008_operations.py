@@ -27,7 +27,7 @@ def upgrade() -> None:
             JSONB(),
             server_default="{}",
             nullable=False,
-            comment="What else it runs on: pool, prefetch, and the versions of python, celery and kombu",
+            comment="Pool, prefetch, and the versions of python, celery and kombu",
         ),
     )
     op.create_table(

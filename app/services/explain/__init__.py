@@ -3,5 +3,6 @@
 from app.services.explain.answers import Answer
 from app.services.explain.asking import why, why_schedule
 from app.services.explain.causes import CAUSES, Evidence, rank
+from app.services.explain.slots import CAUSES as SCHEDULE_CAUSES
 
-__all__ = ["CAUSES", "Answer", "Evidence", "rank", "why", "why_schedule"]
+__all__ = ["CAUSES", "SCHEDULE_CAUSES", "Answer", "Evidence", "rank", "why", "why_schedule"]

@@ -12,7 +12,6 @@ from app.services.explain.answers import Answer
 from app.services.explain.causes import DispatcherSeen, Evidence, Line, Step, rank
 from app.services.explain.slots import rank_schedule
 from app.services.levels import Levels
-from app.services.queues import Paused
 from app.services.tasks import read
 from app.services.workers import WorkerSeen
 
@@ -33,10 +32,8 @@ def why(session: Session, task_id: UUID, *, owner: UUID | None, now: datetime) -
 def why_schedule(session: Session, schedule_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
     """Why a schedule does not fire now. Raises NotFound."""
     schedule = schedules.read(session, schedule_id, seen_by=owner)
-    last = session.execute(
-        sa.text("SELECT id, status FROM tasks WHERE id = :id"), {"id": schedule.last_task_id}
-    ).one_or_none()
-    return rank_schedule(schedule, last_status=last and last.status, now=now)
+    last = session.scalar(sa.text("SELECT status FROM tasks WHERE id = :id"), {"id": schedule.last_task_id})
+    return rank_schedule(schedule, last_status=last, now=now)
 
 
 def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
@@ -46,23 +43,19 @@ def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
     if task.status == Status.PROCESSING:
         holder = workers.one(session, task.leased_by) if task.leased_by else None
         return Evidence(task=task, now=now, holder=holder)
-    live = workers.alive(session, now=now)
+    live, paused = workers.alive(session, now=now), {(each.kind, each.name): each for each in queues.pauses(session)}
     position = {"queue": task.queue, "priority": task.priority}
     return Evidence(
         task=task,
         now=now,
-        **_pauses(session, task),
+        paused_type=paused.get(("type", task.type)),
+        paused_queue=paused.get(("queue", task.queue)),
         workers=live,
         dispatcher=_dispatcher(session),
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
         step=_step(session, task),
     )
-
-
-def _pauses(session: Session, task: TaskRecord) -> dict[str, Paused | None]:
-    found = {(each.kind, each.name): each for each in queues.pauses(session)}
-    return {"paused_type": found.get(("type", task.type)), "paused_queue": found.get(("queue", task.queue))}
 
 
 def _dispatcher(session: Session) -> DispatcherSeen | None:
@@ -87,10 +80,9 @@ def _line(session: Session, task: TaskRecord, live: list[WorkerSeen], now: datet
 
 def _ahead(session: Session, task: TaskRecord, found: Levels) -> tuple[int, bool]:
     """How many are before it, and whether they were counted: in a long line its place is told from marks."""
-    assert task.dispatched_at is not None
     first = levels.ahead_of(task.priority)
     marks = found.marks.get((task.queue, task.priority))
-    if marks is not None:
+    if marks is not None and task.dispatched_at is not None:
         higher = sum(
             each.tasks - each.held
             for priority in first

@@ -1,4 +1,4 @@
-"""From evidence to one cause: the rules in the order in which they are asked; the first that holds is the answer. Pure."""
+"""From evidence to one cause: rules in the order in which they are asked; the first that holds is the answer. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -124,8 +124,8 @@ def _finished(evidence: Evidence) -> Answer | None:
     return _answer(
         f"It has finished: FAILED in attempt {task.attempt} with {error['type']}: {error['message']}.",
         evidence={**told, "error": error},
-        fix=f"Remove the cause, then POST /api/v1/tasks/{task.id}/retry; GET /api/v1/dead-letters/groups shows how many "
-        "failed the same way.",
+        fix=f"Remove the cause, then POST /api/v1/tasks/{task.id}/retry; GET /api/v1/dead-letters/groups shows how "
+        "many failed the same way.",
     )
 
 
@@ -216,7 +216,12 @@ def _retry_due(evidence: Evidence) -> Answer | None:
     return _answer(
         f"Attempt {task.attempt} failed with {error['type']}; the next one is due at {moment(task.due_at)} "
         f"(retry {used} of {task.max_retries}).",
-        evidence={"due_at": moment(task.due_at), "error": error, "attempt": task.attempt, "retries_left": task.max_retries - used},
+        evidence={
+            "due_at": moment(task.due_at),
+            "error": error,
+            "attempt": task.attempt,
+            "retries_left": task.max_retries + 1 - used,
+        },
         next_at=task.due_at,
         fix=f"Nothing, or remove the cause of the failure: GET /api/v1/tasks/{task.id}/attempts.",
     )
@@ -228,9 +233,10 @@ def _pause_told(pause: Paused) -> dict[str, Any]:
 
 
 def _paused(pause: Paused, path: str) -> Answer:
+    by = pause.paused_by or "nobody known"
     why = f", saying: {pause.reason}" if pause.reason else ""
     return _answer(
-        f"The {pause.kind} {pause.name} is paused since {moment(pause.paused_at)} by {pause.paused_by or 'nobody known'}{why}.",
+        f"The {pause.kind} {pause.name} is paused since {moment(pause.paused_at)} by {by}{why}.",
         evidence={"pause": _pause_told(pause)},
         fix=f"Resume it: POST /api/v1/{path}/{pause.name}/resume.",
     )

@@ -6,6 +6,8 @@ from typing import Any
 from app.models import FINISHED, Overlap, ScheduleRecord
 from app.services.explain.answers import Answer, moment
 
+CAUSES = ("disabled", "problem", "overlap", "no_slot_left", "slot_due", "not_due")
+
 
 def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, now: datetime) -> Answer:
     """One cause; `last_status` is that of the task it submitted last, None for none or a deleted one."""
@@ -51,7 +53,10 @@ def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, now: dat
             fix="Nothing, if a dispatcher runs: celery -A tasks beat.",
         )
     return Answer(
-        cause="not_due", summary=f"Its next slot is at {moment(schedule.next_at)}.", evidence=told, next_at=schedule.next_at
+        cause="not_due",
+        summary=f"Its next slot is at {moment(schedule.next_at)}.",
+        evidence=told,
+        next_at=schedule.next_at,
     )
 
 

@@ -1,0 +1,61 @@
+"""/tasks/{id}/why and /schedules/{id}/why: why something does not run, with evidence and what to do."""
+
+from uuid import UUID
+
+import marshmallow as ma
+
+from app.api.auth import visible_owner
+from app.api.fields import Instant, Verbatim
+from app.api.parsing import Blueprint
+from app.api.tasks import TASK_ID, parse_id
+from app.api.transaction import single_statement
+from app.clock import utcnow
+from app.services import explain
+from app.services.explain import CAUSES, SCHEDULE_CAUSES, Answer
+
+blueprint = Blueprint("why", __name__, url_prefix="/api/v1", description="Why a task does not run")
+
+
+class WhyView(ma.Schema):
+    """One cause."""
+
+    task_id = ma.fields.UUID(required=True)
+    status = ma.fields.String(required=True)
+    cause = ma.fields.String(required=True, metadata={"enum": list(CAUSES)})
+    summary = ma.fields.String(required=True, metadata={"description": "The cause in a sentence"})
+    evidence = Verbatim(
+        {"type": "object"},
+        required=True,
+        metadata={"description": "What it was concluded from; `also` names other causes that hold as well"},
+    )
+    next_at = Instant(
+        required=True, allow_none=True, metadata={"description": "When something changes by itself, as far as known"}
+    )
+    fix = ma.fields.String(required=True, metadata={"description": "What to do"})
+
+
+class WhyScheduleView(ma.Schema):
+    """One cause."""
+
+    cause = ma.fields.String(required=True, metadata={"enum": list(SCHEDULE_CAUSES)})
+    summary = ma.fields.String(required=True)
+    evidence = Verbatim({"type": "object"}, required=True)
+    next_at = Instant(required=True, allow_none=True)
+    fix = ma.fields.String(required=True)
+
+
+@blueprint.get("/tasks/<task_id>/why", parameters=TASK_ID)
+@blueprint.response(200, WhyView())
+def why(task_id: str) -> Answer:
+    """Tell why a task is not running: one cause, its evidence, and what to do about it."""
+    id_ = parse_id(task_id)
+    with single_statement() as session:
+        return explain.why(session, id_, owner=visible_owner(), now=utcnow())
+
+
+@blueprint.get("/schedules/<uuid:schedule_id>/why")
+@blueprint.response(200, WhyScheduleView())
+def why_schedule(schedule_id: UUID) -> Answer:
+    """Tell why a schedule does not fire now."""
+    with single_statement() as session:
+        return explain.why_schedule(session, schedule_id, owner=visible_owner(), now=utcnow())

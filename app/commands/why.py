@@ -1,0 +1,40 @@
+"""`flask --app app why ID`: why a task (or a schedule) does not run."""
+
+import json
+from dataclasses import asdict
+from uuid import UUID
+
+import click
+from rich.console import Console
+
+from app.clock import utcnow
+from app.database import unit_of_work
+from app.errors import NotFound
+from app.services import explain
+
+
+@click.command("why")
+@click.argument("id_", metavar="ID", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def why(id_: UUID, *, as_json: bool) -> None:
+    """Tell why a task (or a schedule) does not run, and what to do; exit status 1 when there is none of this id."""
+    try:
+        answer = _asked(id_)
+    except NotFound:
+        raise click.ClickException(f"There is no task and no schedule {id_}.") from None
+    if as_json:
+        click.echo(json.dumps(asdict(answer), default=str))
+        return
+    console = Console(highlight=False)
+    console.print(f"{answer.cause}: {answer.summary}", style="bold")
+    for name, value in answer.evidence.items():
+        console.print(f"  {name.replace('_', ' ')}: {'-' if value is None else value}", markup=False)
+    console.print(f"To do: {answer.fix}", markup=False)
+
+
+def _asked(id_: UUID) -> explain.Answer:
+    with unit_of_work() as session:
+        try:
+            return explain.why(session, id_, owner=None, now=utcnow())
+        except NotFound:
+            return explain.why_schedule(session, id_, owner=None, now=utcnow())
