@@ -1,5 +1,6 @@
 """The web application: put together from its settings."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from flask import Flask, Request
 from flask.sessions import SessionInterface
 from flask_migrate import Migrate
 
-from app import api, log
+from app import api, metrics, runtime
 from app.api.transaction import db
 from app.config import Settings, get_settings
 
@@ -38,7 +39,9 @@ class Application(Flask):
 def create_app(settings: Settings | None = None) -> Flask:
     """The application that gunicorn serves and the flask command runs in. Raises SettingsError."""
     settings = settings or get_settings()
-    log.configure(log_format=settings.log_format, log_level=settings.log_level)
+    runtime.set_up_logging(settings)
+    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+        metrics.share("api", owner=os.getppid())  # its workers are one service
     app = Application(__name__, static_folder=None)
     app.session_interface = NoSessions()
     app.config.update(

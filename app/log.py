@@ -2,11 +2,14 @@
 
 import logging
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
 from structlog.typing import Processor
 
+from app.log_file import SharedFileHandler
 from app.scrubbing import scrub
 
 LIBRARIES_AT_WARNING = ("amqp", "kombu", "urllib3", "alembic.runtime.plugins")
@@ -24,10 +27,26 @@ class _StderrHandler(logging.Handler):
             self.handleError(record)
 
 
-def configure(*, log_format: str = "auto", log_level: str = "INFO") -> None:
+class _FileHandler(SharedFileHandler):
+    """The same lines, always as JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile:
+    """Where lines are kept beside standard error."""
+
+    path: Path
+    most_bytes: int
+    backups: int
+
+
+def configure(*, log_format: str = "auto", log_level: str = "INFO", file: LogFile | None = None) -> None:
     """Send all logging of this process to standard error; calling it again replaces what was set up before.
 
-    `log_format` is json, console, or auto (console on a terminal, json elsewhere).
+    `log_format` is json, console, or auto (console on a terminal, json elsewhere). A file gets JSON in any case.
     """
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared = _shared_processors()
@@ -46,8 +65,16 @@ def configure(*, log_format: str = "auto", log_level: str = "INFO") -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(as_json=as_json))
     )
     root = logging.getLogger()
-    # Only our own handler is replaced: pytest and debuggers add theirs.
-    root.handlers = [each for each in root.handlers if not isinstance(each, _StderrHandler)] + [handler]
+    # Only our own handlers are replaced: pytest and debuggers add theirs.
+    for old in [each for each in root.handlers if isinstance(each, _StderrHandler | _FileHandler)]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    if file is not None:
+        to_file = _FileHandler(file.path, most_bytes=file.most_bytes, backups=file.backups)
+        processors = _rendering(as_json=True)
+        to_file.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
+        root.addHandler(to_file)
     root.setLevel(log_level)
     logging.captureWarnings(capture=True)
     for name in LIBRARIES_AT_WARNING:

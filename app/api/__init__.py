@@ -23,6 +23,7 @@ from app.api import (
     health,
     integrity,
     limits,
+    metrics,
     problems,
     proxies,
     queue_figures,
@@ -68,6 +69,7 @@ RESOURCES = (
     users.blueprint,
     audit.blueprint,
     health.blueprint,
+    metrics.blueprint,
 )
 DESCRIPTION = (
     "Submit a task, read what became of it. A task is durable once 201 is answered; it runs at least once, and one "

@@ -3,16 +3,21 @@
 import re
 import secrets
 import time
+from functools import cache
+from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
 
+from app import metrics
+from app.api.transaction import db
 from app.log import get_logger
 from tasks import correlation
 
 log = get_logger(__name__)
 
 HEADER = correlation.REQUEST_ID_HEADER
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 ACCEPTABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")  # anything else could forge log lines or headers
 
 
@@ -33,7 +38,16 @@ def end(response: Response) -> Response:
     write = log.debug if status < 400 else log.info if status < 500 else log.warning
     milliseconds = round((time.perf_counter() - g.started) * 1000, 1)
     write("request_answered", method=request.method, path=request.path, status=status, milliseconds=milliseconds)
+    _timed(request.method, request.url_rule.rule if request.url_rule else "none", status).observe(milliseconds / 1000)
+    metrics.sample_pool(db.engine.pool, process="api")
     return response
+
+
+@cache
+def _timed(method: str, route: str, status: int) -> Any:
+    """The histogram of one route; prometheus_client would look for it under a lock at every request."""
+    known = method if method in METHODS else "other"  # whatever a client invents must not become a time series
+    return metrics.HTTP_REQUEST_SECONDS.labels(known, route, status)
 
 
 def register(app: Flask) -> None:

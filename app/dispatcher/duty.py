@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.continuity import Continuity
-from app.database import in_transaction, is_away
+from app.database import engine, in_transaction, is_away
+from app.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
 
 log = structlog.get_logger(__name__)
 
@@ -92,9 +93,11 @@ class Duty:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            done, pause = 0, self._every
+            done, pause, began = 0, self._every, time.perf_counter()
             try:
                 done = self._run_once(clock.utcnow())
+                DUTY_SECONDS.labels(self.name).observe(time.perf_counter() - began)
+                sample_pool(engine().pool, process="dispatcher")
                 self._connected.answered(clock.utcnow())
                 self._recovered()
                 self._record(None)
@@ -110,6 +113,7 @@ class Duty:
             self._last_failure = None
 
     def _failed(self, error: Exception) -> None:
+        DUTY_FAILURES.labels(self.name).inc()
         text = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}".strip()
         if text != self._last_failure:
             log.warning("duty_failed", duty=self.name, error=text, exc_info=not isinstance(error, AWAY))

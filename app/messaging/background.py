@@ -12,6 +12,7 @@ import structlog
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Hint, coalesce
 from app.messaging.publisher import Publisher, publish_each
+from app.metrics import HINTS_PUBLISHED
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +138,7 @@ def dispatch_soon(*hints: Hint) -> None:
     thread = _publisher_thread()
     dropped = sum(not thread.offer(hint) for hint in hints)
     if dropped:
+        HINTS_PUBLISHED.labels("dropped").inc(dropped)
         log.warning("hints_dropped", dropped=dropped, error="the publisher's queue is full")
 
 

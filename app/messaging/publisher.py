@@ -15,6 +15,7 @@ from app.messaging.dead_letter import DeadLetter
 from app.messaging.events import Slice
 from app.messaging.hint import Hint
 from app.messaging.signing import HEADER, signature
+from app.metrics import HINTS_PUBLISHED
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
 from tasks.topology import DEAD_LETTERS, EVENTS, EVENTS_KEY, work_queue
@@ -177,4 +178,8 @@ def publish_each(publisher: Publisher, hints: Iterable[Hint]) -> Published:
         except Exception:  # a hint that cannot be sent at all must hold up nobody: its row is tried again later
             log.exception("hint_not_sendable", type=hint.type, queue=hint.queue, ids=[str(id_) for id_ in hint.ids])
             unsent.append(hint)
+    if len(waiting) > len(unsent):
+        HINTS_PUBLISHED.labels("confirmed").inc(len(waiting) - len(unsent))
+    if unsent:
+        HINTS_PUBLISHED.labels("failed").inc(len(unsent))
     return Published(confirmed=len(waiting) - len(unsent), unsent=tuple(unsent), error=fault)

@@ -1,10 +1,11 @@
 """The worker: every task type as a Celery task, and the signals that tie a worker's life to the ledger."""
 
+import os
 from typing import Any
 
 from celery import Task, signals
 
-from app import runtime
+from app import metrics, runtime
 from app.config import get_settings
 from app.messaging.signing import HEADER
 from app.worker import executor, identity
@@ -53,11 +54,13 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
     if "gevent" in kind or "eventlet" in kind:
         raise SystemExit(f"The pool {kind} cannot run these tasks: use --pool prefork (the default), solo or threads.")
     identity.begin(sender)
+    metrics.share("worker", owner=os.getpid())
 
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
     LOST.start()
+    runtime.serve_metrics(get_settings().worker_metrics_port)
     LIVENESS.start(sender)
 
 

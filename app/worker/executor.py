@@ -19,6 +19,7 @@ from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from app.messaging.hint import BACKSTOP_SECONDS
 from app.messaging.signing import is_signed
+from app.metrics import TASK_RUN_SECONDS, TASK_WAIT_SECONDS
 from app.services import counters, lifecycle, outcomes, queues
 from app.services.lifecycle import Claim, Holder
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
@@ -36,6 +37,15 @@ log = structlog.get_logger(__name__)
 FLUSH_SECONDS = 0.2  # outcomes of a chunk are recorded at least this often
 CHUNK_SECONDS = 1.0  # a chunk starts no further task after this long
 REQUEUE_PAUSE_SECONDS = 1.0
+
+
+OUTCOMES: dict[type[Outcome], str] = {
+    Completed: "completed",
+    Retrying: "retrying",
+    Failed: "failed",
+    Stopped: "stopped",
+    GivenBack: "given_back",
+}
 
 
 class NoHint(Exception):
@@ -83,12 +93,20 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
             )
 
     try:
-        claims = patiently(work, seconds=CLAIM_SECONDS)
+        claims = patiently(work, seconds=CLAIM_SECONDS, counted_as="claim")
     except DatabaseAway as error:
         time.sleep(REQUEUE_PAUSE_SECONDS)
         raise Reject(f"the database is away: {error}", requeue=True) from error
     heartbeat.HEARTBEAT.note_claims(claims)
+    _count_waits(task_type.name, claims)
     return claims
+
+
+def _count_waits(type_name: str, claims: list[Claim]) -> None:
+    now, waits = clock.utcnow(), TASK_WAIT_SECONDS.labels(type_name)
+    for held in claims:
+        if held.waiting_since is not None:
+            waits.observe(max(0.0, (now - held.waiting_since).total_seconds()))
 
 
 def _account_for_rest(ids: Sequence[UUID], claims: list[Claim]) -> None:
@@ -169,6 +187,7 @@ class _HintWork:
         try:
             with attempt.belonging_to_request(held):
                 outcome = run_attempt(self._type, held, context, heartbeat.STOPPER)
+            _ended(running, outcome)
             if isinstance(outcome, Stopped) and not isinstance(running.stop_error, TaskCancelled):
                 error = RuntimeError("the handler raised TaskCancelled although nobody had asked for it")
                 outcome = attempt.after_failure(self._type, held, error)
@@ -196,7 +215,7 @@ class _HintWork:
     def _flush(self) -> None:
         batch, self._unrecorded = self._unrecorded, []
         if batch:
-            recorded = patiently(lambda: _record(batch), seconds=RECORD_SECONDS, when=is_passing)
+            recorded = patiently(lambda: _record(batch), seconds=RECORD_SECONDS, when=is_passing, counted_as="record")
             self._recorded.update(recorded)
             for held, outcome in batch:
                 self._run.claims.pop(held.id, None)
@@ -208,6 +227,22 @@ class _HintWork:
                     kind = type(outcome).__name__
                     log.warning("outcome_dropped", task_id=str(held.id), attempt=held.attempt, outcome=kind)
         self._flushed = time.monotonic()
+
+
+def _ended(running: Running, outcome: Outcome) -> None:
+    """Say how an attempt ended: successes only at level DEBUG, because they are many."""
+    held, seconds, kind = running.claim, time.monotonic() - running.started, OUTCOMES[type(outcome)]
+    TASK_RUN_SECONDS.labels(held.type, kind).observe(seconds)
+    write = log.debug if isinstance(outcome, Completed) else log.info
+    write(
+        "attempt_ended",
+        task_id=str(held.id),
+        attempt=held.attempt,
+        type=held.type,
+        request_id=held.request_id,
+        outcome=kind,
+        seconds=round(seconds, 3),
+    )
 
 
 def _bury(held: Claim, outcome: Outcome) -> None:

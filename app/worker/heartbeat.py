@@ -16,9 +16,10 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from app import clock
+from app import clock, database
 from app.config import get_settings
 from app.database import engine_options, sqlalchemy_url, watch_clock
+from app.metrics import sample_pool
 from app.services import counters, lifecycle, task_log
 from app.services.lifecycle import Claim
 from app.services.task_log import LogLine
@@ -100,6 +101,7 @@ class Heartbeat:
                 run.looked = time.monotonic()
                 self._look(run)
         self._write_down()
+        sample_pool(database.engine().pool, process="worker")
 
     def _enforce_limits(self, run: HintRun) -> None:
         current = run.current

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 import structlog
 
 from app.database import is_away
+from app.metrics import DATABASE_RETRIES
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -31,8 +32,13 @@ def is_passing(error: Exception) -> bool:
     return is_away(error) or code in _PASSING or code.startswith(_NO_RESOURCES)
 
 
-def patiently(work: Callable[[], T], *, seconds: float, when: Callable[[Exception], bool] = is_away) -> T:
-    """Do the work, again and again while the database is away, or `when` says so. Raises DatabaseAway after that."""
+def patiently(
+    work: Callable[[], T], *, seconds: float, when: Callable[[Exception], bool] = is_away, counted_as: str | None = None
+) -> T:
+    """Do the work, again and again while the database is away, or `when` says so. Raises DatabaseAway after that.
+
+    `counted_as`: how the metrics call it; None in the parent process, which must not count (see app/metrics.py).
+    """
     give_up = time.monotonic() + seconds
     warned = False
     while True:
@@ -46,4 +52,6 @@ def patiently(work: Callable[[], T], *, seconds: float, when: Callable[[Exceptio
             if not warned:
                 log.warning("database_away", waiting_seconds=seconds, error=str(error.__cause__ or error))
                 warned = True
+        if counted_as is not None:
+            DATABASE_RETRIES.labels(counted_as).inc()
         time.sleep(PAUSE_SECONDS)

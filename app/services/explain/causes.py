@@ -300,7 +300,8 @@ def _no_worker_knows_type(evidence: Evidence) -> Answer | None:
 
 def _waiting_for_dispatch(evidence: Evidence) -> Answer | None:
     task, seen = evidence.task, evidence.dispatcher
-    if task.dispatched_at is not None:
+    is_due = task.status == Status.PENDING or evidence.overdue > LATE
+    if task.dispatched_at is not None or not is_due:
         return None
     error = seen.last_error if seen else None
     because = f"; the last try failed: {error}" if error else ""

@@ -232,6 +232,7 @@ TABLE: dict[str, Line] = {
     "PATCH /api/v1/users/{user_id}": for_admins(200, given=somebody, body={"name": "Renamed"}),
     "GET /api/v1/audit": for_admins(200),
     # Health: 503 here, because the tests' broker refuses connections
+    "GET /metrics": for_admins(200),
     "GET /health/live": open_(200),
     "GET /health/ready": open_(503),
 }

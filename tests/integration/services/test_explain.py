@@ -1,0 +1,278 @@
+"""Why a task does not run: every cause is made to happen in the database, and recognised."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from app.commands.why import why
+from app.dispatcher.measure import Measure
+from app.models import Status, Worker, new_id
+from app.services import explain, lifecycle, queues
+from app.services.explain import CAUSES, SCHEDULE_CAUSES
+from app.services.failures import Failure
+from app.services.lifecycle import Holder
+from tests.factories import NOON, make_claim, make_schedule, make_task, seconds
+
+FAILURE = Failure(type="LookupError", message="no such city")
+HOUR = timedelta(hours=1)
+NEEDS_WORKFLOWS = {"blocked_by_step"}
+
+
+def worker(session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), slots=2):
+    """As a worker's parent process writes it each second."""
+    row = {
+        "id": f"{node}/00000001", "node": node, "host": "here", "pid": 1, "concurrency": slots, "queues": [queue],
+        "types": dict.fromkeys(types, "abc"), "version": "1", "runtime": {}, "started_at": NOON - HOUR,
+        "last_seen_at": seen, "stopped_at": stopped,
+    }  # fmt: skip
+    session.execute(sa.insert(Worker.__table__).values(row))
+    return Holder(worker=row["id"], pid=4711)
+
+
+def dispatcher(session, *, seen=NOON, error=None):
+    session.execute(
+        sa.text(
+            "INSERT INTO duties (name, node, last_success_at, last_error) VALUES ('dispatch', 'here', :at, :error)"
+        ),
+        {"at": seen, "error": error},
+    )
+
+
+def completed(session) -> UUID:
+    held = make_claim(session)
+    lifecycle.complete(session, [(held, 5)], now=NOON)
+    return held.id
+
+
+def failed(session) -> UUID:
+    held = make_claim(session, max_retries=0)
+    lifecycle.fail(session, held, FAILURE, now=NOON)
+    return held.id
+
+
+def cancelled(session) -> UUID:
+    task = make_task(session)
+    lifecycle.cancel(session, [task.id], reason="cancelled by ada", now=NOON)
+    return task.id
+
+
+def held_by_a_lost_worker(session) -> UUID:
+    holder = worker(session, seen=NOON - seconds(16))
+    return make_claim(session, now=NOON - seconds(20), holder=holder).id
+
+
+def held_by_a_worker_that_nobody_knows(session) -> UUID:
+    return make_claim(session).id
+
+
+def asked_to_stop(session) -> UUID:
+    held = make_claim(session, holder=worker(session))
+    lifecycle.ask_to_stop(session, [held.id], now=NOON)
+    return held.id
+
+
+def running(session) -> UUID:
+    return make_claim(session, holder=worker(session)).id
+
+
+def starting_later(session) -> UUID:
+    task = make_task(session, status=Status.SCHEDULED, scheduled_at=NOON + HOUR, due_at=NOON + HOUR, dispatched_at=None)
+    return task.id
+
+
+def waiting_for_its_retry(session) -> UUID:
+    held = make_claim(session)
+    lifecycle.retry_later(session, held, FAILURE, due_at=NOON + HOUR, now=NOON)
+    return held.id
+
+
+def of_a_paused_type(session) -> UUID:
+    worker(session)
+    task = make_task(session)
+    queues.pause(session, "type", "reverse_string", by="ada", reason="the relay is down", now=NOON)
+    queues.hold_paused(session, [task.id])
+    return task.id
+
+
+def in_a_paused_queue(session) -> UUID:
+    worker(session)
+    queues.pause(session, "queue", "tasks", by="ada", reason=None, now=NOON)
+    return make_task(session).id
+
+
+def without_any_worker(session) -> UUID:
+    worker(session, stopped=NOON - HOUR, seen=NOON - HOUR)
+    return make_task(session).id
+
+
+def in_a_queue_that_nobody_takes(session) -> UUID:
+    worker(session, queue="mail")
+    return make_task(session).id
+
+
+def of_a_type_that_nobody_knows(session) -> UUID:
+    worker(session, types=("send_email",))
+    return make_task(session).id
+
+
+def due_without_a_dispatcher(session) -> UUID:
+    worker(session)
+    dispatcher(session, seen=NOON - HOUR)
+    task = make_task(session, status=Status.SCHEDULED, due_at=NOON - seconds(30), dispatched_at=None)
+    return task.id
+
+
+def held_because_the_broker_did_not_take_it(session) -> UUID:
+    worker(session)
+    dispatcher(session, error="OperationalError: connection refused")
+    return make_task(session, due_at=NOON + seconds(3), dispatched_at=None).id
+
+
+def passed_by_a_later_hint(session) -> UUID:
+    worker(session)
+    task = make_task(session, now=NOON - seconds(20), due_at=NOON + seconds(3))
+    session.execute(
+        sa.text("INSERT INTO queue_positions (queue, priority, passed_at) VALUES ('tasks', 'normal', :at)"),
+        {"at": NOON},
+    )
+    return task.id
+
+
+def purged_while_workers_are_idle(session) -> UUID:
+    worker(session)
+    return make_task(session, now=NOON - seconds(20), due_at=NOON + seconds(3)).id
+
+
+def third_in_line(session) -> UUID:
+    holder = worker(session, slots=1)
+    make_claim(session, holder=holder)
+    make_task(session, priority="high")
+    make_task(session, now=NOON - seconds(3))
+    make_task(session, priority="low", now=NOON - seconds(4))
+    return make_task(session, now=NOON - seconds(2)).id
+
+
+@dataclass(frozen=True)
+class Case:
+    make: Callable[[Any], UUID]
+    cause: str
+    said: tuple[str, ...]
+    """In the summary, the evidence or what to do."""
+
+
+CASES = [
+    Case(completed, "finished", ("COMPLETED",)),
+    Case(failed, "finished", ("FAILED", "LookupError: no such city", "/retry")),
+    Case(cancelled, "finished", ("cancelled by ada",)),
+    Case(held_by_a_lost_worker, "worker_lost", ("worker-a/00000001", "2026-03-02T11:59:44Z")),
+    Case(held_by_a_worker_that_nobody_knows, "worker_lost", ("not known any more",)),
+    Case(asked_to_stop, "stopping", ("asked to stop",)),
+    Case(running, "running", ("worker-a/00000001", "last seen at 2026-03-02T12:00:00Z", "/cancel")),
+    Case(starting_later, "not_due", ("2026-03-02T13:00:00Z",)),
+    Case(waiting_for_its_retry, "retry_due", ("2026-03-02T13:00:00Z", "LookupError", "retry 1 of 3")),
+    Case(of_a_paused_type, "type_paused", ("by ada", "the relay is down", "/task-types/reverse_string/resume")),
+    Case(in_a_paused_queue, "queue_paused", ("by ada", "/queues/tasks/resume")),
+    Case(without_any_worker, "no_live_worker", ("celery -A tasks worker",)),
+    Case(in_a_queue_that_nobody_takes, "no_worker_takes_queue", ("mail", "--queues tasks")),
+    Case(of_a_type_that_nobody_knows, "no_worker_knows_type", ("reverse_string",)),
+    Case(due_without_a_dispatcher, "dispatcher_away", ("2026-03-02T11:00:00Z", "celery -A tasks beat")),
+    Case(held_because_the_broker_did_not_take_it, "waiting_for_dispatch", ("connection refused",)),
+    Case(passed_by_a_later_hint, "message_lost", ("a later one was taken", "2026-03-02T12:00:03Z")),
+    Case(purged_while_workers_are_idle, "message_lost", ("idle", "2026-03-02T12:00:03Z")),
+    Case(third_in_line, "in_line", ("number 3 in line",)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.make.__name__ for case in CASES])
+def test_every_cause_is_recognised(case, session):
+    task_id = case.make(session)
+
+    answer = explain.why(session, task_id, owner=None, now=NOON)
+
+    assert answer.cause == case.cause, answer
+    for said in case.said:
+        assert said in f"{answer.summary} {answer.evidence} {answer.fix}", answer
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.make.__name__ for case in CASES])
+def test_a_measured_ledger_gives_the_same_answers(case, session):
+    task_id = case.make(session)
+    Measure()._measure(session, NOON)
+
+    assert explain.why(session, task_id, owner=None, now=NOON).cause == case.cause
+
+
+def test_no_cause_is_left_out():
+    assert {case.cause for case in CASES} | NEEDS_WORKFLOWS == set(CAUSES)
+
+
+def test_other_causes_that_hold_as_well_are_named(session):
+    task_id = starting_later(session)
+
+    answer = explain.why(session, task_id, owner=None, now=NOON)
+
+    assert answer.evidence["also"] == ["no_live_worker", "no_worker_takes_queue", "no_worker_knows_type"]
+
+
+def test_the_place_in_a_long_line_is_told_without_counting(session, monkeypatch):
+    monkeypatch.setattr("app.services.levels.LINES_FROM", 100)
+    make_claim(session, holder=worker(session, slots=1))
+    tasks = [make_task(session, now=NOON - seconds(400 - n)) for n in range(300)]
+    make_task(session, priority="high")
+    Measure()._measure(session, NOON)
+
+    first, middle, last = (
+        explain.why(session, tasks[n].id, owner=None, now=NOON).evidence["position"] for n in (0, 150, 299)
+    )
+
+    assert abs(first - 2) <= 3
+    assert abs(middle - 152) <= 3
+    assert abs(last - 301) <= 3
+
+
+def schedule_cases(session) -> dict[str, UUID]:
+    busy = make_task(session)
+    return {
+        "disabled": make_schedule(session, enabled=False).id,
+        "problem": make_schedule(session, problem="there is no time zone Mars/Olympus").id,
+        "overlap": make_schedule(session, overlap="skip", last_task_id=busy.id).id,
+        "no_slot_left": make_schedule(session, run_at=NOON - HOUR, next_at=None).id,
+        "slot_due": make_schedule(session, next_at=NOON - seconds(1)).id,
+        "not_due": make_schedule(session).id,
+    }
+
+
+def test_every_cause_of_a_schedule_is_recognised(session):
+    made = schedule_cases(session)
+
+    answers = {name: explain.why_schedule(session, id_, owner=None, now=NOON).cause for name, id_ in made.items()}
+
+    assert answers == {name: name for name in SCHEDULE_CAUSES}
+
+
+def test_a_slot_that_waits_for_its_predecessor_says_so(session):
+    busy = make_task(session)
+    waiting = make_schedule(session, overlap="queue_one", last_task_id=busy.id, queued_slot_at=NOON - HOUR)
+
+    answer = explain.why_schedule(session, waiting.id, owner=None, now=NOON)
+
+    assert answer.cause == "overlap"
+    assert "its slot of 2026-03-02T11:00:00Z waits" in answer.summary
+    assert f"/tasks/{busy.id}/why" in answer.fix
+
+
+def test_the_command_tells_it_too(application, engine, session):
+    task = make_task(session, status=Status.SCHEDULED, due_at=NOON.replace(year=2099), dispatched_at=None)
+    session.commit()
+    runner = application.test_cli_runner()
+
+    told = runner.invoke(why, [str(task.id)])
+    unknown = runner.invoke(why, [str(new_id())])
+
+    assert (told.exit_code, unknown.exit_code) == (0, 1)
+    assert "not_due: It is not due: it starts at 2099" in told.output
