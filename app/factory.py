@@ -9,7 +9,7 @@ from flask import Flask, Request
 from flask.sessions import SessionInterface
 from flask_migrate import Migrate
 
-from app import api, metrics, runtime
+from app import api, metrics, runtime, tracing
 from app.api.transaction import db
 from app.config import Settings, get_settings
 
@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         metrics.share("api", owner=os.getppid())  # its workers are one service
     app = Application(__name__, static_folder=None)
+    tracing.start("api", flask_app=app)  # before anything else stands before a request
     app.session_interface = NoSessions()
     app.config.update(
         SECRET_KEY=settings.secret_key,

@@ -16,11 +16,21 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+    values,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.config import get_settings
 
+disable_created_metrics()  # a second series for each, which nobody reads
 SAMPLE_SECONDS = 1.0
 REGISTRY = CollectorRegistry()
 # From a millisecond to the 25 minutes that an attempt may take.

@@ -46,6 +46,11 @@ def accepted_traceparent(header: str) -> str | None:
     return header if TRACEPARENT.fullmatch(header) else None
 
 
+def is_same_trace(one: str | None, other: str | None) -> bool:
+    """Whether two trace contexts are of one trace: the second of their four parts is its id."""
+    return one is not None and other is not None and one.split("-")[1] == other.split("-")[1]
+
+
 def outgoing() -> Mapping[str, str]:
     """The headers by which another service can tell which request of ours it is serving."""
     said = {REQUEST_ID_HEADER: request_id(), TRACE_HEADER: traceparent()}

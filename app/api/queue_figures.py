@@ -191,7 +191,7 @@ def _figures(session: Session) -> tuple[Levels, list[QueueFigures]]:
     now = utcnow()
     found = levels.read(session, now=now)
     live, paused = workers.alive(session, now=now), queues.pauses(session)
-    return found, queue_report.queue_figures(found, live, paused, known=queues.known_queues(), now=now)
+    return found, queue_report.queue_figures(found, live, paused, homes=queues.homes(), now=now)
 
 
 def _flat(queue: QueueFigures) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, g, request
 
-from app import metrics
+from app import metrics, tracing
 from app.api.transaction import db
 from app.log import get_logger
 from tasks import correlation
@@ -27,6 +27,7 @@ def begin() -> None:
     g.request_id = given if ACCEPTABLE.fullmatch(given) else secrets.token_hex(8)
     g.started = time.perf_counter()
     correlation.begin(g.request_id, correlation.accepted_traceparent(request.headers.get(correlation.TRACE_HEADER, "")))
+    tracing.in_request()
     structlog.contextvars.clear_contextvars()  # the thread has served others before
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from celery.beat import Scheduler
 
-from app import runtime
+from app import runtime, tracing
 from app.config import get_settings
 from app.continuity import Continuity
 from app.dispatcher.artifacts import SweepArtifacts
@@ -36,6 +36,7 @@ class DutyScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         """Start the duties. There is no schedule file: what is due stands in the tasks table."""
+        tracing.start("dispatcher")
         self._duties = make_duties()
         runtime.serve_metrics(get_settings().dispatcher_metrics_port)
         log.info("dispatcher_started", duties=[duty.name for duty in self._duties], pid=os.getpid())

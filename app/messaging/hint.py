@@ -30,6 +30,8 @@ class Dispatchable(Protocol):
     def timeout_seconds(self) -> int | None: ...
     @property
     def solo(self) -> bool: ...
+    @property
+    def traceparent(self) -> str | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,8 @@ class Hint:
     priority: str
     time_limit: int
     chunk: int = 1
+    traces: tuple[str, ...] = ()
+    """The trace contexts in which its tasks were submitted, where there are any."""
 
     @classmethod
     def of(cls, task: Dispatchable) -> "Hint":
@@ -64,6 +68,7 @@ class Hint:
             priority=task.priority,
             time_limit=time_limit,
             chunk=chunk,
+            traces=() if task.traceparent is None else (task.traceparent,),
         )
 
 
@@ -77,7 +82,7 @@ def coalesce(hints: Iterable[Hint]) -> list[Hint]:
         if at is not None and len(joined[at].ids) + len(hint.ids) <= hint.chunk:
             whole = joined[at]
             limit = max(whole.time_limit, hint.time_limit + CHUNK_SECONDS)
-            joined[at] = replace(whole, ids=whole.ids + hint.ids, time_limit=limit)
+            joined[at] = replace(whole, ids=whole.ids + hint.ids, time_limit=limit, traces=whole.traces + hint.traces)
         else:
             if hint.chunk > 1:
                 open_chunks[key] = len(joined)

@@ -10,12 +10,14 @@ from amqp.exceptions import ChannelError, MessageNacked, NotFound
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
+from app import tracing
 from app.config import get_settings
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.events import Slice
 from app.messaging.hint import Hint
 from app.messaging.signing import HEADER, signature
 from app.metrics import HINTS_PUBLISHED
+from tasks import correlation
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
 from tasks.topology import DEAD_LETTERS, EVENTS, EVENTS_KEY, work_queue
@@ -51,6 +53,10 @@ class Publisher:
 
     def publish(self, hint: Hint) -> None:
         """Publish and wait for the broker's confirmation. Raises one of `errors`; the connection is dropped then."""
+        with tracing.spans(tracing.DISPATCH, hint.traces, type=hint.type, queue=hint.queue, tasks=len(hint.ids)):
+            self._send_hint(hint)
+
+    def _send_hint(self, hint: Hint) -> None:
         try:
             self.connect()
             celery_app.send_task(
@@ -60,7 +66,7 @@ class Publisher:
                 queue=self._queue(hint.queue),
                 priority=self._priorities[hint.priority],
                 time_limit=hint.time_limit,
-                headers=self._signed(hint),
+                headers={**self._signed(hint), **_traced(hint)} or None,
                 producer=self._producer,
                 retry=False,
                 timeout=CONFIRM_SECONDS,
@@ -77,10 +83,10 @@ class Publisher:
         declared = celery_app.amqp.queues
         return declared[name] if name in declared else work_queue(name, self._queue_arguments)
 
-    def _signed(self, hint: Hint) -> dict[str, str] | None:
+    def _signed(self, hint: Hint) -> dict[str, str]:
         settings = get_settings()
         if not settings.sign_hints:
-            return None
+            return {}
         return {HEADER: signature(hint.type, hint.ids, key=settings.secret_key)}
 
     def bury(self, dead: DeadLetter) -> None:
@@ -143,6 +149,15 @@ class Publisher:
             connection.collect()
         except self.errors as error:
             log.debug("publisher_close_failed", error=repr(error))
+
+
+def _traced(hint: Hint) -> dict[str, str]:
+    """The trace context of a hint of one task: that of the span in which it is published, if there is one."""
+    if len(hint.ids) != 1 or not hint.traces:
+        return {}
+    current = correlation.traceparent()
+    is_below = current is not None and correlation.is_same_trace(current, hint.traces[0])
+    return {correlation.TRACE_HEADER: current if current is not None and is_below else hint.traces[0]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ def families(session: Session, *, drain_seconds: int, slots_per_worker: int, now
     found = levels.read(session, now=now)
     live = workers.alive(session, now=now)
     paused = queues.pauses(session)
-    figures = queue_report.queue_figures(found, live, paused, known=queues.known_queues(), now=now)
+    figures = queue_report.queue_figures(found, live, paused, homes=queues.homes(), now=now)
     return [
         *_tasks(found),
         *_queues(found, figures, now),

@@ -57,19 +57,30 @@ class QueueFigures:
 
 
 def queue_figures(
-    found: Levels, live: Sequence[WorkerSeen], paused: Sequence[Paused], *, known: set[str], now: datetime
+    found: Levels, live: Sequence[WorkerSeen], paused: Sequence[Paused], *, homes: Mapping[str, str], now: datetime
 ) -> list[QueueFigures]:
-    """Every queue that a type uses, a task waits in, a worker serves or somebody has paused."""
+    """Every queue that a type uses, a task waits in, a worker serves or somebody has paused.
+
+    `homes`: the queue of each type; what flows of a type is counted there.
+    """
     pauses = {each.name: each for each in paused if each.kind == "queue"}
-    names = (
-        known | {each.queue for each in found.levels} | {name for each in live for name in each.queues} | set(pauses)
-    )
-    return [_queue(name, found, live, pauses.get(name), now) for name in sorted(names)]
+    served = {name for each in live for name in each.queues}
+    names = {*homes.values(), *(each.queue for each in found.levels), *served, *pauses, "tasks"}
+    moving = {name: homes[name] for name in found.flows if name in homes}
+    return [_queue(name, found, live, pauses.get(name), moving, now) for name in sorted(names)]
 
 
-def _queue(name: str, found: Levels, live: Sequence[WorkerSeen], paused: Paused | None, now: datetime) -> QueueFigures:
+def _queue(
+    name: str,
+    found: Levels,
+    live: Sequence[WorkerSeen],
+    paused: Paused | None,
+    moving: Mapping[str, str],
+    now: datetime,
+) -> QueueFigures:
     serving = [each for each in live if name in each.queues]
-    types = sorted({each.type for each in found.levels if each.queue == name})
+    at_home = {type_ for type_, home in moving.items() if home == name}
+    types = sorted({each.type for each in found.levels if each.queue == name} | at_home)
     return QueueFigures(
         name=name,
         figures=_figures(found, found.flow_of(types), now, queue=name),

@@ -81,7 +81,12 @@ def _queue_status(name: str, counts: Any, workers: int, paused: Paused | None, n
 
 def known_queues() -> set[str]:
     """The default queue and those that types name."""
-    return {"tasks"} | {task_type.queue for task_type in load_types().values()}
+    return {"tasks", *homes().values()}
+
+
+def homes() -> dict[str, str]:
+    """The queue that each type names."""
+    return {name: task_type.queue for name, task_type in load_types().items()}
 
 
 def pauses(session: Session) -> list[Paused]:

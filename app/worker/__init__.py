@@ -5,13 +5,14 @@ from typing import Any
 
 from celery import Task, signals
 
-from app import metrics, runtime
+from app import metrics, runtime, tracing
 from app.config import get_settings
 from app.messaging.signing import HEADER
 from app.worker import executor, identity
 from app.worker.liveness import LIVENESS
 from app.worker.lost_children import LOST
 from app.worker.shutdown import SHUTDOWN
+from tasks import correlation
 from tasks.celery import app as celery_app
 from tasks.registry import load_types
 
@@ -32,7 +33,10 @@ class LedgerTask(Task):
             executor.check_signature(self.name, parsed, getattr(self.request, HEADER, None))
         except executor.NoHint as error:
             raise executor.refuse(self.name, ids, self.request.id, error) from error
-        return executor.run_hint(self.name, parsed, hard_limit=hard_limit)
+        header = getattr(self.request, correlation.TRACE_HEADER, None)
+        trace = correlation.accepted_traceparent(header) if isinstance(header, str) else None
+        with tracing.span(tracing.RUN, parent=trace, type=self.name, tasks=len(parsed)):
+            return executor.run_hint(self.name, parsed, hard_limit=hard_limit)
 
 
 def register_types() -> None:
@@ -55,6 +59,18 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
         raise SystemExit(f"The pool {kind} cannot run these tasks: use --pool prefork (the default), solo or threads.")
     identity.begin(sender)
     metrics.share("worker", owner=os.getpid())
+    if "prefork" not in kind:
+        tracing.start("worker")
+
+
+@signals.worker_process_init.connect
+def _child_begins(**_: Any) -> None:
+    tracing.start("worker")
+
+
+@signals.worker_process_shutdown.connect
+def _child_ends(**_: Any) -> None:
+    tracing.flush()
 
 
 @signals.worker_ready.connect

@@ -8,6 +8,7 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
+from app import tracing
 from app.config import get_settings
 from app.database import to_json
 from app.errors import TaskledgerError
@@ -31,7 +32,14 @@ def belonging_to_request(held: Claim) -> Iterator[None]:
     """What the handler logs and calls in this block says which task it is for, and which request asked for that."""
     told = {} if held.request_id is None else {"request_id": held.request_id}
     fields = {"task_id": str(held.id), "attempt": held.attempt, "type": held.type, **told}
-    with correlation.belonging_to(held.request_id, held.traceparent), bound_contextvars(**fields):
+    # A hint of its own has brought the span in which it was published; it is of the row's trace, or it is ignored.
+    above = correlation.traceparent()
+    parent = above if correlation.is_same_trace(above, held.traceparent) else held.traceparent
+    with (
+        correlation.belonging_to(held.request_id, parent),
+        tracing.span(tracing.ATTEMPT, parent=parent, task_id=str(held.id), type=held.type, attempt=held.attempt),
+        bound_contextvars(**fields),
+    ):
         yield
 
 

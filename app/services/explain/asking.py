@@ -67,6 +67,7 @@ def _line(session: Session, task: TaskRecord, live: list[WorkerSeen], now: datet
     found = levels.read(session, now=now)
     ahead, is_exact = _ahead(session, task, found)
     types = {each.type for each in found.levels if each.queue == task.queue} | {task.type}
+    types |= {name for name, home in queues.homes().items() if home == task.queue}
     flow = found.flow_of(types)
     return Line(
         ahead=ahead,

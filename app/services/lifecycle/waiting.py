@@ -29,9 +29,10 @@ class Waiting:
     priority: str
     timeout_seconds: int | None
     solo: bool
+    traceparent: str | None = None
 
 
-HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo"
+HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo, tasks.traceparent"
 FALL_DUE = sa.text(
     _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
     + f"UPDATE tasks SET status = '{transitions.DUE.target}', dispatched_at = :now, due_at = :until, aged = 0 "
