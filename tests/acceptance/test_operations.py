@@ -78,7 +78,8 @@ def test_one_trace_leads_from_the_request_to_the_attempt_and_its_sql(watched):
 
     def complete() -> dict[str, Span] | None:
         spans = {f"{span.service}: {span.name}": span for span in watched.collector.of_trace(TRACE_ID)}
-        names = ("taskledger-api: POST /api/v1/tasks", "taskledger-api: dispatch", "taskledger-worker: attempt")
+        names = ["taskledger-api: POST /api/v1/tasks", "taskledger-api: dispatch"]
+        names += ["taskledger-worker: run", "taskledger-worker: attempt"]
         return spans if all(name in spans for name in names) and _writes(spans.values()) else None
 
     spans = wait_for(complete, timeout=20, what="all spans are exported")
