@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy.orm import Session
 
 from app.models import FINISHED, Status
-from app.services import counters, levels, queue_report, queues, workers
+from app.services import counters, levels, queue_report, queues, sinks, workers
 from app.services.levels import Levels
 from app.services.queue_report import QueueFigures
 from tasks.registry import load_types
@@ -41,6 +41,7 @@ def families(session: Session, *, drain_seconds: int, slots_per_worker: int, now
         *_scaling(figures, drain_seconds, slots_per_worker),
         *_counters(counters.read(session)),
         *_growing(found, now),
+        *_sinks(session, now),
         *_duties(session, now),
         _measured(found, now),
     ]
@@ -117,15 +118,26 @@ def _growing(found: Levels, now: datetime) -> Iterator[Metric]:
         dead.add_metric([name], backlog.dead_letters.get(name, 0))
     yield dead
     yield GaugeMetricFamily(
-        "taskledger_sink_lag_events", "Events that were not passed on to the sinks yet", value=backlog.outbox_events
+        "taskledger_outbox_events", "Events that were not passed on to the broker yet", value=backlog.outbox_events
     )
     since = backlog.outbox_since
     yield GaugeMetricFamily(
-        "taskledger_sink_lag_seconds",
+        "taskledger_outbox_age_seconds",
         "Age of the oldest of them",
         value=0.0 if since is None else max(0.0, (now - since).total_seconds()),
     )
     yield GaugeMetricFamily("taskledger_database_size_bytes", "Size of the database", value=backlog.database_bytes)
+
+
+def _sinks(session: Session, now: datetime) -> Iterator[Metric]:
+    events = GaugeMetricFamily("taskledger_sink_lag_events", "Events that a sink has not taken yet", labels=["sink"])
+    seconds = GaugeMetricFamily(
+        "taskledger_sink_lag_seconds", "How long ago the oldest of them happened", labels=["sink"]
+    )
+    for sink in sinks.statuses(session, now=now):
+        events.add_metric([sink.name], sink.lag_events)
+        seconds.add_metric([sink.name], sink.lag_seconds)
+    yield from (events, seconds)
 
 
 def _duties(session: Session, now: datetime) -> Iterator[Metric]:

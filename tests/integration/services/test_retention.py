@@ -82,6 +82,9 @@ def test_events_of_a_day_without_a_partition_are_kept_in_the_default_one(session
     )
 
     assert session.scalar(sa.text("SELECT count(*) FROM task_events_default")) == 1
+    assert retention.prune_default_events(session, AGES, now=NOON + 5001 * DAY) == 0
+    assert retention.prune_default_events(session, AGES, now=NOON + 5100 * DAY) == 1
+    assert session.scalar(sa.text("SELECT count(*) FROM task_events_default")) == 0
 
 
 def test_the_integrity_report_of_a_sound_ledger_is_clean(session):

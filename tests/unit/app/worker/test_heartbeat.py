@@ -4,10 +4,13 @@ import time
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
+from app.services.task_log import LogLine
 from app.worker.heartbeat import Heartbeat
 from app.worker.run import LOG_LINES, Desk, HintRun, Running
 from tasks.errors import TimeLimitReached
+from tests.factories import NOON
 from tests.unit.app.worker.test_attempt import CLAIM
 
 
@@ -71,3 +74,24 @@ def test_the_log_of_an_attempt_is_capped():
         running.write(None)
 
     assert len(running.log) == LOG_LINES
+
+
+def test_what_a_lost_connection_kept_from_the_ledger_is_written_by_a_later_beat(monkeypatch):
+    heartbeat = Heartbeat(Desk(), RecordingStopper())
+    written = []
+    line = LogLine(task_id=CLAIM.id, attempt=1, at=NOON, message="page 4", fields={})
+    heartbeat._unwritten.append(line)
+    heartbeat.count("outcomes_dropped", 2)
+    heartbeat._passed["tasks", "normal"] = NOON
+
+    def is_away(*_):
+        raise sa.exc.OperationalError("INSERT", {}, Exception("gone"))
+
+    monkeypatch.setattr(heartbeat, "_write", is_away)
+    with pytest.raises(sa.exc.OperationalError):
+        heartbeat._write_down()
+    heartbeat.count("outcomes_dropped", 1)
+    monkeypatch.setattr(heartbeat, "_write", lambda *what: written.append(what))
+    heartbeat._write_down()
+
+    assert written == [([], {("tasks", "normal"): NOON}, [line], {"outcomes_dropped": 3})]
