@@ -165,11 +165,11 @@ class Client:
         error = nats.js.errors.APIError(
             code=fault.get("code"), err_code=fault.get("err_code"), description=fault.get("description")
         )
-        if fault.get("code") == 404:  # noqa: PLR2004
+        if fault.get("code") == 404:
             raise nats.js.errors.NotFoundError(
                 code=404, err_code=fault.get("err_code"), description=fault.get("description")
             )
-        if fault.get("code") == 503:  # noqa: PLR2004
+        if fault.get("code") == 503:
             raise no_jetstream(self._where) from error
         raise QueueRefused(f"NATS refuses it: {fault.get('description')}") from error
 

@@ -1,7 +1,7 @@
 """The transport: one connection of kombu's, and what has arrived on it."""
 
+import contextlib
 import os
-import socket
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -55,7 +55,6 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
-        self._wake = Wake()
         self._arrivals: deque[Arrival] = deque()
         self._listening: dict[str, Channel] = {}
         self._hub: Any = None
@@ -72,11 +71,14 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         """Raises NatsUnavailable with one line for an operator, and ValueError for a URL that is none."""
         seconds = float(self.client.connect_timeout or CONNECT_SECONDS)
         address = parse(self._urls(), self.client.transport_options)
+        self._wake = Wake()
         self.nats = Client(address, connect_seconds=seconds, name=f"kombu-{os.getpid()}", on_fault=self._wake.set)
-        loop.run(
-            self.nats.connect(),
-            seconds=(seconds + 2) * len(address.servers) + address.options.request_timeout,
-        )
+        longest = (seconds + 2) * len(address.servers) + address.options.request_timeout
+        try:
+            loop.run(self.nats.connect(), seconds=longest)
+        except BaseException:
+            self._wake.close()
+            raise
         self.streams = Streams(self.nats)
         self.bindings = Bindings(self.nats)
         self.dead_letters = DeadLetters(self.nats, self.streams, self.bindings)
@@ -112,11 +114,11 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         if self._hub is not None:
             self._hub.remove(self._wake.fileno())
             self._hub = None
-        if hasattr(self, "nats") and not self.nats.is_abandoned:
-            try:
+        if not hasattr(self, "nats"):
+            return
+        if not self.nats.is_abandoned:
+            with contextlib.suppress(NatsUnavailable):
                 loop.run(self.nats.close(), seconds=CLOSE_SECONDS)
-            except NatsUnavailable:
-                pass
         self._wake.close()
 
     # --- what arrives: called on the loop's thread -------------------------------------------------------------------
@@ -150,7 +152,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         while not self._hand_over_next():
             left = None if until is None else max(0.0, until - monotonic())
             if not self._wake.wait(left):
-                raise socket.timeout
+                raise TimeoutError
             self._wake.clear()
 
     def _hand_over_next(self) -> bool:
@@ -159,7 +161,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         if self._arrivals:
             self._hand_over(self._arrivals.popleft())
             return True
-        for name, channel in list(self._listening.items()):
+        for name in list(self._listening):
             queue = self.transients.get(name)
             if queue is not None and queue.kept:
                 self._deliver(wire.decode(queue.kept.popleft(), queue=name, tag=uuid(), deliveries=1), name)

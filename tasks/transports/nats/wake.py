@@ -41,5 +41,8 @@ class Wake:
         return bool(poll.poll(None if seconds is None else seconds * 1000))
 
     def close(self) -> None:
+        """Also done when nobody knows it any more."""
         self._reader.close()
         self._writer.close()
+
+    __del__ = close
