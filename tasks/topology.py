@@ -52,7 +52,7 @@ def definitions(*, vhost: str, queue_type: str, names: Iterable[str]) -> dict[st
         "exchanges": [
             _described(queue.exchange, vhost, type="direct", internal=False) for queue in (queues[0], queues[-1])
         ],
-        "queues": [_described(queue, vhost, arguments=dict(queue.queue_arguments)) for queue in queues],
+        "queues": [_described(queue, vhost, arguments=dict(queue.queue_arguments or {})) for queue in queues],
         "bindings": [
             {
                 "source": queue.exchange.name,

@@ -113,7 +113,10 @@ class Publisher:
             return int(channel.queue_declare(queue, passive=True).message_count)
         except self.errors as error:
             self.close()  # RabbitMQ closed the channel with its answer
-            if str(getattr(error, "reply_code", None)) == NO_SUCH_QUEUE:  # for Redis, an empty queue is no queue
+            if NO_SUCH_QUEUE in (
+                str(getattr(error, "reply_code", "")),
+                str(getattr(error, "code", "")),
+            ):  # for Redis, an empty queue is no queue
                 return 0
             raise
 

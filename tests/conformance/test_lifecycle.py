@@ -1,6 +1,5 @@
 """What a task goes through, on every broker."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, wait_until_running
@@ -88,7 +87,7 @@ def test_a_waiting_task_is_cancelled_and_its_hint_does_nothing(stack):
 
 def test_tasks_whose_hints_were_purged_all_complete_once(stack):
     with stack.without_worker():
-        ids = _submit(stack, 50)
+        ids = [stack.submit("uppercase_text", f"number {number}") for number in range(50)]
         assert stack.broker.purge() > 0
         assert stack.broker.ready() == 0
 
@@ -98,20 +97,14 @@ def test_tasks_whose_hints_were_purged_all_complete_once(stack):
 
 
 def test_a_worker_that_is_stopped_gives_back_what_it_has(stack):
-    running = stack.submit("sleep_for", 4.0)
-    wait_until_running(stack, running)
+    running = [stack.submit("sleep_for", 5.0) for _ in range(2)]
+    for task_id in running:
+        wait_until_running(stack, task_id)
     waiting = [stack.submit("sleep_for", 0.1) for _ in range(6)]
     stack.worker.stop()
-    assert stack.statuses([running, *waiting])["PENDING"] >= 5
+    assert stack.statuses([*running, *waiting]) == {"PENDING": 8}
 
     stack.worker.start().wait_until_ready()
 
-    stack.wait_until("COMPLETED", [running, *waiting], timeout=40)
-    assert_one_outcome_each(stack, [running, *waiting])
-
-
-def _submit(stack, count: int) -> list[str]:
-    body = {"tasks": [{"type": "uppercase_text", "payload": f"number {number}"} for number in range(count)]}
-    answer = stack.post("/tasks/batch", body)
-    assert answer.status_code == 200, answer.text
-    return [each["task"]["id"] for each in json.loads(answer.text)["results"]]
+    stack.wait_until("COMPLETED", [*running, *waiting], timeout=40)
+    assert_one_outcome_each(stack, [*running, *waiting])

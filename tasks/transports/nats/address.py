@@ -101,7 +101,7 @@ def _options(values: Mapping[str, Any]) -> Options:
     parsed: dict[str, Any] = {}
     for each in fields(Options):
         if each.name in values:
-            kind = type(each.default)
+            kind: type = type(each.default)
             try:
                 parsed[each.name] = kind(values[each.name])
             except ValueError:

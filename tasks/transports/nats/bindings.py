@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import nats.errors
 import nats.js.errors
@@ -88,7 +89,8 @@ class Bindings:
             except nats.js.errors.NotFoundError:
                 bucket = await context.create_key_value(bucket=name, storage=options.storage, replicas=options.replicas)
             watcher = await bucket.watchall()
-            while (entry := await watcher.updates(timeout=options.request_timeout)) is not None:
+            updates: Any = watcher.updates
+            while (entry := await updates(timeout=options.request_timeout)) is not None:
                 self._take(entry)
         except (nats.errors.Error, OSError) as error:
             raise NatsUnavailable(f"the bucket of bindings cannot be read: {error}") from error

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from amqp.exceptions import NotFound
 from kombu.transport import virtual
 from kombu.utils.uuid import uuid
 from nats.aio.msg import Msg
@@ -75,13 +76,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             return len(self.connection.transients[queue].kept)
         found = self._ask(self.connection.streams.find(queue, afresh=True))
         if found is None:
-            raise virtual.base.ChannelError(f"NOT_FOUND - no queue {queue!r}", (50, 10), "Channel.queue_declare", "404")
+            raise NotFound(f"no queue {queue!r}", (50, 10), "Channel.queue_declare")
         return int(self._ask(self.connection.streams.ready(found)))
 
     def _size(self, queue: str) -> int:
         try:
             return self._count(queue)
-        except virtual.base.ChannelError:
+        except NotFound:
             return 0
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
@@ -180,13 +181,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
         transient = self.connection.transients.get(queue)
-        found = None if transient else self._ask(self.connection.streams.find(queue))
+        found: WorkQueue | None = None if transient else self._ask(self.connection.streams.find(queue))
         if transient is None and found is None:
-            raise virtual.base.ChannelError(f"NOT_FOUND - no queue {queue!r}", (60, 20), "Channel.basic_consume", "404")
+            raise NotFound(f"no queue {queue!r}", (60, 20), "Channel.basic_consume")
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
         if no_ack:
             self._settled_at_once.add(queue)
-        if transient is not None:
+        if found is None:
             self.connection.listen(self, transient)
         else:
             client, streams = self.connection.nats, self.connection.streams

@@ -8,7 +8,7 @@ class NatsUnavailable(ConnectionError):
     """The broker is away, or does not let us in; the connection has to be made anew."""
 
 
-class QueueRefused(ChannelError):  # type: ignore[misc]  # kombu has no types
+class QueueRefused(ChannelError):
     """NATS refuses a queue or a message; the connection is as good as before."""
 
 

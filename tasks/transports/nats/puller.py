@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import nats.errors
 import nats.js.errors
@@ -76,7 +77,7 @@ class _Inbox:
             self._client.spawn(_drain(self._subscription))
 
 
-async def _drain(subscription: Subscription) -> None:
+async def _drain(subscription: Any) -> None:
     try:
         await subscription.drain()
     except (nats.errors.Error, OSError, AttributeError):  # the connection went meanwhile

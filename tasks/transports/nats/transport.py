@@ -16,7 +16,7 @@ from kombu.utils.uuid import uuid
 from tasks.transports.nats import loop, wire
 from tasks.transports.nats.address import DEFAULT_PORT, masked, parse
 from tasks.transports.nats.bindings import Bindings
-from tasks.transports.nats.channel import Channel
+from tasks.transports.nats.channel import Channel as NatsChannel
 from tasks.transports.nats.client import ACK, NAK, Client
 from tasks.transports.nats.dead_letters import DeadLetters
 from tasks.transports.nats.errors import NatsUnavailable
@@ -34,7 +34,7 @@ CLOSE_SECONDS = 4.0
 class Arrival:
     """A message of a durable queue that waits to be handed over."""
 
-    channel: Channel
+    channel: NatsChannel
     queue: str
     tag: str
 
@@ -42,7 +42,7 @@ class Arrival:
 class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
     """`nats://[user:password@]host[:port][,host…][/namespace][?option=…]`, or `tls://…`."""
 
-    Channel = Channel
+    Channel = NatsChannel
     default_port = DEFAULT_PORT
     driver_type = "nats"
     driver_name = "nats-py"
@@ -56,7 +56,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         self._arrivals: deque[Arrival] = deque()
-        self._listening: dict[str, Channel] = {}
+        self._listening: dict[str, NatsChannel] = {}
         self._hub: Any = None
 
     def driver_version(self) -> str:
@@ -123,21 +123,21 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
 
     # --- what arrives: called on the loop's thread -------------------------------------------------------------------
 
-    def push(self, channel: Channel, queue: str, tag: str) -> None:
+    def push(self, channel: NatsChannel, queue: str, tag: str) -> None:
         """A message is here."""
         self._arrivals.append(Arrival(channel, queue, tag))
         self._wake.set()
 
     # --- draining ----------------------------------------------------------------------------------------------------
 
-    def listen(self, channel: Channel, queue: TransientQueue) -> None:
+    def listen(self, channel: NatsChannel, queue: TransientQueue) -> None:
         """Hand over what this queue hears."""
         self._listening[queue.name] = channel
         queue.arrived = self._wake.set
         if queue.kept:
             self._wake.set()
 
-    def forget(self, channel: Channel, queue: str) -> None:
+    def forget(self, channel: NatsChannel, queue: str) -> None:
         """Its consumer was cancelled: what has arrived for it goes back."""
         if self._listening.get(queue) is channel:
             del self._listening[queue]
