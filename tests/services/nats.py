@@ -1,14 +1,10 @@
 """A NATS server of the tests' own, from an installed nats-server: with JetStream, on a free port, with a password."""
 
-import asyncio
 import os
 import shutil
+import socket
 import tempfile
-from contextlib import suppress
 from pathlib import Path
-
-import nats
-import nats.errors
 
 from tests.services.processes import Process
 from tests.services.waiting import free_port
@@ -50,19 +46,15 @@ class PrivateNats(Process):
         return self.url(f"t{self._namespaces}")
 
     def is_ready(self) -> bool:
-        return asyncio.run(self._answers())
-
-    async def _answers(self) -> bool:
-        async def ignore(_: Exception) -> None:
-            """What goes wrong is the answer."""
-
-        with suppress(nats.errors.Error, OSError):
-            connection = await nats.connect(
-                self.url(""), allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=1, error_cb=ignore
-            )
-            await connection.close()
-            return True
-        return False
+        hello = f'CONNECT {{"user":"{USER}","pass":"{PASSWORD}","verbose":false}}\r\nPING\r\n'
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                lines = connection.makefile("rb")
+                lines.readline()  # INFO
+                connection.sendall(hello.encode())
+                return lines.readline() == b"PONG\r\n"
+        except OSError:
+            return False
 
     def end(self) -> None:
         super().end()

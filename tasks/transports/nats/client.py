@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client as Connection
@@ -93,10 +92,11 @@ class Client:
 
         token = server.user if server.password is None else None
         credentials: dict[str, Any] = {"user_credentials": self.options.credentials} if self.options.credentials else {}
+        connection = Connection()
         try:
             tls = self.address.tls_context()
-            self._nc = await asyncio.wait_for(
-                nats.connect(
+            await asyncio.wait_for(
+                connection.connect(
                     f"nats://{server.where}",
                     name=self._name,
                     user=None if token else server.user,
@@ -117,9 +117,10 @@ class Client:
                 self._connect_seconds + 1,
             )
         except (OSError, nats.errors.Error, ImportError) as error:
+            _hang_up(connection)
             cause = errors[-1] if isinstance(error, nats.errors.NoServersError) and errors else error
             raise NatsUnavailable(explain(cause, server.where)) from error
-        self._where = server.where
+        self._nc, self._where = connection, server.where
 
     async def _check_jetstream(self) -> None:
         try:
@@ -265,6 +266,13 @@ class Client:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close()
+
+
+def _hang_up(connection: Connection) -> None:
+    """Close the socket of an attempt that failed: nats-py leaves it open."""
+    transport = getattr(connection, "_transport", None)
+    if transport is not None:
+        transport.close()
 
 
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()

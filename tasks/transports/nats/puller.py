@@ -62,7 +62,8 @@ class _Inbox:
 
     async def next(self, seconds: float) -> Msg:
         """The next answer. Raises TimeoutError."""
-        return await asyncio.wait_for(self._queue.get(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for of Python 3.11 swallows a cancellation now and then
+            return await self._queue.get()
 
     def close(self) -> None:
         """Take no more; what the server has sent already is still looked after."""
@@ -118,7 +119,7 @@ class Puller:
     async def _run(self) -> None:
         pause = 0.1
         try:
-            while True:
+            while not self._is_stopping:
                 try:
                     await self._credit.wait()
                     if not await self.take_waiting():
