@@ -1,6 +1,7 @@
 """One installation on each broker that is present, and who was there."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from tests.conftest import unavailable
 from tests.services.databases import Databases
 from tests.services.stack import Stack
 
+HERE = Path(__file__).parent
 SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2", "aging_seconds": "5"}
 """Settings that let a test end soon."""
 
@@ -18,9 +20,12 @@ SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2", "aging_seconds": "
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of a broker run in one process of xdist, with its servers."""
     for item in items:
-        if "broker_name" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.callspec.params["broker_name"]))
-            item.add_marker(pytest.mark.conformance)
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.conformance)
+        callspec = getattr(item, "callspec", None)
+        group = callspec.params.get("broker_name", "nats") if callspec else "nats"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", params=BROKERS)

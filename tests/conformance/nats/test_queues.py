@@ -10,7 +10,7 @@ import pytest
 from amqp.exceptions import NotFound
 from kombu import Consumer, Exchange, Producer, Queue
 
-from tests.integration.nats.conftest import GRAVES, QUEUE
+from tests.conformance.nats.conftest import GRAVES, QUEUE
 from tests.services.databases import ROOT
 from tests.services.waiting import wait_for
 
@@ -18,7 +18,7 @@ HOLD = """
 import sys, time
 import tasks
 from kombu import Connection, Consumer
-from tests.integration.nats.conftest import QUEUE
+from tests.conformance.nats.conftest import QUEUE
 
 def hold(body, message):
     print(body, flush=True)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kombu import Connection, Consumer, Producer
 from kombu.exceptions import ChannelError
 
-from tests.integration.nats.conftest import QUEUE
+from tests.conformance.nats.conftest import QUEUE
 from tests.services.nats import PASSWORD, USER, PrivateNats, find_nats_server
 from tests.services.processes import Process
 from tests.services.raw_server import RawServer
