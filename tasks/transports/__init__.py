@@ -2,9 +2,14 @@
 
 from kombu.transport import TRANSPORT_ALIASES
 
-OURS = {"nats": "tasks.transports.nats:Transport", "tls": "tasks.transports.nats:Transport"}
+OURS = {
+    "nats": "tasks.transports.nats:Transport",
+    "tls": "tasks.transports.nats:Transport",
+    "redis": "tasks.transports.redis:Transport",
+    "rediss": "tasks.transports.redis:Transport",
+}
 
 
 def register() -> None:
-    """Make `nats://` and `tls://` known to kombu, so that `celery -A tasks -b nats://host worker` works."""
+    """Make ours known to kombu, so that `celery -A tasks -b nats://host worker` works."""
     TRANSPORT_ALIASES.update(OURS)

@@ -8,7 +8,8 @@ import psutil
 import pytest
 import requests
 
-from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, wait_until_running
+from tests.chaos.evidence import assert_histories_hold, wait_until_running
+from tests.conformance.evidence import assert_each_ended_once
 from tests.services.programs import Worker
 from tests.services.waiting import wait_for
 
@@ -31,7 +32,7 @@ def test_a_broker_that_is_killed_and_comes_back_loses_no_task_and_repeats_none(s
     stack.wait_until("COMPLETED", [running, *waiting, *during], timeout=60)
 
     wait_for(lambda: _readiness(stack)[0] == 200, timeout=20, what="it is ready again")
-    assert_one_outcome_each(stack, [running, *waiting, *during])
+    assert_each_ended_once(stack, [running, *waiting, *during])
     assert_histories_hold(stack)
     assert trace.read_text().count("start") == 1, "the loss of the broker neither ended nor repeated what ran"
 
@@ -86,7 +87,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_task_is_rescued_once(stack, 
     stack.worker.start().wait_until_ready()
 
     stack.wait_until("COMPLETED", [task_id, *waiting], timeout=60)
-    assert_one_outcome_each(stack, [task_id, *waiting])
+    assert_each_ended_once(stack, [task_id, *waiting])
     assert_histories_hold(stack)
 
 

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, wait_until_running
+from tests.chaos.evidence import assert_histories_hold, wait_until_running
+from tests.conformance.evidence import assert_each_ended_once
 
 
 def test_a_task_completes_and_its_history_says_how(stack):
@@ -19,7 +20,7 @@ def test_a_hundred_tasks_complete_once_each(stack):
 
     stack.wait_until("COMPLETED", ids, timeout=40)
 
-    assert_one_outcome_each(stack, ids)
+    assert_each_ended_once(stack, ids)
     assert_histories_hold(stack)
 
 
@@ -93,7 +94,7 @@ def test_tasks_whose_hints_were_purged_all_complete_once(stack):
 
     stack.wait_until("COMPLETED", ids, timeout=40)
 
-    assert_one_outcome_each(stack, ids)
+    assert_each_ended_once(stack, ids)
 
 
 def test_a_worker_that_is_stopped_gives_back_what_it_has(stack):
@@ -107,4 +108,4 @@ def test_a_worker_that_is_stopped_gives_back_what_it_has(stack):
     stack.worker.start().wait_until_ready()
 
     stack.wait_until("COMPLETED", [*running, *waiting], timeout=40)
-    assert_one_outcome_each(stack, [*running, *waiting])
+    assert_each_ended_once(stack, [*running, *waiting])
