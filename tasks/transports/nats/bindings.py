@@ -3,17 +3,15 @@
 import asyncio
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import nats.errors
 import nats.js.errors
+from nats.aio.msg import Msg
 from nats.js.kv import KeyValue
 
 from tasks.transports.nats.client import Client
 from tasks.transports.nats.errors import NatsUnavailable
 from tasks.transports.nats.names import encode, matches
-
-GONE = ("DEL", "PURGE")
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,11 @@ class Bindings:
             return self._bucket
 
     async def _read(self) -> KeyValue:
+        """Listen first, then read what is there: nothing falls between.
+
+        Changes are heard as plain messages on the bucket's subjects. nats-py's watcher would keep a consumer at the
+        server, and three tasks here, for each connection; it was seen to time out on a busy machine.
+        """
         name = f"{encode(self._client.address.namespace).replace('=', '_')}-bindings"
         options = self._client.options
         context = self._client.nc.jetstream(timeout=options.request_timeout)
@@ -88,22 +91,31 @@ class Bindings:
                 bucket = await context.key_value(name)
             except nats.js.errors.NotFoundError:
                 bucket = await context.create_key_value(bucket=name, storage=options.storage, replicas=options.replicas)
-            watcher = await bucket.watchall()
-            updates: Any = watcher.updates
-            while (entry := await updates(timeout=options.request_timeout)) is not None:
-                self._take(entry)
+            await self._client.nc.subscribe(f"$KV.{name}.>", cb=self._changed)
+            await self._client.nc.flush()
         except (nats.errors.Error, OSError) as error:
             raise NatsUnavailable(f"the bucket of bindings cannot be read: {error}") from error
-        self._client.spawn(self._go_on(watcher))
+        for key in await self._keys(name):
+            await self._load(bucket, key)
         return bucket
 
-    async def _go_on(self, watcher: KeyValue.KeyWatcher) -> None:
-        async for entry in watcher:
-            if entry is not None:
-                self._take(entry)
+    async def _keys(self, name: str) -> list[str]:
+        info = await self._client.ask(f"STREAM.INFO.KV_{name}", subjects_filter=">")
+        return [subject.removeprefix(f"$KV.{name}.") for subject in info["state"].get("subjects") or ()]
 
-    def _take(self, entry: KeyValue.Entry) -> None:
-        if entry.operation in GONE or not entry.value:
-            self._all.pop(entry.key, None)
+    async def _load(self, bucket: KeyValue, key: str) -> None:
+        try:
+            entry = await bucket.get(key)
+        except nats.js.errors.KeyNotFoundError:
+            return  # deleted: its marker is what is left
+        except (nats.errors.Error, OSError) as error:
+            raise NatsUnavailable(f"the bucket of bindings cannot be read: {error}") from error
+        if entry.value and key not in self._all:  # what was heard meanwhile is younger
+            self._all[key] = Binding(**json.loads(entry.value))
+
+    async def _changed(self, message: Msg) -> None:
+        key = message.subject.split(".", 2)[2]
+        if message.data:
+            self._all[key] = Binding(**json.loads(message.data))
         else:
-            self._all[entry.key] = Binding(**json.loads(entry.value))
+            self._all.pop(key, None)
