@@ -61,6 +61,7 @@ class Client:
         self._nc: Connection | None = None
         self._where = ""
         self._background: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
         _clients.add(self)
 
     @property
@@ -217,7 +218,9 @@ class Client:
 
     def _settle_soon(self, reply: str, how: bytes) -> None:
         if self.fault is None:
-            self.spawn(self.quietly(self.send(reply, how)))
+            task = self.spawn(self.quietly(self.send(reply, how)))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
 
     async def give_back(self, message: Msg) -> None:
         """Hand a message that was never delivered here to somebody else."""
@@ -237,6 +240,8 @@ class Client:
 
     async def close(self) -> None:
         """Send what waits to be sent, and end the connection. Never raises."""
+        if self._settling:
+            await asyncio.wait(list(self._settling), timeout=CLOSE_SECONDS)
         connection, self._nc = self._nc, None
         if self.fault is None:
             self.fault = "the connection to NATS was closed"
@@ -245,17 +250,7 @@ class Client:
             task.cancel()
         if connection is not None and not connection.is_closed:
             with contextlib.suppress(nats.errors.Error, OSError):
-                await asyncio.wait_for(connection.flush(), CLOSE_SECONDS)
-            with contextlib.suppress(nats.errors.Error, OSError):
                 await asyncio.wait_for(connection.close(), CLOSE_SECONDS)
-
-    async def flush(self) -> None:
-        """Wait until the server has seen everything that was sent, background tasks included."""
-        tasks = [task for task in self._background if task.get_coro().__name__ == "quietly"]  # type: ignore[union-attr]
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-        with contextlib.suppress(nats.errors.Error, OSError, NatsUnavailable):
-            await asyncio.wait_for(self.nc.flush(), CLOSE_SECONDS)
 
     def abandon(self) -> None:
         """In a fork: the connection is the parent's. Only our copy of its socket goes, without a word on it."""
