@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos bench lint format migrate requirements venv clean-venv
+.PHONY: help run demo test chaos conformance bench lint format migrate requirements venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -23,11 +23,14 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 	@$(BIN)/python -m app.embedded.demo
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -m "not chaos" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not conformance" $(TESTS) $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (6 minutes; ARGS=-x ...)
 	$(BIN)/python -m pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+
+conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)
+	$(BIN)/python -m pytest -m conformance -n 3 --dist loadgroup tests/conformance $(ARGS)
 
 bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (15 minutes; ARGS="--only celery,taskledger")
 	$(BIN)/python -m benchmarks.compare $(ARGS)

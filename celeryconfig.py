@@ -2,12 +2,10 @@
 
 from app.config import get_settings
 from tasks.brokers import broker_of
-from tasks.registry import load_types
-from tasks.topology import work_queue
+from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()
-_broker = broker_of(_settings.broker_url)
-_queue_names = sorted({"tasks"} | {task_type.queue for task_type in load_types().values()})
+_broker = broker_of(_settings.broker_url, queue_type=_settings.queue_type)
 
 # --- what runs -------------------------------------------------------------------------------------------------------
 imports = ("app.worker",)  # the worker learns its task types there; named as a string: tasks/ never imports app/
@@ -26,7 +24,7 @@ broker_pool_limit = 32  # opened on demand; each of Flower's inspecting threads 
 broker_native_delayed_delivery_queue_type = "classic"  # unused: delays live in due_at, never in the broker
 
 # --- queues ----------------------------------------------------------------------------------------------------------
-task_queues = [work_queue(name, {**_broker.queue_arguments, **_settings.queue_arguments}) for name in _queue_names]
+task_queues = [work_queue(name, _broker.queue_arguments) for name in queue_names()]
 task_default_queue = "tasks"  # types that name no queue
 task_default_exchange = "tasks"
 task_default_exchange_type = "direct"
@@ -34,6 +32,7 @@ task_default_routing_key = "tasks"
 task_create_missing_queues = False  # a misspelt -Q is an error, not a new queue that nobody fills
 control_queue_durable = True  # with the next line: two workers of one name can both live (Celery 5.7 ends the second)
 control_queue_exclusive = False
+event_queue_exclusive = True  # RabbitMQ 4 gives up transient queues that are not
 
 # --- hints -----------------------------------------------------------------------------------------------------------
 task_serializer = "json"  # a hint is a type and ids

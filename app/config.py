@@ -17,7 +17,7 @@ from marshmallow.validate import OneOf, Range
 
 from app.errors import SettingsError
 from app.production import DEVELOPMENT_SECRET, faults_of, split_url
-from tasks.brokers import broker_of
+from tasks.brokers import broker_of, hosts_of
 from tasks.documents import Seller
 from tasks.errors import PayloadRefused
 from tasks.payload import PayloadSpec
@@ -63,8 +63,13 @@ def _check_broker_url(url: str) -> None:
         broker_of(url)
     except ValueError as error:
         raise ValidationError(f"{error}.") from None
-    if not split_url(url).hostname:
-        raise ValidationError("It must name a host.")
+    for each in hosts_of(url):
+        if not split_url(each).hostname:
+            raise ValidationError("It must name a host.")
+        try:
+            split_url(each).port  # noqa: B018 (it raises)
+        except ValueError:
+            raise ValidationError("A port must be a number from 0 to 65535.") from None
 
 
 def _check_rate(text: str) -> None:
@@ -142,7 +147,7 @@ class Settings:
     )
     broker_url: str = _setting(
         "str",
-        "Where RabbitMQ (or Redis, Valkey) is",
+        "Where RabbitMQ, Redis, Valkey or NATS is; several hosts of one broker are separated by semicolons",
         example="amqp://guest:guest@127.0.0.1:5672//",
         check=_check_broker_url,
         secret=True,
@@ -533,11 +538,6 @@ class Settings:
         default="",
         check=_check_seller,
     )
-
-    @property
-    def queue_arguments(self) -> dict[str, str]:
-        """What the queue type adds to the declaration of a RabbitMQ queue."""
-        return {} if self.queue_type == "classic" else {"x-queue-type": self.queue_type}
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from tasks.brokers import broker_of, passwords_of
+
 DEVELOPMENT_SECRET = "for-development-only-and-refused-in-production"  # noqa: S105 (public on purpose)
 SECRET_MIN_LENGTH = 32
 SECRET_MIN_DIFFERENT = 8  # "xxxxxxxx..." and "changeme..." repeated are not secrets
@@ -10,7 +12,6 @@ PASSWORD_MIN_LENGTH = 12
 # What images, guides and our own compose file begin with.
 DEFAULT_PASSWORDS = frozenset(("guest", "taskledger", "postgres", "rabbitmq", "password", "changeme"))
 TLS_MODES = ("require", "verify-ca", "verify-full")
-TLS_SCHEMES = ("amqps", "rediss")
 TRUE_WORDS = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -44,12 +45,12 @@ def _weak_secret(given: Mapping[str, str]) -> Iterator[str]:
 def _weak_passwords(given: Mapping[str, str]) -> Iterator[str]:
     held = {
         "DATABASE_URL": split_url(given.get("DATABASE_URL", "")).password,
-        "BROKER_URL": split_url(given.get("BROKER_URL", "")).password,
         "RATE_LIMIT_STORAGE": split_url(given.get("RATE_LIMIT_STORAGE", "")).password,
         "FLOWER_BASIC_AUTH": given.get("FLOWER_BASIC_AUTH", "").rpartition(":")[2] or None,
         "ADMIN_PASSWORD": given.get("ADMIN_PASSWORD"),
     }
-    for name, password in held.items():
+    brokers = [("BROKER_URL", password) for password in sorted(passwords_of(given.get("BROKER_URL", "")))]
+    for name, password in (*held.items(), *brokers):
         # None is not weak: certificates, a password file or the platform's own identity may prove who we are.
         if password is not None and (len(password) < PASSWORD_MIN_LENGTH or password.lower() in DEFAULT_PASSWORDS):
             yield (
@@ -64,8 +65,15 @@ def _plaintext(given: Mapping[str, str]) -> Iterator[str]:
     if database and not _is_safe_database(database):
         yield f"DATABASE_URL does not demand TLS: append ?sslmode=verify-full (at least require), {advice}"
     broker = given.get("BROKER_URL", "")
-    if broker and split_url(broker).scheme not in TLS_SCHEMES:
-        yield f"BROKER_URL does not use TLS: use amqps:// or rediss://, {advice}"
+    if broker and not _is_encrypted(broker):
+        yield f"BROKER_URL does not use TLS: use amqps://, rediss:// or tls:// (NATS), {advice}"
+
+
+def _is_encrypted(broker: str) -> bool:
+    try:
+        return broker_of(broker).is_encrypted
+    except ValueError:
+        return False  # what is wrong with it is said elsewhere
 
 
 def _is_safe_database(url: str) -> bool:

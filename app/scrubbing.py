@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from app.config import DEVELOPMENT_SECRET, get_settings, words
 from app.errors import SettingsError
 from app.production import DEFAULT_PASSWORDS, split_url
+from tasks.brokers import passwords_of
 
 HIDDEN = "[secret]"
 SHORTEST = 6  # shorter ones would make holes in ordinary words, and hide nothing that a guess does not find
@@ -48,8 +49,8 @@ def secrets_in(environ: Mapping[str, str]) -> set[str]:
         if SECRET_NAME.search(name):
             found |= {value, *words(value), value.partition(":")[2]}
         if "://" in value:
-            password = split_url(value).password or ""
-            found |= {password, unquote(password)}
+            passwords = {split_url(value).password or "", *passwords_of(value)}
+            found |= passwords | {unquote(password) for password in passwords}
     return {secret for secret in found if secret}
 
 

@@ -1,7 +1,7 @@
 """What differs between brokers, in one table; nothing else in the code asks which broker it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,22 +21,47 @@ class Broker:
     """On top, for connections that only publish: nothing may block a publisher for long (CELERY.md 3.4)."""
     dead_letters: bool
     """Whether the broker itself moves rejected messages to the exchange `dlx`."""
+    is_encrypted: bool = False
+    """Whether the scheme of the URL says TLS."""
+    several_hosts: str = ";"
+    """What separates hosts within a URL; URLs are always separated by semicolons."""
+    takes_token: bool = False
+    """Whether a user name without a password is a token, and so a secret."""
+    quorum: "Broker | None" = None
+    """The same with QUEUE_TYPE=quorum, where the broker knows such queues."""
 
 
 DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE = "dlx", "failed", "tasks.dead"
 MAX_PRIORITY = 3
+MOST_DELIVERIES = 20
+"""So often a message is given to workers that do not settle it; then it goes to the dead letters."""
+_TO_DEAD_LETTERS = {"x-dead-letter-exchange": DEAD_LETTER_EXCHANGE, "x-dead-letter-routing-key": DEAD_LETTER_KEY}
 
-RABBITMQ = Broker(
-    name="RabbitMQ",
-    priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # x-max-priority 3 makes four levels
-    queue_arguments={
-        "x-max-priority": MAX_PRIORITY,
-        "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
-        "x-dead-letter-routing-key": DEAD_LETTER_KEY,
-    },
+RABBITMQ_QUORUM = Broker(
+    name="RabbitMQ with quorum queues",
+    # RabbitMQ 4 knows two levels here (above 4 is the upper one), RabbitMQ 3 one; x-max-priority is refused by both.
+    priorities={"risen": 9, "high": 5, "normal": 1, "low": 0},
+    queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": MOST_DELIVERIES, **_TO_DEAD_LETTERS},
     transport_options={"confirm_publish": True},
     publisher_options={"read_timeout": 3, "write_timeout": 3},
     dead_letters=True,
+)
+RABBITMQ = replace(
+    RABBITMQ_QUORUM,
+    name="RabbitMQ",
+    priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # x-max-priority 3 makes four levels
+    queue_arguments={"x-max-priority": MAX_PRIORITY, **_TO_DEAD_LETTERS},
+    quorum=RABBITMQ_QUORUM,
+)
+NATS = Broker(
+    name="NATS JetStream",
+    priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # a consumer for each of the four levels
+    queue_arguments={"x-max-priority": MAX_PRIORITY, **_TO_DEAD_LETTERS},
+    transport_options={"ack_wait": 30, "max_deliveries": MOST_DELIVERIES},
+    publisher_options={"publish_timeout": 3, "request_timeout": 3},
+    dead_letters=True,
+    several_hosts=",",
+    takes_token=True,
 )
 REDIS = Broker(
     name="Redis or Valkey",
@@ -56,18 +81,53 @@ REDIS = Broker(
 )
 BY_SCHEME = {
     "amqp": RABBITMQ,
-    "amqps": RABBITMQ,
+    "amqps": replace(RABBITMQ, is_encrypted=True),
     "pyamqp": RABBITMQ,
     "redis": REDIS,
-    "rediss": REDIS,
+    "rediss": replace(REDIS, is_encrypted=True),
+    "nats": NATS,
+    "tls": replace(NATS, is_encrypted=True),
 }
 
 
-def broker_of(url: str) -> Broker:
-    """The entry for a broker URL. Raises ValueError naming the schemes that are known."""
-    scheme = urlsplit(url).scheme
+def broker_of(url: str, *, queue_type: str = "classic") -> Broker:
+    """The entry for a broker URL. Raises ValueError naming the schemes that are known.
+
+    Several URLs are separated by semicolons; they are hosts of one broker, tried in turn.
+    """
+    schemes = {urlsplit(each).scheme for each in url.split(";")}
+    scheme = min(schemes)
+    if len(schemes) > 1:
+        raise ValueError(f"the URLs are of different brokers: {', '.join(sorted(schemes))}")
     try:
-        return BY_SCHEME[scheme]
+        broker = BY_SCHEME[scheme]
     except KeyError:
         known = ", ".join(f"{name}://" for name in BY_SCHEME)
         raise ValueError(f"no broker is known for {scheme or 'a URL without a scheme'}://; known: {known}") from None
+    return broker.quorum if queue_type == "quorum" and broker.quorum else broker
+
+
+def hosts_of(url: str) -> list[str]:
+    """A URL for each host: `nats://user:password@one,two;nats://three` are three, each with its own credentials."""
+    found = []
+    for each in url.split(";"):
+        scheme, separator, rest = each.partition("://")
+        end = min((at for sign in "/?#" if (at := rest.find(sign)) >= 0), default=len(rest))
+        broker = BY_SCHEME.get(scheme)
+        places = rest[:end].split(broker.several_hosts) if broker else [rest[:end]]
+        found += [f"{scheme}{separator}{place}{rest[end:]}" for place in places]
+    return found
+
+
+def passwords_of(url: str) -> set[str]:
+    """Every password and token in a broker's URL, as it stands there. A URL that cannot be read has none."""
+    found: set[str] = set()
+    for each in hosts_of(url):
+        try:
+            parts = urlsplit(each)
+        except ValueError:  # an unclosed [ around an IPv6 address
+            continue
+        broker = BY_SCHEME.get(parts.scheme)
+        token = parts.username if broker and broker.takes_token and parts.password is None else None
+        found |= {secret for secret in (parts.password, token) if secret is not None}
+    return found

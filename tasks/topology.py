@@ -1,13 +1,17 @@
-"""Exchanges and queues, declared in one place."""
+"""Exchanges and queues, declared in one place; `python -m tasks.topology` prints them for RabbitMQ's operators."""
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kombu import Exchange, Queue
 
-from tasks.brokers import DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE
+from tasks.brokers import DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE, RABBITMQ, RABBITMQ_QUORUM
+from tasks.registry import load_types
 
 TASKS = Exchange("tasks", type="direct", durable=True)
+DEFAULT_QUEUE = "tasks"
 
 # A view for people, never a store: bounded, oldest first out.
 DEAD_LETTERS = Queue(
@@ -17,6 +21,14 @@ DEAD_LETTERS = Queue(
     durable=True,
     queue_arguments={"x-max-length": 10_000, "x-message-ttl": 7 * 24 * 3600 * 1000},
 )
+POLICY = {
+    "name": "taskledger-dead-letters",
+    "pattern": r"^tasks\.dead$",
+    "apply-to": "queues",
+    "definition": {"max-length-bytes": 100_000_000, "overflow": "drop-head"},
+    "priority": 1,
+}
+"""What may change without another declaration: the queue's own arguments cannot."""
 
 
 def work_queue(name: str, arguments: Mapping[str, Any]) -> Queue:
@@ -42,3 +54,49 @@ UPDATES = Queue(
     durable=True,
     queue_arguments={"x-max-length": 1_000, "x-message-ttl": 3600 * 1000},
 )
+
+
+def queue_names() -> list[str]:
+    """The default queue and those that types name."""
+    return sorted({DEFAULT_QUEUE} | {task_type.queue for task_type in load_types().values()})
+
+
+def definitions(*, vhost: str, queue_type: str, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """All of it as `rabbitmqctl import_definitions` takes it, from RabbitMQ 3.10 on.
+
+    Not needed: what is missing is declared when it is first used. For installations whose programs may not declare.
+    """
+    arguments = (RABBITMQ_QUORUM if queue_type == "quorum" else RABBITMQ).queue_arguments
+    queues = [*(work_queue(name, arguments) for name in names), DEAD_LETTERS]
+    return {
+        "exchanges": [
+            _described(queue.exchange, vhost, type="direct", internal=False) for queue in (queues[0], queues[-1])
+        ],
+        "queues": [_described(queue, vhost, arguments=dict(queue.queue_arguments or {})) for queue in queues],
+        "bindings": [
+            {
+                "source": queue.exchange.name,
+                "vhost": vhost,
+                "destination": queue.name,
+                "destination_type": "queue",
+                "routing_key": queue.routing_key,
+                "arguments": {},
+            }
+            for queue in queues
+        ],
+        "policies": [{"vhost": vhost, **POLICY}],
+    }
+
+
+def _described(entity: Exchange | Queue, vhost: str, **more: Any) -> dict[str, Any]:
+    return {"name": entity.name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": {}, **more}
+
+
+def main(arguments: list[str]) -> None:
+    """`python -m tasks.topology [classic | quorum [VHOST]]`."""
+    queue_type, vhost = (*arguments, *("classic", "/")[len(arguments) :])
+    sys.stdout.write(json.dumps(definitions(vhost=vhost, queue_type=queue_type, names=queue_names()), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

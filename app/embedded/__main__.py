@@ -7,8 +7,9 @@ from contextlib import suppress
 from supervisor.medusa.asyncore_25 import ExitNow
 
 from app.embedded import credentials as secrets
-from app.embedded import postgres, preflight, supervisor_config, valkey
+from app.embedded import postgres, preflight, supervisor_config
 from app.embedded.account import Account, account_for, check_reachable
+from app.embedded.brokers import BROKERS
 from app.embedded.console import Console, say
 from app.embedded.errors import CannotStart
 from app.embedded.programs import Program, program_table
@@ -50,7 +51,7 @@ def _prepare_stores(settings: EmbeddedSettings, credentials: secrets.Credentials
         if postgres.prepare(settings, credentials, account):
             say(f"Made {readable(postgres.data_dir(settings))}")
     if settings.broker_url is None:
-        valkey.write_config(settings, credentials)
+        BROKERS[settings.broker].write_config(settings, credentials)
 
 
 def _supervise(

@@ -18,6 +18,7 @@ SECRETS = (
     "SECRET_KEY",
     "POSTGRES_PASSWORD",
     "VALKEY_PASSWORD",
+    "NATS_PASSWORD",
     "FLOWER_PASSWORD",
     "ADMIN_PASSWORD",
     "ADMIN_API_KEY",
@@ -33,6 +34,7 @@ class Credentials:
     secret_key: str
     postgres_password: str
     valkey_password: str
+    nats_password: str
     flower_password: str
     admin_password: str
     admin_api_key: str
@@ -45,7 +47,11 @@ class Credentials:
         return settings.database_url or embedded
 
     def broker_url(self, settings: EmbeddedSettings) -> str:
-        return settings.broker_url or f"redis://:{self.valkey_password}@127.0.0.1:{settings.valkey_port}/0"
+        embedded = {
+            "valkey": f"redis://:{self.valkey_password}@127.0.0.1:{settings.valkey_port}/0",
+            "nats": f"nats://{USER}:{self.nats_password}@127.0.0.1:{settings.nats_port}",
+        }
+        return settings.broker_url or embedded[settings.broker]
 
     @property
     def first_admin(self) -> dict[str, str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from app.config import BLANK_IS_OFF
-from app.embedded import postgres, valkey
+from app.embedded import postgres
 from app.embedded.account import Account
+from app.embedded.brokers import BROKERS
 from app.embedded.credentials import Credentials
 from app.embedded.demo_peers import peer_settings
 from app.embedded.settings import EmbeddedSettings
@@ -69,12 +70,13 @@ def _stores(settings: EmbeddedSettings, account: Account | None) -> tuple[Progra
         user=account.name if account else None,
         port=Port(number=settings.postgres_port, setting="POSTGRES_PORT", purpose="PostgreSQL"),
     )
+    chosen = BROKERS[settings.broker]
     broker = Program(
-        name="valkey",
+        name=settings.broker,
         stage=Stage.STORE,
-        command=valkey.command(settings) if settings.broker_url is None else (),
+        command=chosen.command(settings) if settings.broker_url is None else (),
         environment=bare,
-        port=Port(number=settings.valkey_port, setting="VALKEY_PORT", purpose="Valkey"),
+        port=Port(number=chosen.port(settings), setting=chosen.port_setting, purpose=chosen.title),
     )
     return tuple(program for program in (database, broker) if program.command)
 

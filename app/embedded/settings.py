@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout: programs run in it, because `tasks`, `app` and `celeryconfig` are imported from there."""
 
 FIRST_PORT, LAST_PORT = 1, 65535
+BROKERS = ("valkey", "nats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,9 @@ class EmbeddedSettings:
     port: int
     flower_port: int
     postgres_port: int
+    broker: str
     valkey_port: int
+    nats_port: int
     demo_orders_port: int
     mail_catcher_port: int
     database_url: str | None
@@ -43,14 +46,16 @@ class EmbeddedSettings:
 
 
 def load(environ: Mapping[str, str]) -> EmbeddedSettings:
-    """Read the settings. Raises CannotStart for a value that is no number, or a port outside 1..65535."""
+    """Read the settings. Raises CannotStart for an unknown broker, no number, or a port outside 1..65535."""
     return EmbeddedSettings(
         var_dir=(ROOT / Path(environ.get("VAR_DIR") or "var").expanduser()).resolve(),
         host=environ.get("HOST") or "127.0.0.1",
         port=_port(environ, "PORT", 8000),
         flower_port=_port(environ, "FLOWER_PORT", 5555),
         postgres_port=_port(environ, "POSTGRES_PORT", 54321),
+        broker=_broker(environ),
         valkey_port=_port(environ, "VALKEY_PORT", 6380),
+        nats_port=_port(environ, "NATS_PORT", 4222),
         demo_orders_port=_port(environ, "DEMO_ORDERS_PORT", 8020),
         mail_catcher_port=_port(environ, "MAIL_CATCHER_PORT", 8025),
         database_url=environ.get("DATABASE_URL") or None,
@@ -59,6 +64,16 @@ def load(environ: Mapping[str, str]) -> EmbeddedSettings:
         smtp_url=environ.get("SMTP_URL") or None,
         shutdown_grace_seconds=_number(environ, "SHUTDOWN_GRACE_SECONDS", 20),
     )
+
+
+def _broker(environ: Mapping[str, str]) -> str:
+    broker = environ.get("BROKER") or "valkey"
+    if broker not in BROKERS:
+        raise CannotStart(
+            f"BROKER={broker} is none of {', '.join(BROKERS)}: choose one, or name a running broker, "
+            "for example BROKER_URL=amqp://guest:guest@localhost:5672//."
+        )
+    return broker
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:

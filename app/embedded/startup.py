@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from supervisor.states import ProcessStates
 
 from app import healthcheck
-from app.embedded import postgres, valkey
+from app.embedded import postgres
+from app.embedded.brokers import BROKERS
 from app.embedded.console import Console
 from app.embedded.credentials import Credentials
 from app.embedded.programs import Program, Stage
@@ -56,7 +57,7 @@ class Startup:
         stores = self._start(Stage.STORE)
         probes: dict[str, Callable[[], bool]] = {
             "postgres": lambda: postgres.answers(self.credentials.database_url(self.settings)),
-            "valkey": lambda: valkey.answers(self.settings, self.credentials),
+            self.settings.broker: lambda: BROKERS[self.settings.broker].answers(self.settings, self.credentials),
         }
         for store in stores:
             if not (yield from _within(STORE_SECONDS, probes[store.name])):

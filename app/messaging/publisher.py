@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from amqp.exceptions import ChannelError, MessageNacked, NotFound
+from amqp.exceptions import ChannelError, MessageNacked
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
@@ -25,6 +25,7 @@ from tasks.topology import DEAD_LETTERS, EVENTS, EVENTS_KEY, work_queue
 log = structlog.get_logger(__name__)
 
 CONFIRM_SECONDS = 3.0
+NO_SUCH_QUEUE = "404"
 NEVER_CONNECTED: tuple[type[BaseException], ...] = (OSError, KombuError, MessageNacked)
 
 
@@ -33,8 +34,7 @@ class Publisher:
 
     def __init__(self) -> None:
         settings = get_settings()
-        broker = self._broker = broker_of(settings.broker_url)
-        self._queue_arguments = {**broker.queue_arguments, **settings.queue_arguments}
+        broker = self._broker = broker_of(settings.broker_url, queue_type=settings.queue_type)
         self._priorities = broker.priorities
         self._options = {**broker.transport_options, **broker.publisher_options}
         self._connection: Connection | None = None
@@ -81,7 +81,7 @@ class Publisher:
     def _queue(self, name: str) -> Queue:
         # Tasks keep the queue they were submitted with; their type may have moved to another one since.
         declared = celery_app.amqp.queues
-        return declared[name] if name in declared else work_queue(name, self._queue_arguments)
+        return declared[name] if name in declared else work_queue(name, self._broker.queue_arguments)
 
     def _signed(self, hint: Hint) -> dict[str, str]:
         settings = get_settings()
@@ -133,11 +133,13 @@ class Publisher:
             self.connect()
             channel = self._producer.channel
             return int(channel.queue_declare(queue, passive=True).message_count)
-        except NotFound:
-            self.close()  # the broker closed the channel with its answer
-            return 0
-        except self.errors:
-            self.close()
+        except self.errors as error:
+            self.close()  # RabbitMQ closed the channel with its answer
+            if NO_SUCH_QUEUE in (
+                str(getattr(error, "reply_code", "")),
+                str(getattr(error, "code", "")),
+            ):  # for Redis, an empty queue is no queue
+                return 0
             raise
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from uuid import uuid4
 from celery import Celery
 from kombu import Connection
 
+from tasks.brokers import broker_of
+
 SERVICE_QUEUES = ("tasks", "tasks.dead")
 
 
@@ -19,31 +21,48 @@ class QueueState:
 
 
 class Broker:
-    """One virtual host."""
+    """One virtual host, database or namespace."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.kind = broker_of(url)
+
+    def connect(self) -> Connection:
+        """A connection as the service has it."""
+        return Connection(self.url, transport_options=dict(self.kind.transport_options))
 
     def queue(self, name: str = "tasks") -> QueueState:
         """How many messages wait, and how many consumers there are; the queue must exist."""
-        with Connection(self.url) as connection:
+        with self.connect() as connection:
             answer = connection.default_channel.queue_declare(name, passive=True)
         return QueueState(ready=answer.message_count, consumers=answer.consumer_count)
 
+    def ready(self, name: str = "tasks") -> int:
+        """How many messages wait; none in a queue that is not there (in Redis an empty one is not)."""
+        with self.connect() as connection:
+            try:
+                return int(connection.default_channel.queue_declare(name, passive=True).message_count)
+            except connection.channel_errors:
+                return 0
+
     def purge(self, name: str = "tasks") -> int:
         """Throw away what waits in a queue; return how many messages that were."""
-        with Connection(self.url) as connection:
+        with self.connect() as connection:
             return connection.default_channel.queue_purge(name)
 
     def delete_queues(self) -> None:
         """Delete what the service keeps there, for a broker whose virtual hosts the tests do not make themselves."""
-        with Connection(self.url) as connection:
+        with self.connect() as connection:
             for name in SERVICE_QUEUES:
                 connection.default_channel.queue_delete(name)
 
     def publish_hint(self, type_: str, ids: Sequence[str], *, copies: int = 1) -> None:
         """Send hints as the dispatcher does, all copies at once."""
-        with Celery(broker=self.url, set_as_current=False) as app, app.connection_for_write() as connection:
+        options = dict(self.kind.transport_options)
+        with (
+            Celery(broker=self.url, set_as_current=False) as app,
+            app.connection_for_write(transport_options=options) as connection,
+        ):
             producer = app.amqp.Producer(connection, auto_declare=False)
             for _ in range(copies):
                 app.send_task(

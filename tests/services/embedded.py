@@ -20,7 +20,7 @@ from tests.services.databases import ROOT
 from tests.services.processes import Process
 from tests.services.waiting import free_port
 
-PORTS = ("PORT", "FLOWER_PORT", "POSTGRES_PORT", "VALKEY_PORT", "DEMO_ORDERS_PORT", "MAIL_CATCHER_PORT")
+PORTS = ("PORT", "FLOWER_PORT", "POSTGRES_PORT", "VALKEY_PORT", "NATS_PORT", "DEMO_ORDERS_PORT", "MAIL_CATCHER_PORT")
 READY = "Ctrl-C stops everything."
 NOBODY = 65534
 START_ITSELF = "import subprocess, sys; subprocess.run([sys.executable, '--version'], check=True)"

@@ -46,14 +46,18 @@ class PrivateRabbitMQ(Process):
         )
         self._write_configuration()
 
-    def url(self, vhost: str) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/{vhost}"
+    def url(self, vhost: str, *, password: str = "guest") -> str:
+        return f"amqp://guest:{password}@127.0.0.1:{self.port}/{vhost}"
 
     def take_vhost(self) -> str:
         """A virtual host that nothing has used yet. They are made in batches: one by one costs half a second each."""
         if not self._vhosts:
             self.ctl("import_definitions", str(self._define_vhosts()))
         return self._vhosts.pop(0)
+
+    def new_url(self) -> str:
+        """A virtual host that nothing has used yet."""
+        return self.url(self.take_vhost())
 
     def is_ready(self) -> bool:
         address = f"127.0.0.1:{self.port}"

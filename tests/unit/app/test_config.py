@@ -30,7 +30,7 @@ def faults_of(environ: dict[str, str]) -> list[str]:
 def test_two_addresses_are_enough():
     settings = load(ENOUGH)
 
-    assert (settings.port, settings.log_level, settings.queue_arguments) == (8000, "INFO", {})
+    assert (settings.port, settings.log_level, settings.queue_type) == (8000, "INFO", "classic")
 
 
 def test_an_empty_variable_counts_as_unset():
@@ -152,10 +152,6 @@ def test_development_limits_log_ins_only():
         "",
         "120 per minute",
     )
-
-
-def test_quorum_queues_are_declared_as_such():
-    assert load(ENOUGH | {"QUEUE_TYPE": "quorum"}).queue_arguments == {"x-queue-type": "quorum"}
 
 
 @pytest.fixture
