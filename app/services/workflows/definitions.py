@@ -124,7 +124,7 @@ def read(session: Session, name: str, *, caller: Caller, now: datetime, number: 
     if found is None:
         which = f"version {number} of workflow {name!r}" if number else f"workflow {name!r}"
         raise NotFound(f"There is no {which}, or it is not yours.")
-    return found
+    return found if number is not None else _as_declared(session, found)
 
 
 def find(
@@ -242,6 +242,18 @@ def _store_declared(session: Session, name: str, description: str, definition: D
         row |= {"id": workflow_id, "owner_id": None, "name": name, "active": True, "created_at": now}
         session.connection().execute(sa.insert(WORKFLOWS), row)
     versions.store(session, workflow_id, number, definition, now=now)
+
+
+def _as_declared(session: Session, found: WorkflowRecord) -> WorkflowRecord:
+    """Of the service's own workflows, the version of this process' code: during a change, or after it was taken back."""
+    declared = load_workflows().get(found.name)
+    if not found.is_the_services_own or declared is None:
+        return found
+    same = sa.select(VERSIONS.c.number).where(
+        VERSIONS.c.workflow_id == found.id, VERSIONS.c.digest == versions.digest_of(declared.definition)
+    )
+    number = session.connection().execute(same.order_by(VERSIONS.c.number.desc()).limit(1)).scalar()
+    return _one(session, WORKFLOWS.c.id == found.id, number=number) or found
 
 
 def _own(session: Session, name: str, *, caller: Caller, now: datetime) -> WorkflowRecord:
