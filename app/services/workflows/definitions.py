@@ -245,7 +245,7 @@ def _store_declared(session: Session, name: str, description: str, definition: D
 
 
 def _as_declared(session: Session, found: WorkflowRecord) -> WorkflowRecord:
-    """Of the service's own workflows, the version of this process' code: during a change, or after it was taken back."""
+    """Of the service's own workflows, what this process knows: during an upgrade, or after one was taken back."""
     declared = load_workflows().get(found.name)
     if not found.is_the_services_own or declared is None:
         return found
