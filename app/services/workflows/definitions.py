@@ -15,6 +15,7 @@ from app.services.idempotency import Key
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
 from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse
+from tasks.workflow.declaring import NAME
 
 WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
 MOST_OF_AN_OWNER = 1000
@@ -115,6 +116,8 @@ def _create(
 
 def read(session: Session, name: str, *, caller: Caller, now: datetime, number: int | None = None) -> WorkflowRecord:
     """A workflow by name: the caller's own, else the service's, else (for who sees all) the newest. Raises NotFound."""
+    if not NAME.fullmatch(name):  # it may hold what PostgreSQL cannot even compare with
+        raise NotFound("There is no such workflow: its name is none that a workflow can have.")
     sync(session, now=now)
     mine = WORKFLOWS.c.owner_id.is_not_distinct_from(caller.owner_id)
     services = WORKFLOWS.c.owner_id.is_(None)
