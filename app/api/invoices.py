@@ -31,12 +31,13 @@ from app.api.transaction import repeated, transaction
 from app.api.waiting import hub
 from app.api.workflow_schemas import RunDetails, run_path
 from app.clock import utcnow
-from app.errors import Refused
+from app.errors import NotFound, Refused
 from app.models import ScheduleRecord
 from app.services import invoices, schedules, workflows
 from app.services.invoices import CustomerStatus, InvoiceRecord, Pdf
 from app.services.schedules import NewSchedule, WorkflowTemplate
 from app.services.workflows import Caller, NewRun, RunView
+from tasks.fields import storable
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/api/v1", description="Invoices: made, printed and mailed")
 
@@ -128,6 +129,7 @@ def schedule_email(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[Sch
 @blueprint.response(200, TaskList())
 def list_customer_tasks(wanted: dict[str, Any], customer_id: str) -> dict[str, Any]:
     """List the tasks of a customer's invoices, newest first."""
+    _check_path(customer_id)
     before = pagination.decode(wanted["cursor"], "invoice-tasks")
     with transaction() as session:
         items, last = invoices.tasks(
@@ -144,6 +146,7 @@ def list_customer_tasks(wanted: dict[str, Any], customer_id: str) -> dict[str, A
 @blueprint.response(200, CustomerStatusView())
 def read_customer_status(customer_id: str) -> CustomerStatus:
     """Read what became of a customer's invoices: the newest run, and the invoices."""
+    _check_path(customer_id)
     with transaction() as session:
         return invoices.status(session, customer_id, owner_id=current_owner_id())
 
@@ -152,6 +155,7 @@ def read_customer_status(customer_id: str) -> CustomerStatus:
 @blueprint.response(200, InvoiceView())
 def read_invoice(number: str) -> InvoiceRecord:
     """Read an invoice or a credit note of yours."""
+    _check_path(number)
     with transaction() as session:
         return invoices.read(session, number, owner_id=current_owner_id())
 
@@ -164,6 +168,7 @@ def read_invoice(number: str) -> InvoiceRecord:
 @blueprint.problem(503, "The store does not answer")
 def download_pdf(wanted: dict[str, Any], number: str) -> Any:
     """Download an invoice as a PDF; one that has expired is printed again, and ?wait= answers when it is there."""
+    _check_path(number)
     found = _pdf(number)
     if found.task is not None and wanted["wait"] and hub().wait(found.task, seconds=wanted["wait"]).is_finished:
         found = _pdf(number)
@@ -175,6 +180,14 @@ def download_pdf(wanted: dict[str, Any], number: str) -> Any:
     response.status_code = 202
     response.headers.update({"Location": task_path(found.task), "Retry-After": "1"})
     return response
+
+
+def _check_path(part: str) -> None:
+    """Raises NotFound for what PostgreSQL could not compare with anything."""
+    try:
+        storable(part)
+    except ValueError:
+        raise NotFound("There is no such customer or invoice: NUL characters are in no name.") from None
 
 
 def _pdf(number: str) -> Pdf:
@@ -202,8 +215,10 @@ def _schedule(
 
 
 def _in_words_of_the_request(error: Refused, now: datetime) -> Refused:
-    if "run_at" in error.errors:
+    if error.code == "run_at_is_past":
         return Refused({"scheduled_at": [f"must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} here"]})
+    if "run_at" in error.errors:
+        return Refused({"scheduled_at": error.errors["run_at"]})
     if "cron" in error.errors:
         return Refused({"cron_expression": error.errors["cron"]})
     return error

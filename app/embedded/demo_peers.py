@@ -1,6 +1,15 @@
 """The peers of the demonstration: an orders service and a mail catcher, and the settings that point at them."""
 
+import json
+
 from app.embedded.settings import EmbeddedSettings
+
+SELLER = json.dumps({
+    "name": "Nordlicht Kaffee GmbH",
+    "address": ["Hafenstrasse 12", "20457 Hamburg", "Germany"],
+    "tax_id": "DE 123 456 789",
+    "bank": "IBAN DE02 1203 0000 0000 2020 51",
+})  # fmt: skip
 
 
 def peer_settings(settings: EmbeddedSettings) -> dict[str, str]:
@@ -8,6 +17,7 @@ def peer_settings(settings: EmbeddedSettings) -> dict[str, str]:
     return {
         "ORDERS_API_URL": f"http://127.0.0.1:{settings.demo_orders_port}",
         "SMTP_URL": f"smtp://127.0.0.1:{settings.mail_catcher_port}",
+        "INVOICE_SELLER": SELLER,
         "MAIL_FROM": "Taskledger <taskledger@localhost>",
         "OUTBOUND_ALLOW": f"127.0.0.1:{settings.demo_orders_port}",
     }

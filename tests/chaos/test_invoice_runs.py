@@ -5,8 +5,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from email import message_from_bytes
-from email.policy import default
+from email.parser import BytesHeaderParser
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.services.mail_server import MailServer
 from tests.services.programs import Worker
 from tests.services.waiting import wait_for
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SEED = 20_261_122
 CUSTOMERS = [f"customer-{number}" for number in range(1, 21)]
@@ -45,7 +44,7 @@ def test_200_invoice_runs_in_a_storm_make_one_invoice_and_one_mail_each(make_sta
                 strike(faults, kills, ledger, pause_seconds=1.5)
                 started.result()
                 with ledger.timed("all runs ended after the storm"):
-                    wait_for(lambda: stack.rows(UNFINISHED)[0]["n"] == 0, timeout=240, what="every run ends")
+                    wait_for(lambda: stack.rows(UNFINISHED)[0]["n"] == 0, timeout=400, what="every run ends")
                 restarter.wait_until_all_are_ready()
             ledger.note(f"{restarter.restarts} processes started again")
             assert_all_is_as_promised(stack, mails, ledger)
@@ -77,15 +76,15 @@ def assert_all_is_as_promised(stack, mails: MailServer, ledger) -> None:
             "GROUP BY customer_id, date_from"
         )
     }
-    sent = [(to[0], message_from_bytes(content, policy=default)) for to, content in mails.received]
+    sent = [(to[0], BytesHeaderParser().parsebytes(content)) for to, content in mails.received]
     distinct = {(to, mail["Message-ID"]): mail["Subject"] for to, mail in sent}
     ledger.note(f"runs: {dict(ended)}; mails: {len(sent)}, of which {len(sent) - len(distinct)} were second copies")
     expected = {(customer, first) for customer in CUSTOMERS if customer != UNREACHABLE for first, _ in MONTHS}
 
-    assert sum(ended.values()) == 200
+    assert sum(ended.values()) == 2 * len(CUSTOMERS) * len(MONTHS)
     # A duplicate of a run that was undone may have found its invoice before that; it is completed all the same.
     assert {status for _, status in ended} <= {"COMPLETED", "COMPENSATED"}
-    assert ended[False, "COMPLETED"] == 190
+    assert ended[False, "COMPLETED"] == 2 * len(expected)
     assert invoices == dict.fromkeys(expected, 1)
     assert Counter(to for to, _ in distinct) == Counter(f"{customer}@example.org" for customer, _ in expected)
     assert len(set(distinct.values())) == len(distinct)  # no number twice

@@ -10,7 +10,7 @@ from tests.chaos.evidence import assert_histories_hold
 from tests.services.programs import Worker
 from tests.services.waiting import wait_for
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 WIDTH, TIMES, CANCELLED = 100, 50, 12
 UNFINISHED = "SELECT count(*) AS n FROM workflow_runs WHERE status IN ('RUNNING', 'PAUSED', 'COMPENSATING')"

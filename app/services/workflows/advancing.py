@@ -5,6 +5,7 @@ another door. Calling it once more changes nothing.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,8 +41,8 @@ def advance(session: Session, run: RunRecord, *, now: datetime, look_at_all: boo
         if run.status == RunStatus.COMPENSATING:
             return undoing.go_on(session, run, definition_of(session, run.version_id), now=now)
         definition = definition_of(session, run.version_id)
-        ended = _take_in(session, run, now)
         current = steps.read(session, run.id)
+        ended = _take_in(session, run, current, now)
         keys: Iterable[str] = current if looked_at_all else _followers(definition, ended)
         looked_at_all = False
         run, is_settled = _step_forward(session, run, definition, current, keys, now)
@@ -64,18 +65,17 @@ def _followers(definition: Definition, ended: Collection[str]) -> list[str]:
     return list(dict.fromkeys(follower for key in ended for follower in definition.dependants[key]))
 
 
-def _take_in(session: Session, run: RunRecord, now: datetime) -> list[str]:
-    """Note which steps have ended, and how."""
+def _take_in(session: Session, run: RunRecord, current: dict[str, StepRecord], now: datetime) -> list[str]:
+    """Note which steps have ended, and how, in the table and in `current`; returns their keys."""
     ended = steps.ended(session, run.id)
-    if not ended:
-        return []
-    number = max((each.ended_no or 0 for each in steps.read(session, run.id).values()), default=0)
-    for row in ended:
-        number += 1
+    before = max((each.ended_no or 0 for each in current.values()), default=0)
+    for number, row in enumerate(ended, before + 1):
         state = _STATES.get(row["status"], StepState.CANCELLED)
         error = None if state == StepState.COMPLETED else _why(row)
         at = row["finished_at"] or now
         steps.end(session, run.id, row["key"], state, number=number, error=error, at=at)
+        known = current[row["key"]]
+        current[row["key"]] = replace(known, state=state.value, ended_no=number, error=error, ended_at=at)
     return [row["key"] for row in ended]
 
 

@@ -15,6 +15,7 @@ from app.services.idempotency import Key
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
 from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse
+from tasks.workflow.declaring import NAME
 
 WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
 MOST_OF_AN_OWNER = 1000
@@ -115,6 +116,8 @@ def _create(
 
 def read(session: Session, name: str, *, caller: Caller, now: datetime, number: int | None = None) -> WorkflowRecord:
     """A workflow by name: the caller's own, else the service's, else (for who sees all) the newest. Raises NotFound."""
+    if not NAME.fullmatch(name):  # it may hold what PostgreSQL cannot even compare with
+        raise NotFound("There is no such workflow: its name is none that a workflow can have.")
     sync(session, now=now)
     mine = WORKFLOWS.c.owner_id.is_not_distinct_from(caller.owner_id)
     services = WORKFLOWS.c.owner_id.is_(None)
@@ -124,7 +127,7 @@ def read(session: Session, name: str, *, caller: Caller, now: datetime, number: 
     if found is None:
         which = f"version {number} of workflow {name!r}" if number else f"workflow {name!r}"
         raise NotFound(f"There is no {which}, or it is not yours.")
-    return found
+    return found if number is not None else _as_declared(session, found)
 
 
 def find(
@@ -242,6 +245,18 @@ def _store_declared(session: Session, name: str, description: str, definition: D
         row |= {"id": workflow_id, "owner_id": None, "name": name, "active": True, "created_at": now}
         session.connection().execute(sa.insert(WORKFLOWS), row)
     versions.store(session, workflow_id, number, definition, now=now)
+
+
+def _as_declared(session: Session, found: WorkflowRecord) -> WorkflowRecord:
+    """Of the service's own workflows, what this process knows: during an upgrade, or after one was taken back."""
+    declared = load_workflows().get(found.name)
+    if not found.is_the_services_own or declared is None:
+        return found
+    same = sa.select(VERSIONS.c.number).where(
+        VERSIONS.c.workflow_id == found.id, VERSIONS.c.digest == versions.digest_of(declared.definition)
+    )
+    number = session.connection().execute(same.order_by(VERSIONS.c.number.desc()).limit(1)).scalar()
+    return _one(session, WORKFLOWS.c.id == found.id, number=number) or found
 
 
 def _own(session: Session, name: str, *, caller: Caller, now: datetime) -> WorkflowRecord:

@@ -271,5 +271,8 @@ def test_the_history_of_a_run_says_why(client):
 
 
 def test_what_does_not_exist_is_not_found(client):
+    invoices = "/api/v1/invoices"
+    for path in (f"{invoices}/%00", f"{invoices}/status/%00", f"{invoices}/%00/pdf", f"{WORKFLOWS}/a%00"):
+        assert client.get(path).status_code == 404
     for path in (f"{WORKFLOWS}/none", f"{RUNS}/none", f"{RUNS}/018f3c5e-7d2a-7000-8000-0123456789ab"):
         assert client.get(path).status_code == 404
