@@ -12,6 +12,7 @@ from app import messaging
 from app.clock import utcnow
 from app.commands.admin import admin
 from app.commands.setup import setup
+from app.commands.tasks import tasks
 from app.database import unit_of_work
 from app.services import integrity, queues
 from app.services.integrity import Report
@@ -22,6 +23,7 @@ def register(app: Flask) -> None:
     app.cli.add_command(check_integrity)
     app.cli.add_command(admin)
     app.cli.add_command(setup)
+    app.cli.add_command(tasks)
 
 
 @click.command("integrity")

@@ -451,10 +451,10 @@ def get_settings() -> Settings:
     is_complete = "DATABASE_URL" in given and "BROKER_URL" in given
     if is_complete or given.get("APP_ENV") == "production":
         return load(given)
-    return load(_read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
+    return load(read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
 
 
-def _read_embedded(path: Path) -> dict[str, str]:
+def read_embedded(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
