@@ -11,6 +11,7 @@ from rich.table import Table
 from app import messaging
 from app.clock import utcnow
 from app.commands.admin import admin
+from app.commands.backup import backup, restore
 from app.commands.setup import setup
 from app.commands.tasks import tasks
 from app.database import unit_of_work
@@ -20,10 +21,8 @@ from app.services.integrity import Report
 
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
-    app.cli.add_command(check_integrity)
-    app.cli.add_command(admin)
-    app.cli.add_command(setup)
-    app.cli.add_command(tasks)
+    for command in (check_integrity, admin, backup, restore, setup, tasks):
+        app.cli.add_command(command)
 
 
 @click.command("integrity")
