@@ -16,6 +16,7 @@ from marshmallow.validate import OneOf, Range
 
 from app.errors import SettingsError
 from app.production import DEVELOPMENT_SECRET, faults_of, split_url
+from app.secret_files import SUFFIX, with_files
 from tasks.brokers import broker_of
 
 PAYLOAD_KEY_BYTES = 32
@@ -403,6 +404,10 @@ class Settings:
         return frozenset(value for value in held if value and value != DEVELOPMENT_SECRET)
 
 
+FROM_FILES = (*(setting.name.upper() for setting in fields(Settings)), "FLOWER_BASIC_AUTH")
+ADDRESSES = ("DATABASE_URL", "BROKER_URL")
+
+
 class _Environment(Env):
     """environs over a given mapping; the library itself always reads os.environ."""
 
@@ -415,7 +420,11 @@ class _Environment(Env):
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Settings from a mapping; an empty value counts as unset. Raises SettingsError that lists every fault."""
+    """Settings from a mapping; an empty value counts as unset, NAME_FILE names a file with the value of NAME.
+
+    Raises SettingsError that lists every fault.
+    """
+    environ, file_faults = with_files(environ, FROM_FILES)
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     rates = RATE_LIMITS.get(given.get("APP_ENV", "development"), {})
     given = {name: rate for name, rate in rates.items() if name not in environ} | given
@@ -432,8 +441,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         faults = [_fault(name, given, error.error_messages) for name in error.error_messages]
     if values["app_env"] == "production":
         faults += faults_of(given)
-    if faults:
-        raise SettingsError(faults)
+    if faults or file_faults:
+        raise SettingsError(file_faults + faults)
     return Settings(**values)
 
 
@@ -448,7 +457,7 @@ def _fault(name: str, given: Mapping[str, str], messages: Any) -> str:
 def get_settings() -> Settings:
     """The settings of this process; beside a running `make run` the addresses come from its embedded.env."""
     given = {name: value for name, value in os.environ.items() if value.strip() or name in BLANK_IS_OFF}
-    is_complete = "DATABASE_URL" in given and "BROKER_URL" in given
+    is_complete = all(name in given or name + SUFFIX in given for name in ADDRESSES)
     if is_complete or given.get("APP_ENV") == "production":
         return load(given)
     return load(read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
