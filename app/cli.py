@@ -9,20 +9,37 @@ from rich.console import Console
 from rich.table import Table
 
 from app import messaging
+from app import unusable as app_unusable
 from app.clock import utcnow
 from app.commands.admin import admin
 from app.commands.backup import backup, restore
+from app.commands.doctor import doctor
 from app.commands.setup import setup
 from app.commands.tasks import tasks
 from app.database import unit_of_work
+from app.errors import SettingsError
 from app.services import integrity, queues
 from app.services.integrity import Report
+
+NEEDS_NO_SETTINGS = {"doctor", "tasks"}
 
 
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
-    for command in (check_integrity, admin, backup, restore, setup, tasks):
+    for command in commands():
         app.cli.add_command(command)
+
+
+def unusable(error: SettingsError) -> Flask:
+    """What `flask --app app` runs in where the settings are not usable."""
+    names = {str(command.name) for command in commands()} | {"db"}  # Flask-Migrate's
+    working = [command for command in commands() if command.name in NEEDS_NO_SETTINGS]
+    return app_unusable.application(error, working, sorted(names - NEEDS_NO_SETTINGS))
+
+
+def commands() -> list[click.Command]:
+    """All of ours."""
+    return [admin, backup, check_integrity, doctor, restore, setup, tasks]
 
 
 @click.command("integrity")

@@ -135,6 +135,13 @@ class Settings:
         check=_check_broker_url,
         secret=True,
     )
+    broker_ca_file: str | None = _setting(
+        "str",
+        "Certificate of the authority that signed the broker's, for amqps:// and rediss://; unset: "
+        "those that the system trusts",
+        example="/run/secrets/ca.pem",
+        default=None,
+    )
     app_env: str = _setting(
         "str",
         "`production` refuses default or short secrets, debug mode and connections without TLS",

@@ -1,7 +1,8 @@
 """What differs between brokers, in one table; nothing else in the code asks which broker it is."""
 
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,10 @@ class Broker:
     """On top, for connections that only publish: nothing may block a publisher for long (CELERY.md 3.4)."""
     dead_letters: bool
     """Whether the broker itself moves rejected messages to the exchange `dlx`."""
+    tls_options: Mapping[str, str] = field(default_factory=dict)
+    """kombu's names for `ca_file`, `verify` and `host`; empty where the URL says everything."""
+    longest_delivery_seconds: int | None = None
+    """After how long the broker takes a message back that is not acknowledged, unless it is set up otherwise."""
 
 
 DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE = "dlx", "failed", "tasks.dead"
@@ -37,6 +42,8 @@ RABBITMQ = Broker(
     transport_options={"confirm_publish": True},
     publisher_options={"read_timeout": 3, "write_timeout": 3},
     dead_letters=True,
+    tls_options={"ca_file": "ca_certs", "verify": "cert_reqs", "host": "server_hostname"},
+    longest_delivery_seconds=1800,
 )
 REDIS = Broker(
     name="Redis or Valkey",
@@ -53,7 +60,10 @@ REDIS = Broker(
     },
     publisher_options={"socket_timeout": 3, "socket_connect_timeout": 3},
     dead_letters=False,
+    tls_options={"ca_file": "ssl_ca_certs", "verify": "ssl_cert_reqs"},  # redis-py checks the name by itself
+    longest_delivery_seconds=3600,
 )
+TLS_SCHEMES = ("amqps", "rediss")
 BY_SCHEME = {
     "amqp": RABBITMQ,
     "amqps": RABBITMQ,
@@ -61,6 +71,18 @@ BY_SCHEME = {
     "redis": REDIS,
     "rediss": REDIS,
 }
+
+
+def tls_of(url: str, *, ca_file: str | None) -> dict[str, Any] | None:
+    """What kombu needs to verify a broker's certificate; left alone it would accept one of another host.
+
+    None for a URL without TLS. `ca_file` None means the certificates that the system trusts.
+    """
+    parts, names = urlsplit(url), broker_of(url).tls_options
+    if parts.scheme not in TLS_SCHEMES or not names:
+        return None
+    given = {"ca_file": ca_file, "verify": ssl.CERT_REQUIRED, "host": parts.hostname}
+    return {names[name]: value for name, value in given.items() if name in names and value is not None}
 
 
 def broker_of(url: str) -> Broker:

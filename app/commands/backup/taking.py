@@ -7,12 +7,14 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from app.clock import utcnow
 from app.commands.backup import folder as folders
 from app.commands.backup import programs
 from app.commands.backup.folder import Manifest
 from app.config import Settings
-from app.database import sqlalchemy_url
+from app.database import sqlalchemy_url, unit_of_work
 from app.errors import TaskledgerError
+from app.services.accounts import audit
 from app.services.artifacts.store import Store, StoreAway
 
 Progress = Callable[[str], None]
@@ -42,6 +44,8 @@ def take(settings: Settings, target: Path, *, with_artifacts: bool, say: Progres
         raise TaskledgerError(f"{draft} is left of an earlier backup that did not finish: remove it") from None
     manifest = _write(settings, draft, with_artifacts=with_artifacts, say=say)
     draft.rename(target)
+    with unit_of_work() as session:  # `doctor` asks when the last one was taken
+        audit.record(session, "ledger.backed_up", audit.COMMAND_LINE, now=utcnow(), taken_at=manifest.taken_at)
     return manifest
 
 
