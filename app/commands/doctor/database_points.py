@@ -48,7 +48,7 @@ def of_database(
     connection: sa.Connection, settings: Settings, *, heads: Sequence[str], api_processes: int, clock: datetime
 ) -> Findings:
     """`heads` are the newest migrations in the code, `clock` this host's time in UTC when the database was asked."""
-    values: dict[str, str] = dict(connection.execute(SETTINGS, {"names": NAMES}).tuples())
+    values: dict[str, str] = {row.name: row.setting for row in connection.execute(SETTINGS, {"names": NAMES})}
     version = int(values["server_version_num"])
     seen = f"PostgreSQL {version // 10_000}.{version % 10_000}"
     yield judged("database", version >= OLDEST_VERSION, seen, "move to PostgreSQL 14 or newer; 17 is what we test with")
