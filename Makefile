@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos lint images format migrate requirements venv clean-venv
+.PHONY: help run demo test chaos lint images docs format migrate requirements venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -43,6 +43,9 @@ lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
 # What the Dockerfiles' RUN steps do, done here: no Docker is needed to see that they work and how large it gets.
 images: ## Build the virtual environments of both images in /tmp, and measure them (a minute or two)
 	sh deploy/check_images.sh
+
+docs: $(DEV_STAMP) ## Write the pages of the reference that are made from the code
+	$(BIN)/python docs/generate.py
 
 format: $(DEV_STAMP) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .
