@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos conformance bench lint format migrate requirements venv clean-venv
+.PHONY: help run demo test chaos conformance bench lint images docs format migrate requirements venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -41,7 +41,17 @@ lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
-	$(BIN)/compose-lint check docker-compose.yml --quiet --strict-config --fail-on high
+	for file in docker-compose.yml deploy/compose/dev.yml deploy/compose/production.yml; do \
+		$(BIN)/compose-lint check $$file --quiet --strict-config --fail-on high || exit 1; done
+	@if command -v npx >/dev/null; then npx --yes dclint@3.1.0 --quiet docker-compose.yml deploy/compose/dev.yml \
+		deploy/compose/production.yml; else echo "dclint was left out: there is no npx"; fi
+
+# What the Dockerfiles' RUN steps do, done here: no Docker is needed to see that they work and how large it gets.
+images: ## Build the virtual environments of both images in /tmp, and measure them (a minute or two)
+	sh deploy/check_images.sh
+
+docs: $(DEV_STAMP) ## Write the pages of the reference that are made from the code
+	$(BIN)/python docs/generate.py
 
 format: $(DEV_STAMP) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .

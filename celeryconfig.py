@@ -1,7 +1,7 @@
 """Celery's settings, each with its reason; the one place where the application and the task types are put together."""
 
 from app.config import get_settings
-from tasks.brokers import broker_of
+from tasks.brokers import broker_of, tls_of
 from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()
@@ -14,6 +14,7 @@ beat_scheduler = "app.dispatcher.scheduler:DutyScheduler"  # `celery -A tasks be
 
 # --- the broker ------------------------------------------------------------------------------------------------------
 broker_url = _settings.broker_url
+broker_use_ssl = tls_of(_settings.broker_url, ca_file=_settings.broker_ca_file)  # kombu alone would not compare names
 broker_transport_options = dict(_broker.transport_options)  # publisher confirms on; see tasks/brokers.py
 broker_connection_timeout = 2  # bounds connect and handshake
 broker_connection_retry_on_startup = True  # a worker started before its broker waits for it

@@ -9,7 +9,11 @@ if TYPE_CHECKING:
 def create_app() -> "Flask":
     """The web application; imported only when asked for, so that workers load no Flask."""
     from app import cli, factory
+    from app.errors import SettingsError
 
-    app = factory.create_app()
+    try:
+        app = factory.create_app()
+    except SettingsError as error:
+        return cli.unusable(error)
     cli.register(app)
     return app

@@ -9,24 +9,59 @@ from rich.console import Console
 from rich.table import Table
 
 from app import messaging
+from app import unusable as app_unusable
 from app.clock import utcnow
 from app.commands.admin import admin
+from app.commands.backup import backup, restore
+from app.commands.doctor import doctor
 from app.commands.er_diagram import er_diagram
 from app.commands.export import export
 from app.commands.setup import setup
 from app.commands.sink import sink
 from app.commands.sql_roles import sql_roles
 from app.commands.tail import tail
+from app.commands.tasks import tasks
 from app.commands.why import why
 from app.database import unit_of_work
+from app.errors import SettingsError
 from app.services import integrity, queues
 from app.services.integrity import Report
+
+NEEDS_NO_SETTINGS = {"doctor", "tasks"}
 
 
 def register(app: Flask) -> None:
     """Add the commands to the flask command line."""
-    for command in (check_integrity, admin, setup, sink, tail, export, why, sql_roles, er_diagram):
+    for command in commands():
         app.cli.add_command(command)
+
+
+def unusable(error: SettingsError) -> Flask:
+    """What `flask --app app` runs in where the settings are not usable."""
+    names = {str(command.name) for command in commands()} | {"db"}  # Flask-Migrate's
+    working = [command for command in commands() if command.name in NEEDS_NO_SETTINGS]
+    return app_unusable.application(error, working, sorted(names - NEEDS_NO_SETTINGS))
+
+
+def commands() -> list[click.Command]:
+    """All of ours."""
+    return [
+        *(
+            admin,
+            backup,
+            check_integrity,
+            doctor,
+            er_diagram,
+            export,
+            restore,
+            setup,
+            sink,
+            sql_roles,
+            tail,
+            tasks,
+            why,
+        ),
+    ]
 
 
 @click.command("integrity")

@@ -17,6 +17,7 @@ from marshmallow.validate import OneOf, Range
 
 from app.errors import SettingsError
 from app.production import DEVELOPMENT_SECRET, faults_of, split_url
+from app.secret_files import SUFFIX, with_files
 from tasks.brokers import broker_of, hosts_of
 from tasks.documents import Seller
 from tasks.errors import PayloadRefused
@@ -151,6 +152,13 @@ class Settings:
         example="amqp://guest:guest@127.0.0.1:5672//",
         check=_check_broker_url,
         secret=True,
+    )
+    broker_ca_file: str | None = _setting(
+        "str",
+        "Certificate of the authority that signed the broker's, for amqps:// and rediss://; unset: "
+        "those that the system trusts",
+        example="/run/secrets/ca.pem",
+        default=None,
     )
     app_env: str = _setting(
         "str",
@@ -546,6 +554,10 @@ class Settings:
         return frozenset(value for value in held if value and value != DEVELOPMENT_SECRET)
 
 
+FROM_FILES = (*(setting.name.upper() for setting in fields(Settings)), "FLOWER_BASIC_AUTH")
+ADDRESSES = ("DATABASE_URL", "BROKER_URL")
+
+
 class _Environment(Env):
     """environs over a given mapping; the library itself always reads os.environ."""
 
@@ -558,7 +570,11 @@ class _Environment(Env):
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Settings from a mapping; an empty value counts as unset. Raises SettingsError that lists every fault."""
+    """Settings from a mapping; an empty value counts as unset, NAME_FILE names a file with the value of NAME.
+
+    Raises SettingsError that lists every fault.
+    """
+    environ, file_faults = with_files(environ, FROM_FILES)
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     rates = RATE_LIMITS.get(given.get("APP_ENV", "development"), {})
     given = {name: rate for name, rate in rates.items() if name not in environ} | given
@@ -575,8 +591,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         faults = [_fault(name, given, error.error_messages) for name in error.error_messages]
     if values["app_env"] == "production":
         faults += faults_of(given)
-    if faults:
-        raise SettingsError(faults)
+    if faults or file_faults:
+        raise SettingsError(file_faults + faults)
     return Settings(**values)
 
 
@@ -591,13 +607,13 @@ def _fault(name: str, given: Mapping[str, str], messages: Any) -> str:
 def get_settings() -> Settings:
     """The settings of this process; beside a running `make run` the addresses come from its embedded.env."""
     given = {name: value for name, value in os.environ.items() if value.strip() or name in BLANK_IS_OFF}
-    is_complete = "DATABASE_URL" in given and "BROKER_URL" in given
+    is_complete = all(name in given or name + SUFFIX in given for name in ADDRESSES)
     if is_complete or given.get("APP_ENV") == "production":
         return load(given)
-    return load(_read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
+    return load(read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
 
 
-def _read_embedded(path: Path) -> dict[str, str]:
+def read_embedded(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from app.config import DEVELOPMENT_SECRET, get_settings, words
 from app.errors import SettingsError
 from app.production import DEFAULT_PASSWORDS, split_url
+from app.secret_files import SUFFIX, with_files
 from tasks.brokers import passwords_of
 
 HIDDEN = "[secret]"
@@ -56,12 +57,18 @@ def secrets_in(environ: Mapping[str, str]) -> set[str]:
 
 @cache
 def _scrubber() -> Scrubber:
-    secrets = secrets_in(os.environ)
+    # every variable that ends so, also those of task types, which only their handlers read
+    named = [name.removesuffix(SUFFIX) for name in os.environ if name.endswith(SUFFIX) and _may_be_secret(name)]
+    secrets = secrets_in(with_files(os.environ, named)[0])
     try:
         settings = get_settings()
     except SettingsError:  # a command that needs no settings; what the environment holds is still hidden
         return Scrubber(secrets)
     return Scrubber(secrets | secrets_in({f"SECRET_{n}": value for n, value in enumerate(settings.secrets)}))
+
+
+def _may_be_secret(name: str) -> bool:
+    return bool(SECRET_NAME.search(name)) or name.endswith(f"_URL{SUFFIX}")
 
 
 def scrub(text: str) -> str:

@@ -1,7 +1,8 @@
 """What differs between brokers, in one table; nothing else in the code asks which broker it is."""
 
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,10 @@ class Broker:
     """Whether a user name without a password is a token, and so a secret."""
     quorum: "Broker | None" = None
     """The same with QUEUE_TYPE=quorum, where the broker knows such queues."""
+    tls_options: Mapping[str, str] = field(default_factory=dict)
+    """kombu's names for `ca_file`, `verify` and `host`; empty where the URL says everything."""
+    longest_delivery_seconds: int | None = None
+    """After how long the broker takes a message back that is not acknowledged, unless it is set up otherwise."""
 
 
 DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE = "dlx", "failed", "tasks.dead"
@@ -45,6 +50,8 @@ RABBITMQ_QUORUM = Broker(
     transport_options={"confirm_publish": True},
     publisher_options={"read_timeout": 3, "write_timeout": 3},
     dead_letters=True,
+    tls_options={"ca_file": "ca_certs", "verify": "cert_reqs", "host": "server_hostname"},
+    longest_delivery_seconds=1800,
 )
 RABBITMQ = replace(
     RABBITMQ_QUORUM,
@@ -78,6 +85,8 @@ REDIS = Broker(
     },
     publisher_options={"socket_timeout": 3, "socket_connect_timeout": 3},
     dead_letters=False,
+    tls_options={"ca_file": "ssl_ca_certs", "verify": "ssl_cert_reqs"},  # redis-py checks the name by itself
+    longest_delivery_seconds=3600,
 )
 BY_SCHEME = {
     "amqp": RABBITMQ,
@@ -88,6 +97,19 @@ BY_SCHEME = {
     "nats": NATS,
     "tls": replace(NATS, is_encrypted=True),
 }
+
+
+def tls_of(url: str, *, ca_file: str | None) -> dict[str, Any] | None:
+    """What kombu needs to verify a broker's certificate; left alone it would accept one of another host.
+
+    None for a URL without TLS. `ca_file` None means the certificates that the system trusts.
+    """
+    parts, broker = urlsplit(hosts_of(url)[0]), broker_of(url)
+    names = broker.tls_options
+    if not broker.is_encrypted or not names:
+        return None
+    given = {"ca_file": ca_file, "verify": ssl.CERT_REQUIRED, "host": parts.hostname}
+    return {names[name]: value for name, value in given.items() if name in names and value is not None}
 
 
 def broker_of(url: str, *, queue_type: str = "classic") -> Broker:

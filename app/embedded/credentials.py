@@ -73,7 +73,11 @@ def prepare(settings: EmbeddedSettings) -> Credentials:
     chosen = {name: known.get(name) or PREFIXES.get(name, "") + secrets.token_urlsafe(32) for name in SECRETS}
     new = frozenset(name for name in SECRETS if not known.get(name))
     credentials = Credentials(**{name.lower(): value for name, value in chosen.items()}, new=new)
-    urls = {"DATABASE_URL": credentials.database_url(settings), "BROKER_URL": credentials.broker_url(settings)}
+    urls = {
+        "DATABASE_URL": credentials.database_url(settings),
+        "BROKER_URL": credentials.broker_url(settings),
+        "TASKLEDGER_URL": settings.api_url,  # for `flask --app app tasks`
+    }
     _write(settings.var_dir / FILE_NAME, chosen | urls)
     return credentials
 

@@ -12,6 +12,7 @@ import structlog
 
 from app import clock
 from app.scrubbing import scrub
+from app.secret_files import value_of
 from app.services.failures import storable
 from app.services.outcomes import Write
 from app.services.task_log import LogLine
@@ -59,8 +60,8 @@ class AttemptContext:
     @property
     def settings(self) -> Mapping[str, str]:
         """The settings its type declares, and no others."""
-        declared = {name: os.environ[name] for name in self._type.settings if name in os.environ}
-        return MappingProxyType(declared)
+        declared = {name: value_of(os.environ, name) for name in self._type.settings}
+        return MappingProxyType({name: value for name, value in declared.items() if value is not None})
 
     @property
     def artifacts(self) -> Artifacts:

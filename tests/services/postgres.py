@@ -18,6 +18,7 @@ from tests.services.waiting import free_port
 # Nothing here survives the machine: waiting for its disk would only make the tests slow.
 # synchronous_commit stays on: what was committed must survive a kill -9 of the server.
 FAST = ("fsync=off", "full_page_writes=off")
+NO_POSTGRES = "no PostgreSQL server that knows TLS is installed here (on Debian: apt-get install postgresql)"
 ALWAYS = ("max_connections=200", "unix_socket_directories=", "timezone=UTC")
 
 
@@ -26,13 +27,18 @@ class PrivatePostgres(Process):
 
     stop_signal = signal.SIGINT  # "fast": ends sessions, keeps everything committed
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, tls: Path | None = None) -> None:
+        """`tls`: a folder with postgres.crt and postgres.key; it takes no other connections over TCP then.
+
+        The wheel's server knows no TLS: that needs an installed one (`find_programs`).
+        """
         self.port = free_port()
         self._directory_path = Path(tempfile.mkdtemp(prefix="taskledger-postgres-"))
         self._data = self._directory_path / "data"
         self._account = _account()
         self._programs: Path | None = None
         self._options = ALWAYS if durable else ALWAYS + FAST
+        self._tls = tls
         super().__init__(
             (),
             name="postgres",
@@ -78,7 +84,8 @@ class PrivatePostgres(Process):
         """Make the data directory; return where the programs are."""
         self._directory_path.chmod(0o755)
         self._data.mkdir(mode=0o700)
-        programs = embedded.programs()
+        programs = embedded.programs() if self._tls is None else find_programs()
+        assert programs is not None, NO_POSTGRES
         if self._account:
             shutil.chown(self._data, self._account["user"])
             programs = self._reachable(programs)
@@ -88,7 +95,19 @@ class PrivatePostgres(Process):
             initdb, cwd=self._directory_path, env=dict(self.environment), capture_output=True, **self._account
         )
         assert done.returncode == 0, f"initdb failed: {done.stderr.decode()}"
+        if self._tls is not None:
+            self._demand_tls(self._tls)
         return programs
+
+    def _demand_tls(self, folder: Path) -> None:
+        for name in ("postgres.crt", "postgres.key"):
+            own = self._data / name
+            own.write_bytes((folder / name).read_bytes())
+            own.chmod(0o600)
+            if self._account:
+                shutil.chown(own, self._account["user"], self._account["group"])
+        (self._data / "pg_hba.conf").write_text("hostssl all postgres all trust\nhostssl all all all scram-sha-256\n")
+        self._options += ("ssl=on", "ssl_cert_file=postgres.crt", "ssl_key_file=postgres.key")
 
     def _reachable(self, programs: Path) -> Path:
         """The programs, or a copy when the checkout lies where the account may not go (root's home, a CI's clone)."""
@@ -105,6 +124,12 @@ class PrivatePostgres(Process):
             if libraries.exists():  # found by the programs relative to themselves
                 shutil.copytree(libraries, self._directory_path / libraries.name)
             return copy / programs.name
+
+
+def find_programs() -> Path | None:
+    """Where the newest installed PostgreSQL server is, or None."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    return max(found, key=lambda place: int(place.parent.name), default=None)
 
 
 def _account() -> dict[str, Any]:

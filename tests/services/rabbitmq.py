@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import amqp
 
@@ -35,8 +36,11 @@ class PrivateRabbitMQ(Process):
 
     start_seconds = 60.0
 
-    def __init__(self, scripts: Path) -> None:
+    def __init__(self, scripts: Path, *, tls: Path | None = None) -> None:
+        """`tls`: a folder with ca.pem, rabbitmq.crt and rabbitmq.key; it listens with TLS only then."""
         self.port = free_port()
+        self._tls = tls
+        self.password = "guest" if tls is None else uuid4().hex
         self._scripts = scripts
         self._root = Path(tempfile.mkdtemp(prefix="taskledger-rabbitmq-"))
         self._vhosts: list[str] = []
@@ -46,8 +50,9 @@ class PrivateRabbitMQ(Process):
         )
         self._write_configuration()
 
-    def url(self, vhost: str, *, password: str = "guest") -> str:
-        return f"amqp://guest:{password}@127.0.0.1:{self.port}/{vhost}"
+    def url(self, vhost: str, *, password: str | None = None) -> str:
+        scheme = "amqp" if self._tls is None else "amqps"
+        return f"{scheme}://guest:{password or self.password}@127.0.0.1:{self.port}/{vhost}"
 
     def take_vhost(self) -> str:
         """A virtual host that nothing has used yet. They are made in batches: one by one costs half a second each."""
@@ -62,8 +67,9 @@ class PrivateRabbitMQ(Process):
     def is_ready(self) -> bool:
         address = f"127.0.0.1:{self.port}"
         newest = f"t{self._vhosts_made}"
+        options = {"ssl": {"ca_certs": str(self._tls / "ca.pem")} if self._tls else False, "password": self.password}
         try:
-            with amqp.Connection(address, virtual_host=newest, connect_timeout=1, read_timeout=2):
+            with amqp.Connection(address, virtual_host=newest, connect_timeout=1, read_timeout=2, **options):
                 return True
         except (OSError, amqp.AMQPError):
             return False
@@ -125,9 +131,17 @@ class PrivateRabbitMQ(Process):
         definitions = self._define_vhosts()
         (self._root / "plugins").write_text("[].\n")
         (self._root / "rabbitmq.conf").write_text(
-            f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
-            f"load_definitions = {definitions}\n"
-            "disk_free_limit.absolute = 1MB\n"
+            f"{self._listener()}load_definitions = {definitions}\ndisk_free_limit.absolute = 1MB\n"
+        )
+
+    def _listener(self) -> str:
+        if self._tls is None:
+            return f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
+        return (
+            f"listeners.tcp = none\nlisteners.ssl.local = 127.0.0.1:{self.port}\n"
+            f"listeners.ssl.unnamed = 127.0.0.2:{self.port}\n"  # not in the certificate
+            f"ssl_options.cacertfile = {self._tls}/ca.pem\nssl_options.certfile = {self._tls}/rabbitmq.crt\n"
+            f"ssl_options.keyfile = {self._tls}/rabbitmq.key\nssl_options.verify = verify_none\n"
         )
 
     def _define_vhosts(self) -> Path:
@@ -137,7 +151,7 @@ class PrivateRabbitMQ(Process):
         names = [f"t{number}" for number in range(first, self._vhosts_made + 1)]
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         definitions = {
-            "users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+            "users": [{"name": "guest", "password": self.password, "tags": "administrator"}],
             "vhosts": [{"name": name} for name in names],
             "permissions": [{"user": "guest", "vhost": name, **everything} for name in names],
         }

@@ -28,6 +28,7 @@ HELD_TOO_LONG = sa.text(_HELD.format(which="due_at <= :before AND due_at >= :sin
 HELD_BY_WORKERS = sa.text(
     _HELD.format(which="due_at IS NOT NULL AND leased_by = ANY(CAST(:workers AS text[]))", limit="LIMIT :limit")
 )
+HELD_BY_ANYBODY = sa.text(_HELD.format(which="due_at IS NOT NULL", limit="LIMIT :limit"))
 
 
 def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) -> list[dict[str, Any]]:
@@ -43,6 +44,11 @@ def overdue(session: Session, *, since: datetime, before: datetime, limit: int) 
 def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[dict[str, Any]]:
     """Tasks leased to workers that are gone, locked."""
     return _rows(session, HELD_BY_WORKERS, workers=list(workers), limit=limit)
+
+
+def of_anybody(session: Session, *, limit: int) -> list[dict[str, Any]]:
+    """Tasks that are leased at all, locked."""
+    return _rows(session, HELD_BY_ANYBODY, limit=limit)
 
 
 def move_on(

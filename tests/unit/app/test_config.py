@@ -154,6 +154,37 @@ def test_development_limits_log_ins_only():
     )
 
 
+def test_a_value_may_lie_in_a_file(tmp_path: Path):
+    (tmp_path / "database_url").write_text(PRODUCTION["DATABASE_URL"] + "\n")
+    (tmp_path / "secret_key").write_text(SECRET)
+    given = PRODUCTION | {
+        "DATABASE_URL": "",
+        "DATABASE_URL_FILE": str(tmp_path / "database_url"),
+        "SECRET_KEY": "",
+        "SECRET_KEY_FILE": str(tmp_path / "secret_key"),
+    }
+
+    assert load(given) == load(PRODUCTION)
+
+
+def test_a_secret_in_a_file_is_judged_like_any_other(tmp_path: Path):
+    (tmp_path / "key").write_text("short")
+
+    (fault,) = faults_of(
+        {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"}
+        | {"SECRET_KEY_FILE": str(tmp_path / "key")}
+    )
+
+    assert fault.startswith("SECRET_KEY is missing, shorter")
+
+
+def test_files_that_cannot_be_read_and_values_given_twice_are_faults(tmp_path: Path):
+    faults = faults_of(ENOUGH | {"BROKER_URL_FILE": str(tmp_path / "url"), "SECRET_KEY_FILE": str(tmp_path / "none")})
+
+    assert any("BROKER_URL and BROKER_URL_FILE are both set" in fault for fault in faults)
+    assert any("SECRET_KEY_FILE is refused" in fault and "No such file" in fault for fault in faults)
+
+
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An environment that only says where var is."""

@@ -1,0 +1,63 @@
+"""Looks at every point that can be looked at; what is behind a fault is unknown, not left out."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
+
+from app.commands.doctor import database_points, host_points, service_points, settings_points
+from app.commands.doctor.finding import Finding, Findings, fault, unknown
+from app.config import FROM_FILES, Settings, get_settings
+from app.database import make_engine
+from app.errors import SettingsError
+from app.factory import MIGRATIONS
+from app.scrubbing import scrub
+from app.secret_files import with_files
+
+BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity")
+DEFAULT_API_PROCESSES = 1
+
+
+def examine(environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """Every finding, in the order of the checklist (docs/how-to/production-checklist.md)."""
+    given = with_files(environ, FROM_FILES)[0]
+    findings = list(settings_points.environment({name: value for name, value in given.items() if value.strip()}))
+    try:
+        settings = get_settings()
+    except SettingsError as error:
+        known = {f"{found.seen}: {found.advice}".removesuffix(": ") for found in findings}
+        findings += settings_points.unusable([each for each in error.faults if each not in known])
+        findings += [unknown(point, "the settings are not usable") for point in ("database", "broker")]
+        return findings
+    api_processes = int(environ.get("WEB_CONCURRENCY") or DEFAULT_API_PROCESSES)
+    findings += settings_points.of_settings(settings, api_processes=api_processes)
+    findings += host_points.of_host(settings)
+    findings += service_points.of_broker(settings)
+    findings += _behind_the_database(settings, api_processes)
+    return findings
+
+
+def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
+    engine = make_engine(settings, application_name="taskledger doctor")
+    heads = ScriptDirectory(str(MIGRATIONS)).get_heads()
+    try:
+        with engine.connect() as connection:
+            yield from database_points.of_database(
+                connection, settings, heads=heads, api_processes=api_processes, clock=datetime.now(UTC)
+            )
+            if connection.scalar(sa.text("SELECT to_regclass('public.duties')")) is None:
+                yield from (unknown(point, "there are no tables yet") for point in BEHIND_THE_DATABASE[2:])
+                return
+            now = connection.scalar(sa.text("SELECT now()")) or datetime.now(UTC)
+            with Session(connection) as session:
+                yield from service_points.of_processes(session, now=now)
+                yield from service_points.of_ledger(session, now=now)
+    except sa.exc.OperationalError as error:
+        advice = "is it running, and are host, password and database right?"
+        yield fault("database", scrub(str(error.orig).strip()), advice)
+        yield from (unknown(point, "the database does not answer") for point in BEHIND_THE_DATABASE)
+    finally:
+        engine.dispose()

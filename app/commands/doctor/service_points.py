@@ -1,0 +1,94 @@
+"""Points about what runs: broker, queues, dispatcher, workers and their types, and the ledger's own accounts."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app import messaging
+from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
+from app.config import Settings
+from app.production import TLS_SCHEMES, split_url
+from app.services import integrity, queues, readiness
+from tasks.brokers import broker_of
+from tasks.registry import load_types
+
+LIVE_WORKERS = sa.text(
+    "SELECT node, types, queues, version FROM workers "
+    "WHERE stopped_at IS NULL AND last_seen_at > CAST(:now AS timestamptz) - interval '15 seconds'"
+)
+
+
+def of_broker(settings: Settings) -> Findings:
+    """Whether hints get through; a broker that is away costs delay, not tasks, and still is a fault."""
+    found = messaging.broker_fault()
+    scheme = split_url(settings.broker_url).scheme
+    seen = found or f"it answers, over {'TLS' if scheme in TLS_SCHEMES else 'plain TCP'}"
+    yield judged("broker", found is None, seen, "is it running, and are host, password and virtual host right?")
+    broker = broker_of(settings.broker_url)
+    if broker.longest_delivery_seconds is not None:
+        yield _longest_task(broker.longest_delivery_seconds)
+    if found is None and broker.dead_letters:
+        yield _confirms()
+
+
+def _longest_task(most: int) -> Finding:
+    longest = max(load_types().values(), key=lambda kind: kind.timeout_seconds + kind.grace_seconds)
+    seconds = longest.timeout_seconds + longest.grace_seconds
+    seen = f"{longest.name} may hold a message for {seconds} s; the broker's default is to take it back after {most} s"
+    advice = "raise it (consumer_timeout in rabbitmq.conf) above the longest task, or split the work"
+    return judged("consumer timeout", seconds < most, seen, advice)
+
+
+def _confirms() -> Finding:
+    """A broker that is out of memory or disk takes connections, and nothing that is published."""
+    letter = messaging.DeadLetter(reason="doctor: a message that proves that messages are taken")
+    publisher = messaging.Publisher()
+    try:
+        publisher.bury(letter)
+    except publisher.errors as error:
+        return fault("broker takes messages", f"{type(error).__name__}: {error}", "is a memory or disk alarm on?")
+    finally:
+        publisher.close()
+    return ok("broker takes messages", "one was confirmed")
+
+
+def of_processes(session: Session, *, now: datetime) -> Findings:
+    """Who is at work."""
+    found = readiness.dispatcher_fault(session.connection(), now=now)
+    yield judged(
+        "dispatcher", found is None, found or "looks for due tasks", "start `celery -A tasks beat`, two of them"
+    )
+    workers = session.execute(LIVE_WORKERS, {"now": now}).all()
+    yield judged("workers", bool(workers), f"{len(workers)} alive", "start `celery -A tasks worker`")
+    if not workers:
+        return
+    served = {name for worker in workers for name in worker.queues}
+    idle = sorted({kind.queue for kind in load_types().values()} - served)
+    seen = f"nobody serves {', '.join(idle)}" if idle else "each is served"
+    yield judged("queues", not idle, seen, "start a worker with -Q and its name")
+    yield from _types({worker.node: worker.types for worker in workers})
+
+
+def _types(known: dict[str, dict[str, str]]) -> Findings:
+    everywhere = load_types()
+    nowhere = sorted(name for name in everywhere if not any(name in types for types in known.values()))
+    seen = f"no worker knows {', '.join(nowhere)}" if nowhere else f"all {len(everywhere)} are known"
+    yield judged("task types", not nowhere, seen, "deploy this version's workers")
+    strange = sorted(
+        node
+        for node, types in known.items()
+        if any(types.get(name, kind.schema_hash) != kind.schema_hash for name, kind in everywhere.items())
+    )
+    seen = f"others on {', '.join(strange)}" if strange else "the same everywhere"
+    advice = "wait for the deployment to end: payloads this API accepts may fail there"
+    yield judged("payload schemas", not strange, seen, advice, warning)
+
+
+def of_ledger(session: Session, *, now: datetime) -> Findings:
+    """Whether the ledger keeps its promises."""
+    report = integrity.report(session, messaging.waiting_hints(queues.known_queues()), now=now)
+    for found in report.findings:
+        yield fault("integrity", found, "see `flask --app app integrity`")
+    if report.clean:
+        yield ok("integrity", "nothing is lost, nothing was recorded twice")

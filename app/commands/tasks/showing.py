@@ -1,0 +1,99 @@
+"""How tasks look in a terminal: tables for people, JSON for programs; results on stdout, progress on stderr."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+COLOURS = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow", "PROCESSING": "cyan", "RETRYING": "magenta"}
+WIDEST_CELL = 120
+FIELDS = ("id", "type", "name", "status", "reason", "priority", "queue", "attempt", "max_retries", "labels")
+MOMENTS = ("created_at", "scheduled_at", "started_at", "finished_at", "due_at")
+CONTENT = ("payload", "progress", "result", "error")
+
+
+def as_json(value: Any) -> None:
+    """Print JSON, indented as people and jq like it."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def list_of(tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Print one line a task."""
+    table = Table()
+    for heading in ("id", "type", "status", "attempt", "created", "result or error"):
+        table.add_column(heading, no_wrap=heading in ("id", "status", "created"), overflow="fold")
+    for task in tasks:
+        outcome = (task["error"] or {}).get("message", "") if task["status"] != "COMPLETED" else compact(task["result"])
+        cells = [task["type"], coloured(task["status"]), str(task["attempt"]), moment(task["created_at"])]
+        table.add_row(task["id"], *cells, escape(cut(outcome)))
+    _print(table)
+
+
+def one(task: Mapping[str, Any], events: Sequence[Mapping[str, Any]], logs: Sequence[Mapping[str, Any]]) -> None:
+    """Print everything about a task."""
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name in FIELDS:
+        shown = coloured(task[name]) if name == "status" else escape(compact(task[name]))
+        if task[name] not in (None, {}, ""):
+            table.add_row(name, shown)
+    for name in MOMENTS:
+        if task[name]:
+            table.add_row(name, moment(task[name]))
+    for name in CONTENT:
+        if task[name] is not None:
+            table.add_row(name, escape(json.dumps(task[name], ensure_ascii=False, indent=2)))
+    _print(table)
+    _history(events)
+    for line in logs:
+        _print(escape(f"{moment(line['at'])}  {line['message']}  {compact(line['fields']) if line['fields'] else ''}"))
+
+
+def _history(events: Sequence[Mapping[str, Any]]) -> None:
+    table = Table("when", "status", "attempt", "worker", title="History", title_justify="left")
+    for event in events:
+        table.add_row(
+            moment(event["at"]), coloured(event["status"]), str(event["attempt"]), escape(event["worker"] or "")
+        )
+    _print(table)
+
+
+def bar() -> Progress:
+    """A progress bar on stderr, which stays away from pipes; nothing is drawn where stderr is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+
+
+def moment(text: str) -> str:
+    """A moment in UTC, to the second."""
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def coloured(status: str) -> str:
+    colour = COLOURS.get(status)
+    return f"[{colour}]{status}[/]" if colour else status
+
+
+def compact(value: Any) -> str:
+    """Text as it is, everything else as JSON in one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 1] + "…"
+
+
+def lines(texts: Iterable[str]) -> None:
+    for text in texts:
+        click.echo(text)
+
+
+def _print(what: Any) -> None:
+    Console(highlight=False).print(what)

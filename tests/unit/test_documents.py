@@ -1,0 +1,73 @@
+"""The documents hold together: links lead somewhere, every page is found, generated pages are up to date."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from app.api.problems import CODES
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def links(page):
+    """Where a page links to within the repository: the file, and the heading if there is one."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    for target in LINK.findall(text):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            path, _, anchor = target.partition("#")
+            yield target, (page.parent / path).resolve() if path else page, anchor
+
+
+def anchors(page):
+    """As GitHub makes them of headings."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    broken = [
+        target
+        for target, path, anchor in links(page)
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path))
+    ]
+
+    assert broken == []
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    """A new page belongs on the map in docs/README.md."""
+    reached, to_read = set(), [ROOT / "README.md"]
+    while to_read:
+        page = to_read.pop()
+        if page not in reached and page.suffix == ".md" and page.exists():
+            reached.add(page)
+            to_read += [path for _, path, _ in links(page)]
+
+    assert sorted(str(page.relative_to(ROOT)) for page in set(PAGES) - reached) == []
+
+
+def test_the_generated_pages_are_those_that_the_code_would_make():
+    """Run `make docs` after a change of routes or commands."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+
+    outdated = [path for path, text in generate.pages().items() if (ROOT / path).read_text(encoding="utf-8") != text]
+
+    assert outdated == []
+
+
+def test_the_page_of_problems_names_every_code():
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")]
+    used = {code for source in sources for code in re.findall(r"\bcode=\"([a-z_]+)\"", source)}
+    used |= {code for source in sources for code in re.findall(r": \(4\d\d, \"([a-z_]+)\"\)", source)}
+
+    assert sorted((used | set(CODES.values())) - set(re.findall(r"`([a-z_]+)`", page))) == []
