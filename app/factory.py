@@ -4,25 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Request
-from flask.sessions import SessionInterface
+from flask import Flask
 from flask_migrate import Migrate
 
-from app import api, log
+from app import api, dashboard, log
 from app.api.transaction import db
 from app.config import Settings, get_settings
-
-
-class NoSessions(SessionInterface):
-    """Callers are known by their tokens; looking for a session cookie would cost each request a tenth of its time."""
-
-    def open_session(self, app: Flask, request: Request) -> None:
-        """There is none."""
-
-    def is_null_session(self, obj: object) -> bool:
-        """Nothing is ever saved."""
-        return True
-
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -40,7 +27,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or get_settings()
     log.configure(log_format=settings.log_format, log_level=settings.log_level)
     app = Application(__name__, static_folder=None)
-    app.session_interface = NoSessions()
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
@@ -48,5 +34,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         PROPAGATE_EXCEPTIONS=False,  # the handlers of app/api/problems.py answer, in tests and debug mode alike
     )
     api.register(app, settings)
+    dashboard.register(app, settings)
     Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
     return app
