@@ -95,7 +95,7 @@ def file_size(count: float | None) -> str:
 
 def short_id(id_: object) -> str:
     """The end of a UUIDv7: its beginning is the time, alike for all of a minute."""
-    return f"…{str(id_)[-12:]}"
+    return f"…{str(id_)[-8:]}"
 
 
 def with_query(**changes: Any) -> str:

@@ -46,8 +46,8 @@ def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
         return {
             "standing": standing,
             "series": asdict(series),
-            "totals": {name: sum(getattr(series, name)) for name in ("submitted", "completed", "failed", "retried")},
-            "seconds_shown": series.width_seconds * len(series.times),
+            "totals": series.totals,
+            "seconds_shown": series.width_seconds * (len(series.times) + 1),
             "workers": overview.workers(session, now=now) if is_admin else [],
             "late_duties": _late(session) if is_admin else [],
             "paused": queues.pauses(session),

@@ -34,12 +34,12 @@ function options(place, columns, names, times) {
   const axis = { stroke: muted, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   return {
     width: place.clientWidth,
-    height: 142,
+    height: 150,
     padding: [8, 4, 0, 0],
     cursor: { points: { size: 6 }, drag: { x: false, y: false }, sync: { key: "overview" } },
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, SECONDS.has(columns[0]) ? 0.1 : 4)] } },
     axes: [
-      { ...axis, space: 70, values: (_, splits) => clock(splits) },
+      { ...axis, space: 70, size: 26, values: (_, splits) => clock(splits) },
       { ...axis, size: 54, space: 34, values: (_, splits) => splits.map((each) => (Number.isInteger(each) || SECONDS.has(columns[0]) ? told(each) : "")) },
     ],
     series: [

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 MOST_EVENTS = 30_000
 MOST_CLAIMS = 1_500
+COUNTS = ("submitted", "completed", "failed", "retried")
 BUCKETS = 60
 WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds that people can read off an axis
 
@@ -61,6 +62,8 @@ class Series:
     depth: list[int]
     wait_median: list[float | None]
     wait_p95: list[float | None]
+    totals: Mapping[str, int]
+    """Of all counts, the stretch that has not ended included, which the columns leave out."""
 
 
 def recent(session: Session, *, owner: UUID | None, waiting: int, now: datetime, window: timedelta) -> Series:
@@ -98,16 +101,16 @@ def _series(times: list[int], width: int, counted: Mapping[int, Any], waits: Map
     for change in reversed(column("change")):
         depth.append(max(left, 0))
         left -= change
+    ended = times[:-1]
+    counts = {name: column(name) for name in COUNTS}
     return Series(
         width_seconds=width,
-        times=times,
-        submitted=column("submitted"),
-        completed=column("completed"),
-        failed=column("failed"),
-        retried=column("retried"),
-        depth=depth[::-1],
-        wait_median=[_seconds(waits[time].median) if time in waits else None for time in times],
-        wait_p95=[_seconds(waits[time].p95) if time in waits else None for time in times],
+        times=ended,
+        depth=depth[:0:-1],
+        wait_median=[_seconds(waits[time].median) if time in waits else None for time in ended],
+        wait_p95=[_seconds(waits[time].p95) if time in waits else None for time in ended],
+        totals={name: sum(values) for name, values in counts.items()},
+        **{name: values[:-1] for name, values in counts.items()},
     )
 
 
