@@ -56,7 +56,7 @@ PAGES = (
 def register(app: Flask, settings: Settings) -> None:
     """Add the dashboard to an application whose API is registered."""
     sessions.register(app, settings)
-    formatting.register(blueprint)
+    formatting.register(app)
     with app.app_context():
         gate().ways_in[blueprint.name] = access.identify
     errors.register(app)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, g, request
+from flask import Flask, g, request
 
 from app.api.environment import current_settings
 from app.clock import utcnow
@@ -123,13 +123,13 @@ def outside_links() -> list[tuple[str, str]]:
     return links
 
 
-def register(blueprint: Blueprint) -> None:
+def register(app: Flask) -> None:
     """Give templates their filters and functions."""
     for each in (duration, ago, absolute, clock, pretty, brief, number, file_size, short_id):
-        blueprint.add_app_template_filter(each)
-    blueprint.add_app_template_global(is_cut)
+        app.add_template_filter(each)
+    app.add_template_global(is_cut)
 
-    @blueprint.app_context_processor
+    @app.context_processor
     def _common() -> dict[str, Any]:
         principal = g.get("principal")
         return {

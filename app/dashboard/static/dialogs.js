@@ -8,7 +8,7 @@ async function show(address, options) {
   const confirm = page.querySelector("[data-confirm]");
   if (!confirm) return false; // an error, or the log-in page
   const form = confirm.querySelector("form");
-  if (!form.getAttribute("action")) form.action = address;
+  if (!form.hasAttribute("action")) form.setAttribute("action", address);
   dialog.replaceChildren(document.adoptNode(confirm));
   dialog.showModal();
   const first = dialog.querySelector("input:not([type=hidden])") ?? dialog.querySelector("[data-close]");
@@ -32,10 +32,10 @@ export function startDialogs() {
   document.addEventListener("submit", async (event) => {
     if (!event.submitter?.matches("button[data-dialog]")) return;
     event.preventDefault();
-    const form = event.target;
+    const form = event.target; // whose .action would be its field of that name
     const submitter = event.submitter;
     const body = new URLSearchParams(new FormData(form, submitter));
-    const shown = await show(form.action, { method: "POST", body }).catch(() => false);
+    const shown = await show(form.getAttribute("action"), { method: "POST", body }).catch(() => false);
     if (shown) return;
     submitter.removeAttribute("data-dialog"); // let the server say what is wrong
     form.requestSubmit(submitter);

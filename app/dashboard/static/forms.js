@@ -3,7 +3,7 @@
 async function redraw(form, name, value) {
   const body = new URLSearchParams(new FormData(form));
   body.append(name, value);
-  const answer = await fetch(form.action || location.href, { method: "POST", body });
+  const answer = await fetch(form.getAttribute("action") || location.href, { method: "POST", body });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const drawn = page.getElementById(form.id);
   if (!drawn) {
