@@ -36,8 +36,11 @@ TYPES = "ARRAY['reverse_string', 'http_request', 'send_email', 'create_invoice',
 FILL = (
     "SET session_replication_role = replica",
     "SELECT taskledger.make_event_partitions((now() - interval '31 days')::date, 33)",
-    "INSERT INTO users (id, email, name, password_hash, role, created_at, updated_at) SELECT gen_random_uuid(), "
-    "'user' || n || '@example.com', 'User ' || n, 'none', 'user', now(), now() FROM generate_series(1, 50) AS n",
+    """
+INSERT INTO users (id, email, name, password_hash, role, created_at, updated_at)
+SELECT gen_random_uuid(), 'user' || n || '@example.com', 'User ' || n, 'none', 'user', now(), now()
+FROM generate_series(1, 50) AS n
+""",
     "CREATE TEMP TABLE owners AS SELECT id, row_number() OVER () - 1 AS number FROM users",
     f"""
 INSERT INTO tasks (id, type, name, status, payload, result, error, error_fingerprint, priority, queue, attempt,
@@ -89,7 +92,8 @@ FROM schedules, generate_series(1, 40) AS n
 """,
     """
 INSERT INTO audit_log (at, action, subject, address, detail)
-SELECT now() - n * interval '1 minute', 'user.logged_in', 'user:' || n, '192.0.2.1', '{}' FROM generate_series(1, 50000) AS n
+SELECT now() - n * interval '1 minute', 'user.logged_in', 'user:' || n, '192.0.2.1', '{}'
+FROM generate_series(1, 50000) AS n
 """,
     """
 INSERT INTO workers (id, node, host, pid, concurrency, queues, types, version, started_at, last_seen_at)
@@ -119,7 +123,9 @@ def main() -> None:
         if spread["p95"] > MOST_MILLISECONDS
     ]  # fmt: skip
     if options.json:
-        print(json.dumps({"tasks": options.tasks, "fill_seconds": round(filled), "milliseconds": figures, "slow": slow}))
+        print(
+            json.dumps({"tasks": options.tasks, "fill_seconds": round(filled), "milliseconds": figures, "slow": slow})
+        )
     else:
         print(f"{options.tasks} tasks, written in {filled:.0f} s; milliseconds to the whole page:")
         for who, pages in figures.items():
@@ -165,7 +171,13 @@ def measure(url: str, database_url: str, who: str, count: int) -> dict[str, dict
         assert older
         chosen = pages(str(example[0]), str(schedule[0]), older.group(1).replace("&amp;", "&"))
         if who == "admin":
-            chosen += ["/workers", "/accounts", "/audit", "/tasks?owner=user7@example.com", "/queues/queues/tasks/pause"]
+            chosen += [
+                "/workers",
+                "/accounts",
+                "/audit",
+                "/tasks?owner=user7@example.com",
+                "/queues/queues/tasks/pause",
+            ]
         times: dict[str, list[float]] = {page: [] for page in chosen}
         for number in range(WARM_UP + count):
             for page in chosen:
@@ -185,7 +197,8 @@ def pages(example: str, schedule: str, older: str) -> list[str]:
         "/", "/?window=24h", "/tasks", older, "/tasks?status=COMPLETED", "/tasks?status=FAILED",
         "/tasks?status=PENDING&status=RETRYING", "/tasks?status=PROCESSING", "/tasks?type=send_email&status=CANCELLED",
         "/tasks?type=generate_pdf", "/tasks?label=team:team-9", "/tasks?q=no+task+holds+this", "/tasks?q=number+99999",
-        "/tasks?since=7d&status=COMPLETED", f"/tasks?before={yesterday}", f"/tasks/{example}", f"/tasks/{example}/retry",
+        "/tasks?since=7d&status=COMPLETED", f"/tasks?before={yesterday}", f"/tasks/{example}",
+        f"/tasks/{example}/retry",
         "/submit", "/submit/data_processing", "/dead-letters", "/dead-letters/replay", "/queues", "/schedules",
         f"/schedules/{schedule}", "/schedules/new?type=http_request", "/account", "/live",
     ]  # fmt: skip

@@ -112,7 +112,6 @@ def paint(database_url: str, now: datetime | None = None) -> Scene:
 
 
 def _paint(painter: Painter) -> Scene:
-    now = painter.now
     boss = painter.account("ada@example.com", "Ada", "admin")
     user = painter.account("grace@example.com", "Grace", "user")
     for name in ("linus", "margaret", "barbara"):
@@ -348,7 +347,12 @@ def _schedules(painter: Painter, owner: UUID, task_id: UUID) -> UUID:
         row |= {"target": psycopg2.extras.Json({"task": {"type": kind, "payload": payload, "priority": "low"}})}
         row |= {"misfire": "run_once", "misfire_cap": 10, "overlap": "skip", "jitter_seconds": 0}
         row |= {"enabled": True, "accounted_until": now, "next_at": now + timedelta(hours=hours)}
-        row |= {"last_slot_at": now - timedelta(hours=3), "last_task_id": task_id, "created_at": made, "updated_at": made}
+        row |= {
+            "last_slot_at": now - timedelta(hours=3),
+            "last_task_id": task_id,
+            "created_at": made,
+            "updated_at": made,
+        }
         painter.insert("schedules", [row])
     slots = []
     for number in range(14):

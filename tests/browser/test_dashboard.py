@@ -63,9 +63,7 @@ def test_a_form_submits_a_task_which_completes_before_ones_eyes(visit: Visit, us
 def test_filters_live_in_the_address(visit: Visit, user, installation):
     for name, team in (("one", "red"), ("two", "blue")):
         body = {"type": "reverse_string", "payload": "x", "name": f"filter {name}", "labels": {"team": team}}
-        assert installation.http.post(
-            f"{installation.api.url}/api/v1/tasks", json=body, headers=user.headers
-        ).ok
+        assert installation.http.post(f"{installation.api.url}/api/v1/tasks", json=body, headers=user.headers).ok
     page = visit.log_in(user)
     page.get_by_role("link", name="Tasks", exact=True).click()
     page.get_by_label("Label", exact=True).fill("team:red")
@@ -87,9 +85,7 @@ def test_filters_live_in_the_address(visit: Visit, user, installation):
 def test_a_dead_letter_is_started_over_after_a_preview_of_the_count(visit: Visit, user, installation):
     for _ in range(3):
         body = {"type": "drill", "payload": {"message": "the drill failed"}, "max_retries": 0}
-        assert installation.http.post(
-            f"{installation.api.url}/api/v1/tasks", json=body, headers=user.headers
-        ).ok
+        assert installation.http.post(f"{installation.api.url}/api/v1/tasks", json=body, headers=user.headers).ok
     page = visit.log_in(user)
     page.get_by_role("link", name="Dead letters", exact=True).first.click()
     expect(page.locator(".count.bad")).to_have_text("3", timeout=SOON)

@@ -14,6 +14,30 @@ from tests.people import make_admin, make_person
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 PLACES = ("/", "/tasks", "/dead-letters", "/queues", "/workers", "/schedules", "/accounts", "/account", "/audit")
 
+TEXT, OBJECT = "CAST(:text AS text)", "jsonb_build_object(CAST(:text AS text), CAST(:text AS text))"
+HOSTILE_ROWS = (
+    f"INSERT INTO task_log (task_id, attempt, at, message, fields) VALUES (:busy, 1, now(), :text, {OBJECT})",
+    (
+        "INSERT INTO workers (id, node, host, pid, concurrency, queues, types, version, started_at, last_seen_at) "
+        f"VALUES (:text, :text, :text, 1, 1, ARRAY[{TEXT}], {OBJECT}, :text, now(), now())"
+    ),
+    "INSERT INTO duties (name, node, last_error) VALUES (:text, :text, :text)",
+    "INSERT INTO pauses (kind, name, paused_at, reason) VALUES ('type', 'reverse_string', now(), :text)",
+    f"INSERT INTO audit_log (at, action, subject, address, detail) VALUES (now(), :text, :text, :text, {OBJECT})",
+    (
+        "UPDATE task_events SET worker = :text, detail = jsonb_build_object('reason', CAST(:text AS text), "
+        "'error', jsonb_build_object('type', CAST(:text AS text), 'message', CAST(:text AS text)))"
+    ),
+    (
+        "INSERT INTO schedule_slots (schedule_id, slot_at, state, reason, recorded_at) "
+        "VALUES (:schedule, now(), 'missed', :text, now())"
+    ),
+    (
+        "INSERT INTO artifacts (id, task_id, name, media_type, size, sha256, created_at, stored_at) "
+        "VALUES (gen_random_uuid(), :done, :text, :text, 1, 'x', now(), now())"
+    ),
+)
+
 
 @pytest.fixture(autouse=True)
 def fresh():
@@ -45,28 +69,21 @@ def test_hostile_text_in_every_field_is_shown_as_text(boss, session, store, now,
     done = store(status=Status.COMPLETED, now=now, result={HOSTILE: HOSTILE}, owner_id=admin.id, **columns)
     progress = {"fraction": 0.5, "message": HOSTILE}
     busy = store(status=Status.PROCESSING, now=now, progress=progress, leased_pid=1, **columns)
-    schedule = make_schedule(session, now=now, next_at=now, name=HOSTILE, problem=HOSTILE,
-                             target={"task": {"type": "reverse_string", "payload": HOSTILE, "name": HOSTILE}})  # fmt: skip
-    statements = {
-        "INSERT INTO task_log (task_id, attempt, at, message, fields) VALUES (:id, 1, now(), :text, jsonb_build_object(:text, CAST(:text AS text)))": {"id": busy.id},
-        "INSERT INTO workers (id, node, host, pid, concurrency, queues, types, version, started_at, last_seen_at) VALUES (:text, :text, :text, 1, 1, ARRAY[:text], jsonb_build_object(:text, 1), :text, now(), now())": {},
-        "INSERT INTO duties (name, node, last_error) VALUES (:text, :text, :text)": {},
-        "INSERT INTO pauses (kind, name, paused_at, reason) VALUES ('type', 'reverse_string', now(), :text)": {},
-        "INSERT INTO audit_log (at, action, subject, address, detail) VALUES (now(), :text, :text, :text, jsonb_build_object(:text, CAST(:text AS text)))": {},
-        "UPDATE task_events SET worker = :text, detail = jsonb_build_object('reason', CAST(:text AS text), 'error', jsonb_build_object('type', CAST(:text AS text), 'message', CAST(:text AS text)))": {},
-        "INSERT INTO schedule_slots (schedule_id, slot_at, state, reason, recorded_at) VALUES (:schedule, now(), 'missed', :text, now())": {"schedule": schedule.id},
-        "INSERT INTO artifacts (task_id, name, media_type, size, sha256, created_at, stored_at, id) VALUES (:id, :text, :text, 1, 'x', now(), now(), gen_random_uuid())": {"id": done.id},
-    }  # fmt: skip
-    for statement, parameters in statements.items():
-        session.execute(sa.text(statement), {"text": HOSTILE, **parameters})
+    template = {"type": "reverse_string", "payload": HOSTILE, "name": HOSTILE}
+    said = {"name": HOSTILE, "problem": HOSTILE, "target": {"task": template}}
+    schedule = make_schedule(session, now=now, next_at=now, **said)
+    ids = {"busy": busy.id, "done": done.id, "schedule": schedule.id}
+    for statement in HOSTILE_ROWS:
+        session.execute(sa.text(statement), {"text": HOSTILE, **ids})
     session.commit()
 
     shown = 0
     paths = [*PLACES, *(f"/tasks/{task.id}" for task in (bad, done, busy)), f"/tasks/{bad.id}/retry",
              f"/tasks/{done.id}/edit", f"/submit/reverse_string?copy_of={done.id}", f"/schedules/{schedule.id}",
              f"/schedules/{schedule.id}/edit", f"/schedules/{schedule.id}/run", f"/accounts/{admin.id}",
-             "/dead-letters/replay", "/queues/types/reverse_string/resume", f"/tasks?q={HOSTILE}&label={HOSTILE}&owner={HOSTILE}",
-             f"/audit?action={HOSTILE}&actor={HOSTILE}", f"/schedules?q={HOSTILE}", f"/login?next={HOSTILE}", f"/{HOSTILE}"]  # fmt: skip
+             "/dead-letters/replay", "/queues/types/reverse_string/resume", f"/schedules?q={HOSTILE}",
+             f"/tasks?q={HOSTILE}&label={HOSTILE}&owner={HOSTILE}", f"/audit?action={HOSTILE}&actor={HOSTILE}",
+             f"/login?next={HOSTILE}", f"/{HOSTILE}"]  # fmt: skip
     for path in paths:
         answer = boss.get(path, headers={"Accept": "text/html"})
         assert answer.status_code in (200, 302, 404), (path, answer.text[:2000])
@@ -124,7 +141,9 @@ def test_an_admin_cannot_send_somebody_elses_secrets_elsewhere(boss, somebody, s
 
 def test_tracebacks_are_for_admins(page, boss, somebody, session, now):
     claim = make_claim(session, now=now - seconds(60), owner_id=somebody.id, max_retries=0)
-    session.execute(sa.text("UPDATE tasks SET status = 'FAILED', error = '{\"type\": \"E\", \"message\": \"m\", \"traceback\": \"tb-line\"}' WHERE id = :id"), {"id": claim.id})  # fmt: skip
+    error = '{"type": "E", "message": "m", "traceback": "tb-line"}'
+    failing = sa.text("UPDATE tasks SET status = 'FAILED', error = CAST(:error AS jsonb) WHERE id = :id")
+    session.execute(failing, {"id": claim.id, "error": error})
     session.commit()
 
     assert "tb-line" in boss.get(f"/tasks/{claim.id}").text
