@@ -54,7 +54,7 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
             'https://api.example.org answered 503 on attempt ' || n %% 20) END,
        CASE WHEN status = 'FAILED' THEN lpad(to_hex(n / 100 %% 20), 16, '0') END,
        (ARRAY['normal', 'normal', 'high', 'low'])[1 + n %% 4], 'tasks', 1, 3,
-       (SELECT id FROM owners WHERE number = n / 7 %% (SELECT count(*) FROM owners)),
+       (SELECT id FROM owners WHERE number = abs(hashint4(n)) %% (SELECT count(*) FROM owners)),
        CASE WHEN n %% 3 = 0 THEN jsonb_build_object('team', 'team-' || n %% 40) ELSE '{{}}' END,
        at, CASE WHEN status = 'SCHEDULED' THEN at + interval '9 hours' END,
        CASE WHEN status <> 'PENDING' THEN at + interval '0.2 s' END,

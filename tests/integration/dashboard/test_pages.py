@@ -193,7 +193,7 @@ def test_a_schedule_is_made_by_a_form_with_a_preview(page, session):
     assert send(page, path, **form).status_code == 302
     made = session.execute(sa.text("SELECT name, cron, time_zone, misfire, target FROM schedules")).one()
     assert made[:4] == ("morning", "30 7 * * 1-5", "Europe/Berlin", "skip")
-    assert made.target == {"task": {"type": "reverse_string", "payload": "hello", "priority": "normal"}}
+    assert made.target == {"task": {"type": "reverse_string", "payload": "hello"}}
 
 
 def test_dead_letters_are_started_over_as_they_were_counted(page, somebody, store, session, now):
