@@ -43,7 +43,7 @@ def main() -> None:
         browser = closing.enter_context(chromium())
         for size, (width, height) in SIZES.items():
             for theme in THEMES:
-                take(browser, api.url, scene, options.folder, size, width, height, theme, options.only)
+                take(browser, api, scene, options.folder, size, width, height, theme, options.only)
 
 
 def pages(scene: scenery.Scene) -> dict[str, str]:
@@ -72,12 +72,12 @@ def pages(scene: scenery.Scene) -> dict[str, str]:
 
 
 def take(
-    browser: Browser, url: str, scene: scenery.Scene, folder: Path, size: str, width: int, height: int, theme: str,
+    browser: Browser, api: Api, scene: scenery.Scene, folder: Path, size: str, width: int, height: int, theme: str,
     only: str | None,
 ) -> None:  # fmt: skip
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     try:
-        page = context.new_page()
+        page, url = context.new_page(), api.url
         page.goto(f"{url}/login")
         if not only or only in "login":
             save(page, folder / f"login-{size}-{theme}.png", width, height)
@@ -88,6 +88,7 @@ def take(
         for name, path in pages(scene).items():
             if only and only not in name:
                 continue
+            scenery.stay_alive(api.environment["DATABASE_URL"])
             page.goto(url + path, wait_until="load")
             page.wait_for_timeout(250)  # for the charts' legends
             save(page, folder / f"{name}-{size}-{theme}.png", width, height)
