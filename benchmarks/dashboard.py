@@ -13,11 +13,12 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
 import psycopg2
 import requests
 
@@ -178,16 +179,34 @@ def measure(url: str, database_url: str, who: str, count: int) -> dict[str, dict
                 "/tasks?owner=user7@example.com",
                 "/queues/queues/tasks/pause",
             ]
-        times: dict[str, list[float]] = {page: [] for page in chosen}
-        for number in range(WARM_UP + count):
-            for page in chosen:
-                began = time.perf_counter()
-                answer = http.get(url + page)
-                took = time.perf_counter() - began
-                assert answer.status_code == 200, f"{page}: {answer.status_code} {answer.text[:500]}"
-                if number >= WARM_UP:
-                    times[page].append(took)
-    return {page.partition("cursor=")[0]: spread(seconds) for page, seconds in times.items()}
+        found = {}
+        for page in chosen:
+            found[page.partition("cursor=")[0]] = _one(http, url + page, count)
+    return found
+
+
+def _one(http: requests.Session, address: str, count: int) -> dict[str, float]:
+    """One page's times; `cpu` is what API and PostgreSQL computed for it, which a busy machine does not change much."""
+    times, before = [], 0.0
+    for number in range(WARM_UP + count):
+        if number == WARM_UP:
+            before = computed()
+        began = time.perf_counter()
+        answer = http.get(address)
+        times.append(time.perf_counter() - began)
+        assert answer.status_code == 200, f"{address}: {answer.status_code} {answer.text[:500]}"
+    cpu = 1000 * (computed() - before) / count
+    return {**spread(times[WARM_UP:]), "cpu": round(cpu, 1)}
+
+
+def computed() -> float:
+    """Seconds of processor time of everything that this command has started."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            spent = process.cpu_times()
+            total += spent.user + spent.system
+    return total
 
 
 def pages(example: str, schedule: str, older: str) -> list[str]:
