@@ -40,7 +40,8 @@ _READ = sa.text(
     "count(*) FILTER (WHERE status = 'RETRYING') AS retried, "
     "sum((status IN ('PENDING', 'RETRYING'))::int - coalesce((previous_status IN ('PENDING', 'RETRYING'))::int, 0)) "
     "AS change FROM recent GROUP BY bucket) "
-    "SELECT bucket, submitted, completed, failed, retried, change, median, p95 FROM counted LEFT JOIN waits USING (bucket)"
+    "SELECT bucket, submitted, completed, failed, retried, change, median, p95 "
+    "FROM counted LEFT JOIN waits USING (bucket)"
 )
 
 
