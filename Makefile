@@ -10,7 +10,8 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos conformance bench lint images docs format migrate requirements venv clean-venv
+.PHONY: help run demo test chaos conformance browser screenshots bench lint images docs format migrate requirements \
+	venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -23,7 +24,7 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 	@$(BIN)/python -m app.embedded.demo
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -m "not chaos and not conformance" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not conformance and not browser" $(TESTS) $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (6 minutes; ARGS=-x ...)
@@ -34,6 +35,14 @@ conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as
 
 bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (15 minutes; ARGS="--only celery,taskledger")
 	$(BIN)/python -m benchmarks.compare $(ARGS)
+
+browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (3 minutes; on Debian it installs chromium by apt)
+	@$(call chromium)
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+screenshots: $(DEV_STAMP) ## Take the pictures of docs/screenshots anew (ARGS="--only tasks" takes some)
+	@$(call chromium)
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
 	$(BIN)/ruff check .
@@ -90,6 +99,17 @@ echo "Installing $(1) into $(VENV) (once, about a minute) ..." && \
 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r $(1) || { \
 echo "Could not install $(1): the last line above names the package. Without a wheel for this machine or this" \
 "Python, try another one (make clean-venv run PYTHON=python3.12); without a network, connect first." >&2; exit 1; }
+endef
+
+define chromium
+if [ ! -x /usr/bin/chromium ]; then \
+	echo "Installing chromium (once)"; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	$$as_root apt-get update -qq && \
+	$$as_root apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null || \
+	{ echo "Could not install chromium: install it, then repeat this" >&2; exit 1; }; \
+fi
 endef
 
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14

@@ -135,6 +135,13 @@ def _check_seller(text: str) -> None:
         raise ValidationError(f"It must be JSON with a name: {error}.") from None
 
 
+def _check_links(text: str) -> None:
+    for word in words(text):
+        name, _, url = word.partition("=")
+        if not name.strip() or split_url(url.strip()).scheme not in ("http", "https"):
+            raise ValidationError(f"{word} is no link: write name=https://address.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What can be set; the variable is the field's name in upper case (docs/reference/settings.md)."""
@@ -474,6 +481,13 @@ class Settings:
         default="",
         check=_check_api_key,
         secret=True,
+    )
+    dashboard_links: str = _setting(
+        "str",
+        "Further links of the dashboard, as name=address, separated by commas",
+        example="Flower=http://127.0.0.1:5555, RabbitMQ=http://127.0.0.1:15672",
+        default="",
+        check=_check_links,
     )
     var_dir: Path = _setting(  # noqa: RUF009 (a Path is as frozen as the strings above)
         "path",

@@ -5,25 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Request
-from flask.sessions import SessionInterface
+from flask import Flask
 from flask_migrate import Migrate
 
-from app import api, metrics, runtime, tracing
+from app import api, dashboard, metrics, runtime, tracing
 from app.api.transaction import db
 from app.config import Settings, get_settings
-
-
-class NoSessions(SessionInterface):
-    """Callers are known by their tokens; looking for a session cookie would cost each request a tenth of its time."""
-
-    def open_session(self, app: Flask, request: Request) -> None:
-        """There is none."""
-
-    def is_null_session(self, obj: object) -> bool:
-        """Nothing is ever saved."""
-        return True
-
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -44,7 +31,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         metrics.share("api", owner=os.getppid())  # its workers are one service
     app = Application(__name__, static_folder=None)
     tracing.start("api", flask_app=app)  # before anything else stands before a request
-    app.session_interface = NoSessions()
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
@@ -52,5 +38,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         PROPAGATE_EXCEPTIONS=False,  # the handlers of app/api/problems.py answer, in tests and debug mode alike
     )
     api.register(app, settings)
+    dashboard.register(app, settings)
     Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
     return app

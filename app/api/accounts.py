@@ -1,20 +1,19 @@
 """/auth: register, log in, refresh, log out; who am I."""
 
-import math
 from typing import Any
 
 import marshmallow as ma
 from flask import Response, g, request
 from marshmallow import validate
-from werkzeug.exceptions import Forbidden, TooManyRequests
+from werkzeug.exceptions import Forbidden
 
+from app.api import logging_in
 from app.api.auth import Access, access, current_actor, current_principal, gate, unauthorized
 from app.api.environment import current_settings
 from app.api.fields import Instant, matching, one_of, text
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
-from app.errors import Refused
 from app.models import Role, UserRecord
 from app.services.accounts import audit, passwords, registration, sessions, tokens, users
 from app.services.accounts.sessions import LoggedIn, Reused
@@ -27,7 +26,6 @@ blueprint = Blueprint(
 # The addresses that browsers accept in <input type=email>, with at least one dot in the domain.
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL = rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{LABEL}(?:\.{LABEL}){{1,8}}"
-WRONG = "The e-mail address or the password is wrong."
 LONGEST_TOKEN = 200
 
 
@@ -136,28 +134,7 @@ def register_account(asked: dict[str, Any]) -> UserRecord:
 @access(Access.OPEN)
 def log_in(asked: dict[str, Any]) -> dict[str, Any]:
     """Log in."""
-    who = {"email": asked["email"], "address": request.remote_addr or ""}
-    with single_statement() as session:
-        candidate = sessions.candidate(session, **who, now=utcnow())
-    wait = candidate.wait.total_seconds()
-    if wait > 0:
-        seconds = math.ceil(wait)
-        raise TooManyRequests(
-            f"Too many wrong log-ins on this account from your address: try again in {seconds} s.", retry_after=seconds
-        )
-    # Outside of any transaction: it takes long. With no such account it takes as long.
-    is_right = passwords.matches(candidate.password_hash, asked["password"])
-    with transaction() as session:
-        if not is_right or candidate.user_id is None:
-            sessions.refuse(session, **who, now=utcnow())
-            subject = candidate.user_id and f"user:{candidate.user_id}"
-            audit.record(session, "user.login_failed", current_actor(), now=utcnow(), subject=subject)
-        else:
-            begun = sessions.begin(session, candidate.user_id, **who, now=utcnow())
-            subject = f"user:{candidate.user_id}"
-            audit.record(session, "user.logged_in", current_actor(), now=utcnow(), subject=subject)
-            return _tokens(begun)
-    raise unauthorized(WRONG)
+    return _tokens(logging_in.log_in(asked["email"], asked["password"]))
 
 
 @blueprint.post("/refresh")
@@ -217,19 +194,7 @@ def log_out_everywhere() -> None:
 @access(Access.ACCOUNT)
 def change_password(asked: dict[str, Any]) -> None:
     """Change the password; every log-in ends, API keys stay."""
-    principal = current_principal()
-    with single_statement() as session:
-        account = users.read(session, principal.user_id)
-        candidate = sessions.candidate(session, account.email, address=request.remote_addr or "", now=utcnow())
-    if candidate.wait.total_seconds() > 0 or not passwords.matches(candidate.password_hash, asked["current_password"]):
-        with transaction() as session:
-            sessions.refuse(session, account.email, address=request.remote_addr or "", now=utcnow())
-        raise Refused({"current_password": ["is wrong, or was tried too often in the last minute"]})
-    passwords.check_new(asked["new_password"], email=account.email, name=account.name)
-    password_hash = passwords.hashed(asked["new_password"])
-    with transaction() as session:
-        registration.set_password(session, principal.user_id, password_hash, now=utcnow())
-        audit.record(session, "user.password_changed", current_actor(), now=utcnow())
+    logging_in.change_password(asked["current_password"], asked["new_password"])
 
 
 @blueprint.get("/me")

@@ -1,6 +1,6 @@
 """Errors as answers: every one is application/problem+json (RFC 9457), in one shape, without internals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -210,15 +210,24 @@ def _said(path: str, message: str) -> str:
     return f"{path} {plain[:1].lower()}{plain[1:]}" if path else plain
 
 
+HANDLERS: tuple[tuple[type[Exception], Callable[[Any], Response]], ...] = (
+    (HTTPException, on_http_error),
+    (Refused, on_refused),
+    (UnknownTaskType, on_unknown_type),
+    (PayloadRefused, on_payload_refused),
+    *((kind, on_application_error) for kind in (NotFound, Conflict, EmailTaken, Gone, Outdated)),
+    *((kind, on_later) for kind in (QuotaReached, Busy)),
+    *((kind, on_database_error) for kind in (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error)),
+    (Exception, on_unexpected),
+)
+
+
+def answer_to(error: Exception) -> Response:
+    """The problem that an error is answered with."""
+    return next(handler for kind, handler in HANDLERS if isinstance(error, kind))(error)
+
+
 def register(app: Flask) -> None:
     """Make every error of the application a problem."""
-    app.register_error_handler(Refused, on_refused)
-    app.register_error_handler(UnknownTaskType, on_unknown_type)
-    app.register_error_handler(PayloadRefused, on_payload_refused)
-    for kind in (NotFound, Conflict, EmailTaken, Gone, Outdated):
-        app.register_error_handler(kind, on_application_error)
-    for later in (QuotaReached, Busy):
-        app.register_error_handler(later, on_later)
-    for database_error in (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error):
-        app.register_error_handler(database_error, on_database_error)
-    app.register_error_handler(Exception, on_unexpected)
+    for kind, handler in HANDLERS[1:]:  # the first one is ProblemApi's
+        app.register_error_handler(kind, handler)

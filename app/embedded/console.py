@@ -18,6 +18,7 @@ LONGEST_LINE = 240
 LINES_A_MINUTE = 10
 BANNER = """
 Taskledger is ready ({seconds:.1f} s)
+  Dashboard  {api}/  (log in as the admin below)
   API        {api}/api/v1
   API docs   {api}/docs
   Admin      {admin}, password and API key: {secrets}{new_key}

@@ -1,4 +1,4 @@
-"""The peers of the demonstration: an orders service and a mail catcher, and the settings that point at them."""
+"""The peers of the demonstration: an orders service, a mail catcher and Flower, and the settings that name them."""
 
 import json
 
@@ -15,6 +15,7 @@ SELLER = json.dumps({
 def peer_settings(settings: EmbeddedSettings) -> dict[str, str]:
     """The settings of task types that use them; what a person sets takes their place."""
     return {
+        "DASHBOARD_LINKS": f"Flower=http://127.0.0.1:{settings.flower_port}",
         "ORDERS_API_URL": f"http://127.0.0.1:{settings.demo_orders_port}",
         "SMTP_URL": f"smtp://127.0.0.1:{settings.mail_catcher_port}",
         "INVOICE_SELLER": SELLER,

@@ -39,6 +39,7 @@ _UNDOING = (
     "FROM compensations LEFT JOIN tasks ON tasks.id = compensations.compensation_id "
     "WHERE compensations.task_id = :task_id"
 )
+FIND = sa.text(_UNDOING)
 UNDOING = sa.text(f"{_UNDOING} FOR UPDATE OF compensations")
 TAKE = sa.text(
     "INSERT INTO compensations (task_id, compensation_id, requested_at) VALUES (:task_id, :by, :now) "
@@ -77,6 +78,12 @@ def standing(session: Session, task_id: UUID) -> Undoing | None:
 def take(session: Session, task_id: UUID, *, by: UUID, now: datetime) -> None:
     """From now on task `by` undoes it; the caller has asked whether another one stands."""
     session.execute(TAKE, {"task_id": task_id, "by": by, "now": now})
+
+
+def find(session: Session, task_id: UUID) -> Undoing | None:
+    """The task that undoes, or undid, a task; None when there is none."""
+    row: Any = session.execute(FIND, {"task_id": task_id}).mappings().one_or_none()
+    return None if row is None else Undoing(**row)
 
 
 def begin(session: Session, task_id: UUID, *, by: UUID, now: datetime) -> UUID:

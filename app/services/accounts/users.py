@@ -1,6 +1,6 @@
 """Accounts as admins see them: list, read, change role, close, set a quota."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,12 @@ def by_email(session: Session, email: str) -> UserRecord | None:
     query = sa.select(*RECORD_COLUMNS).where(sa.func.lower(USERS.c.email) == email.lower())
     row = session.execute(query).mappings().first()
     return None if row is None else UserRecord(**row)
+
+
+def emails(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
+    """E-mail addresses by account; an unknown id is left out."""
+    query = sa.select(USERS.c.id, USERS.c.email).where(USERS.c.id.in_(ids))
+    return {row.id: row.email for row in session.execute(query)}
 
 
 def find(

@@ -4,7 +4,7 @@ from app.services.schedules.changing import NewSchedule, change, create, delete,
 from app.services.schedules.firing import fire_due, fire_released
 from app.services.schedules.moments import forget as forget_zone_data
 from app.services.schedules.previewing import Preview, preview
-from app.services.schedules.reading import find, read, slots
+from app.services.schedules.reading import find, of_task, read, slots, soonest
 from app.services.schedules.repeated import create_once, run_once_now
 from app.services.schedules.targets import TaskTemplate, WorkflowTemplate
 from app.services.schedules.upkeep import FIRST_ID, prune_slots, recompute
@@ -23,6 +23,7 @@ __all__ = [
     "fire_due",
     "fire_released",
     "forget_zone_data",
+    "of_task",
     "preview",
     "prune_slots",
     "read",
@@ -30,4 +31,5 @@ __all__ = [
     "run_now",
     "run_once_now",
     "slots",
+    "soonest",
 ]

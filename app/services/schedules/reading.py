@@ -1,6 +1,6 @@
 """Schedules and their slots as their owners see them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,8 @@ from app.errors import NotFound
 from app.models import Schedule, ScheduleRecord, ScheduleSlot, SlotRecord
 
 SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
+
+AROUND = timedelta(seconds=1)
 
 
 def read(session: Session, schedule_id: UUID, *, seen_by: UUID | None, lock: bool = False) -> ScheduleRecord:
@@ -40,6 +42,13 @@ def find(
     return records[:limit], records[limit - 1].id if len(records) > limit else None
 
 
+def soonest(session: Session, *, seen_by: UUID | None, limit: int) -> list[ScheduleRecord]:
+    """The schedules whose next slots come first."""
+    query = sa.select(SCHEDULES).where(SCHEDULES.c.next_at.is_not(None), *_visible(seen_by))
+    rows = session.connection().execute(query.order_by(SCHEDULES.c.next_at).limit(limit)).mappings()
+    return [ScheduleRecord.of(row) for row in rows]
+
+
 def slots(
     session: Session, schedule_id: UUID, *, state: str | None, before: datetime | None, limit: int
 ) -> tuple[list[SlotRecord], datetime | None]:
@@ -51,6 +60,18 @@ def slots(
         query = query.where(SLOTS.c.slot_at < before)
     records = [SlotRecord(**row) for row in session.connection().execute(query).mappings()]
     return records[:limit], records[limit - 1].slot_at if len(records) > limit else None
+
+
+def of_task(session: Session, task_id: UUID, created_at: datetime) -> tuple[UUID, datetime] | None:
+    """The schedule and the slot that a task was made for; None where none is known.
+
+    A slot is recorded in the transaction that makes its task, and its moment is indexed where the task is not.
+    """
+    query = sa.select(SLOTS.c.schedule_id, SLOTS.c.slot_at).where(
+        SLOTS.c.recorded_at.between(created_at - AROUND, created_at + AROUND), SLOTS.c.task_id == task_id
+    )
+    row = session.connection().execute(query.limit(1)).first()
+    return None if row is None else (row.schedule_id, row.slot_at)
 
 
 def _visible(seen_by: UUID | None) -> list[sa.ColumnElement[Any]]:

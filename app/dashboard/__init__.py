@@ -1,0 +1,63 @@
+"""The dashboard: pages for people, rendered here, over the same services, accounts and rights as the API."""
+
+from flask import Flask
+
+from app.api.auth import gate
+from app.config import Settings
+from app.dashboard import (
+    access,
+    accounts,
+    audit,
+    dead_letters,
+    errors,
+    files,
+    formatting,
+    keys,
+    live,
+    login,
+    overview,
+    queues,
+    schedule_form,
+    schedules,
+    sessions,
+    submit,
+    task_actions,
+    task_bulk,
+    task_edit,
+    task_list,
+    task_page,
+    workers,
+)
+from app.dashboard.blueprint import blueprint
+
+PAGES = (
+    login,
+    overview,
+    task_list,
+    task_bulk,
+    task_page,
+    task_actions,
+    task_edit,
+    files,
+    submit,
+    dead_letters,
+    queues,
+    workers,
+    schedules,
+    schedule_form,
+    keys,
+    accounts,
+    audit,
+    live,
+)
+"""Each module adds its routes to the blueprint when it is imported."""
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add the dashboard to an application whose API is registered."""
+    sessions.register(app, settings)
+    formatting.register(app)
+    with app.app_context():
+        gate().ways_in[blueprint.name] = access.identify
+    errors.register(app)
+    app.register_blueprint(blueprint)

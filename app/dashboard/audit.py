@@ -1,0 +1,34 @@
+"""The audit log; for admins."""
+
+from uuid import UUID
+
+from flask import render_template, request
+
+from app.api import pagination
+from app.api.auth import Access, access
+from app.api.transaction import transaction
+from app.dashboard.blueprint import blueprint
+from app.dashboard.people import names_of
+from app.services.accounts import audit, users
+
+PAGE = 50
+LONGEST = 100
+
+
+@blueprint.get("/audit")
+@access(Access.ADMIN)
+def list_audit() -> str:
+    """Who did what, newest first."""
+    action, email = (request.args.get(name, "").strip()[:LONGEST].replace("\0", "") for name in ("action", "actor"))
+    before = pagination.decode(request.args.get("cursor"), "dashboard.audit")
+    actor: UUID | None = None
+    with transaction() as session:
+        account = users.by_email(session, email) if email else None
+        actor = account.id if account else None
+        if email and account is None:
+            items, last = [], None
+        else:
+            items, last = audit.find(session, action=action or None, actor_id=actor, before=before, limit=PAGE)
+        people = names_of(session, [entry.actor_id for entry in items])
+    next_cursor = pagination.encode(last, "dashboard.audit")
+    return render_template("dashboard/audit.html", items=items, people=people, next_cursor=next_cursor)

@@ -1,0 +1,85 @@
+"""Dead letters by cause, and starting all of a cause over, or deleting them, after a look at how many that are."""
+
+from dataclasses import replace as with_fields
+from datetime import datetime
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from app.api.auth import Access, access, visible_owner
+from app.api.fields import rfc_3339
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.dashboard.blueprint import blueprint
+from app.errors import Refused
+from app.services import dead_letters, replay
+from app.services.dead_letters import DeadLetterFilter
+
+DAYS = {"1": 1, "7": 7, "30": 30, "90": 90}
+DEFAULT_DAYS = "30"
+MOST_SHOWN = 5
+ACTIONS = {"replay": "Start over", "purge": "Delete"}
+
+
+@blueprint.get("/dead-letters")
+def list_causes() -> str:
+    """Causes, most frequent first."""
+    days = request.args.get("days", DEFAULT_DAYS)
+    days = days if days in DAYS else DEFAULT_DAYS
+    with transaction() as session:
+        groups = dead_letters.groups(session, owner=visible_owner(), now=utcnow(), days=DAYS[days])
+    return render_template("dashboard/dead_letters.html", groups=groups, days=days, all_days=list(DAYS))
+
+
+@blueprint.get("/dead-letters/<any(replay, purge):action>")
+@access(Access.WRITE)
+def preview_mass_change(action: str) -> str:
+    """Say how many it will touch, and show some of them."""
+    # What fails from now on was not counted, so it is not changed either.
+    wanted = with_fields(_filter(request.args), failed_before=utcnow())
+    with transaction() as session:
+        count = dead_letters.count(session, wanted)
+        examples, _ = dead_letters.find(session, wanted, before=None, limit=MOST_SHOWN)
+    return render_template(
+        "dashboard/confirm_dead_letters.html",
+        action=action,
+        verb=ACTIONS[action],
+        wanted=wanted,
+        before=rfc_3339(wanted.failed_before) if wanted.failed_before else "",
+        count=count,
+        examples=examples,
+    )
+
+
+@blueprint.post("/dead-letters/<any(replay, purge):action>")
+def change_many(action: str) -> Response:
+    """Do it, in batches, to what was counted."""
+    wanted, done = _filter(request.form), 0
+    if wanted.failed_before is None:
+        raise Refused({"failed_before": ["is missing: open the preview again"]})
+    while changed := _batch(action, wanted):
+        done += changed
+    flash(f"{done} dead letters were {'started over' if action == 'replay' else 'deleted'}.")
+    return redirect(url_for("dashboard.list_causes"))
+
+
+def _batch(action: str, wanted: DeadLetterFilter) -> int:
+    with transaction() as session:
+        if action == "purge":
+            return dead_letters.purge_batch(session, wanted)
+        return replay.replay_batch(session, wanted, now=utcnow())
+
+
+def _filter(sent: Any) -> DeadLetterFilter:
+    """Of the caller's own dead letters only, whatever was sent."""
+    texts = {name: sent.get(name, "").replace("\0", "") or None for name in ("type", "fingerprint")}
+    return DeadLetterFilter(**texts, failed_before=_moment(sent.get("failed_before")), owner_id=visible_owner())
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        moment = None
+    return moment if moment is not None and moment.tzinfo is not None else None

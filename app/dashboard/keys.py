@@ -1,0 +1,123 @@
+"""One's own account: API keys, the password, log-ins."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import flash, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response
+
+from app.api import logging_in
+from app.api.auth import KEYS, Access, access, current_actor, current_principal
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.dashboard.blueprint import blueprint
+from app.errors import NotFound, Refused
+from app.models import Scope
+from app.services.accounts import api_keys, audit, sessions, users
+
+PAGE = 100
+LONGEST_NAME = 200
+LIFETIMES = {"30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365), "": None}
+
+
+@blueprint.get("/account")
+@access(Access.ACCOUNT)
+def show_account() -> str:
+    """The account, and its keys."""
+    return _page()
+
+
+@blueprint.post("/account/keys")
+@access(Access.ACCOUNT)
+def make_key() -> Any:
+    """Make a key; it is shown on the page that answers, and never again."""
+    principal = current_principal()
+    name = request.form.get("name", "").strip()[:LONGEST_NAME].replace("\0", "")
+    scopes = [scope for scope in request.form.getlist("scope") if scope in set(Scope)]
+    lifetime = LIFETIMES.get(request.form.get("days", ""))
+    try:
+        if not name:
+            raise Refused({"name": ["is missing: say what the key is for"]})
+        if not scopes:
+            raise Refused({"scopes": ["must be one at least"]})
+        with transaction() as database:
+            made, key = api_keys.create(
+                database,
+                principal.user_id,
+                name=name,
+                scopes=scopes,
+                expires_at=utcnow() + lifetime if lifetime else None,
+                now=utcnow(),
+                is_admin=principal.is_admin,
+            )
+            subject = f"api_key:{made.id}"
+            audit.record(
+                database, "api_key.created", current_actor(), now=utcnow(), subject=subject, name=name, scopes=scopes
+            )
+    except Refused as error:
+        return _page(fault=str(error)), 422
+    return _page(new_key=key)
+
+
+@blueprint.get("/account/keys/<uuid:key_id>/revoke")
+@access(Access.ACCOUNT)
+def ask_revoke_key(key_id: UUID) -> str:
+    """Ask first."""
+    principal = current_principal()
+    with transaction() as database:
+        keys, _ = api_keys.find(database, principal.user_id, before=None, limit=PAGE)
+    key = next((each for each in keys if each.id == key_id), None)
+    if key is None:
+        raise NotFound("There is no such key among yours.")
+    return render_template("dashboard/confirm_key.html", key=key)
+
+
+@blueprint.post("/account/keys/<uuid:key_id>/revoke")
+@access(Access.ACCOUNT)
+def revoke_key(key_id: UUID) -> Response:
+    """Refuse a key of one's own from now on."""
+    with transaction() as database:
+        revoked = api_keys.revoke(database, key_id, owner=current_principal().user_id, now=utcnow())
+        audit.record(database, "api_key.revoked", current_actor(), now=utcnow(), subject=f"api_key:{revoked.id}")
+    KEYS.forget()
+    flash(f"The key {revoked.name} is revoked.")
+    return redirect(url_for("dashboard.show_account"))
+
+
+@blueprint.post("/account/password")
+@access(Access.ACCOUNT)
+def change_password() -> Any:
+    """Change the password; every log-in ends, this one included."""
+    current, new = (request.form.get(name, "") for name in ("current_password", "new_password"))
+    try:
+        logging_in.change_password(current, new)
+    except Refused as error:
+        return _page(password_fault=str(error)), 422
+    session.clear()
+    flash("The password is changed and every log-in has ended: log in with the new one.")
+    return redirect(url_for("dashboard.log_in"))
+
+
+@blueprint.post("/account/log-out-everywhere")
+@access(Access.ACCOUNT)
+def log_out_everywhere() -> Response:
+    """End every log-in of the account."""
+    principal = current_principal()
+    with transaction() as database:
+        sessions.end_all(database, principal.user_id, now=utcnow())
+        audit.record(database, "user.logged_out_everywhere", current_actor(), now=utcnow())
+    session.clear()
+    flash("Every log-in has ended; API keys go on.")
+    return redirect(url_for("dashboard.log_in"))
+
+
+def _page(**more: Any) -> str:
+    principal = current_principal()
+    with transaction() as database:
+        account = users.read(database, principal.user_id)
+        keys, _ = api_keys.find(database, principal.user_id, before=None, limit=PAGE)
+    scopes = [scope for scope in Scope if scope != Scope.ADMIN or principal.is_admin]
+    return render_template(
+        "dashboard/account.html", account=account, keys=keys, scopes=scopes, lifetimes=list(LIFETIMES), **more
+    )

@@ -1,0 +1,62 @@
+"""The first page: how much waits, what happened lately, who works, what comes."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import current_app, render_template, request
+from sqlalchemy.orm import Session
+
+from app.api.auth import current_principal, visible_owner
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.dashboard.blueprint import blueprint
+from app.dashboard.briefly import Briefly
+from app.services import dead_letters, overview, queues, schedules
+from app.services.searching import search
+from app.services.tasks import Filter
+
+WINDOWS = {"15min": timedelta(minutes=15), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+DEFAULT_WINDOW = "1h"
+KEPT_SECONDS = 2.0
+COMING_SHOWN, CAUSES_SHOWN, RECENT_SHOWN = 6, 5, 8
+
+_looks: Briefly[dict[str, Any]] = Briefly(KEPT_SECONDS)
+
+
+@blueprint.get("/")
+def show_overview() -> str:
+    """The overview."""
+    window = request.args.get("window", DEFAULT_WINDOW)
+    if window not in WINDOWS:
+        window = DEFAULT_WINDOW
+    owner = visible_owner()
+    key = (id(current_app.extensions["taskledger.gate"]), owner, window)
+    found = _looks.get(key, lambda: _look(owner, WINDOWS[window]))
+    return render_template("dashboard/overview.html", window=window, windows=list(WINDOWS), **found)
+
+
+def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
+    now = utcnow()
+    is_admin = current_principal().is_admin
+    with transaction() as session:
+        standing = overview.standing(session, owner=owner)
+        series = overview.recent(session, owner=owner, waiting=standing.waiting, now=now, window=window)
+        return {
+            "standing": standing,
+            "series": asdict(series),
+            "totals": series.totals,
+            "seconds_shown": series.width_seconds * (len(series.times) + 1),
+            "workers": overview.workers(session, now=now) if is_admin else [],
+            "late_duties": _late(session) if is_admin else [],
+            "paused": queues.pauses(session),
+            "coming": schedules.soonest(session, seen_by=owner, limit=COMING_SHOWN),
+            "causes": dead_letters.groups(session, owner=owner, now=now, days=1, limit=CAUSES_SHOWN),
+            "recent": search(session, Filter(), owner=owner, before=None, limit=RECENT_SHOWN).items,
+        }
+
+
+def _late(session: Session) -> list[overview.DutyState]:
+    duties = overview.duties(session, now=utcnow())
+    return [duty for duty in duties if duty.is_late or duty.last_error]

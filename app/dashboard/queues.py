@@ -1,0 +1,76 @@
+"""Queues and task types: what waits and runs, and what is paused; admins pause and resume."""
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from app.api.auth import Access, access, current_actor
+from app.api.transaction import transaction
+from app.clock import utcnow
+from app.dashboard.blueprint import blueprint
+from app.dashboard.briefly import Briefly
+from app.services import queues
+from app.services.accounts import audit
+from app.services.queues import QueueStatus
+from tasks.registry import load_types
+
+LONGEST_REASON = 500
+KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}
+
+_status: Briefly[list[QueueStatus]] = Briefly(2.0)
+
+
+@blueprint.get("/queues")
+def list_queues() -> str:
+    """All of them."""
+    with transaction() as session:
+        paused = queues.pauses(session)
+        status = _status.get("all", lambda: queues.status(session, now=utcnow()))
+    return render_template(
+        "dashboard/queues.html",
+        queues=status,
+        paused={(each.kind, each.name): each for each in paused},
+        types=list(load_types().values()),
+    )
+
+
+@blueprint.get("/queues/<any(queues, types):kinds>/<name>/<any(pause, resume):action>")
+@access(Access.ADMIN)
+def ask_queue(kinds: str, name: str, action: str) -> str:
+    """Ask first."""
+    kind = KINDS[kinds]
+    with transaction() as session:
+        status = queues.status(session, now=utcnow())
+        paused = queues.pauses(session)
+    return render_template(
+        "dashboard/confirm_queue.html",
+        kind=kind,
+        kinds=kinds,
+        name=name,
+        action=action,
+        queue=next((each for each in status if each.name == name), None) if kind == "queue" else None,
+        paused=next((each for each in paused if (each.kind, each.name) == (kind, name)), None),
+    )
+
+
+@blueprint.post("/queues/<any(queues, types):kinds>/<name>/<any(pause, resume):action>")
+@access(Access.ADMIN)
+def change_queue(kinds: str, name: str, action: str) -> Response:
+    """Pause or resume it."""
+    kind, actor = KINDS[kinds], current_actor()
+    reason = request.form.get("reason", "")[:LONGEST_REASON].replace("\0", "").strip() or None
+    with transaction() as session:
+        said: dict[str, Any] = {"subject": f"{kind}:{name}"}
+        if action == "pause":
+            audit.record(
+                session, f"{kind}.paused", actor, now=utcnow(), **said, **({"reason": reason} if reason else {})
+            )
+            queues.pause(session, kind, name, by=str(actor.user_id), reason=reason, now=utcnow())
+        else:
+            audit.record(session, f"{kind}.resumed", actor, now=utcnow(), **said)
+            queues.resume(session, kind, name, now=utcnow())
+    _status.forget()
+    said_then = "paused: workers stop taking from it within 3 seconds" if action == "pause" else "resumed"
+    flash(f"The {kind} {name} is {said_then}.")
+    return redirect(url_for("dashboard.list_queues"))

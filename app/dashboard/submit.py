@@ -1,0 +1,130 @@
+"""Submitting a task by a form that its type's schema makes."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from flask import flash, redirect, render_template, request, url_for
+from marshmallow import ValidationError
+
+from app.api import quotas
+from app.api.auth import Access, access, current_owner_id, visible_owner
+from app.api.privacy import payload_keys
+from app.api.task_schemas import SubmitTask
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.dashboard import hidden, submission_form
+from app.dashboard.blueprint import blueprint
+from app.dashboard.submission_form import Draft
+from app.errors import NotFound, Refused
+from app.messaging import Hint, dispatch_soon
+from app.models import Status, TaskRecord
+from app.services import idempotency, submission
+from app.services import tasks as task_service
+from app.services.submission import Submission, longest_timeout
+from tasks.errors import PayloadRefused, UnknownTaskType
+from tasks.fields import UUID_TEXT
+from tasks.registry import TaskType, get_type, load_types
+
+
+@blueprint.get("/submit")
+@access(Access.WRITE)
+def choose_type() -> str:
+    """What can be submitted."""
+    return render_template("dashboard/submit_choose.html", types=list(load_types().values()))
+
+
+@blueprint.get("/submit/<name>")
+@access(Access.WRITE)
+def show_form(name: str) -> str:
+    """The form of one type: its first example, another one, or a copy of a task."""
+    task_type = _type(name)
+    original = _original(request.args.get("copy_of", ""), task_type)
+    if original is not None:
+        return _page(task_type, _copy(task_type, original), copy_of=original)
+    number = request.args.get("example", "0")
+    examples = task_type.examples
+    chosen = examples[int(number)] if number.isdigit() and int(number) < len(examples) else submission_form.MISSING
+    return _page(task_type, submission_form.empty(task_type, chosen))
+
+
+@blueprint.post("/submit/<name>")
+def submit(name: str) -> Any:
+    """Submit it, or draw the form again after one of its buttons or with what was wrong."""
+    task_type = _type(name)
+    draft = submission_form.read(task_type, request.form)
+    original = _original(request.form.get("copy_of", ""), task_type)
+    redrawn = submission_form.after_button(task_type, draft, request.form)
+    if redrawn is not None:
+        return _page(task_type, redrawn, copy_of=original)
+    try:
+        task, is_new = _accept(task_type, draft, original)
+    except (Refused, PayloadRefused) as error:
+        return _page(task_type, draft, errors=error.errors, copy_of=original), 422
+    except ValidationError as error:
+        return _page(task_type, draft, errors=error.normalized_messages(), copy_of=original), 422
+    if is_new and task.status == Status.PENDING:
+        dispatch_soon(Hint.of(task))
+    flash("Submitted." if is_new else "This form was submitted before: here is its task.")
+    return redirect(url_for("dashboard.show_task", task_id=task.id))
+
+
+def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> tuple[TaskRecord, bool]:
+    body = {"type": task_type.name, **submission_form.fields_of(draft)}
+    if original is not None:
+        body["payload"] = hidden.restored(body["payload"], original)
+    wanted: Submission = SubmitTask().load(body)
+    key = request.form.get("key", "")
+    with transaction() as session:
+        quotas.admit(session, [wanted.payload])
+        return submission.accept_once(
+            session,
+            wanted,
+            # A form that is sent twice (a double click, a reload) submits once.
+            key=idempotency.taken("dashboard.submit", key, body, owner=str(current_owner_id()))
+            if UUID_TEXT.fullmatch(key)
+            else None,
+            owner_id=current_owner_id(),
+            now=utcnow(),
+            payload_keys=payload_keys(),
+        )
+
+
+def _page(
+    task_type: TaskType, draft: Draft, *, errors: dict[str, Any] | None = None, copy_of: TaskRecord | None = None
+) -> str:
+    return render_template(
+        "dashboard/submit.html",
+        type=task_type,
+        key=uuid4(),
+        copy_of=copy_of,
+        longest_timeout=longest_timeout(task_type),
+        **submission_form.nodes(task_type, draft, errors or {}),
+    )
+
+
+def _copy(task_type: TaskType, original: TaskRecord) -> Draft:
+    """The draft of another task like it: without its times, which are over or were meant for the original."""
+    return replace(
+        submission_form.of_task(task_type, original, hidden.payload_of(original)), fields=_timeless(original)
+    )
+
+
+def _timeless(task: TaskRecord) -> dict[str, str]:
+    return {name: text for name, text in submission_form.texts_of(task).items() if name not in submission_form.MOMENTS}
+
+
+def _original(id_: str, task_type: TaskType) -> TaskRecord | None:
+    if not UUID_TEXT.fullmatch(id_):
+        return None
+    with single_statement() as session:
+        task = task_service.read(session, UUID(id_), owner=visible_owner())
+    return task if task.type == task_type.name else None
+
+
+def _type(name: str) -> TaskType:
+    try:
+        return get_type(name)
+    except UnknownTaskType as error:
+        text = str(error)
+        raise NotFound(f"{text[0].upper()}{text[1:]}.") from None

@@ -1,0 +1,102 @@
+"""Changing a task that has not started."""
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from marshmallow import ValidationError
+
+from app.api import quotas
+from app.api.auth import Access, access, visible_owner
+from app.api.etags import States, etag
+from app.api.privacy import payload_keys
+from app.api.task_schemas import ChangeTask
+from app.api.transaction import single_statement, transaction
+from app.clock import utcnow
+from app.dashboard import hidden, submission_form
+from app.dashboard.blueprint import blueprint
+from app.dashboard.submission_form import Draft
+from app.dashboard.task_page import actions_for, parse_id
+from app.errors import Conflict, Outdated, Refused
+from app.messaging import Hint, dispatch_soon
+from app.models import Status, TaskRecord
+from app.services import tasks as task_service
+from app.services.submission import longest_timeout
+from tasks.errors import PayloadRefused
+from tasks.registry import get_type
+
+CLEARABLE = ("name", "scheduled_at", "timeout", "expires_at")
+
+
+@blueprint.get("/tasks/<task_id>/edit")
+@access(Access.WRITE)
+def edit_task(task_id: str) -> str:
+    """The form, filled with the task as it is."""
+    task = _read(task_id)
+    return _page(task, submission_form.of_task(get_type(task.type), task, hidden.payload_of(task)), state=etag(task))
+
+
+@blueprint.post("/tasks/<task_id>/edit")
+def change_task(task_id: str) -> Any:
+    """Change it, unless it has started or was changed since the form was drawn."""
+    task = _read(task_id)
+    draft = submission_form.read(get_type(task.type), request.form)
+    state = request.form.get("state", "")
+    redrawn = submission_form.after_button(get_type(task.type), draft, request.form)
+    if redrawn is not None:
+        return _page(task, redrawn, state=state)
+    try:
+        changed = _change(task, draft, state)
+    except (Refused, PayloadRefused) as error:
+        return _page(task, draft, state=state, errors=error.errors), 422
+    except ValidationError as error:
+        return _page(task, draft, state=state, errors=error.normalized_messages()), 422
+    except (Conflict, Outdated) as error:
+        return _page(task, draft, state=etag(_reread(task)), errors={"_schema": [str(error)]}), 409
+    if changed.status == Status.PENDING:
+        dispatch_soon(Hint.of(changed))
+    flash("Changed.")
+    return redirect(url_for("dashboard.show_task", task_id=task.id))
+
+
+def _change(task: TaskRecord, draft: Draft, state: str) -> TaskRecord:
+    body = {**dict.fromkeys(CLEARABLE), "labels": {}, **submission_form.fields_of(draft)}
+    if hidden.may_be_edited(task):
+        body["payload"] = hidden.restored(body["payload"], task)
+    else:
+        del body["payload"]
+    fields = ChangeTask().load(body)
+    quotas.check_size(fields.get("payload"))
+    with transaction() as session:
+        return task_service.change(
+            session,
+            task.id,
+            fields,
+            owner=visible_owner(),
+            states=States().deserialize(f'"{state}"'),
+            now=utcnow(),
+            payload_keys=payload_keys(),
+        )
+
+
+def _page(task: TaskRecord, draft: Draft, *, state: str, errors: dict[str, Any] | None = None) -> str:
+    task_type = get_type(task.type)
+    return render_template(
+        "dashboard/task_edit.html",
+        task=task,
+        type=task_type,
+        state=state,
+        is_possible=actions_for(task).edit,
+        has_payload=hidden.may_be_edited(task),
+        longest_timeout=longest_timeout(task_type),
+        **submission_form.nodes(task_type, draft, errors or {}),
+    )
+
+
+def _read(task_id: str) -> TaskRecord:
+    with single_statement() as session:
+        return task_service.read(session, parse_id(task_id), owner=visible_owner())
+
+
+def _reread(task: TaskRecord) -> TaskRecord:
+    with single_statement() as session:
+        return task_service.read(session, task.id, owner=visible_owner())

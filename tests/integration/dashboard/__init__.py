@@ -1,0 +1,1 @@
+"""Pages, over PostgreSQL, without a browser."""
