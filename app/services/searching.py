@@ -79,11 +79,9 @@ def is_served(wanted: Filter) -> bool:
     if wanted.text or wanted.labels:
         return False
     statuses = set(wanted.statuses)
-    if statuses and statuses <= ENDED_BADLY:
+    if statuses and (statuses <= ENDED_BADLY or not statuses & FINISHED):
         return True
-    if wanted.types:
-        return False
-    return not statuses or not statuses & FINISHED
+    return not statuses and not wanted.types and wanted.created_after is None and wanted.created_before is None
 
 
 def _floor(session: Session, within: Sequence[sa.ColumnElement[bool]]) -> UUID | None:

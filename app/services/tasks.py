@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,6 @@ _NOT_PASSED_ON = sa.text(
     "WHERE task_id = :id AND task_events.at >= :since)"
 )
 LOG = TaskLogLine.metadata.tables["task_log"]
-APART = timedelta(minutes=5)  # ids are of the host's clock, created_at is of PostgreSQL's
 CHANGEABLE = {
     "name": "name",
     "payload": "payload",
@@ -95,19 +94,13 @@ def conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     if wanted.types:
         found.append(TASKS.c.type.in_(sorted(wanted.types)))
     if wanted.created_after is not None:
-        found += [TASKS.c.created_at >= wanted.created_after, TASKS.c.id >= first_id(wanted.created_after - APART)]
+        found.append(TASKS.c.created_at >= wanted.created_after)
     if wanted.created_before is not None:
-        found += [TASKS.c.created_at < wanted.created_before, TASKS.c.id < first_id(wanted.created_before + APART)]
+        found.append(TASKS.c.created_at < wanted.created_before)
     if wanted.text:
         places = (TASKS.c.name, TASKS.c.type, TASKS.c.error["message"].astext)
         found.append(sa.or_(*(place.icontains(wanted.text, autoescape=True) for place in places)))
     return found
-
-
-def first_id(moment: datetime) -> UUID:
-    """The lowest UUIDv7 of a moment: ids sort by creation, so that a stretch of time is a stretch of the key. Pure."""
-    milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)
-    return UUID(int=milliseconds << 80)
 
 
 def events(

@@ -78,6 +78,7 @@ def take(
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     try:
         page, url = context.new_page(), api.url
+        scenery.stay_alive(api.environment["DATABASE_URL"])
         page.goto(f"{url}/login")
         if not only or only in "login":
             save(page, folder / f"login-{size}-{theme}.png", width, height)
