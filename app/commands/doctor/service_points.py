@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from app import messaging
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
-from app.production import TLS_SCHEMES, split_url
 from app.services import integrity, queues, readiness
 from tasks.brokers import broker_of
 from tasks.registry import load_types
@@ -22,10 +21,9 @@ LIVE_WORKERS = sa.text(
 def of_broker(settings: Settings) -> Findings:
     """Whether hints get through; a broker that is away costs delay, not tasks, and still is a fault."""
     found = messaging.broker_fault()
-    scheme = split_url(settings.broker_url).scheme
-    seen = found or f"it answers, over {'TLS' if scheme in TLS_SCHEMES else 'plain TCP'}"
+    broker = broker_of(settings.broker_url, queue_type=settings.queue_type)
+    seen = found or f"it answers, over {'TLS' if broker.is_encrypted else 'plain TCP'}"
     yield judged("broker", found is None, seen, "is it running, and are host, password and virtual host right?")
-    broker = broker_of(settings.broker_url)
     if broker.longest_delivery_seconds is not None:
         yield _longest_task(broker.longest_delivery_seconds)
     if found is None and broker.dead_letters:
