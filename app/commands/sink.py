@@ -1,5 +1,6 @@
 """`flask --app app sink csv stats webhooks`: run sinks until a signal; each in a thread of its own."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 JOIN_SECONDS = 10.0
 LOOK_SECONDS = 0.5
+NICE = 10  # work comes first where both want the same core; a sink that falls behind catches up
 
 
 def _csv(settings: Settings) -> Sink:
@@ -39,6 +41,7 @@ SINKS: dict[str, Callable[[Settings], Sink]] = {
 @click.argument("names", nargs=-1, required=True, type=click.Choice(NAMES))
 def sink(names: tuple[str, ...]) -> None:
     """Run one or more sinks: csv, stats, webhooks. Further copies wait until the first one ends."""
+    os.nice(NICE)
     runners = {name: make_runner(name) for name in dict.fromkeys(names)}
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,7 +14,7 @@ from app.services.turns import Turn
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
-SLICE = 250  # events in a message
+SLICE = 1_000  # events in a message, of some 250 bytes each
 FULL_LOOK_EVERY = timedelta(seconds=60)
 
 

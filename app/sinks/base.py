@@ -30,7 +30,7 @@ from tasks.topology import UPDATES, sink_queue
 log = structlog.get_logger(__name__)
 
 PAGE = 1_000
-PREFETCH = 20  # messages, of up to 250 events
+PREFETCH = 10  # messages, of up to 1,000 events
 BEAT_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
 

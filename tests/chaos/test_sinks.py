@@ -2,7 +2,7 @@
 
 import csv
 import random
-import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -22,41 +22,14 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 TASKS = 10_000
 BATCH = 500
 WORKS_SECONDS = (0.1, 1.5)
-KILLS = 8
+KILLS = 10
+UNFINISHED = "SELECT FROM tasks WHERE due_at IS NOT NULL LIMIT 1"
 EVENTS = "SELECT count(*) AS n FROM task_events"
 SUBMIT = """
 INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, created_at, due_at)
 SELECT gen_random_uuid(), 'reverse_string', 'PENDING', '"x"', 'normal', 'tasks', 3, now(), now()
 FROM generate_series(1, %(count)s)
 """
-BEHIND = (
-    "SELECT count(*) AS n FROM event_outbox UNION ALL "
-    "SELECT coalesce(max(last_position), 0) - (SELECT min(position) FROM sinks WHERE name = ANY(%(names)s)) "
-    "FROM event_batches"
-)
-
-
-class Killer(threading.Thread):
-    """kill -9 for a random sink at a random moment of its work, again and again; what was killed is started at once."""
-
-    def __init__(self, sinks: list[Sink], seed: int) -> None:
-        super().__init__(daemon=True)
-        self._sinks = sinks
-        self._random = random.Random(seed)
-        self._stopping = threading.Event()
-        self.kills: Counter[str] = Counter()
-
-    def run(self) -> None:
-        while not self._stopping.wait(self._random.uniform(*WORKS_SECONDS)):
-            victim = self._random.choice(self._sinks)
-            victim.kill()
-            victim.start().wait_until_ready()  # a process that never begins its work cannot be killed at it
-            self.kills[victim.name] += 1
-
-    def end(self) -> None:
-        self._stopping.set()
-        self.join(60)
-        assert not self.is_alive()
 
 
 def lines(directory: Path) -> Iterator[dict[str, str]]:
@@ -65,18 +38,41 @@ def lines(directory: Path) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(stream)
 
 
-def submit(stack: Stack, count: int, killer: Killer) -> None:
-    """A load that lasts as long as the killing does."""
-    batches = count // BATCH
-    for number in range(batches):
+def submit_and_kill(stack: Stack, sinks: list[Sink]) -> Counter[str]:
+    """A load that lasts as long as the killing: kill -9 for a random sink at a random moment of its work, and start it.
+
+    In this thread: a process dies with the thread that started it (PR_SET_PDEATHSIG).
+    """
+    kills: Counter[str] = Counter()
+    chance = random.Random(8)
+    for number in range(TASKS // BATCH):
         stack.rows(SUBMIT, {"count": BATCH})
-        enough = KILLS * (number + 1) // batches
-        wait_for(lambda enough=enough: killer.kills.total() >= enough, timeout=60, what="something was killed")
+        if number % (TASKS // BATCH // KILLS) == 0:
+            time.sleep(chance.uniform(*WORKS_SECONDS))
+            victim = sinks[kills.total() % 2] if kills.total() < 2 else chance.choice(sinks)
+            victim.kill()
+            victim.start().wait_until_ready()  # a process that never begins its work cannot be killed at it
+            kills[victim.name] += 1
+    return kills
 
 
-def caught_up(stack: Stack, *names: str) -> bool:
-    unfinished = stack.rows("SELECT count(*) AS n FROM tasks WHERE due_at IS NOT NULL")[0]["n"]
-    return not unfinished and all(row["n"] == 0 for row in stack.rows(BEHIND, {"names": list(names)}))
+def catch_up(stack: Stack, *names: str) -> None:
+    """Wait until everything is passed on and taken. Raises AssertionError that says what is not."""
+    state: dict[str, object] = {}
+
+    def is_done() -> bool:
+        state["unfinished"] = stack.rows("SELECT count(*) AS n FROM tasks WHERE due_at IS NOT NULL")[0]["n"]
+        state["outbox"] = stack.rows("SELECT count(*) AS n FROM event_outbox")[0]["n"]
+        state["newest"] = stack.rows("SELECT coalesce(max(last_position), 0) AS n FROM event_batches")[0]["n"]
+        rows = stack.rows("SELECT name, position FROM sinks WHERE name = ANY(%(names)s)", {"names": list(names)})
+        state["sinks"] = {row["name"]: row["position"] for row in rows}
+        wanted = dict.fromkeys(names, state["newest"])
+        return state == {"unfinished": 0, "outbox": 0, "newest": state["newest"], "sinks": wanted}
+
+    try:
+        wait_for(is_done, timeout=60)
+    except AssertionError:
+        raise AssertionError(f"not caught up within 60 s: {state}") from None
 
 
 def test_ten_thousand_tasks_are_in_csv_and_stats_once_whatever_is_killed(
@@ -90,28 +86,20 @@ def test_ten_thousand_tasks_are_in_csv_and_stats_once_whatever_is_killed(
     for sink in [*sinks, late]:
         sink.wait_until_ready()
     late.kill()  # down for the whole run
-    killer = Killer(sinks, seed=8)
     try:
-        killer.start()
         with ledger.timed(f"{TASKS} tasks, with the sinks killed at random"):
-            submit(stack, TASKS, killer)
-            wait_for(
-                lambda: not stack.rows("SELECT FROM tasks WHERE due_at IS NOT NULL LIMIT 1"),
-                timeout=90,
-                what="all tasks are finished",
-            )
-        killer.end()
+            kills = submit_and_kill(stack, sinks)
+            wait_for(lambda: not stack.rows(UNFINISHED), timeout=90, what="all tasks are finished")
         with ledger.timed("catching up after the last kill"):
-            wait_for(lambda: caught_up(stack, "csv", "stats"), timeout=60, what="csv and stats have caught up")
+            catch_up(stack, "csv", "stats")
         with ledger.timed("the sink that was down catches up"):
             late.start()
-            wait_for(lambda: caught_up(stack, "webhooks"), timeout=60, what="the late sink has caught up")
+            catch_up(stack, "webhooks")
     finally:
-        killer.end()
         for sink in [*sinks, late]:
             sink.end()
-    ledger.note(f"kills: {dict(killer.kills)}")
-    assert killer.kills.total() >= KILLS
+    ledger.note(f"kills: {dict(kills)}")
+    assert len(kills) == len(sinks)
     _check_csv(stack, tmp_path)
     _check_stats(stack)
 
