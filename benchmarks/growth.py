@@ -14,18 +14,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from tests.services.databases import NO_BROKER, Databases
 from tests.services.postgres import PrivatePostgres
 
-SUBMISSIONS_A_ROUND = 300
+TASKS_A_ROUND = 200
+STEPS = ("submit", "claim", "complete", "list a page", "read a task", "read its history")
 SUBMISSIONS_A_SECOND = 50  # while tasks are pruned
 DAYS = 10  # over which the rows are spread, the oldest first
 FILL = 200_000  # rows a statement
@@ -99,11 +101,18 @@ def measure(databases: Databases, rows: int, prune: int, rounds: int) -> dict[st
     ledgers = [
         Ledger(n, url, make_engine(load({"DATABASE_URL": url, "BROKER_URL": NO_BROKER}))) for n, url in urls.items()
     ]
+    _query(urls["large"], lambda cursor: cursor.execute("ALTER SYSTEM SET max_wal_size = '8GB'"))
+    _query(urls["large"], lambda cursor: cursor.execute("SELECT pg_reload_conf()"))
     begin = datetime.now(UTC) - timedelta(days=DAYS + 1)
+    parameters = (begin.date(), DAYS + 2)
+    for url in urls.values():  # history is partitioned by day in both, so that only what is in it differs
+        _query(url, lambda cursor: cursor.execute("SELECT taskledger.make_event_partitions(%s, %s)", parameters))
     filled = _fill(urls["large"], rows, begin)
-    for number in range(rounds):
-        for ledger in ledgers if number % 2 else reversed(ledgers):
-            _round(ledger)
+    with ExitStack() as closing:
+        connections = [(ledger, closing.enter_context(ledger.engine.connect())) for ledger in ledgers]
+        _warm_up(connections)
+        for _ in range(rounds):
+            _round(connections)
     kinds = ledgers[0].milliseconds
     compared = {kind: {each.name: round(each.median(kind), 3) for each in ledgers} for kind in kinds}
     for kind in compared.values():
@@ -126,7 +135,6 @@ def _fill(url: str, rows: int, begin: datetime) -> float:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT taskledger.make_event_partitions(%s, %s)", (begin.date(), DAYS + 2))
         cursor.execute("SET synchronous_commit = off; SET session_replication_role = replica")  # no triggers
         for first in range(0, rows, FILL):
             place = {"begin": begin, "step": step, "first": first, "last": min(rows, first + FILL) - 1}
@@ -141,31 +149,56 @@ def _fill(url: str, rows: int, begin: datetime) -> float:
     return round(time.perf_counter() - began, 1)
 
 
-def _round(ledger: Ledger) -> None:
-    """Submit one by one, claim one by one, complete, and read what people read."""
+def _warm_up(connections: list[tuple[Ledger, sa.Connection]]) -> None:
+    _round(connections)
+    for ledger, _ in connections:
+        ledger.milliseconds.clear()
+
+
+def _round(connections: list[tuple[Ledger, sa.Connection]]) -> None:
+    """Submit, claim, complete and read one task after the other, each step in both ledgers before the next."""
+    for number in range(TASKS_A_ROUND):
+        paired = [
+            (ledger, connection, _steps(ledger, connection))
+            for ledger, connection in (connections if number % 2 else reversed(connections))
+        ]
+        for _ in STEPS:
+            for _, _, steps in paired:
+                next(steps)
+
+
+def _steps(ledger: Ledger, connection: sa.Connection) -> Iterator[None]:
+    """The life of one task, a step at each turn."""
     from app.services import lifecycle, submission, tasks
     from app.services.lifecycle import Holder
     from app.services.submission import Submission
 
     wanted = Submission(type="reverse_string", payload="hello world")
     holder = Holder(worker="benchmark/1", pid=1)
-    ids = []
-    with ledger.engine.connect() as connection:
-        for _ in range(SUBMISSIONS_A_ROUND):
-            with ledger.timed("submit"), sa.orm.Session(connection) as session, session.begin():
-                ids.append(submission.accept(session, wanted, owner_id=None, now=_now()).id)
-        for id_ in ids:
-            with ledger.timed("claim"), sa.orm.Session(connection) as session, session.begin():
-                [claim] = lifecycle.claim(session, "reverse_string", [id_], holder=holder, lease_seconds=60, now=_now())
-            with ledger.timed("complete"), sa.orm.Session(connection) as session, session.begin():
-                lifecycle.complete(session, [(claim, "dlrow olleh")], now=_now())
-        for _ in range(SUBMISSIONS_A_ROUND // 10):
-            with ledger.timed("list a page"), sa.orm.Session(connection) as session:
-                tasks.find(session, tasks.Filter(), owner=None, before=None, limit=50)
-            with ledger.timed("read a task"), sa.orm.Session(connection) as session:
-                tasks.read(session, ids[0], owner=None)
-            with ledger.timed("read its history"), sa.orm.Session(connection) as session:
-                tasks.events(session, ids[0], owner=None, after=None, limit=50)
+    with _step(ledger, connection, "submit") as session:
+        id_ = submission.accept(session, wanted, owner_id=None, now=_now()).id
+    yield
+    with _step(ledger, connection, "claim") as session:
+        [claim] = lifecycle.claim(session, "reverse_string", [id_], holder=holder, lease_seconds=60, now=_now())
+    yield
+    with _step(ledger, connection, "complete") as session:
+        lifecycle.complete(session, [(claim, "dlrow olleh")], now=_now())
+    yield
+    with _step(ledger, connection, "list a page") as session:
+        tasks.find(session, tasks.Filter(), owner=None, before=None, limit=50)
+    yield
+    with _step(ledger, connection, "read a task") as session:
+        tasks.read(session, id_, owner=None)
+    yield
+    with _step(ledger, connection, "read its history") as session:
+        tasks.events(session, id_, owner=None, after=None, limit=50)
+    yield
+
+
+@contextmanager
+def _step(ledger: Ledger, connection: sa.Connection, what: str) -> Iterator[Session]:
+    with ledger.timed(what), Session(connection) as session, session.begin():
+        yield session
 
 
 def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) -> dict[str, Any]:
@@ -181,7 +214,7 @@ def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) ->
     with _submitting(ledger) as submitted:
         began = time.perf_counter()
         while looked < prune:
-            with sa.orm.Session(ledger.engine) as session, session.begin():
+            with Session(ledger.engine) as session, session.begin():
                 seen = pruner.prune_tasks(session, ages, now=now)
             looked += seen
             if not seen:
@@ -213,7 +246,7 @@ def _submitting(ledger: Ledger) -> Iterator[list[float]]:
         due = time.perf_counter()
         with ledger.engine.connect() as connection:
             while not stopping.wait(max(0.0, due - time.perf_counter())):
-                with sa.orm.Session(connection) as session, session.begin():
+                with Session(connection) as session, session.begin():
                     submission.accept(session, wanted, owner_id=None, now=_now())
                 taken.append(1000 * (time.perf_counter() - due))
                 due += 1 / SUBMISSIONS_A_SECOND
