@@ -29,6 +29,7 @@ from tests.services.postgres import PrivatePostgres
 TASKS_A_ROUND = 200
 STEPS = ("submit", "claim", "complete", "list a page", "read a task", "read its history")
 SUBMISSIONS_A_SECOND = 50  # while tasks are pruned
+CONTROL_SECONDS = 60  # of submitting before anything is pruned
 DAYS = 10  # over which the rows are spread, the oldest first
 FILL = 200_000  # rows a statement
 UUID7 = (
@@ -203,6 +204,7 @@ def _step(ledger: Ledger, connection: sa.Connection, what: str) -> Iterator[Sess
 
 def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) -> dict[str, Any]:
     """Delete the oldest tasks as the dispatcher does, while tasks are submitted at a steady rate."""
+    from app.dispatcher.retention import REST_SECONDS
     from app.models import Status
     from app.services.retention import Ages, Pruner
 
@@ -211,6 +213,8 @@ def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) ->
     kept = now - oldest_kept
     ages = Ages(by_status={Status.COMPLETED: kept, Status.FAILED: kept}, events=None)
     pruner, looked = Pruner(), 0
+    with _submitting(ledger) as undisturbed:
+        time.sleep(CONTROL_SECONDS)
     with _submitting(ledger) as submitted:
         began = time.perf_counter()
         while looked < prune:
@@ -219,9 +223,12 @@ def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) ->
             looked += seen
             if not seen:
                 break
+            time.sleep(REST_SECONDS)
         seconds = time.perf_counter() - began
-    ordered = sorted(submitted)
+    ordered, control = sorted(submitted), sorted(undisturbed)
     return {
+        "load_average": round(os.getloadavg()[0], 1),
+        "undisturbed_submit_p99_ms": round(control[int(len(control) * 0.99)], 1),
         "rows": looked,
         "seconds": round(seconds, 1),
         "rows_a_second": round(looked / seconds),
@@ -310,6 +317,7 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
     yield f"pruned {prune['rows']:,} in {prune['seconds']} s ({prune['rows_a_second']:,}/s)"
     median, p99, worst = (prune[f"submit_{name}_ms"] for name in ("median", "p99", "worst"))
     yield f"  beside {SUBMISSIONS_A_SECOND} submissions/s: median {median} ms, p99 {p99} ms, worst {worst} ms"
+    yield f"  before, nothing being pruned: p99 {prune['undisturbed_submit_p99_ms']} ms"
     yield f"dropping a day of history: {figures['drop_a_day_milliseconds']} ms"
 
 

@@ -60,9 +60,17 @@ class Duty:
     """Runs `run_once` again and again in a thread of its own, until stopped."""
 
     def __init__(
-        self, name: str, run_once: Callable[[datetime], int], *, every_seconds: float, connected: Continuity
+        self,
+        name: str,
+        run_once: Callable[[datetime], int],
+        *,
+        every_seconds: float,
+        connected: Continuity,
+        rest_seconds: float = 0.0,
     ) -> None:
+        """`rest_seconds`: how long it waits after a run that did something, where there is no hurry."""
         self.name = name
+        self._rest = rest_seconds
         self._run_once = run_once
         self._every = every_seconds
         self._connected = connected
@@ -101,8 +109,9 @@ class Duty:
             except Exception as error:  # noqa: BLE001 (a duty never ends; what went wrong is said and tried again)
                 pause = PAUSE_AFTER_ERROR_SECONDS
                 self._failed(error)
-            if not done:  # after work there is probably more
-                self._stopping.wait(pause * random.uniform(0.9, 1.1))
+            wait = self._rest if done else pause  # after work there is probably more
+            if wait:
+                self._stopping.wait(wait * random.uniform(0.9, 1.1))
 
     def _recovered(self) -> None:
         if self._last_failure is not None:

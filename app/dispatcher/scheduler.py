@@ -13,7 +13,7 @@ from app.dispatcher.duty import Duty
 from app.dispatcher.lost_hints import LostHints
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
-from app.dispatcher.retention import Retention
+from app.dispatcher.retention import REST_SECONDS, Retention
 from app.dispatcher.schedules import Schedules
 from app.messaging import Publisher
 
@@ -60,15 +60,15 @@ def make_duties() -> list[Duty]:
     """All duties, each with its own connection to the broker where it needs one."""
     connected = Continuity()
 
-    def duty(name: str, run_once: Any, every_seconds: float) -> Duty:
-        return Duty(name, run_once, every_seconds=every_seconds, connected=connected)
+    def duty(name: str, run_once: Any, every_seconds: float, rest_seconds: float = 0.0) -> Duty:
+        return Duty(name, run_once, every_seconds=every_seconds, connected=connected, rest_seconds=rest_seconds)
 
     return [
         duty("dispatch", Dispatch(Publisher()).run_once, 0.2),
         duty("lost_hints", LostHints(Publisher()).run_once, 1.0),
         duty("pauses", Pauses().run_once, 1.0),
         duty("schedules", Schedules().run_once, 0.5),
-        duty("retention", Retention().run_once, 60.0),
+        duty("retention", Retention().run_once, 60.0, REST_SECONDS),
         duty("artifacts", SweepArtifacts().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),
     ]
