@@ -71,8 +71,11 @@ class Duty:
         *,
         every_seconds: float | Callable[[], float],
         connected: Continuity,
+        rest_seconds: float = 0.0,
     ) -> None:
+        """`rest_seconds`: how long it waits after a run that did something, where there is no hurry."""
         self.name = name
+        self._rest = rest_seconds
         self._run_once = run_once
         self._every = every_seconds if callable(every_seconds) else lambda: every_seconds
         self._connected = connected
@@ -114,8 +117,9 @@ class Duty:
             except Exception as error:  # noqa: BLE001 (a duty never ends; what went wrong is said and tried again)
                 pause = PAUSE_AFTER_ERROR_SECONDS
                 self._failed(error)
-            if not done:  # after work there is probably more
-                self._stopping.wait(pause * random.uniform(0.9, 1.1))
+            wait = self._rest if done else pause  # after work there is probably more
+            if wait:
+                self._stopping.wait(wait * random.uniform(0.9, 1.1))
 
     def _recovered(self) -> None:
         if self._last_failure is not None:

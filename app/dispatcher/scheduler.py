@@ -19,7 +19,7 @@ from app.dispatcher.lost_hints import LostHints
 from app.dispatcher.measure import Measure
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
-from app.dispatcher.retention import Retention
+from app.dispatcher.retention import REST_SECONDS, Retention
 from app.dispatcher.schedules import Schedules
 from app.dispatcher.workflows import Workflows
 from app.messaging import Publisher
@@ -70,8 +70,8 @@ def make_duties() -> list[Duty]:
     connected = Continuity()
     admission = Admission(Publisher())
 
-    def duty(name: str, run_once: Any, every_seconds: float | Callable[[], float]) -> Duty:
-        return Duty(name, run_once, every_seconds=every_seconds, connected=connected)
+    def duty(name: str, run_once: Any, every_seconds: float | Callable[[], float], rest_seconds: float = 0.0) -> Duty:
+        return Duty(name, run_once, every_seconds=every_seconds, connected=connected, rest_seconds=rest_seconds)
 
     return [
         duty("dispatch", Dispatch(Publisher()).run_once, 0.2),
@@ -82,7 +82,7 @@ def make_duties() -> list[Duty]:
         duty("schedules", Schedules().run_once, 0.5),
         duty("workflows", Workflows().run_once, 0.5),
         duty("measure", Measure().run_once, 1.0),
-        duty("retention", Retention().run_once, 60.0),
+        duty("retention", Retention().run_once, 60.0, REST_SECONDS),
         duty("artifacts", SweepArtifacts().run_once, 60.0),
         duty("rescue", Rescue(connected).run_once, 1.0),
     ]

@@ -110,7 +110,7 @@ class Terminal:
         return EXAMPLE_ID.sub(lambda found: f"'{self.task_id}'" if found[0] == "'…'" else self.task_id, command)
 
     def _run(self, command: str) -> None:
-        script = f"set -a; . {self._exported}; set +a; set -o pipefail\n{command}\n"
+        script = f"set -a; . {self._exported}; set -o pipefail\n{command}\n"
         script += f"status=$?; export -p | grep -v ' \\(PWD\\|OLDPWD\\|SHLVL\\)=' > {self._exported}; exit $status"
         done = subprocess.run(
             ["bash", "-c", script],

@@ -127,6 +127,7 @@ def test_the_same_idempotency_key_submits_once(run):
         (("submit", "fibonacci_calc", "10", "--at", "soon"), 2, "no moment"),
         (("submit", "fibonacci_calc", "10", "--label", "billing"), 2, "not key:value"),
         (("show", "01a20187-e99f-7588-b4c3-6d36409e4538"), 3, "01a20187-e99f-7588-b4c3-6d36409e4538"),
+        (("show", ""), 2, "not a valid UUID"),
         (("--api-key", "tl_wrong", "list"), 3, "TASKLEDGER_API_KEY"),
         (("--url", f"http://127.0.0.1:{free_port()}", "list"), 4, "does not answer"),
     ],

@@ -24,7 +24,7 @@ NAMES = [
     "max_connections", "superuser_reserved_connections", "archive_mode",
 ]  # fmt: skip
 TABLES = sa.text(
-    "SELECT relname, n_live_tup AS live, n_dead_tup AS dead, "
+    "SELECT pg_class.relname, n_live_tup AS live, n_dead_tup AS dead, "
     "coalesce('autovacuum_enabled=false' = ANY(reloptions), false) AS is_off "
     "FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid WHERE schemaname = 'public'"
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import requests
 
@@ -93,11 +93,11 @@ class Client:
                 raise
             return error
 
-    def read(self, task_id: str, *, wait: float = 0.0) -> dict[str, Any]:
+    def read(self, task_id: UUID, *, wait: float = 0.0) -> dict[str, Any]:
         """A task; with `wait`, as soon as it has finished, or after so many seconds."""
         return self._call("GET", f"/tasks/{task_id}", params={"wait": wait} if wait else None, is_repeatable=True)
 
-    def below(self, task_id: str, what: str) -> list[dict[str, Any]]:
+    def below(self, task_id: UUID, what: str) -> list[dict[str, Any]]:
         """The events, attempts or logs of a task, oldest first."""
         return list(self._pages(f"/tasks/{task_id}/{what}", {}))
 
@@ -110,7 +110,7 @@ class Client:
                 break
         return found
 
-    def act(self, task_id: str, what: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, task_id: UUID, what: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Cancel or retry a task."""
         return self._call("POST", f"/tasks/{task_id}/{what}", json=dict(body or {}) or None)
 

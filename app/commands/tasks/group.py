@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TextIO
+from uuid import UUID
 
 import click
 
@@ -90,7 +91,7 @@ def submit(
     else:
         submitted = [client.submit({**body, "payload": payload_of(payload)}, key=idempotency_key)]
     if wait:
-        _finish(client, [task["id"] for task in submitted], timeout, as_json=as_json)
+        _finish(client, [UUID(task["id"]) for task in submitted], timeout, as_json=as_json)
     elif as_json:
         showing.as_json(submitted if each is not None else submitted[0])
     else:
@@ -154,10 +155,10 @@ def list_(client: Client, *, limit: int, as_json: bool, **given: Any) -> None:
 
 
 @tasks.command()
-@click.argument("task_id")
+@click.argument("task_id", type=click.UUID)
 @json_option
 @_calls_the_api
-def show(client: Client, task_id: str, *, as_json: bool) -> None:
+def show(client: Client, task_id: UUID, *, as_json: bool) -> None:
     """Show a task with its history and its log."""
     task = client.read(task_id)
     events, logs = client.below(task_id, "events"), client.below(task_id, "logs")
@@ -168,13 +169,13 @@ def show(client: Client, task_id: str, *, as_json: bool) -> None:
 
 
 @tasks.command()
-@click.argument("task_ids", nargs=-1, required=True, metavar="TASK_ID...")
+@click.argument("task_ids", nargs=-1, required=True, type=click.UUID, metavar="TASK_ID...")
 @click.option("--payload", help="Another payload; JSON or plain text, @FILE, or - for stdin.")
 @click.option("--max-retries", type=int, help="Retries from here on.")
 @json_option
 @_calls_the_api
 def retry(
-    client: Client, task_ids: Sequence[str], *, payload: str | None, max_retries: int | None, as_json: bool
+    client: Client, task_ids: Sequence[UUID], *, payload: str | None, max_retries: int | None, as_json: bool
 ) -> None:
     """Start FAILED or CANCELLED tasks over."""
     body = {} if max_retries is None else {"max_retries": max_retries}
@@ -184,25 +185,25 @@ def retry(
 
 
 @tasks.command()
-@click.argument("task_ids", nargs=-1, required=True, metavar="TASK_ID...")
+@click.argument("task_ids", nargs=-1, required=True, type=click.UUID, metavar="TASK_ID...")
 @json_option
 @_calls_the_api
-def cancel(client: Client, task_ids: Sequence[str], *, as_json: bool) -> None:
+def cancel(client: Client, task_ids: Sequence[UUID], *, as_json: bool) -> None:
     """Cancel tasks: those that wait at once; one that runs is asked to stop."""
     _act(client, task_ids, "cancel", None, as_json=as_json)
 
 
 @tasks.command()
-@click.argument("task_ids", nargs=-1, required=True, metavar="TASK_ID...")
+@click.argument("task_ids", nargs=-1, required=True, type=click.UUID, metavar="TASK_ID...")
 @wait_option
 @json_option
 @_calls_the_api
-def wait(client: Client, task_ids: Sequence[str], *, timeout: float | None, as_json: bool) -> None:
+def wait(client: Client, task_ids: Sequence[UUID], *, timeout: float | None, as_json: bool) -> None:
     """Wait until all of these tasks have finished."""
     _finish(client, task_ids, timeout, as_json=as_json)
 
 
-def _act(client: Client, ids: Sequence[str], what: str, body: dict[str, Any] | None, *, as_json: bool) -> None:
+def _act(client: Client, ids: Sequence[UUID], what: str, body: dict[str, Any] | None, *, as_json: bool) -> None:
     """Do it to each, whatever becomes of the others; the last failure gives the exit status."""
     done, failed = [], None
     for task_id in ids:
@@ -219,7 +220,7 @@ def _act(client: Client, ids: Sequence[str], what: str, body: dict[str, Any] | N
         raise SystemExit(failed.exit_status)
 
 
-def _finish(client: Client, ids: Sequence[str], timeout: float | None, *, as_json: bool) -> None:
+def _finish(client: Client, ids: Sequence[UUID], timeout: float | None, *, as_json: bool) -> None:
     """Wait with a progress bar, show what became of them, and exit with a status that tells."""
     ended, is_late = _wait(client, ids, timeout)
     if as_json:
@@ -235,7 +236,7 @@ def _finish(client: Client, ids: Sequence[str], timeout: float | None, *, as_jso
         raise SystemExit(NOT_COMPLETED)
 
 
-def _wait(client: Client, ids: Sequence[str], timeout: float | None) -> tuple[list[dict[str, Any]], bool]:
+def _wait(client: Client, ids: Sequence[UUID], timeout: float | None) -> tuple[list[dict[str, Any]], bool]:
     give_up = None if timeout is None else time.monotonic() + timeout
     ended = []
     with showing.bar() as progress:

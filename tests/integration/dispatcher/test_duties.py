@@ -1,6 +1,7 @@
 """The duties of the dispatcher, each run once at a moment of the test's choosing."""
 
 import json
+import threading
 import time
 from datetime import timedelta
 
@@ -394,3 +395,24 @@ def test_partitions_wait_for_no_reader_and_are_kept_once_a_minute(engine, sessio
             session.execute(sa.text(f"DROP TABLE {name}"))
     session.execute(sa.text("SELECT taskledger.make_event_partitions((now() AT TIME ZONE 'UTC')::date, 7)"))
     session.commit()
+
+
+@pytest.mark.parametrize(("rest_seconds", "is_at_once"), [(60.0, False), (0.0, True)])
+def test_a_duty_that_may_take_its_time_rests_after_each_batch(session, rest_seconds, is_at_once):
+    runs = []
+    second = threading.Event()
+
+    def work(now):
+        runs.append(now)
+        if len(runs) > 1:
+            second.set()
+        return 1
+
+    duty = Duty("retention", work, every_seconds=60, connected=Continuity(), rest_seconds=rest_seconds)
+    duty.start()
+    came = second.wait(5 if is_at_once else 0.5)
+    duty.stop()
+    duty.join(5)
+
+    assert came is is_at_once
+    assert not duty.is_alive()
