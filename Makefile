@@ -24,7 +24,7 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 	@$(BIN)/python -m app.embedded.demo
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -m "not chaos and not conformance and not browser" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not chaos and not conformance and not browser" $(TESTS) $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (6 minutes; ARGS=-x ...)

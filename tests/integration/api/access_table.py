@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
@@ -20,7 +19,7 @@ from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.registry import get_type
-from tests.factories import NOON, make_schedule, make_task, pass_events_on
+from tests.factories import NOON, bring_to, make_schedule, make_task, pass_events_on
 from tests.people import Person, make_person
 from tests.runs import make_workflow, step
 
@@ -128,8 +127,7 @@ def webhook(world: World) -> dict[str, str]:
 def delivered(world: World) -> dict[str, str]:
     made = webhook(world)
     test = webhooks.send_test(world.session, UUID(made["webhook_id"]), owner=None, now=NOON)
-    ended = "UPDATE tasks SET status = 'FAILED' WHERE id = :id"
-    world.session.execute(sa.text(ended), {"id": test.task_id})
+    bring_to(world.session, Status.FAILED, test.task_id)
     return made | {"delivery_id": str(test.id)}
 
 

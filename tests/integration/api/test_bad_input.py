@@ -62,7 +62,7 @@ def test_a_refused_payload_is_named_by_its_path(client: FlaskClient, body: dict[
     ("fields", "path", "said"),
     [
         ({"paylaod": 1}, "paylaod", "did you mean payload?"),
-        ({"callback": "x"}, "callback", "known: type, payload"),
+        ({"zone": "x"}, "zone", "known: type, payload"),
         ({"status": "COMPLETED"}, "status", "read-only"),
         ({"id": "1"}, "id", "read-only"),
         ({"type": 5}, "type", "must be a string"),

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from app.services import schedules
 from app.services.invoices import input_of
+from tests.factories import bring_to
 from tests.people import make_person
 from tests.runs import end, task_of
 
@@ -224,7 +224,7 @@ def test_the_seller_of_the_settings_is_passed_on():
 def test_deleting_or_retrying_a_step_by_itself_is_a_conflict(client, session):
     run = start(client)
     task = run["steps"][0]["task_id"]
-    session.execute(sa.text("UPDATE tasks SET status = 'FAILED' WHERE id = :id"), {"id": task})
+    bring_to(session, "FAILED", task)
     session.commit()
 
     assert client.post(f"/api/v1/tasks/{task}/retry").status_code == 409

@@ -240,7 +240,7 @@ def test_a_paused_run_starts_nothing_until_it_is_resumed(session):
 def test_a_cancelled_run_ends_when_what_ran_has_stopped(session):
     run = start(session, {"a": step(), "b": step(), "c": step("a", "b")})
     task = task_of(session, run.id, "a")
-    lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
+    [held] = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
     session.commit()
 
     workflows.cancel(session, run.id, seen_by=None, now=NOON)
@@ -250,7 +250,7 @@ def test_a_cancelled_run_ends_when_what_ran_has_stopped(session):
     assert read_task(session, task.id).cancel_requested_at == NOON
     assert states(session, run.id) == {"a": "STARTED", "b": "CANCELLED", "c": "WAITING"}
 
-    session.execute(sa.text("UPDATE tasks SET status = 'CANCELLED' WHERE id = :id"), {"id": task.id})
+    lifecycle.stopped(session, held, receipt="stopped", now=NOON)
     upkeep.move_on(session, run.id, now=NOON)
     assert run_of(session, run.id).status == "CANCELLED"
 
@@ -283,7 +283,8 @@ def test_a_step_that_ended_by_another_door_is_found_by_the_duty(session):
     run = start(session, {"a": step(), "b": step("a")})
     task = task_of(session, run.id, "a")
 
-    session.execute(sa.text("UPDATE tasks SET status = 'COMPLETED', result = '\"x\"' WHERE id = :id"), {"id": task.id})
+    [held] = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
+    lifecycle.complete(session, [(held, "x")], now=NOON)
     assert upkeep.with_news(session, limit=10) == [run.id]
     upkeep.move_on(session, run.id, now=NOON)
 

@@ -13,6 +13,7 @@ from tests.integration.dispatcher.publisher import ScriptedPublisher
 
 pytestmark = pytest.mark.usefixtures("known_types")
 TASKS = "/api/v1/tasks"
+OF_ITS_OWN = ("id", "lease", "request_id", "traceparent")
 SUBMISSIONS = [
     {},
     {"priority": "high", "name": "a name", "labels": {"team": "billing"}, "max_retries": 1, "timeout": 30},
@@ -22,12 +23,12 @@ SUBMISSIONS = [
 
 
 def row_and_events(session, task_id) -> tuple:
-    """What is left of a task, but for what differs between any two: ids, moments, and who wrote by hand."""
+    """What is left of a task, but for what differs between any two: ids, moments, requests, and who wrote by hand."""
     session.rollback()
     row = dict(session.execute(sa.text("SELECT * FROM tasks WHERE id = :id"), {"id": task_id}).mappings().one())
     moments = {name: value is not None for name, value in row.items() if name.endswith("_at")}
     kept = {name: row[name] for name in ("scheduled_at", "expires_at")}
-    rest = {name: value for name, value in row.items() if not name.endswith("_at") and name not in ("id", "lease")}
+    rest = {name: value for name, value in row.items() if not name.endswith("_at") and name not in OF_ITS_OWN}
     events = session.execute(
         sa.text(
             "SELECT type, status, previous_status, attempt, worker, detail FROM task_events "

@@ -12,7 +12,7 @@ from app.clock import utcnow
 from app.factory import create_app
 from app.models import Status
 from app.services.sql import published, roles
-from tasks import TaskContext, task_type
+from tasks import TaskContext, registry, task_type
 from tasks.redaction import SECRET_NAME, is_secret_name, redacted
 from tasks.registry import load_types
 from tests.factories import bring_to, make_task
@@ -30,8 +30,10 @@ def everything_of(connection) -> str:
 
 
 @pytest.fixture
-def secrets(session, person):
+def secrets(session, person, monkeypatch):
     """Secrets wherever they may be: payloads of sensitive types and of ordinary ones, results, errors, history."""
+    monkeypatch.setattr(registry, "_types", dict(registry._types))
+    monkeypatch.setattr(registry, "_found", None)
 
     @task_type("hush_read", sensitive=True)
     def hush_read(task: TaskContext, payload: str) -> None:
