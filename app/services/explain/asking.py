@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Status, TaskRecord
-from app.services import levels, queues, schedules, workers
+from app.services import admission, levels, queues, schedules, workers
 from app.services.explain.answers import Answer
 from app.services.explain.causes import DispatcherSeen, Evidence, Line, Step, rank
 from app.services.explain.slots import rank_schedule
@@ -55,6 +55,7 @@ def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
         step=_step(session, task),
+        obstacle=admission.obstacle(session, task.id, now=now) if task.gated else None,
     )
 
 

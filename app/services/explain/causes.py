@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.models import Status, TaskRecord
+from app.services.admission import Obstacle
+from app.services.explain import sharing
 from app.services.explain.answers import Answer, moment, span
 from app.services.hints import SLACK
 from app.services.queues import LIVE, Paused
@@ -76,6 +78,8 @@ class Evidence:
     """The newest dispatched_at that was claimed from the same queue and priority."""
     line: Line | None = None
     step: Step | None = None
+    obstacle: Obstacle | None = None
+    """What a task that is held waits for."""
 
     @property
     def taking(self) -> list[WorkerSeen]:
@@ -252,7 +256,8 @@ def _queue_paused(evidence: Evidence) -> Answer | None:
 
 def _dispatcher_away(evidence: Evidence) -> Answer | None:
     seen, is_held = evidence.dispatcher, evidence.task.dispatched_at is None
-    if not is_held or evidence.overdue <= LATE or (seen is not None and not seen.is_away(evidence.now)):
+    is_late = evidence.overdue > LATE or evidence.obstacle is not None  # what is held for its turn is never overdue
+    if not is_held or not is_late or (seen is not None and not seen.is_away(evidence.now)):
         return None
     last = None if seen is None else seen.last_success_at
     because = f": {seen.last_error}" if seen is not None and seen.last_error else ""
@@ -374,7 +379,11 @@ RULES: Sequence[tuple[str, Rule]] = (
     ("no_live_worker", _no_live_worker),
     ("no_worker_takes_queue", _no_worker_takes_queue),
     ("no_worker_knows_type", _no_worker_knows_type),
+    ("limit_reached", lambda found: sharing.limit_reached(found.obstacle, found.task.status)),
+    ("rate_reached", lambda found: sharing.rate_reached(found.obstacle, found.task.status)),
+    ("blocked_by_order", lambda found: sharing.blocked_by_order(found.obstacle, found.task.status)),
     ("dispatcher_away", _dispatcher_away),
+    ("waiting_for_its_turn", lambda found: sharing.waiting_for_its_turn(found.obstacle, found.task.status)),
     ("waiting_for_dispatch", _waiting_for_dispatch),
     ("message_lost", _message_lost),
     ("in_line", _in_line),

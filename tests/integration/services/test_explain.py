@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from app.commands.why import why
 from app.dispatcher.measure import Measure
 from app.models import Status, Worker, new_id
-from app.services import explain, lifecycle, queues
+from app.services import admission, explain, lifecycle, queues
+from app.services.admission import Limit, Rate
 from app.services.explain import CAUSES, SCHEDULE_CAUSES
 from app.services.failures import Failure
 from app.services.lifecycle import Holder
@@ -105,6 +106,32 @@ def in_a_paused_queue(session) -> UUID:
     return make_task(session).id
 
 
+def under_a_full_limit(session) -> UUID:
+    worker(session)
+    admission.set_limit(session, Limit(kind="type", name="reverse_string", max_running=0, changed_at=NOON))
+    return make_task(session).id
+
+
+def under_a_spent_rate(session) -> UUID:
+    worker(session)
+    rate = Rate(count=1, seconds=60)
+    admission.set_limit(session, Limit(kind="type", name="reverse_string", rate=rate, changed_at=NOON))
+    session.execute(sa.text("INSERT INTO rate_buckets VALUES ('type', 'reverse_string', 0, :now)"), {"now": NOON})
+    return make_task(session).id
+
+
+def behind_another_with_its_key(session) -> UUID:
+    worker(session)
+    make_task(session, ordering_key="order-7")
+    return make_task(session, ordering_key="order-7").id
+
+
+def held_for_its_turn(session) -> UUID:
+    worker(session)
+    dispatcher(session)
+    return make_task(session, ordering_key="order-7").id
+
+
 def without_any_worker(session) -> UUID:
     worker(session, stopped=NOON - HOUR, seen=NOON - HOUR)
     return make_task(session).id
@@ -180,6 +207,10 @@ CASES = [
     Case(without_any_worker, "no_live_worker", ("celery -A tasks worker",)),
     Case(in_a_queue_that_nobody_takes, "no_worker_takes_queue", ("mail", "--queues tasks")),
     Case(of_a_type_that_nobody_knows, "no_worker_knows_type", ("reverse_string",)),
+    Case(under_a_full_limit, "limit_reached", ("the limit of type reverse_string", "/limits")),
+    Case(under_a_spent_rate, "rate_reached", ("2026-03-02T12:01:00Z",)),
+    Case(behind_another_with_its_key, "blocked_by_order", ("ordering_key", "'ahead': 1")),
+    Case(held_for_its_turn, "waiting_for_its_turn", ("for its turn",)),
     Case(due_without_a_dispatcher, "dispatcher_away", ("2026-03-02T11:00:00Z", "celery -A tasks beat")),
     Case(held_because_the_broker_did_not_take_it, "waiting_for_dispatch", ("connection refused",)),
     Case(passed_by_a_later_hint, "message_lost", ("a later one was taken", "2026-03-02T12:00:03Z")),

@@ -1,0 +1,75 @@
+"""Causes of tasks that are held: a limit, a rate, their order, or the turns of others. Pure."""
+
+from typing import Any
+
+from app.models import Status
+from app.services.admission import Obstacle
+from app.services.explain.answers import Answer, moment
+
+
+def _told(found: Obstacle) -> dict[str, Any]:
+    limit = found.limit
+    told: dict[str, Any] = {"holders": [str(each) for each in found.holders]}
+    if limit is not None:
+        rate = limit.rate and {"count": limit.rate.count, "seconds": limit.rate.seconds, "burst": limit.rate.burst}
+        told["limit"] = {"kind": limit.kind, "name": limit.name, "max_running": limit.max_running, "rate": rate,
+                         "max_hints": limit.max_hints, "reason": limit.reason}  # fmt: skip
+    return told
+
+
+def _named(found: Obstacle) -> str:
+    limit = found.limit
+    return "a limit" if limit is None else f"the limit of {limit.kind} {limit.name}"
+
+
+def limit_reached(found: Obstacle | None, status: str) -> Answer | None:
+    """All places of a limit are taken."""
+    if found is None or found.cause != "limit" or status != Status.PENDING:
+        return None
+    return Answer(
+        cause="",
+        summary=f"It is held: all places under {_named(found)} are taken.",
+        evidence=_told(found),
+        fix="Nothing: it goes when one of the holders ends, in turn with others. An admin may raise the limit: PUT "
+        "/api/v1/limits.",
+    )
+
+
+def rate_reached(found: Obstacle | None, status: str) -> Answer | None:
+    """A rate is spent for now."""
+    if found is None or found.cause != "rate" or status != Status.PENDING:
+        return None
+    return Answer(
+        cause="",
+        summary=f"It is held: the rate under {_named(found)} is spent until {moment(found.frees_at)}.",
+        evidence=_told(found),
+        next_at=found.frees_at,
+        fix="Nothing: it goes at that rate, in turn with others. An admin may raise it: PUT /api/v1/limits.",
+    )
+
+
+def blocked_by_order(found: Obstacle | None, status: str) -> Answer | None:
+    """One before it with the same ordering key has not ended, or has failed."""
+    if found is None or found.cause not in ("order", "blocked") or status != Status.PENDING:
+        return None
+    has_failed = found.cause == "blocked"
+    return Answer(
+        cause="",
+        summary="It is held: a task before it with the same ordering_key "
+        + ("has failed, and blocks those behind it." if has_failed else "has not ended."),
+        evidence=_told(found) | {"ahead": found.ahead},
+        fix="Replay or delete the failed one: POST /api/v1/tasks/{id}/retry." if has_failed
+        else "Nothing: they run one at a time, in the order of their submission.",
+    )  # fmt: skip
+
+
+def waiting_for_its_turn(found: Obstacle | None, status: str) -> Answer | None:
+    """Nothing forbids it; others go first."""
+    if found is None or found.cause != "turn" or status != Status.PENDING:
+        return None
+    return Answer(
+        cause="",
+        summary=f"It is held for its turn: {found.ahead:,} tasks of the same owner and type are before it.",
+        evidence=_told(found) | {"ahead": found.ahead},
+        fix="Nothing: owners take turns, and the dispatcher admits the next ones at once.",
+    )
