@@ -50,6 +50,7 @@ def broker_url(folder):
     if scripts is None:
         unavailable(NO_RABBITMQ)
     server = PrivateRabbitMQ(scripts, tls=folder)
+    server.start_seconds = 180.0
     try:
         server.start().wait_until_ready()
         yield server.url(server.take_vhost())

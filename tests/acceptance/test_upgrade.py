@@ -104,7 +104,7 @@ class Load:
             for api in [*self._apis, *self._apis]:
                 try:
                     answer = self._http.post(f"{api.url}/api/v1/tasks", json=body, headers=key, timeout=20)
-                except requests.ConnectionError:
+                except requests.RequestException:
                     continue
                 if answer.status_code in (200, 201):
                     self.ids.append(answer.json()["id"])

@@ -15,7 +15,7 @@ from tests.services.certificates import make_secrets
 from tests.services.databases import ROOT
 
 BASE, DEV, PRODUCTION = "docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"
-OURS = ("api", "worker", "dispatcher", "sinks", "flower", "migrate", "demo-orders")
+OURS = ("api", "stream", "worker", "dispatcher", "sinks", "flower", "migrate", "demo-orders")
 
 
 class Loader(yaml.SafeLoader):
@@ -138,6 +138,7 @@ def test_nginx_accepts_its_configuration(secrets, tmp_path):
         pytest.skip("nginx is not installed here (on Debian: apt-get install nginx-light)")
     text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
     text = text.replace("/run/secrets/", f"{secrets}/").replace("server api:8000", "server 127.0.0.1:8000")
+    text = text.replace("server stream:8000", "server 127.0.0.1:8001")
     text = text.replace("    http2 on;\n", "")  # since nginx 1.25.1; Debian's may be older
     (tmp_path / "nginx.conf").write_text(text)
 

@@ -70,7 +70,7 @@ def test_every_object_fits_the_strict_schema_of_its_kind(overlay, version, tmp_p
 def test_everything_runs_that_an_installation_needs(overlay):
     names = {name.removeprefix("taskledger-") for name, _ in ours(overlay)}
 
-    assert names == {"api", "worker", "dispatcher", "sinks", "flower", "migrate"}
+    assert names == {"api", "stream", "worker", "dispatcher", "sinks", "flower", "migrate"}
 
 
 def test_no_container_of_ours_runs_as_root_or_writes_outside_its_volumes(overlay):
