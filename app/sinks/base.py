@@ -87,6 +87,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         self._turn = Turn(f"sink.{sink.name}")
         self._place = Place(position=0, state=None)
         self._stopping = threading.Event()
+        self._waits = False
         self._beat_at = 0.0
         self._beat_position = -1
         self._node = f"{socket.gethostname()}:{os.getpid()}"
@@ -119,7 +120,11 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
 
     def _take_turn(self) -> bool:
         if not self._turn.take(self._now()):
+            if not self._waits:
+                log.info("sink_waits_for_its_turn", sink=self._sink.name)
+            self._waits = True
             return False
+        self._waits = False
         with Session(self._turn.connection) as session, session.begin():
             first = self._sink.first_position(session)
             self._place = sinks.begin(session, self._sink.name, position=first)

@@ -11,7 +11,8 @@ from tests.people import Person, make_admin
 from tests.services.databases import NO_BROKER, Databases
 from tests.services.programs import Api, service_environment
 
-SECONDS = 30
+SECONDS = (30, 120)  # the second run is for a machine that got too little done in the first
+ENOUGH = 100
 
 
 @pytest.fixture
@@ -26,11 +27,12 @@ def api(databases: Databases):
     databases.drop(database_url)
 
 
+@pytest.mark.timeout(300)
 def test_no_request_meets_a_fault_or_an_answer_that_is_not_documented(api: tuple[str, Person], tmp_path: Path):
     api_url, admin = api
     program = Path(sys.executable).with_name("st")
     command = [str(program), "run", f"{api_url}/openapi.json", "--no-color", "--seed=1", "--max-examples=15"]
-    command += [f"--max-time={SECONDS}", "--generation-database=none", "--warnings=off"]
+    command += ["--generation-database=none", "--warnings=off"]
     command += ["--header", f"Authorization: {admin.headers['Authorization']}"]
     # Not ready is its right answer without broker and dispatcher; a stream has no end.
     command += ["--exclude-path=/health/ready", "--exclude-path=/api/v1/events/stream"]
@@ -38,7 +40,16 @@ def test_no_request_meets_a_fault_or_an_answer_that_is_not_documented(api: tuple
     # tests/integration/api/test_schemathesis.py asks whether submissions that fit are accepted.
     command += ["--exclude-checks=positive_data_acceptance"]
 
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100)
+    for seconds in SECONDS:
+        passed = _passed([*command, f"--max-time={seconds}"], tmp_path, timeout=seconds + 70)
+        if passed > ENOUGH:
+            break
 
+    assert passed > ENOUGH
+
+
+def _passed(command: list[str], directory: Path, *, timeout: int) -> int:
+    """How many requests were made. Raises AssertionError unless all were answered as documented."""
+    done = subprocess.run(command, capture_output=True, text=True, cwd=directory, timeout=timeout)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
-    assert int(re.search(r"(\d+) generated, \1 passed", done.stdout)[1]) > 100
+    return int(re.search(r"(\d+) generated, \1 passed", done.stdout)[1])

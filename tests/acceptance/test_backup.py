@@ -5,13 +5,17 @@ import subprocess
 import sys
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from tests.conftest import empty_broker_url
 from tests.services.databases import ROOT
+from tests.services.processes import kill_all
 from tests.services.stack import Stack
 
 LATER = "2099-01-01T00:00:00Z"
+
+pytestmark = pytest.mark.timeout(300)  # the story starts a dozen programs one after another
 
 
 def flask(stack, *arguments, status=0):
@@ -46,13 +50,17 @@ def story(stack, tmp_path_factory):
     running = [stack.submit("sleep_for", 4) for _ in range(2)]  # both children of the worker
     waiting = [stack.submit("sleep_for", 0.01) for _ in range(20)]
     stack.wait_until("PROCESSING", running)
-    stack.worker.kill()  # in the backup as it is: claimed, and leased for a minute
+    children = psutil.Process(stack.worker.pid).children(recursive=True)
+    for child in children:
+        child.suspend()  # in the backup as it is: claimed, by a worker that gives signs of life
     behind = [stack.submit("reverse_string", "hinted, and not taken") for _ in range(5)]
     later = stack.submit("reverse_string", "later", scheduled_at=LATER)
 
     said = json.loads(flask(stack, "backup", str(folder), "--json"))
     refused = flask(stack, "restore", str(folder), "--replace", status=1)
 
+    stack.worker.kill()
+    kill_all(children)
     future = [stack.submit("reverse_string", "after the backup") for _ in range(5)]  # hints of these stay in the queue
     assert stack.http.delete(f"{stack.api.url}/api/v1/artifacts/{file_id}", timeout=10).status_code == 204
     stack.rows(f"UPDATE tasks SET status = 'CANCELLED' WHERE id = '{later}'")

@@ -39,7 +39,7 @@ def python_of_nobody() -> list[str]:
 class Embedded(Process):
     """Every process of the embedded mode, under its supervisor."""
 
-    start_seconds = 60.0
+    start_seconds = 110.0
     stop_signal = signal.SIGINT
 
     def __init__(self, *, settings: Mapping[str, str] | None = None, as_normal_user: bool = False) -> None:

@@ -115,7 +115,7 @@ class PrivateRabbitMQ(Process):
             "HOME": str(self._root),  # the cookie that lets rabbitmqctl in
             "LANG": "C.UTF-8",
             "RABBITMQ_NODENAME": f"taskledger{self.port}@localhost",
-            "RABBITMQ_DIST_PORT": str(self.port + 20_000 if self.port < 45_000 else self.port - 20_000),
+            "RABBITMQ_DIST_PORT": str(self.port - 10_000),
             "RABBITMQ_CONF_ENV_FILE": str(self._root / "none.conf"),  # the machine's own names its node and its files
             "RABBITMQ_CONFIG_FILE": str(self._root / "rabbitmq.conf"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(self._root / "none.config"),
