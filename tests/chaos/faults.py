@@ -25,7 +25,7 @@ class Restarter:
     def __init__(self, processes: Sequence[Process], ledger: Ledger) -> None:
         self._processes, self._ledger = processes, ledger
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="restarter")
+        self._thread = threading.Thread(target=self._run, name="restarter", daemon=True)
         self.restarts = 0
 
     def __enter__(self) -> "Restarter":

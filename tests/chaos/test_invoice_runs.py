@@ -98,6 +98,8 @@ def orders_service():
     with demo_orders.make_server(0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:  # or a test that failed would never end
+            server.shutdown()
+            thread.join()
