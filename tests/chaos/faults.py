@@ -71,7 +71,7 @@ class Faults:
         return _kill(worker.pid)
 
     def worker_child_killed(self) -> str:
-        children = wait_for(self._children, timeout=15, what="a worker that was started again has children")
+        children = wait_for(self._children, timeout=60, what="a worker that was started again has children")
         return _kill(self._chance.choice(children))
 
     def _children(self) -> list[int]:
