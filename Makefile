@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos conformance browser screenshots bench lint images docs format migrate requirements \
+.PHONY: help run demo test long chaos conformance browser screenshots bench lint images docs format migrate requirements \
 	venv clean-venv
 
 help: ## Show this list
@@ -24,10 +24,13 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 	@$(BIN)/python -m app.embedded.demo
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not chaos and not conformance and not browser" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" $(TESTS) $(ARGS)
+
+long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS (5 minutes)
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
-chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (6 minutes; ARGS=-x ...)
+chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)
 	$(BIN)/python -m pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
 
 conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)

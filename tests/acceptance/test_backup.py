@@ -15,7 +15,7 @@ from tests.services.stack import Stack
 
 LATER = "2099-01-01T00:00:00Z"
 
-pytestmark = pytest.mark.timeout(300)  # the story starts a dozen programs one after another
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # the story starts a dozen programs one after another
 
 
 def flask(stack, *arguments, status=0):

@@ -17,6 +17,8 @@ from tests.services.embedded import Embedded
 from tests.services.processes import Process
 from tests.services.waiting import free_port, wait_for
 
+pytestmark = pytest.mark.long
+
 PAGES = [
     "README.md",
     "docs/quickstart.md",

@@ -16,6 +16,8 @@ from tests.services.postgres import NO_POSTGRES, PrivatePostgres, find_programs
 from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
 from tests.services.stack import Stack
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "long-and-not-in-any-list"
 
 

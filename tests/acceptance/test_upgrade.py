@@ -16,6 +16,8 @@ from tests.services.databases import ROOT
 from tests.services.programs import Api, Dispatcher, Worker
 from tests.services.stack import Stack
 
+pytestmark = pytest.mark.long
+
 VERSIONS = "app/migrations/versions"
 
 

@@ -17,7 +17,18 @@ LEDGER = "ledger"
 SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2"}
 """Settings that let a scenario end soon."""
 
-LONGEST_FIRST = ("test_storm", "test_database_outage", "test_lost_workers", "test_misbehaving_handlers")
+LONGEST_FIRST = (
+    "test_storm",
+    "test_invoice_runs",
+    "test_database_outage",
+    "test_fairness",
+    "test_misbehaving_handlers",
+    "test_runs",
+    "test_races",
+    "test_lost_workers",
+    "test_sinks",
+    "test_backlog",
+)
 """Two processes share the files: what takes longest must not come last."""
 
 MakeStack = Callable[..., Stack]

@@ -25,7 +25,7 @@ class Restarter:
     def __init__(self, processes: Sequence[Process], ledger: Ledger) -> None:
         self._processes, self._ledger = processes, ledger
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="restarter")
+        self._thread = threading.Thread(target=self._run, name="restarter", daemon=True)
         self.restarts = 0
 
     def __enter__(self) -> "Restarter":
@@ -71,7 +71,7 @@ class Faults:
         return _kill(worker.pid)
 
     def worker_child_killed(self) -> str:
-        children = wait_for(self._children, timeout=15, what="a worker that was started again has children")
+        children = wait_for(self._children, timeout=60, what="a worker that was started again has children")
         return _kill(self._chance.choice(children))
 
     def _children(self) -> list[int]:

@@ -87,7 +87,7 @@ class Load:
 
     def start(self) -> None:
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # a test that failed must end
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,9 +1,13 @@
-"""Two writers want the same task at the same moment: one wins, the other is told, and the history is a path."""
+"""Two writers want the same task at the same moment: one wins, the other is told, and the history is a path.
+
+Repeated less often than CHAOS_FULL=1 does, see tests/chaos/repetitions.py.
+"""
 
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,23 +17,26 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.database import single_statement, unit_of_work
 from app.errors import Conflict
 from app.services import cancellation, lifecycle, outcomes, replay, rescue, tasks
 from app.services.failures import Failure
 from app.services.lifecycle import Claim, Holder
 from app.services.outcomes import Completed
 from tests.chaos.evidence import ARROWS
+from tests.chaos.repetitions import repetitions
 from tests.factories import make_task, read_task
 
 pytestmark = pytest.mark.chaos
 
-ROUNDS = 500
-ROUNDS_BESIDE = 100  # of pairs that the issue does not name
+ROUNDS = repetitions(500, 200)
+ROUNDS_BESIDE = repetitions(100, 60)  # of pairs that nobody has asked for
 LEASE_SECONDS = 60
 HOLDER = Holder(worker="racer/00000001", pid=4711)
 AGO = timedelta(minutes=5)
 
 Side = Callable[[Session], Any]
+Opened = Callable[[], AbstractContextManager[Session]]
 
 
 def test_cancel_against_completion(racing):
@@ -40,6 +47,7 @@ def test_cancel_against_completion(racing):
                 lambda: cancellation.cancel(session, claim.id, owner=None, by=None, now=utcnow())
             ),
             lambda session: outcomes.record(session, [(claim, Completed(result=1))], now=utcnow()),
+            is_an_outcome=True,
         )
         row = racing.read(claim.id)
         assert (row.status, set(recorded)) == ("COMPLETED", {claim.id})
@@ -76,6 +84,7 @@ def test_rescue_against_completion(racing):
                 session, since=racing.due, before=utcnow(), now=utcnow(), limit=10, random=lambda: 1.0
             ),
             lambda session: outcomes.record(session, [(claim, Completed(result=1))], now=utcnow()),
+            is_an_outcome=True,
         )
         row = racing.read(claim.id)
         if moved.count:
@@ -196,18 +205,23 @@ class Racing:
             assert len(self._seen) == 2, self._seen
         self._check_histories()
 
-    def race(self, one: Side, other: Side) -> tuple[Any, Any]:
-        """Both at once, each in a transaction of its own."""
-        first = self._pool.submit(self._side, one, self._head_start % 3 == 1)
-        second = self._pool.submit(self._side, other, self._head_start % 3 == 2)
+    def race(self, one: Side, other: Side, *, is_an_outcome: bool = False) -> tuple[Any, Any]:
+        """Both at once, each in a transaction of its own.
+
+        `is_an_outcome`: the other side records one, as workers do: in every second round by a statement alone, which
+        is how they record what a plain handler returned.
+        """
+        opened = single_statement if is_an_outcome and self._head_start % 2 else unit_of_work
+        first = self._pool.submit(self._side, one, unit_of_work, self._head_start % 3 == 1)
+        second = self._pool.submit(self._side, other, opened, self._head_start % 3 == 2)
         return first.result(10), second.result(10)
 
-    def _side(self, work: Side, waits: bool) -> Any:
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+    def _side(self, work: Side, opened: Opened, waits: bool) -> Any:
+        with opened() as session:
             session.execute(sa.text("SELECT 1"))
             self._gate.wait(10)
-            if waits:  # a thousandth of a second, so that each side is first in some rounds
-                session.execute(sa.text("SELECT pg_sleep(0.001)"))
+            if waits:  # for thousandths of a second, so that each side is first in some rounds
+                session.execute(sa.text("SELECT pg_sleep(:s)"), {"s": 0.001 * (1 + self._head_start % 5)})
             return work(session)
 
     def waiting(self) -> UUID:

@@ -80,7 +80,7 @@ class Clients:
         self._numbers = iter(range(TASKS))
         self._lock = threading.Lock()
         self._in_a_hurry = threading.Event()
-        self._threads = [threading.Thread(target=self._run, name=f"client-{n}") for n in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, name=f"client-{n}", daemon=True) for n in range(CLIENTS)]
         self.accepted: list[str] = []
         self.errors: Counter[str] = Counter()
 
