@@ -15,8 +15,6 @@ pytestmark = pytest.mark.chaos
 
 SUBMISSIONS = 60
 LONGEST_SECONDS = 0.5
-MOST_SLACK_SECONDS = 1.0
-"""For a machine that is busy with something else; a submission that waited for the broker would take 3 s at least."""
 
 
 @pytest.mark.parametrize("trouble", ["hung", "in memory alarm"])
@@ -32,31 +30,22 @@ def test_submissions_answer_within_500_ms_while_the_broker_is(trouble, short_sta
         with rabbitmq.memory_alarm():
             timed = _submissions(short_stack)
 
-    took = sorted(seconds for _, seconds, _ in timed)
-    slack = min(MOST_SLACK_SECONDS, max(seconds for _, _, seconds in timed))
+    took = sorted(seconds for _, seconds in timed)
     ledger.note(
         f"broker {trouble}: {len(took)} submissions over {sum(took) + SUBMISSIONS * 0.1:.0f} s, "
-        f"median {took[len(took) // 2] * 1000:.0f} ms, slowest {took[-1] * 1000:.0f} ms; "
-        f"slowest of as many requests that have nothing to do with the broker {slack * 1000:.0f} ms"
+        f"median {took[len(took) // 2] * 1000:.0f} ms, slowest {took[-1] * 1000:.0f} ms"
     )
-    assert took[len(took) // 2] < LONGEST_SECONDS
-    assert took[-1] < LONGEST_SECONDS + slack
+    assert took[-1] < LONGEST_SECONDS
     with ledger.timed("until all of them are COMPLETED"):
-        short_stack.wait_until("COMPLETED", [task_id for task_id, *_ in timed], timeout=30)
+        short_stack.wait_until("COMPLETED", [task_id for task_id, _ in timed], timeout=30)
 
 
-def _submissions(stack) -> list[tuple[str, float, float]]:
-    """One each tenth of a second: longer than a publisher waits before it gives a broker up.
-
-    With each, its id, the seconds it took, and the seconds that reading the task took: what the machine itself costs.
-    """
+def _submissions(stack) -> list[tuple[str, float]]:
+    """One each tenth of a second: longer than a publisher waits before it gives a broker up."""
     timed = []
     for number in range(SUBMISSIONS):
         began = time.perf_counter()
-        task_id = stack.submit("uppercase_text", f"number {number}")
-        answered = time.perf_counter()
-        stack.task(task_id)
-        timed.append((task_id, answered - began, time.perf_counter() - answered))
+        timed.append((stack.submit("uppercase_text", f"number {number}"), time.perf_counter() - began))
         time.sleep(0.1)
     return timed
 

@@ -52,7 +52,7 @@ def runs(process: psutil.Process) -> bool:
 class Process:
     """A command that runs in the background."""
 
-    start_seconds = 60.0  # it takes five; a machine that does ten other things at once has needed more than 30
+    start_seconds = 30.0
     stop_signal = signal.SIGTERM
 
     def __init__(
