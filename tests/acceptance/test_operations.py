@@ -21,6 +21,8 @@ TRACE_ID = uuid4().hex
 TRACEPARENT = f"00-{TRACE_ID}-{uuid4().hex[:16]}-01"
 TYPES = ("reverse_string", "call_back")
 
+pytestmark = pytest.mark.timeout(300)  # five programs start, and are awaited as long as a busy machine needs
+
 
 class Watched:
     """An installation that tells a collector, writes log files, and offers metrics everywhere."""
@@ -135,7 +137,7 @@ def test_metrics_are_right_over_several_processes_of_each_service(watched):
     def counted() -> bool:
         return _submitted(watched.metrics("api")) - _submitted(before) == 30
 
-    wait_for(counted, timeout=15, what="the dispatcher has measured")
+    wait_for(counted, timeout=60, what="the dispatcher has measured")
     asked = 'taskledger_http_request_seconds_count{method="POST",route="/api/v1/tasks",status="201"}'
     after, worker, duties = watched.metrics("api"), watched.metrics("worker"), watched.metrics("dispatcher")
 
