@@ -13,7 +13,7 @@ from app.clock import utcnow
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Look
 from app.services.sql import published
-from tasks import TaskContext, task_type
+from tasks import TaskContext, registry, task_type
 from tasks.registry import load_types
 from tests.integration.dispatcher.publisher import ScriptedPublisher
 
@@ -131,7 +131,10 @@ def test_a_type_that_left_the_code_is_refused(log_in, person, session):
         log_in(person)(SUBMIT)
 
 
-def test_sensitive_types_are_refused(log_in, person, session):
+def test_sensitive_types_are_refused(log_in, person, session, monkeypatch):
+    monkeypatch.setattr(registry, "_types", dict(registry._types))
+    monkeypatch.setattr(registry, "_found", None)
+
     @task_type("hush_sql", sensitive=True)
     def hush_sql(task: TaskContext, payload: str) -> None:
         """Say nothing."""
