@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import marshmallow as ma
 from flask import current_app
 from marshmallow_oneofschema import OneOfSchema
 from sqlalchemy.orm import Session
@@ -55,11 +56,27 @@ EXAMPLES = {
 }
 
 
+def _kind(word: str) -> ma.fields.Constant:
+    return ma.fields.Constant(word, required=True, metadata={"type": "string", "enum": [word]})
+
+
+class StartedTask(TaskView):
+    """A task that a slot started."""
+
+    kind = _kind("task")
+
+
+class StartedRun(RunDetails):
+    """A run that a slot started."""
+
+    kind = _kind("run")
+
+
 class Started(OneOfSchema):
     """What a slot started."""
 
     type_field = "kind"
-    type_schemas = {"task": TaskView, "run": RunDetails}
+    type_schemas = {"task": StartedTask, "run": StartedRun}
 
     def get_obj_type(self, obj: Any) -> str:
         """Which of the two it is."""

@@ -32,6 +32,6 @@ def test_what_fits_the_document_is_accepted(operation: schemathesis.APIOperation
     answer = case.call()
 
     # A rule across the fields of a payload is more than a schema can say, too; its refusals are named _schema.
-    assume(answer.ok or "_schema" not in answer.text)
+    assume(answer.status_code < 300 or "_schema" not in answer.text)
     # Its like may be there already, if the submission asks for that.
     assert answer.status_code in ((200, 201) if case.body.get("unique") else (201,)), answer.text
