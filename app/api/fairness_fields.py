@@ -13,7 +13,7 @@ from app.models import Status
 from app.services.uniqueness import UNFINISHED, Unique
 
 LONGEST_KEY, MOST_PARTS, LONGEST_SECONDS = 200, 16, 31_536_000
-UNIQUE_PART = r"type|payload|(payload|labels)\.[A-Za-z0-9_][A-Za-z0-9_./-]{0,62}"
+UNIQUE_PART = r"(type|payload|(payload|labels)\.[A-Za-z0-9_][A-Za-z0-9_./-]{0,62})"
 
 
 class AfterFailure(StrEnum):

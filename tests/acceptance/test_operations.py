@@ -179,12 +179,15 @@ def test_every_log_line_of_every_process_is_json_with_a_name_and_a_moment(watche
 
 def test_why_and_the_queues_tell_of_a_live_installation(watched):
     watched.stack.post("/queues/tasks/pause", {"reason": "a test"})
-    later = watched.stack.submit("reverse_string", "later")
-    paused = watched.stack.get(f"/tasks/{later}/why").json()
+
+    def held() -> str | None:  # the worker stops to take from the queue within three seconds
+        task_id = watched.stack.submit("reverse_string", "later")
+        return task_id if watched.stack.get(f"/tasks/{task_id}/why").json()["cause"] == "queue_paused" else None
+
+    later = wait_for(held, timeout=15)
     watched.stack.post("/queues/tasks/resume", {})
     watched.stack.wait_until("COMPLETED", [later])
 
-    assert paused["cause"] == "queue_paused"
     assert watched.stack.get(f"/tasks/{later}/why").json()["cause"] == "finished"
     [worker] = watched.stack.get("/workers").json()["items"]
     assert (worker["state"], worker["runtime"]["pool"]) == ("alive", "prefork")
