@@ -73,8 +73,10 @@ migrate: $(RUN_STAMP) ## Bring the tables up to date (DATABASE_URL, or the datab
 	$(BIN)/flask --app app db upgrade
 
 # The development list is made first; the other two take their versions from it. UPGRADE=--upgrade takes newer ones.
+# Extras stay in the pins: without them pip may take a newer release for a package that another one asks for with an
+# extra, and then refuses the list because that release has no hash in it.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command 'make requirements' pyproject.toml
+	--no-strip-extras --custom-compile-command 'make requirements' pyproject.toml
 requirements: $(DEV_STAMP) ## Pin what pyproject.toml asks for in the three requirements files
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(COMPILE) $(UPGRADE) --all-extras --output-file requirements-dev.txt
