@@ -79,11 +79,17 @@ class Heartbeat:
         self._engine = _short_waits()
         while True:
             self._wait()
-            try:
-                self.tick()
-            except sa.exc.SQLAlchemyError as error:
-                # The next beat tries again; a lease that runs out meanwhile is what leases are for.
-                log.warning("heartbeat_failed", error=str(error.__cause__ or error).strip())
+            self.beat()
+
+    def beat(self) -> None:
+        """One tick, after which there is another one whatever came of it: a silent heart would lose every lease."""
+        try:
+            self.tick()
+        except sa.exc.SQLAlchemyError as error:
+            # The next beat tries again; a lease that runs out meanwhile is what leases are for.
+            log.warning("heartbeat_failed", error=str(error.__cause__ or error).strip())
+        except Exception:
+            log.exception("heartbeat_broke")
 
     def _wait(self) -> None:
         wait = TICK_SECONDS
@@ -94,7 +100,7 @@ class Heartbeat:
         time.sleep(wait)
 
     def tick(self) -> None:
-        """One beat."""
+        """Enforce limits, hear cancellations, renew leases, write down what was noted."""
         for run in self._desk.runs:
             self._enforce_limits(run)
             if run.seconds() >= LOOK_SECONDS and time.monotonic() - run.looked >= LOOK_SECONDS:

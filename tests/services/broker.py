@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from celery import Celery
-from kombu import Connection
+from kombu import Connection, Queue
 
 from tasks.brokers import broker_of
+from tests.services.waiting import wait_for
 
 SERVICE_QUEUES = ("tasks", "tasks.dead")
 
@@ -49,6 +50,25 @@ class Broker:
         """Throw away what waits in a queue; return how many messages that were."""
         with self.connect() as connection:
             return connection.default_channel.queue_purge(name)
+
+    def take_hints(self, name: str = "tasks") -> set[str]:
+        """Take all hints that wait, and run none; return the ids of their tasks."""
+        ids: set[str] = set()
+        with self.connect() as connection:
+            queue = Queue(name, channel=connection.default_channel)
+            while (message := queue.get(no_ack=True, accept=["json"])) is not None:
+                ids.update(message.payload[0])
+        return ids
+
+    def lose_hints_of(self, ids: Sequence[str]) -> None:
+        """Throw away the hints of these tasks; the last ones may still be on their way from the publisher."""
+        lost: set[str] = set()
+
+        def all_are_lost() -> bool:
+            lost.update(self.take_hints())
+            return lost >= set(ids)
+
+        wait_for(all_are_lost, timeout=10)
 
     def delete_queues(self) -> None:
         """Delete what the service keeps there, for a broker whose virtual hosts the tests do not make themselves."""

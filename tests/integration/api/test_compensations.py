@@ -7,10 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from app.services import invoices
-from app.worker import executor
 from tasks.registry import get_type, load_types
 from tests.factories import bring_to, make_task, pass_events_on, read_task
-from tests.services.attempts import run_task
+from tests.services.attempts import run_attempt, run_task
 
 TASKS = "/api/v1/tasks"
 
@@ -26,7 +25,7 @@ def compensate(client, task_id, **body):
 
 
 def run(session, made):
-    executor.run_hint("compensation", [UUID(made["id"])])
+    run_attempt("compensation", UUID(made["id"]))
     session.commit()
     return read_task(session, UUID(made["id"]))
 

@@ -13,6 +13,7 @@ from app.clock import utcnow
 from app.services.sql import published, roles
 from tasks.registry import load_types
 from tests.people import Person, make_person
+from tests.services.waiting import wait_for
 
 
 class Psql:
@@ -79,5 +80,7 @@ def log_in(session, database_url: str, psql: Psql) -> Iterator[LogIn]:
     session.rollback()
     for name, connection in opened:
         connection.connection.close()
+        # The server drops what was temporary in a session after its client has gone; the role cannot go before that.
+        wait_for(lambda name=name: not psql("SELECT FROM pg_stat_activity WHERE usename = %s", name))
         psql(f"REVOKE taskledger_read, taskledger_operate FROM {name}")
         psql(f"DROP ROLE {name}")

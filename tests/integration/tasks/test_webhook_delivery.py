@@ -11,10 +11,10 @@ from werkzeug import Response
 
 from app import clock
 from app.services import webhooks
-from app.worker import executor
 from tasks.handlers import webhook_delivery as handler
 from tests.factories import read_task
 from tests.people import make_person
+from tests.services.attempts import run_attempt
 
 
 @pytest.fixture
@@ -47,14 +47,7 @@ def send(session, owner_id):
 
 
 def run(session, task_id):
-    import contextlib
-
-    from celery.exceptions import Ignore, Retry
-
-    from app.worker.executor import RecordedFailure
-
-    with contextlib.suppress(RecordedFailure, Retry, Ignore):
-        executor.run_hint("webhook_delivery", [task_id])
+    run_attempt("webhook_delivery", task_id)
     session.rollback()
 
 

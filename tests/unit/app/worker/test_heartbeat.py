@@ -95,3 +95,14 @@ def test_what_a_lost_connection_kept_from_the_ledger_is_written_by_a_later_beat(
     heartbeat._write_down()
 
     assert written == [([], {("tasks", "normal"): NOON}, [line], {"outcomes_dropped": 3})]
+
+
+def test_a_fault_of_its_own_does_not_end_the_heartbeat(monkeypatch):
+    heartbeat = Heartbeat(Desk(), RecordingStopper())
+
+    def breaks():
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(heartbeat, "tick", breaks)
+
+    heartbeat.beat()
