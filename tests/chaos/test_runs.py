@@ -21,11 +21,13 @@ UNFINISHED = "SELECT count(*) AS n FROM workflow_runs WHERE status IN ('RUNNING'
 ENDS = """
 SELECT run_id, count(*) AS n FROM workflow_run_events WHERE status IN ('CANCELLED', 'COMPLETED') GROUP BY run_id
 """
+# By the events' ids, which are drawn one after the other: moments of two processes may be milliseconds apart.
 JOINS = """
-SELECT run.id, run.status, count(*) FILTER (WHERE task.step = 'join') AS joins,
-       max(task.finished_at) FILTER (WHERE task.step <> 'join')
-           <= min(task.created_at) FILTER (WHERE task.step = 'join') AS is_after_all
-FROM workflow_runs AS run JOIN tasks AS task ON task.run_id = run.id GROUP BY run.id, run.status
+SELECT run.id, run.status, count(DISTINCT task.id) FILTER (WHERE task.step = 'join') AS joins,
+       max(event.id) FILTER (WHERE task.step <> 'join' AND event.status = 'COMPLETED')
+           < min(event.id) FILTER (WHERE task.step = 'join') AS is_after_all
+FROM workflow_runs AS run JOIN tasks AS task ON task.run_id = run.id JOIN task_events AS event ON event.task_id = task.id
+GROUP BY run.id, run.status
 """
 
 
