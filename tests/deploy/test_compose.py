@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import unavailable
 from tests.deploy.settings import known_variables
 from tests.services.certificates import make_secrets
 from tests.services.databases import ROOT
@@ -135,7 +136,7 @@ def test_the_policy_for_hints_is_about_work_queues_only():
 
 def test_nginx_accepts_its_configuration(secrets, tmp_path):
     if shutil.which("nginx") is None:
-        pytest.skip("nginx is not installed here (on Debian: apt-get install nginx-light)")
+        unavailable("nginx: it is not installed here (on Debian: apt-get install nginx-light)")
     text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
     text = text.replace("/run/secrets/", f"{secrets}/").replace("server api:8000", "server 127.0.0.1:8000")
     text = text.replace("server stream:8000", "server 127.0.0.1:8001")
