@@ -26,7 +26,8 @@ JOINS = """
 SELECT run.id, run.status, count(DISTINCT task.id) FILTER (WHERE task.step = 'join') AS joins,
        max(event.id) FILTER (WHERE task.step <> 'join' AND event.status = 'COMPLETED')
            < min(event.id) FILTER (WHERE task.step = 'join') AS is_after_all
-FROM workflow_runs AS run JOIN tasks AS task ON task.run_id = run.id JOIN task_events AS event ON event.task_id = task.id
+FROM workflow_runs AS run JOIN tasks AS task ON task.run_id = run.id
+    JOIN task_events AS event ON event.task_id = task.id
 GROUP BY run.id, run.status
 """
 
