@@ -17,6 +17,7 @@ from app.dashboard import (
     login,
     overview,
     queues,
+    runs,
     schedule_form,
     schedules,
     sessions,
@@ -26,7 +27,9 @@ from app.dashboard import (
     task_edit,
     task_list,
     task_page,
+    webhooks,
     workers,
+    workflows,
 )
 from app.dashboard.blueprint import blueprint
 
@@ -45,6 +48,9 @@ PAGES = (
     workers,
     schedules,
     schedule_form,
+    workflows,
+    runs,
+    webhooks,
     keys,
     accounts,
     audit,

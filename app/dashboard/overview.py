@@ -13,7 +13,7 @@ from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.briefly import Briefly
-from app.services import dead_letters, overview, queues, schedules
+from app.services import dead_letters, overview, queues, schedules, sinks
 from app.services.searching import search
 from app.services.tasks import Filter
 
@@ -49,6 +49,7 @@ def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
             "totals": series.totals,
             "seconds_shown": series.width_seconds * (len(series.times) + 1),
             "workers": overview.workers(session, now=now) if is_admin else [],
+            "sinks": sinks.statuses(session, now=now) if is_admin else [],
             "late_duties": _late(session) if is_admin else [],
             "paused": queues.pauses(session),
             "coming": schedules.soonest(session, seen_by=owner, limit=COMING_SHOWN),

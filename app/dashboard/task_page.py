@@ -9,12 +9,13 @@ from flask import render_template
 from app.api.auth import current_principal, visible_owner
 from app.api.privacy import is_sensitive, presentable
 from app.api.transaction import transaction
+from app.clock import utcnow
 from app.dashboard import hidden
 from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
 from app.errors import NotFound
 from app.models import FINISHED, WAITING, EventRecord, Status, TaskRecord
-from app.services import artifacts, attempts, compensation, schedules, task_log
+from app.services import artifacts, attempts, compensation, explain, schedules, task_log
 from app.services import tasks as task_service
 from app.services.attempts import Attempt
 from tasks.errors import UnknownTaskType
@@ -51,6 +52,7 @@ def show_task(task_id: str) -> str:
             "files": artifacts.find(session, owner=owner, task_id=id_, limit=MOST_FILES)[0],
             "slot": schedules.of_task(session, id_, task.created_at),
             "undoing": compensation.find(session, id_),
+            "why": None if task.is_finished else explain.why(session, id_, owner=owner, now=utcnow()),
             "owner_name": names_of(session, [task.owner_id]).get(task.owner_id) if task.owner_id else None,
         }
     return render_template(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.clock import utcnow
 from app.config import get_settings
 from app.database import in_transaction
-from app.models import Status
+from app.models import Status, new_id
 from app.services import admission, artifacts, invoices, webhooks, workflows
 from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
@@ -132,13 +132,18 @@ def delivered(world: World) -> dict[str, str]:
 
 
 def workflow(world: World) -> dict[str, str]:
-    return {"name": make_workflow(world.session, {"a": step()}, owner_id=world.owner.id).name}
+    return {"name": _new_workflow(world).name}
 
 
 def run(world: World) -> dict[str, str]:
-    made = make_workflow(world.session, {"a": step()}, owner_id=world.owner.id)
-    started = workflows.start(world.session, made, workflows.NewRun(), owner_id=world.owner.id, now=utcnow())
+    new = workflows.NewRun()
+    started = workflows.start(world.session, _new_workflow(world), new, owner_id=world.owner.id, now=utcnow())
     return {"run_id": str(started.id)}
+
+
+def _new_workflow(world: World) -> workflows.WorkflowRecord:
+    name = f"flow-{new_id()}"  # a name can be taken once
+    return make_workflow(world.session, {"a": step()}, owner_id=world.owner.id, name=name)
 
 
 def paused_run(world: World) -> dict[str, str]:

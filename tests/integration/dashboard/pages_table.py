@@ -10,12 +10,16 @@ from tests.factories import NOON
 from tests.integration.api.access_table import (
     World,
     artifact,
+    delivered,
     failed_task,
     finished_task,
     invoiced_task,
+    run,
     schedule,
     somebody,
     waiting_task,
+    webhook,
+    workflow,
 )
 
 VISITORS = ("nobody", "other", "owner", "admin")
@@ -48,8 +52,12 @@ def task_for(action: str) -> Callable[[World], dict[str, str]]:
     return lambda world: {**makers[action](world), "action": action}
 
 
+def with_action(maker: Callable[[World], dict[str, str]], action: str) -> Callable[[World], dict[str, str]]:
+    return lambda world: {**maker(world), "action": action}
+
+
 def schedule_for(action: str) -> Callable[[World], dict[str, str]]:
-    return lambda world: {**schedule(world), "action": action}
+    return with_action(schedule, action)
 
 
 SUBMISSION = {"payload": "hello"}
@@ -89,6 +97,21 @@ TABLE: dict[str, Page] = {
     "POST /schedules/{schedule_id}/edit": own(schedule, 302, form=SCHEDULE_FORM),
     "GET /schedules/{schedule_id}/{action}": own(schedule_for("run")),
     "POST /schedules/{schedule_id}/{action}": own(schedule_for("delete"), 302),
+    "GET /workflows": everybody(),
+    "GET /workflows/{name}": own(workflow),
+    "POST /workflows/{name}/runs": own(workflow, 302),
+    "GET /workflows/{name}/{action}": own(with_action(workflow, "deactivate")),
+    "POST /workflows/{name}/{action}": own(with_action(workflow, "deactivate"), 302),
+    "GET /runs": everybody(),
+    "GET /runs/{run_id}": own(run),
+    "GET /runs/{run_id}/{action}": own(with_action(run, "cancel")),
+    "POST /runs/{run_id}/{action}": own(with_action(run, "cancel"), 302),
+    "GET /webhooks": everybody(),
+    "POST /webhooks": everybody(form={"url": "https://example.com/hooks", "event": "task.failed"}),
+    "GET /webhooks/{webhook_id}": own(webhook),
+    "GET /webhooks/{webhook_id}/{action}": own(with_action(webhook, "delete")),
+    "POST /webhooks/{webhook_id}/{action}": own(with_action(webhook, "delete"), 302),
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": own(delivered, 302),
     "GET /account": everybody(),
     "POST /account/keys": everybody(form={"name": "import", "scope": "tasks:read"}),
     "GET /account/keys/{key_id}/revoke": everybody(404, given=lambda _: {"key_id": str(NOBODY)}),

@@ -7,12 +7,17 @@ import sqlalchemy as sa
 
 from app.dashboard.overview import _looks
 from app.models import Status
+from app.services import webhooks
 from tests.factories import make_claim, make_schedule, seconds
 from tests.integration.dashboard.conftest import send
 from tests.people import make_admin, make_person
+from tests.runs import start, step
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
-PLACES = ("/", "/tasks", "/dead-letters", "/queues", "/workers", "/schedules", "/accounts", "/account", "/audit")
+PLACES = (
+    "/", "/tasks", "/dead-letters", "/queues", "/workers", "/schedules", "/workflows", "/runs", "/webhooks",
+    "/accounts", "/account", "/audit",
+)  # fmt: skip
 
 TEXT, OBJECT = "CAST(:text AS text)", "jsonb_build_object(CAST(:text AS text), CAST(:text AS text))"
 HOSTILE_ROWS = (
@@ -36,6 +41,19 @@ HOSTILE_ROWS = (
         "INSERT INTO artifacts (id, task_id, name, media_type, size, sha256, created_at, stored_at) "
         "VALUES (gen_random_uuid(), :done, :text, :text, 1, 'x', now(), now())"
     ),
+    "UPDATE workflows SET description = :text",
+    f"UPDATE workflow_runs SET reason = :text, labels = {OBJECT}, input = {OBJECT}",
+    f"UPDATE workflow_steps SET error = {OBJECT}",
+    "UPDATE workflow_run_events SET reason = :text",
+    (
+        "UPDATE webhooks SET url = 'https://example.com/' || :text, description = :text, enabled = false, "
+        "disabled_at = now(), disabled_reason = :text"
+    ),
+    (
+        f"UPDATE webhook_deliveries SET event = :text, body = {OBJECT}, "
+        "attempts = jsonb_build_array(jsonb_build_object('at', '2026-01-01', 'error', CAST(:text AS text)))"
+    ),
+    "INSERT INTO sinks (name, position, node, last_error) VALUES (:text, 0, :text, :text)",
 )
 
 
@@ -73,6 +91,11 @@ def test_hostile_text_in_every_field_is_shown_as_text(boss, session, store, now,
     said = {"name": HOSTILE, "problem": HOSTILE, "target": {"task": template}}
     schedule = make_schedule(session, now=now, next_at=now, **said)
     ids = {"busy": busy.id, "done": done.id, "schedule": schedule.id}
+    run = start(session, {"a": step(payload=HOSTILE)})
+    hook, _ = webhooks.create(
+        session, webhooks.NewWebhook(url="https://example.com/"), owner_id=admin.id, key=None, keys=(), now=now
+    )
+    webhooks.send_test(session, hook.id, owner=None, now=now)
     for statement in HOSTILE_ROWS:
         session.execute(sa.text(statement), {"text": HOSTILE, **ids})
     session.commit()
@@ -83,6 +106,8 @@ def test_hostile_text_in_every_field_is_shown_as_text(boss, session, store, now,
              f"/schedules/{schedule.id}/edit", f"/schedules/{schedule.id}/run", f"/accounts/{admin.id}",
              "/dead-letters/replay", "/queues/types/reverse_string/resume", f"/schedules?q={HOSTILE}",
              f"/tasks?q={HOSTILE}&label={HOSTILE}&owner={HOSTILE}", f"/audit?action={HOSTILE}&actor={HOSTILE}",
+             f"/runs/{run.id}", f"/runs/{run.id}/cancel", "/workflows/flow", f"/workflows?q={HOSTILE}",
+             f"/runs?workflow={HOSTILE}", f"/webhooks/{hook.id}", f"/webhooks/{hook.id}/delete",
              f"/login?next={HOSTILE}", f"/{HOSTILE}"]  # fmt: skip
     for path in paths:
         answer = boss.get(path, headers={"Accept": "text/html"})

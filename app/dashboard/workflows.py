@@ -1,0 +1,126 @@
+"""Workflows: their steps drawn, their versions, starting a run, and switching them on and off."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from app.api import pagination, quotas
+from app.api.auth import Access, access, visible_owner
+from app.api.transaction import repeated, transaction
+from app.api.workflows import caller
+from app.clock import utcnow
+from app.dashboard.blueprint import blueprint
+from app.dashboard.runs import with_lines
+from app.errors import Refused, flatten
+from app.services import workflows
+from app.services.workflows import Filter, NewRun, picture
+from tasks.workflow import Definition
+
+PAGE, RUNS_SHOWN = 50, 10
+LONGEST_TEXT = 200
+
+
+@blueprint.get("/workflows")
+def list_workflows() -> str:
+    """Workflows that the caller can start, newest first."""
+    text = request.args.get("q", "").strip()[:LONGEST_TEXT].replace("\0", "")
+    before = pagination.decode(request.args.get("cursor"), "dashboard.workflows")
+    with transaction() as session:
+        items, last = workflows.find_workflows(
+            session,
+            caller=caller(),
+            active=None,
+            text=text or None,
+            before=before and UUID(before),
+            limit=PAGE,
+            now=utcnow(),
+        )
+    next_cursor = pagination.encode(last and str(last), "dashboard.workflows")
+    return render_template("dashboard/workflows.html", items=items, next_cursor=next_cursor)
+
+
+@blueprint.get("/workflows/<name>")
+def show_workflow(name: str) -> str:
+    """One workflow: its picture, its versions, its newest runs."""
+    return _page(name)
+
+
+@blueprint.post("/workflows/<name>/runs")
+def start_run(name: str) -> Any:
+    """Start a run of the newest version."""
+    text = request.form.get("input", "").strip()
+    try:
+        given = json.loads(text) if text else {}
+    except ValueError as error:
+        return _page(name, sent=text, faults=[f"This is no JSON: {error}."]), 422
+    try:
+        if not isinstance(given, dict):
+            raise Refused({"input": ["must be an object"]})
+        run_id = repeated(lambda session: _start(session, name, given))
+    except Refused as error:
+        return _page(name, sent=text, faults=[f"{path}: {why}" for path, why in flatten(error.errors)]), 422
+    flash("Started.")
+    return redirect(url_for("dashboard.show_run", run_id=run_id))
+
+
+@blueprint.get("/workflows/<name>/<any(activate, deactivate, delete):action>")
+@access(Access.WRITE)
+def ask_workflow(name: str, action: str) -> str:
+    """Ask first."""
+    with transaction() as session:
+        found = workflows.read_workflow(session, name, caller=caller(), now=utcnow())
+    return render_template("dashboard/confirm_workflow.html", workflow=found, action=action)
+
+
+@blueprint.post("/workflows/<name>/<any(activate, deactivate, delete):action>")
+def act_on_workflow(name: str, action: str) -> Response:
+    """Do it."""
+    with transaction() as session:
+        if action == "delete":
+            workflows.delete(session, name, caller=caller(), now=utcnow())
+        else:
+            workflows.set_active(session, name, action == "activate", caller=caller(), now=utcnow())
+    if action == "delete":
+        flash("Deleted; its finished runs stay.")
+        return redirect(url_for("dashboard.list_workflows"))
+    flash("New runs can be started." if action == "activate" else "No new run is started; those under way go on.")
+    return redirect(url_for("dashboard.show_workflow", name=name))
+
+
+def _start(session: Any, name: str, given: dict[str, Any]) -> UUID:
+    quotas.admit(session, [given])
+    run, _ = workflows.start_once(session, name, NewRun(input=given), key=None, caller=caller(), now=utcnow())
+    return run.id
+
+
+def _page(name: str, **more: Any) -> str:
+    number = request.args.get("version", type=int)
+    with transaction() as session:
+        found = workflows.read_workflow(session, name, caller=caller(), now=utcnow(), number=number)
+        versions = workflows.version_list(session, found)
+        runs, _ = workflows.find(
+            session, Filter(workflow=found.name), seen_by=visible_owner(), before=None, limit=RUNS_SHOWN
+        )
+    definition = Definition.stored(found.definition)
+    shown = picture.draw(definition, title=f"Steps of {found.name}, version {found.version}").as_json()
+    return render_template(
+        "dashboard/workflow.html",
+        workflow=found,
+        definition=definition,
+        drawn=with_lines(shown, {node["key"]: node for node in shown["nodes"]}),
+        versions=versions,
+        newest=versions[0]["number"] if versions else found.version,
+        runs=runs,
+        example=_example(definition),
+        **more,
+    )
+
+
+def _example(definition: Definition) -> dict[str, Any]:
+    """An input to begin with: each name with its default, or an empty value of its type."""
+    empty: dict[str, Any] = {"integer": 0, "number": 0, "boolean": False, "list": [], "object": {}}
+    declared = definition.inputs or {}
+    return {name: empty.get(each.type, "") if each.required else each.default for name, each in declared.items()}

@@ -1,0 +1,95 @@
+"""Workflows and runs on pages: drawn, started, changed, and told apart."""
+
+import re
+
+import pytest
+import sqlalchemy as sa
+
+from app.clock import utcnow
+from app.services import workflows
+from tests.integration.dashboard.conftest import send
+from tests.runs import make_workflow, step
+
+STEPS = {"first": step(), "left": step("first"), "right": step("first"), "last": step("left", "right")}
+
+
+@pytest.fixture
+def workflow(session, somebody):
+    made = make_workflow(session, STEPS, owner_id=somebody.id, input={"words": {"type": "string"}})
+    session.commit()
+    return made
+
+
+@pytest.fixture
+def run(session, workflow, somebody):
+    new = workflows.NewRun(input={"words": "a"})
+    started = workflows.start(session, workflow, new, owner_id=somebody.id, now=utcnow())
+    session.commit()
+    return started
+
+
+def test_the_steps_of_a_run_are_drawn_with_their_states_and_lead_to_their_tasks(page, run, session):
+    text = page.get(f"/runs/{run.id}").text
+
+    drawn = text[text.index("<svg") : text.index("</svg>")]
+    task_id = session.execute(sa.text("SELECT task_id FROM workflow_steps WHERE key = 'first'")).scalar_one()
+    assert re.findall(r'class="node (node-[a-z]+)"', drawn) == ["node-started"] + ["node-waiting"] * 3
+    assert drawn.count('class="edge"') == 4
+    assert f'href="/tasks/{task_id}"' in drawn
+    assert f'href="/runs/{run.id}"' in page.get(f"/tasks/{task_id}").text
+
+
+def test_a_run_is_started_with_an_input_as_json(page, workflow):
+    example = page.get("/workflows/flow").text
+
+    answer = send(page, "/workflows/flow/runs", input='{"words": "hello"}')
+
+    assert "&#34;words&#34;: &#34;&#34;" in example
+    assert "hello" in page.get(answer.location).text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{", "This is no JSON"), ("[]", "input: must be an object"), ("{}", "words"), ('{"words": 1}', "words")],
+)
+def test_an_input_that_is_refused_is_shown_again_with_the_reason(text, why, page, workflow, session):
+    answer = send(page, "/workflows/flow/runs", input=text)
+
+    assert answer.status_code == 422
+    assert why in answer.text[answer.text.index('role="alert"') :]
+    assert session.execute(sa.text("SELECT count(*) FROM workflow_runs")).scalar_one() == 0
+
+
+def test_a_run_is_paused_resumed_cancelled_and_retried_from_its_page(page, run):
+    statuses = []
+    for action in ("pause", "resume", "cancel", "retry"):
+        assert f"/runs/{run.id}/{action}" in page.get(f"/runs/{run.id}").text
+        send(page, f"/runs/{run.id}/{action}")
+        statuses.append(re.search(r'class="status [a-z-]+">([A-Z][a-z ]+)<', page.get(f"/runs/{run.id}").text).group(1))
+
+    assert statuses == ["Paused", "Running", "Cancelled", "Running"]
+    assert send(page, f"/runs/{run.id}/retry").status_code == 409
+
+
+def test_a_workflow_that_is_inactive_starts_no_run(page, workflow):
+    send(page, "/workflows/flow/deactivate")
+
+    assert "Inactive" in page.get("/workflows/flow").text
+    assert send(page, "/workflows/flow/runs", input='{"words": "a"}').status_code == 409
+
+
+def test_runs_are_listed_by_workflow_and_status(page, run):
+    assert str(run.id) in page.get("/runs?workflow=flow&status=RUNNING").text
+    assert str(run.id) not in page.get("/runs?status=FAILED").text
+    assert str(run.id) not in page.get("/runs?workflow=other").text
+
+
+def test_an_older_version_is_shown_as_one(page, workflow, session, somebody):
+    workflows.change(
+        session, "flow", definition={"steps": {"only": step()}},
+        caller=workflows.Caller(owner_id=somebody.id, sees_all=False), now=utcnow(),
+    )  # fmt: skip
+    session.commit()
+
+    assert "of 2: an older one" in page.get("/workflows/flow?version=1").text
+    assert "an older one" not in page.get("/workflows/flow").text
