@@ -37,6 +37,11 @@ def show_overview() -> str:
     return render_template("dashboard/overview.html", window=window, windows=list(WINDOWS), **found)
 
 
+def forget() -> None:
+    """Look anew: something has changed that the overview warns of."""
+    _looks.forget()
+
+
 def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
     now = utcnow()
     is_admin = current_principal().is_admin

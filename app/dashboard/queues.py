@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from app.api.auth import Access, access, current_actor
 from app.api.transaction import transaction
 from app.clock import utcnow
+from app.dashboard import overview
 from app.dashboard.blueprint import blueprint
 from app.dashboard.briefly import Briefly
 from app.services import queues
@@ -71,6 +72,7 @@ def change_queue(kinds: str, name: str, action: str) -> Response:
             audit.record(session, f"{kind}.resumed", actor, now=utcnow(), **said)
             queues.resume(session, kind, name, now=utcnow())
     _status.forget()
+    overview.forget()
     said_then = "paused: workers stop taking from it within 3 seconds" if action == "pause" else "resumed"
     flash(f"The {kind} {name} is {said_then}.")
     return redirect(url_for("dashboard.list_queues"))

@@ -52,7 +52,7 @@ def show_task(task_id: str) -> str:
             "files": artifacts.find(session, owner=owner, task_id=id_, limit=MOST_FILES)[0],
             "slot": schedules.of_task(session, id_, task.created_at),
             "undoing": compensation.find(session, id_),
-            "why": None if task.is_finished else explain.why(session, id_, owner=owner, now=utcnow()),
+            "why": explain.why(session, id_, owner=owner, now=utcnow()) if task.status in WAITING else None,
             "owner_name": names_of(session, [task.owner_id]).get(task.owner_id) if task.owner_id else None,
         }
     return render_template(

@@ -59,7 +59,7 @@ def make_webhook() -> Any:
         return _list(sent=sent, faults=flatten(error.normalized_messages())), 422
     except Refused as error:
         return _list(sent=sent, faults=flatten(error.errors)), 422
-    return _one(made.id, secret=secret)
+    return _list(secret=secret, made=made)
 
 
 @blueprint.get("/webhooks/<uuid:webhook_id>")

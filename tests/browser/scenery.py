@@ -53,6 +53,7 @@ class Scene:
     """What the rows are about, for who visits them."""
 
     admin: str
+    boss: UUID
     user: str
     completed: UUID
     running: UUID
@@ -135,6 +136,7 @@ def _paint(painter: Painter) -> Scene:
     _administration(painter, boss, user)
     return Scene(
         admin="ada@example.com",
+        boss=boss,
         user="grace@example.com",
         completed=completed["id"],
         running=running["id"],
@@ -338,6 +340,7 @@ def stay_alive(database_url: str) -> None:
         with connection, connection.cursor() as cursor:
             cursor.execute("UPDATE workers SET last_seen_at = now() WHERE stopped_at IS NULL")
             cursor.execute("UPDATE duties SET last_success_at = now()")
+            cursor.execute("UPDATE sinks SET last_seen_at = now() WHERE name <> 'webhooks'")
     finally:
         connection.close()
 

@@ -5,13 +5,14 @@ Fills a database of its own with an hour of life (scenery.py), and writes docs/s
 
 import argparse
 import io
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from tests.browser import scenery
+from tests.browser import scenery, scenery_workflows
 from tests.browser.chromium import chromium
 from tests.services.databases import NO_BROKER, ROOT, Databases
 from tests.services.postgres import PrivatePostgres
@@ -37,13 +38,15 @@ def main() -> None:
         scene = scenery.paint(database_url)
         links = "Flower=http://127.0.0.1:5555, RabbitMQ=http://127.0.0.1:15672"
         environment = service_environment(database_url=database_url, broker_url=NO_BROKER, dashboard_links=links)
+        os.environ |= {name: environment[name] for name in ("DATABASE_URL", "BROKER_URL")}
+        paths = pages(scene) | scenery_workflows.paint(database_url, scene.boss)
         api = Api(environment)
         api.command = [part for part in api.command if part != "tests.services.with_test_types"]
         closing.enter_context(api)
         browser = closing.enter_context(chromium())
         for size, (width, height) in SIZES.items():
             for theme in THEMES:
-                take(browser, api, scene, options.folder, size, width, height, theme, options.only)
+                take(browser, api, scene, paths, options.folder, size, width, height, theme, options.only)
 
 
 def pages(scene: scenery.Scene) -> dict[str, str]:
@@ -64,6 +67,10 @@ def pages(scene: scenery.Scene) -> dict[str, str]:
         "schedules": "/schedules",
         "schedule": f"/schedules/{scene.schedule}",
         "schedule-new": "/schedules/new?type=send_email",
+        "workflows": "/workflows",
+        "workflow": "/workflows/order-to-cash",
+        "runs": "/runs",
+        "webhooks": "/webhooks",
         "accounts": "/accounts",
         "account-edit": f"/accounts/{scene.account}",
         "account": "/account",
@@ -72,8 +79,8 @@ def pages(scene: scenery.Scene) -> dict[str, str]:
 
 
 def take(
-    browser: Browser, api: Api, scene: scenery.Scene, folder: Path, size: str, width: int, height: int, theme: str,
-    only: str | None,
+    browser: Browser, api: Api, scene: scenery.Scene, paths: dict[str, str], folder: Path, size: str, width: int,
+    height: int, theme: str, only: str | None,
 ) -> None:  # fmt: skip
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     try:
@@ -86,7 +93,7 @@ def take(
         page.get_by_label("Password").fill(scenery.PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(f"{url}/")
-        for name, path in pages(scene).items():
+        for name, path in paths.items():
             if only and only not in name:
                 continue
             scenery.stay_alive(api.environment["DATABASE_URL"])

@@ -6,9 +6,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
+from tests.services.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # the first one starts an installation and a browser
 
+PASSED_ON = """
+SELECT NOT EXISTS (SELECT FROM event_outbox JOIN task_events ON id = event_id
+                   WHERE task_id = ANY(%(ids)s::uuid[])) AS all
+"""
 SOON = 20_000  # ms: a worker on a busy machine
 
 
@@ -143,6 +148,7 @@ def test_selected_tasks_are_deleted_together_after_being_named(visit: Visit, use
         answer = installation.http.post(f"{installation.api.url}/api/v1/tasks", json=body, headers=user.headers)
         ids.append(answer.json()["id"])
     installation.wait_until("COMPLETED", ids)
+    wait_for(lambda: installation.rows(PASSED_ON, {"ids": ids})[0]["all"])  # before that a task cannot be deleted
     visit.log_in(user)
     page = visit.go("/tasks?label=set:selected")
     page.get_by_label(f"Select {ids[0]}").check()
@@ -153,6 +159,72 @@ def test_selected_tasks_are_deleted_together_after_being_named(visit: Visit, use
 
     expect(page.get_by_role("status")).to_contain_text("done for 2 of 2")
     expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_a_workflow_is_drawn_and_a_run_of_it_completes_before_ones_eyes(visit: Visit, user, installation):
+    steps = {
+        "first": {"type": "drill", "payload": {"steps": 20}},
+        "left": {"type": "reverse_string", "payload": "ab", "after": ["first"]},
+        "right": {"type": "uppercase_text", "payload": "ab", "after": ["first"]},
+        "join": {"type": "reverse_string", "payload": {"$from": "steps.left.result"}, "after": ["left", "right"]},
+    }
+    body = {"name": "diamond", "definition": {"steps": steps}}
+    assert installation.http.post(f"{installation.api.url}/api/v1/workflows", json=body, headers=user.headers).ok
+    page = visit.log_in(user)
+    page.get_by_role("link", name="Workflows", exact=True).click()
+    page.get_by_role("link", name="diamond").click()
+    expect(page.locator("svg .node")).to_have_count(4)
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}"))
+
+    expect(page.locator("svg .node-waiting")).not_to_have_count(0)
+    expect(page.locator("svg .node-completed")).to_have_count(4, timeout=SOON)
+    expect(state(page)).to_have_text("Completed", timeout=SOON)
+    page.locator("svg a", has_text="join").click()
+    expect(page.locator("#facts")).to_contain_text("step join of")
+    expect(page.locator("#result pre")).to_have_text('"ab"')
+
+
+def test_a_failed_run_is_taken_up_again_after_saying_what_it_repeats(visit: Visit, user, installation):
+    steps = {
+        "good": {"type": "reverse_string", "payload": "ab"},
+        "bad": {"type": "drill", "payload": {"message": "no"}, "after": ["good"], "retry": {"max_retries": 0}},
+    }
+    body = {"name": "halting", "definition": {"on_failure": "stop", "steps": steps}}
+    assert installation.http.post(f"{installation.api.url}/api/v1/workflows", json=body, headers=user.headers).ok
+    run = installation.http.post(
+        f"{installation.api.url}/api/v1/workflows/halting/runs", json={}, headers=user.headers
+    ).json()
+    visit.log_in(user)
+    page = visit.go(f"/runs/{run['id']}")
+    expect(state(page)).to_have_text("Failed", timeout=SOON)
+
+    page.get_by_role("link", name="Go on from what failed").click()
+    expect(page.get_by_role("dialog").locator(".touched-list")).to_have_text("bad drill")
+    confirm(page, "Go on")
+
+    expect(page.locator("#history")).to_contain_text("retried")
+    expect(state(page)).to_have_text("Failed", timeout=SOON)  # it fails again
+
+
+def test_a_webhook_is_made_and_its_delivery_log_read(visit: Visit, user):
+    page = visit.log_in(user)
+    page.get_by_role("link", name="Webhooks", exact=True).click()
+    page.get_by_label("Address").fill("http://127.0.0.1:9/hooks")  # private, and nobody listens
+    page.get_by_role("button", name="Make it").click()
+    expect(page.get_by_role("status")).to_contain_text("whsec_")
+
+    page.get_by_role("link", name="the new webhook").click()
+    page.get_by_role("link", name="Send a test").click()
+    confirm(page, "Send it")
+
+    expect(page.locator("#deliveries")).to_contain_text("webhook.test")
+    expect(page.locator("#deliveries .status-failed")).to_be_visible(timeout=SOON)
+    page.get_by_text("1 attempt, and what was sent").click()
+    expect(page.locator("#deliveries .log")).to_contain_text("127.0.0.1")
+    page.get_by_role("link", name="Delete").click()
+    confirm(page, "Delete for good")
+    expect(page.get_by_role("heading", name="No webhook yet")).to_be_visible()
 
 
 def test_the_keyboard_reaches_and_works_everything(visit: Visit, user):
@@ -184,7 +256,8 @@ def test_no_page_is_wider_than_a_phone(visit: Visit, admin, installation):
     visit.page.set_viewport_size({"width": 390, "height": 844})
     wide = []
     for path in ("/", "/tasks", f"/tasks/{task_id}", "/submit/create_invoice", "/dead-letters", "/queues", "/workers",
-                 "/schedules", "/schedules/new?type=send_email", "/account", "/accounts", "/audit"):  # fmt: skip
+                 "/schedules", "/schedules/new?type=send_email", "/workflows", "/workflows/invoice", "/runs",
+                 "/webhooks", "/account", "/accounts", "/audit"):  # fmt: skip
         page = visit.go(path)
         if page.evaluate("document.documentElement.scrollWidth") > 390:
             wide.append(path)
