@@ -44,8 +44,7 @@ def test_celery_inspect_reaches_one_worker_by_its_name(stack):
 def test_celery_control_changes_a_worker(stack):
     _celery(stack, "control", "pool_grow", "1", "--timeout", "10", "-d", _node(stack.worker))
     try:
-        stats = json.loads(_celery(stack, "inspect", "stats", "--json", "--timeout", "10"))
-        assert len(stats[_node(stack.worker)]["pool"]["processes"]) == 3
+        wait_for(lambda: _children(stack) == 3, what="the worker has a third child")
     finally:
         _celery(stack, "control", "pool_shrink", "1", "--timeout", "10", "-d", _node(stack.worker))
 
@@ -71,6 +70,11 @@ def test_a_worker_with_another_pool_runs_tasks_and_answers(pool, stack):
 
     assert (task["status"], task["result"]) == ("COMPLETED", "desserts")
     assert "pong" in shown
+
+
+def _children(stack) -> int:
+    stats = json.loads(_celery(stack, "inspect", "stats", "--json", "--timeout", "10"))
+    return len(stats[_node(stack.worker)]["pool"]["processes"])
 
 
 def _hears(flower: Flower, worker: Worker) -> bool:
