@@ -71,6 +71,19 @@ def test_what_does_not_answer_is_a_fault_and_what_is_behind_it_unknown():
     assert {found[point]["state"] for point in ("migrations", "workers", "integrity")} == {"unknown"}
 
 
+def test_beside_a_make_run_its_secrets_are_those_that_are_judged(tmp_path):
+    lines = (
+        "DATABASE_URL=postgresql://a:b@127.0.0.1:1/c",
+        f"BROKER_URL={NO_BROKER}",
+        f"SECRET_KEY={'0f4b' * 4}{'9e2c' * 8}",
+    )
+    (tmp_path / "embedded.env").write_text("\n".join(lines))
+
+    found = findings(VAR_DIR=str(tmp_path), BROKER_URL="")
+
+    assert "SECRET_KEY" not in found["secrets"]["seen"]
+
+
 def test_a_number_of_processes_that_is_none_is_a_fault(database_url):
     found = findings(DATABASE_URL=database_url, WEB_CONCURRENCY="two")
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.commands.doctor import database_points, host_points, service_points, settings_points
 from app.commands.doctor.finding import Finding, Findings, fault, unknown
-from app.config import FROM_FILES, Settings, get_settings
+from app.config import FROM_FILES, Settings, get_settings, given_here
 from app.database import make_engine
 from app.errors import SettingsError
 from app.factory import MIGRATIONS
@@ -23,6 +24,8 @@ DEFAULT_API_PROCESSES = 1
 
 def examine(environ: Mapping[str, str] = os.environ) -> list[Finding]:
     """Every finding, in the order of the checklist (docs/how-to/production-checklist.md)."""
+    with suppress(SettingsError):  # of an embedded.env that cannot be read; get_settings says so below
+        environ = given_here(environ)
     given = with_files(environ, FROM_FILES)[0]
     findings = list(settings_points.environment({name: value for name, value in given.items() if value.strip()}))
     try:
