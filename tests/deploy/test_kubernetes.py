@@ -126,6 +126,16 @@ def test_each_process_sees_the_secrets_that_it_reads_and_no_more(overlay):
         assert [source["items"][0]["key"] for source in sources if source.get("optional")] == ["ca.pem"], name
 
 
+def test_what_the_migration_needs_can_be_applied_before_everything_else(overlay):
+    """By the label that docs/how-to/upgrade.md names; nothing that runs the new version is among it."""
+    label = "app.kubernetes.io/component"
+    first = [each for each in objects(overlay) if each["metadata"].get("labels", {}).get(label) == "migration"]
+
+    wanted = {"ConfigMap", "ServiceAccount", "Job"} | ({"Namespace"} if overlay == "production" else set())
+    assert {each["kind"] for each in first} == wanted
+    assert f"{label}=migration" in (ROOT / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")
+
+
 def test_selectors_find_their_pods(overlay):
     labels = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind(overlay, "Deployment", "StatefulSet")]
     selectors = [each["spec"]["selector"] for each in of_kind(overlay, "Service")]
