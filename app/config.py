@@ -619,12 +619,17 @@ def _fault(name: str, given: Mapping[str, str], messages: Any) -> str:
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process; beside a running `make run` the addresses come from its embedded.env."""
-    given = {name: value for name, value in os.environ.items() if value.strip() or name in BLANK_IS_OFF}
+    """The settings of this process. Raises SettingsError."""
+    return load(given_here(os.environ))
+
+
+def given_here(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is set, and beside a running `make run` what its embedded.env says. Raises SettingsError."""
+    given = {name: value for name, value in environ.items() if value.strip() or name in BLANK_IS_OFF}
     is_complete = all(name in given or name + SUFFIX in given for name in ADDRESSES)
     if is_complete or given.get("APP_ENV") == "production":
-        return load(given)
-    return load(read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given)
+        return given
+    return read_embedded(Path(given.get("VAR_DIR", DEFAULT_VAR_DIR)) / EMBEDDED_FILE) | given
 
 
 def read_embedded(path: Path) -> dict[str, str]:

@@ -57,12 +57,6 @@ def sqlalchemy_url(settings: Settings) -> sa.URL:
 
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
     """Keyword arguments of create_engine for every process of the service."""
-    server_options = (
-        # A role called taskledger would find the schema of that name, which holds functions only, before public.
-        # And the history need not name the database user of what the service itself does.
-        "-c taskledger.service=on -c search_path=public -c timezone=UTC -c jit=off "
-        "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
-    )
     return {
         "pool_size": settings.database_pool_size,
         "max_overflow": settings.database_pool_size,
@@ -74,13 +68,36 @@ def engine_options(settings: Settings, *, application_name: str) -> dict[str, An
         "connect_args": {
             "connect_timeout": 3,
             "application_name": application_name,
-            "options": server_options,
             "keepalives_idle": 10,
             "keepalives_interval": 3,
             "keepalives_count": 3,
             "tcp_user_timeout": 15_000,
         },
     }
+
+
+SESSION_SETTINGS = {
+    "taskledger.service": "on",  # the history need not name the database user of what the service itself does
+    # A role called taskledger would find the schema of that name, which holds functions only, before public.
+    "search_path": "public",
+    "timezone": "UTC",
+    "jit": "off",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+def set_up_sessions(engine: sa.Engine, settings: Mapping[str, str] = SESSION_SETTINGS) -> None:
+    """Give each new connection its settings; by a statement, because PgBouncer refuses libpq's `options`."""
+    calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
+    values = [each for pair in settings.items() for each in pair]
+
+    def set_up(dbapi_connection: Any, _: Any) -> None:
+        with dbapi_connection.cursor() as cursor:
+            cursor.execute(f"SELECT {calls}", values)
+        dbapi_connection.commit()  # a rollback would take them back
+
+    event.listen(engine, "connect", set_up)
 
 
 def watch_clock(engine: sa.Engine) -> None:
@@ -103,6 +120,7 @@ def make_engine(settings: Settings, *, application_name: str = "taskledger", **m
     """An engine of its own, not shared."""
     options = engine_options(settings, application_name=application_name) | more
     engine = sa.create_engine(sqlalchemy_url(settings), **options)
+    set_up_sessions(engine)
     watch_clock(engine)
     return engine
 

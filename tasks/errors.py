@@ -60,7 +60,7 @@ class UnknownTaskType(TaskError):
         self.nearest = next(iter(get_close_matches(name[:100], self.known, n=1)), None)
 
     def __str__(self) -> str:
-        guess = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        guess = f"; did you mean {self.nearest!r}?" if self.nearest else "."
         return f"no task type is called {self.name[:100]!r}{guess} Known: {', '.join(self.known) or 'none'}"
 
 

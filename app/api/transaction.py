@@ -19,6 +19,7 @@ from app.database import (
     TRANSACTION_TRIES,
     Base,
     engine_options,
+    set_up_sessions,
     sqlalchemy_url,
     sqlstate,
     watch_clock,
@@ -85,6 +86,7 @@ def register(app: Flask, settings: Settings) -> None:
     with app.app_context():
         engine = db.engine
     replace_dead_connections(engine)
+    set_up_sessions(engine)
     watch_clock(engine)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app import clock, database
 from app.config import get_settings
-from app.database import engine_options, sqlalchemy_url, watch_clock
+from app.database import SESSION_SETTINGS, engine_options, set_up_sessions, sqlalchemy_url, watch_clock
 from app.metrics import sample_pool
 from app.services import counters, lifecycle, task_log
 from app.services.lifecycle import Claim
@@ -205,12 +205,11 @@ def _short_waits() -> sa.Engine:
     """One autocommit connection on which nothing waits longer than three seconds: a late beat is a lost lease."""
     settings = get_settings()
     options: dict[str, Any] = engine_options(settings, application_name="taskledger heartbeat")
-    server_options = (
-        f"-c search_path=public -c timezone=UTC -c synchronous_commit=off -c statement_timeout={STATEMENT_SECONDS}s"
-    )
-    options["connect_args"] |= {"options": server_options, "tcp_user_timeout": STATEMENT_SECONDS * 1000}
+    options["connect_args"] |= {"tcp_user_timeout": STATEMENT_SECONDS * 1000}
     options |= {"pool_size": 1, "max_overflow": 0, "isolation_level": "AUTOCOMMIT"}
     engine = sa.create_engine(sqlalchemy_url(settings), **options)
+    quick = {"statement_timeout": f"{STATEMENT_SECONDS}s", "synchronous_commit": "off"}
+    set_up_sessions(engine, SESSION_SETTINGS | quick)
     watch_clock(engine)
     return engine
 

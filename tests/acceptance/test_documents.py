@@ -1,8 +1,9 @@
-"""Every command of the README, the quickstart and the how-to guides, run as it stands beside a `make run`."""
+"""Every command of the README and all documents, run as it stands beside a `make run` in a copy of the checkout."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from app.embedded import postgres
 from tests.services.databases import ROOT
@@ -19,12 +21,12 @@ from tests.services.waiting import free_port, wait_for
 
 pytestmark = pytest.mark.long
 
-PAGES = [
-    "README.md",
-    "docs/quickstart.md",
-    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/how-to/*.md")),
-]
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+COMMANDS = ("sh", "sql")
+TYPE_OR_WORKFLOW = re.compile(r'"""(\w+): .*?^(@task_type|\w+ = workflow)\(', re.DOTALL | re.MULTILINE)
+NOT_COPIED = (".git", ".venv", "var", "__pycache__", ".*_cache", "secrets")
+MAP = "docs/README.md"  # says what `$API` and `$KEY` stand for on the pages below it
+FIRST_PAGES = ("README.md", "docs/quickstart.md", MAP)  # these say so themselves
 EXAMPLE_ID = re.compile(r"01a20187-e99f-7588-b4c3-6d36409e4538|'…'")
 PORTS = {"8000": "PORT", "5555": "FLOWER_PORT", "8020": "DEMO_ORDERS_PORT", "54321": "POSTGRES_PORT"}
 PASSWORD = "three random words\n"
@@ -38,8 +40,11 @@ LASTING = {
     "celery -A tasks beat": "dispatcher_started",
     "celery -A tasks flower": "Connected to",
 }
-# They need servers, clusters and rights that a machine for tests need not have.
-ELSEWHERE = ("sudo ", "nats-server ", "BROKER_URL=nats://", "kubectl ")
+# They need servers, clusters and rights that a machine for tests need not have; tests/unit/test_documented_names.py and
+# tests/deploy see that what they name is there.
+ELSEWHERE = ("sudo ", "nats-server ", "BROKER_URL=nats://", "kubectl ", "docker ", "rabbitmqctl ")
+# It shows what happens from now on, so something must.
+SILENT_UNTIL_STIRRED = "curl -N"
 # A checkout of a developer's, a server in production: these say what is wrong with it, and that is right.
 MAY_FIND_FAULTS = "flask --app app doctor"
 
@@ -55,6 +60,22 @@ class Example:
 def examples(page: str) -> Iterator[Example]:
     for indent, language, text in FENCE.findall((ROOT / page).read_text(encoding="utf-8")):
         yield Example(language, "\n".join(line.removeprefix(indent) for line in text.splitlines()))
+
+
+def pages() -> list[str]:
+    """Those that show something to be run."""
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    names = [str(path.relative_to(ROOT)) for path in paths]
+    return [name for name in names if any(each.language in COMMANDS for each in examples(name))]
+
+
+def add_types_and_workflows(checkout: Path) -> None:
+    """Put the pages' types and workflows where they say that these belong: one file each."""
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for example in examples(str(path.relative_to(ROOT))):
+            if example.language == "python" and (found := TYPE_OR_WORKFLOW.match(example.text)):
+                folder = "handlers" if found[2] == "@task_type" else "workflows"
+                (checkout / "tasks" / folder / f"{found[1]}.py").write_text(example.text + "\n", encoding="utf-8")
 
 
 def commands(text: str) -> Iterator[str]:
@@ -83,8 +104,6 @@ class Terminal:
         self.environment = {
             "PATH": os.pathsep.join(programs),
             "HOME": str(home),
-            "VAR_DIR": str(embedded.var_dir),
-            "API": embedded.url,
             "GUNICORN_CMD_ARGS": f"--bind=127.0.0.1:{free_port()}",
             "FLOWER_PORT": str(free_port()),
             "TZ": "UTC",
@@ -92,7 +111,8 @@ class Terminal:
 
     def run(self, command: str) -> None:
         """Do what it says. Raises AssertionError when it fails."""
-        lasting = next((ready for start, ready in LASTING.items() if command.startswith(start)), None)
+        program = re.sub(r"^([A-Z_]+=\S+ )+", "", command)
+        lasting = next((ready for start, ready in LASTING.items() if program.startswith(start)), None)
         if command in ("make run", ". .venv/bin/activate") or command.startswith(ELSEWHERE):
             return  # the first is running, and the second only says where the programs are
         if command == "make test":
@@ -104,16 +124,20 @@ class Terminal:
         else:
             self._run(self._here(command))
 
+    def store(self, workflow: str) -> None:
+        """Store a definition that a page shows. Raises AssertionError when it is refused."""
+        address, headers = f"{self._embedded.url}/workflows", self._embedded.as_admin
+        answer = requests.post(address, json=json.loads(workflow), headers=headers, timeout=10)
+        assert answer.status_code == 201, answer.text
+
     def query(self, sql: str) -> None:
         """Run what somebody would paste into psql."""
         self._run(f"psql '{self._embedded.secrets['DATABASE_URL']}' -v ON_ERROR_STOP=1 <<'SQL'\n{self._here(sql)}\nSQL")
 
     def _here(self, command: str) -> str:
-        """With the addresses, the folder and the id of this run in the place of those that the page shows."""
+        """With the addresses and the id of this run in the place of those that the page shows."""
         for number, name in PORTS.items():
             command = command.replace(f"127.0.0.1:{number}", f"127.0.0.1:{self._embedded.ports[name]}")
-        command = re.sub(r"(?<![\w/])var/", f"{self._embedded.var_dir}/", command)
-        command = re.sub(r"make_secrets\.py$", f"make_secrets.py {self._embedded.var_dir}/compose", command)
         return EXAMPLE_ID.sub(lambda found: f"'{self.task_id}'" if found[0] == "'…'" else self.task_id, command)
 
     def _run(self, command: str) -> None:
@@ -121,7 +145,7 @@ class Terminal:
         script += f"status=$?; export -p | grep -v ' \\(PWD\\|OLDPWD\\|SHLVL\\)=' > {self._exported}; exit $status"
         done = subprocess.run(
             ["bash", "-c", script],
-            cwd=ROOT,
+            cwd=self._embedded.home,
             env=self.environment,
             input=PASSWORD * 2,
             capture_output=True,
@@ -146,10 +170,14 @@ class Terminal:
             self.task_id = answer["id"] if "payload" in answer else self.task_id
 
     def _see_it_run(self, command: str, ready: str) -> None:
-        script = f"set -a; . {self._exported}; DATABASE_URL= BROKER_URL=\nexec {command}"
-        process = Process(["bash", "-c", script], name="documented", environment=self.environment, directory=ROOT)
+        script = f"set -a; . {self._exported}; DATABASE_URL= BROKER_URL=\nexec env {command}"
+        here = self._embedded.home
+        process = Process(["bash", "-c", script], name="documented", environment=self.environment, directory=here)
         try:
             process.start()
+            if command.startswith(SILENT_UNTIL_STIRRED):
+                wait_for(lambda: "retry:" in process.log, timeout=30, what=f"{command}: the stream begins")
+                self._embedded.submit("reverse_string", "something happens")
             wait_for(lambda: ready in process.log or not process.is_running, timeout=60, what=f"{command}: {ready}")
             assert process.is_running, process.tail
         finally:
@@ -158,31 +186,45 @@ class Terminal:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Embedded]:
+    """In a copy of the checkout, so that what the pages write stays out of it, with the types that they add."""
     embedded = Embedded()
     embedded.start_seconds = 180.0
     try:
-        yield embedded.start().wait_until_ready()
+        shutil.copytree(ROOT, embedded.home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        add_types_and_workflows(embedded.home)
+        embedded._directory = embedded.home
+        embedded.start().wait_until_ready()
+        terminal = Terminal(embedded, embedded.home)
+        terminal.query("CREATE TABLE orders (id integer, status text)")  # a reader's own, in docs/reference/sql.md
+        yield embedded
     finally:
         embedded.end()
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_the_page_works(page, request, tmp_path):
-    shown = [each for each in examples(page) if each.language in ("sh", "bash", "sql", "json", "text")]
-    if not any(each.language in ("sh", "bash", "sql") for each in shown):
-        pytest.skip("it shows no command")
-    terminal = Terminal(request.getfixturevalue("embedded"), tmp_path)
+@pytest.mark.parametrize("page", pages())
+def test_every_command_of_the_page_works(page, embedded, tmp_path):
+    terminal = Terminal(embedded, tmp_path)
+    if page not in FIRST_PAGES:
+        for example in examples(MAP):
+            if example.language == "sh":
+                run_all(terminal, example)
     has_run = False
-    for example in shown:
-        if example.language in ("sh", "bash"):
-            for command in commands(example.text):
-                terminal.run(command)
+    for example in examples(page):
+        if example.language == "sh":
+            run_all(terminal, example)
         elif example.language == "sql":
             terminal.query(example.text)
-        elif has_run:
+        elif example.language == "json" and '"definition"' in example.text:
+            terminal.store(example.text)
+        elif has_run and example.language in ("json", "text"):
             _compare(example, terminal.output)
-        has_run = example.language in ("sh", "bash")
+        has_run = example.language == "sh"
+
+
+def run_all(terminal: Terminal, example: Example) -> None:
+    for command in commands(example.text):
+        terminal.run(command)
 
 
 def _compare(example: Example, output: str) -> None:

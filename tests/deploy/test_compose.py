@@ -125,6 +125,15 @@ def test_a_real_rabbitmq_takes_the_definitions_and_knows_the_user_by_its_passwor
     assert '"monitoring"' in policies
 
 
+def test_the_how_to_takes_backups_in_a_service_that_sees_the_artifacts():
+    page = (ROOT / "docs" / "how-to" / "back-up.md").read_text(encoding="utf-8")
+    used = re.findall(r"^ *docker compose run .* (\w+) flask --app app (?:backup|restore) ", page, re.MULTILINE)
+
+    [place] = {services(BASE)[name].get("environment")["ARTIFACTS_URL"].removeprefix("file://") for name in used}
+    assert len(used) == 2
+    assert all(f"artifacts:{place}" in services(BASE)[name].get("volumes", ()) for name in used)
+
+
 def test_the_policy_for_hints_is_about_work_queues_only():
     [policy] = [each for each in whole("deploy/rabbitmq/definitions.json")["policies"] if each["name"] == "hints"]
 

@@ -102,11 +102,38 @@ def test_everything_that_is_named_is_there(overlay):
         for container in pod["containers"]:
             wanted |= {("ConfigMap", each["configMapRef"]["name"]) for each in container["envFrom"]}
         for volume in pod["volumes"]:
-            if "secret" in volume:
-                wanted.add(("Secret", volume["secret"]["secretName"]))
+            for source in volume.get("projected", {}).get("sources", ()):
+                wanted.add(("Secret", source["secret"]["name"]))
             if "persistentVolumeClaim" in volume:
                 wanted.add(("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]))
         assert wanted <= there, name
+
+
+COMMON = {"secret_key", "payload_keys", "database_url", "broker_url", "ca.pem"}
+MORE = {
+    "taskledger-flower": {"flower_basic_auth"},
+    "taskledger-migrate": {"admin_password", "admin_api_key"},
+}
+
+
+def test_each_process_sees_the_secrets_that_it_reads_and_no_more(overlay):
+    """The admin's key is not in a worker that runs everybody's handlers, whatever else lies in the Secret."""
+    for name, pod in ours(overlay):
+        [volume] = [each for each in pod["volumes"] if each["name"] == "secrets"]
+        sources = [source["secret"] for source in volume["projected"]["sources"]]
+        seen = {item["path"] for source in sources for item in source["items"]}
+        assert seen == COMMON | MORE.get(name, set()), name
+        assert [source["items"][0]["key"] for source in sources if source.get("optional")] == ["ca.pem"], name
+
+
+def test_what_the_migration_needs_can_be_applied_before_everything_else(overlay):
+    """By the label that docs/how-to/upgrade.md names; nothing that runs the new version is among it."""
+    label = "app.kubernetes.io/component"
+    first = [each for each in objects(overlay) if each["metadata"].get("labels", {}).get(label) == "migration"]
+
+    wanted = {"ConfigMap", "ServiceAccount", "Job"} | ({"Namespace"} if overlay == "production" else set())
+    assert {each["kind"] for each in first} == wanted
+    assert f"{label}=migration" in (ROOT / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")
 
 
 def test_selectors_find_their_pods(overlay):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.api.problems import CODES
+from tasks.registry import load_types
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -64,6 +65,13 @@ def test_the_generated_pages_are_those_that_the_code_would_make():
     assert outdated == []
 
 
+def test_the_page_of_task_types_names_each_that_comes_with_the_service():
+    page = (ROOT / "docs" / "reference" / "task-types.md").read_text(encoding="utf-8")
+    ours = [kind.name for kind in load_types().values() if kind.handler.__module__.startswith("tasks.handlers.")]
+
+    assert [name for name in ours if f"`{name}`" not in page] == []
+
+
 def test_the_page_of_problems_names_every_code():
     page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")]
@@ -71,3 +79,24 @@ def test_the_page_of_problems_names_every_code():
     used |= {code for source in sources for code in re.findall(r": \(4\d\d, \"([a-z_]+)\"\)", source)}
 
     assert sorted((used | set(CODES.values())) - set(re.findall(r"`([a-z_]+)`", page))) == []
+
+
+def test_each_decision_has_a_number_of_its_own_which_its_title_and_the_list_repeat():
+    folder = ROOT / "docs" / "decisions"
+    names = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    numbers = [name[:4] for name in names]
+    titled = [re.match(r"# (\d{4}): ", (folder / name).read_text(encoding="utf-8")) for name in names]
+
+    assert len(set(numbers)) == len(numbers)
+    assert [title and title[1] for title in titled] == numbers
+    listed = re.findall(r"^\| \[(\d{4})\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == list(zip(numbers, names, strict=True))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_table_is_broken_by_an_empty_line(page):
+    """A row that follows an empty line is shown as text with bars in it."""
+    blocks = [block.splitlines() for block in FENCED.sub("", page.read_text(encoding="utf-8")).split("\n\n")]
+    tables = [block for block in blocks if block and block[0].startswith("|")]
+
+    assert [block[0] for block in tables if len(block) < 2 or not re.fullmatch(r"\|( -+ \|)+", block[1])] == []

@@ -81,7 +81,7 @@ def _write(settings: Settings, draft: Path, *, with_artifacts: bool, say: Progre
 
 
 def _copy_artifacts(store: Store, ids: list[UUID], draft: Path, say: Progress) -> list[str]:
-    """Returns those whose content is gone: it was deleted meanwhile, or lost before."""
+    """Returns those whose content is gone: it was deleted meanwhile, or lost before. Raises TaskledgerError."""
     missing = []
     for number, artifact_id in enumerate(ids, 1):
         if number % 100 == 1:
@@ -89,6 +89,13 @@ def _copy_artifacts(store: Store, ids: list[UUID], draft: Path, say: Progress) -
         try:
             with store.open(artifact_id) as content:
                 folders.keep(draft, artifact_id, content)
-        except (StoreAway, FileNotFoundError):
+        except StoreAway as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
             missing.append(str(artifact_id))
+    if ids and len(missing) == len(ids):  # another store than the one that the services write to
+        raise TaskledgerError(
+            f"none of {len(ids)} artifacts is where ARTIFACTS_URL says: run this where the API's files are mounted, "
+            "or leave them out with --without-artifacts"
+        )
     return missing

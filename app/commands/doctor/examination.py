@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.commands.doctor import database_points, host_points, service_points, settings_points
 from app.commands.doctor.finding import Finding, Findings, fault, unknown
-from app.config import FROM_FILES, Settings, get_settings
+from app.config import FROM_FILES, Settings, get_settings, given_here
 from app.database import make_engine
 from app.errors import SettingsError
 from app.factory import MIGRATIONS
@@ -23,6 +24,8 @@ DEFAULT_API_PROCESSES = 1
 
 def examine(environ: Mapping[str, str] = os.environ) -> list[Finding]:
     """Every finding, in the order of the checklist (docs/how-to/production-checklist.md)."""
+    with suppress(SettingsError):  # of an embedded.env that cannot be read; get_settings says so below
+        environ = given_here(environ)
     given = with_files(environ, FROM_FILES)[0]
     findings = list(settings_points.environment({name: value for name, value in given.items() if value.strip()}))
     try:
@@ -32,12 +35,22 @@ def examine(environ: Mapping[str, str] = os.environ) -> list[Finding]:
         findings += settings_points.unusable([each for each in error.faults if each not in known])
         findings += [unknown(point, "the settings are not usable") for point in ("database", "broker")]
         return findings
-    api_processes = int(environ.get("WEB_CONCURRENCY") or DEFAULT_API_PROCESSES)
+    api_processes, unreadable = _api_processes(given.get("WEB_CONCURRENCY", ""))
+    findings += unreadable
     findings += settings_points.of_settings(settings, api_processes=api_processes)
     findings += host_points.of_host(settings)
     findings += service_points.of_broker(settings)
     findings += _behind_the_database(settings, api_processes)
     return findings
+
+
+def _api_processes(given: str) -> tuple[int, list[Finding]]:
+    """gunicorn's own variable, read as gunicorn reads it."""
+    try:
+        return int(given or DEFAULT_API_PROCESSES), []
+    except ValueError:
+        seen = f"WEB_CONCURRENCY is refused: {given!r} is no number"
+        return DEFAULT_API_PROCESSES, [fault("settings", seen, "set it to a number of processes, such as 2")]
 
 
 def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
@@ -59,5 +72,9 @@ def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
         advice = "is it running, and are host, password and database right?"
         yield fault("database", scrub(str(error.orig).strip()), advice)
         yield from (unknown(point, "the database does not answer") for point in BEHIND_THE_DATABASE)
+    except sa.exc.ProgrammingError as error:  # tables of an older version, or of somebody else's
+        first_line = scrub(str(error.orig).strip()).partition("\n")[0]
+        yield fault("database", first_line, "run `flask --app app setup` as the role that owns the tables")
+        yield unknown("integrity", "the tables are not those of this code")
     finally:
         engine.dispose()

@@ -58,7 +58,7 @@ def of_settings(settings: Settings, *, api_processes: int) -> Findings:
         "sealed payloads",
         bool(settings.payload_keys),
         "keys are set" if settings.payload_keys else "PAYLOAD_KEYS is not set: sensitive task types are refused",
-        "set it to the output of `openssl rand -base64 32`, and keep it beside the backups",
+        "set it to the output of `openssl rand -base64 32`, and keep it elsewhere than the backups",
         warning,
     )
     open_advice = "set REGISTRATION=closed, or keep it if everybody who reaches the API may have an account"

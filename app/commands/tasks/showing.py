@@ -1,6 +1,7 @@
 """How tasks look in a terminal: tables for people, JSON for programs; results on stdout, progress on stderr."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,8 @@ from rich.table import Table
 
 COLOURS = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow", "PROCESSING": "cyan", "RETRYING": "magenta"}
 WIDEST_CELL = 120
+WIDE = 110  # columns of a terminal; an id takes 36 of them
+PIPED_WIDTH = 250  # no terminal says how wide it is, and grep wants one line a task
 FIELDS = ("id", "type", "name", "status", "reason", "priority", "queue", "attempt", "max_retries", "labels")
 MOMENTS = ("created_at", "scheduled_at", "started_at", "finished_at", "due_at")
 CONTENT = ("payload", "progress", "result", "error")
@@ -24,14 +27,25 @@ def as_json(value: Any) -> None:
 
 
 def list_of(tasks: Sequence[Mapping[str, Any]]) -> None:
-    """Print one line a task."""
-    table = Table()
-    for heading in ("id", "type", "status", "attempt", "created", "result or error"):
-        table.add_column(heading, no_wrap=heading in ("id", "status", "created"), overflow="fold")
+    """Print one line a task; on a narrow terminal without number of attempts and moment, for which there is no room."""
+    is_wide = _console().width >= WIDE
+    table = Table() if is_wide else Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+    table.add_column("id", no_wrap=True)
+    table.add_column(
+        "type", no_wrap=not is_wide, overflow="fold" if is_wide else "ellipsis", max_width=None if is_wide else 16
+    )
+    table.add_column("status", no_wrap=True)
+    if is_wide:
+        table.add_column("attempt")
+        table.add_column("created", no_wrap=True)
+    if is_wide:
+        table.add_column("result or error", overflow="fold")
+    else:
+        table.add_column("result or error", no_wrap=True, overflow="ellipsis", ratio=1)
     for task in tasks:
         outcome = (task["error"] or {}).get("message", "") if task["status"] != "COMPLETED" else compact(task["result"])
-        cells = [task["type"], coloured(task["status"]), str(task["attempt"]), moment(task["created_at"])]
-        table.add_row(task["id"], *cells, escape(cut(outcome)))
+        more = [str(task["attempt"]), moment(task["created_at"])] if is_wide else []
+        table.add_row(task["id"], task["type"], coloured(task["status"]), *more, escape(cut(outcome)))
     _print(table)
 
 
@@ -96,4 +110,11 @@ def lines(texts: Iterable[str]) -> None:
 
 
 def _print(what: Any) -> None:
-    Console(highlight=False).print(what)
+    _console().print(what)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console

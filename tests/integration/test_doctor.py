@@ -1,0 +1,91 @@
+"""`flask --app app doctor` where it cannot look at everything: it says so, and shows no traceback."""
+
+import json
+import subprocess
+import sys
+
+import psycopg2
+import pytest
+from flask_migrate import downgrade
+
+from app.config import load
+from app.factory import create_app
+from tests.services.databases import NO_BROKER, ROOT
+
+
+def findings(**environment):
+    """The points by name, those that are well left out."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app", "doctor", "--json"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "BROKER_URL": NO_BROKER, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return {each["point"]: each for each in json.loads(done.stdout)["findings"] if each["state"] != "ok"}
+
+
+@pytest.fixture
+def old_database(databases):
+    """The tables of a version from long ago."""
+    url = databases.create("doctor_old")
+    with create_app(load({"DATABASE_URL": url, "BROKER_URL": NO_BROKER})).app_context():
+        downgrade(revision="0001")
+    yield url
+    databases.drop(url)
+
+
+def test_tables_of_an_old_version_are_named_and_what_cannot_be_asked_of_them_is_unknown(old_database):
+    found = findings(DATABASE_URL=old_database)
+
+    assert found["migrations"]["state"] == "fault"
+    assert "the database is at 0001" in found["migrations"]["seen"]
+    assert "flask --app app setup" in found["database"]["advice"]
+    assert found["integrity"]["state"] == "unknown"
+
+
+def test_a_role_that_may_not_read_the_tables_is_a_fault(databases):
+    url = databases.create("doctor_stranger")
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    connection.cursor().execute("CREATE ROLE doctor_stranger LOGIN PASSWORD 'three random words'")
+    try:
+        address = url.partition("@")[2]
+        found = findings(DATABASE_URL=f"postgresql://doctor_stranger:three%20random%20words@{address}")
+    finally:
+        connection.cursor().execute("DROP ROLE doctor_stranger")
+        connection.close()
+        databases.drop(url)
+
+    assert "permission denied" in found["database"]["seen"]
+    assert "three random words" not in json.dumps(found)
+
+
+def test_what_does_not_answer_is_a_fault_and_what_is_behind_it_unknown():
+    found = findings(DATABASE_URL="postgresql://nobody:three-random-words@127.0.0.1:1/none")
+
+    assert {found["database"]["state"], found["broker"]["state"]} == {"fault"}
+    assert {found[point]["state"] for point in ("migrations", "workers", "integrity")} == {"unknown"}
+
+
+def test_beside_a_make_run_its_secrets_are_those_that_are_judged(tmp_path):
+    lines = (
+        "DATABASE_URL=postgresql://a:b@127.0.0.1:1/c",
+        f"BROKER_URL={NO_BROKER}",
+        f"SECRET_KEY={'0f4b' * 4}{'9e2c' * 8}",
+    )
+    (tmp_path / "embedded.env").write_text("\n".join(lines))
+
+    found = findings(VAR_DIR=str(tmp_path), BROKER_URL="")
+
+    assert "SECRET_KEY" not in found["secrets"]["seen"]
+
+
+def test_a_number_of_processes_that_is_none_is_a_fault(database_url):
+    found = findings(DATABASE_URL=database_url, WEB_CONCURRENCY="two")
+
+    assert found["settings"]["seen"] == "WEB_CONCURRENCY is refused: 'two' is no number"
+    assert found["settings"]["state"] == "fault"
