@@ -27,7 +27,7 @@ def why(id_: UUID, *, as_json: bool) -> None:
         click.echo(json.dumps(asdict(answer), default=str))
         return
     console = Console(highlight=False)
-    console.print(f"{answer.cause}: {answer.summary}", style="bold")
+    console.print(f"{answer.cause}: {answer.summary}", style="bold", markup=False)  # errors say anything
     for name, value in answer.evidence.items():
         console.print(f"  {name.replace('_', ' ')}: {'-' if value is None else value}", markup=False)
     console.print(f"To do: {answer.fix}", markup=False)

@@ -346,6 +346,17 @@ def test_a_step_that_waits_is_told_with_the_task_that_it_waits_for(session):
     assert f"/tasks/{task.id}/why" in answer.fix
 
 
+def test_the_command_prints_what_an_error_says_as_it_stands(application, engine, session):
+    held = make_claim(session, max_retries=0)
+    lifecycle.fail(session, held, Failure(type="ValueError", message="[/bold] is no [red]colour"), now=NOON)
+    session.commit()
+
+    told = application.test_cli_runner().invoke(why, [str(held.id)])
+
+    assert told.exit_code == 0
+    assert "[/bold] is no [red]colour" in told.output.replace("\n", " ")
+
+
 def test_the_command_tells_of_runs(application, engine, session):
     run = start(session, {"a": step(), "b": step("a")})
 
