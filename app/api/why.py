@@ -1,4 +1,4 @@
-"""/tasks/{id}/why and /schedules/{id}/why: why something does not run, with evidence and what to do."""
+"""/tasks/{id}/why, and the same of schedules and runs: why something does not run, with evidence and what to do."""
 
 from uuid import UUID
 
@@ -7,11 +7,12 @@ import marshmallow as ma
 from app.api.auth import visible_owner
 from app.api.fields import Instant, Verbatim
 from app.api.parsing import Blueprint
+from app.api.runs import RUN_ID, parse_run_id
 from app.api.tasks import TASK_ID, parse_id
-from app.api.transaction import single_statement
+from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.services import explain
-from app.services.explain import CAUSES, SCHEDULE_CAUSES, Answer
+from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES, Answer
 
 blueprint = Blueprint("why", __name__, url_prefix="/api/v1", description="Why a task does not run")
 
@@ -44,6 +45,12 @@ class WhyScheduleView(ma.Schema):
     fix = ma.fields.String(required=True)
 
 
+class WhyRunView(WhyScheduleView):
+    """One cause."""
+
+    cause = ma.fields.String(required=True, metadata={"enum": list(RUN_CAUSES)})
+
+
 @blueprint.get("/tasks/<task_id>/why", parameters=TASK_ID)
 @blueprint.response(200, WhyView())
 def why(task_id: str) -> Answer:
@@ -59,3 +66,12 @@ def why_schedule(schedule_id: UUID) -> Answer:
     """Tell why a schedule does not fire now."""
     with single_statement() as session:
         return explain.why_schedule(session, schedule_id, owner=visible_owner(), now=utcnow())
+
+
+@blueprint.get("/runs/<run_id>/why", parameters=RUN_ID)
+@blueprint.response(200, WhyRunView())
+def why_run(run_id: str) -> Answer:
+    """Tell why a run has not ended: which steps wait, and for which others."""
+    id_ = parse_run_id(run_id)
+    with transaction() as session:
+        return explain.why_run(session, id_, owner=visible_owner(), now=utcnow())

@@ -1,6 +1,7 @@
-"""`flask --app app why ID`: why a task (or a schedule) does not run."""
+"""`flask --app app why ID`: why a task, a schedule or a run does not go on."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from uuid import UUID
 
@@ -17,16 +18,16 @@ from app.services import explain
 @click.argument("id_", metavar="ID", type=click.UUID)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def why(id_: UUID, *, as_json: bool) -> None:
-    """Tell why a task (or a schedule) does not run, and what to do; exit status 1 when there is none of this id."""
+    """Tell why a task, a schedule or a run does not go on, and what to do; exit status 1 when there is none."""
     try:
         answer = _asked(id_)
     except NotFound:
-        raise click.ClickException(f"There is no task and no schedule {id_}.") from None
+        raise click.ClickException(f"There is no task, no schedule and no run {id_}.") from None
     if as_json:
         click.echo(json.dumps(asdict(answer), default=str))
         return
     console = Console(highlight=False)
-    console.print(f"{answer.cause}: {answer.summary}", style="bold")
+    console.print(f"{answer.cause}: {answer.summary}", style="bold", markup=False)  # errors say anything
     for name, value in answer.evidence.items():
         console.print(f"  {name.replace('_', ' ')}: {'-' if value is None else value}", markup=False)
     console.print(f"To do: {answer.fix}", markup=False)
@@ -34,7 +35,7 @@ def why(id_: UUID, *, as_json: bool) -> None:
 
 def _asked(id_: UUID) -> explain.Answer:
     with unit_of_work() as session:
-        try:
-            return explain.why(session, id_, owner=None, now=utcnow())
-        except NotFound:
-            return explain.why_schedule(session, id_, owner=None, now=utcnow())
+        for ask in (explain.why, explain.why_schedule):
+            with suppress(NotFound):
+                return ask(session, id_, owner=None, now=utcnow())
+        return explain.why_run(session, id_, owner=None, now=utcnow())

@@ -20,6 +20,7 @@ from tests.services.waiting import free_port, wait_for
 TRACE_ID = uuid4().hex
 TRACEPARENT = f"00-{TRACE_ID}-{uuid4().hex[:16]}-01"
 TYPES = ("reverse_string", "call_back")
+ASKED = 'taskledger_http_request_seconds_count{method="POST",route="/api/v1/tasks",status="201"}'
 
 pytestmark = pytest.mark.timeout(300)  # five programs start, and are awaited as long as a busy machine needs
 
@@ -140,10 +141,9 @@ def test_metrics_are_right_over_several_processes_of_each_service(watched):
         return _submitted(watched.metrics("api")) == row["n"]
 
     wait_for(counted, timeout=60, what="the dispatcher has measured")
-    asked = 'taskledger_http_request_seconds_count{method="POST",route="/api/v1/tasks",status="201"}'
     after, worker, duties = watched.metrics("api"), watched.metrics("worker"), watched.metrics("dispatcher")
 
-    assert after[asked] - before.get(asked, 0) == 30, "two processes answer"
+    assert after[ASKED] - before.get(ASKED, 0) == 30, "two processes answer"
     done = sum(_ended(worker, type_) for type_ in TYPES)
     assert done == watched.stack.rows("SELECT count(*) AS n FROM tasks WHERE status = 'COMPLETED'")[0]["n"]
     assert duties['taskledger_duty_run_seconds_count{duty="measure"}'] > 0
@@ -168,6 +168,19 @@ def test_a_restarted_worker_process_goes_on_counting_where_the_last_one_ended(wa
     watched.stack.wait_until("COMPLETED", more, timeout=30)
 
     assert _ended(watched.metrics("worker"), "reverse_string") == count + 11
+
+
+def test_a_restarted_api_process_goes_on_counting_where_the_last_one_ended(watched):
+    before = watched.metrics("api")[ASKED]
+    processes = watched.stack.api.child_pids()
+    assert len(processes) == 2
+
+    os.kill(processes[0], signal.SIGKILL)
+    wait_for(lambda: set(watched.stack.api.child_pids()) - set(processes), timeout=30, what="gunicorn starts another")
+    for _ in range(20):
+        submit(watched, "reverse_string", "counted")
+
+    assert watched.metrics("api")[ASKED] == before + 20
 
 
 def test_every_log_line_of_every_process_is_json_with_a_name_and_a_moment(watched):

@@ -1,8 +1,9 @@
 """Why is my task not running: one cause with its evidence, and what to do about it."""
 
 from app.services.explain.answers import Answer
-from app.services.explain.asking import why, why_schedule
+from app.services.explain.asking import why, why_run, why_schedule
 from app.services.explain.causes import CAUSES, Evidence, rank
+from app.services.explain.runs import CAUSES as RUN_CAUSES
 from app.services.explain.slots import CAUSES as SCHEDULE_CAUSES
 
-__all__ = ["CAUSES", "SCHEDULE_CAUSES", "Answer", "Evidence", "rank", "why", "why_schedule"]
+__all__ = ["CAUSES", "RUN_CAUSES", "SCHEDULE_CAUSES", "Answer", "Evidence", "rank", "why", "why_run", "why_schedule"]

@@ -7,15 +7,20 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Status, TaskRecord
-from app.services import admission, levels, queues, schedules, workers
+from app.services import admission, levels, queues, schedules, workers, workflows
 from app.services.explain.answers import Answer
-from app.services.explain.causes import DispatcherSeen, Evidence, Line, Step, rank
+from app.services.explain.causes import DispatcherSeen, Evidence, Line, rank
+from app.services.explain.runs import rank_run
 from app.services.explain.slots import rank_schedule
 from app.services.levels import Levels
 from app.services.tasks import read
 from app.services.workers import WorkerSeen
 
 _DISPATCHER = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
+_LAST = sa.text(
+    "SELECT status, due_at IS NOT NULL AS is_busy FROM tasks WHERE id = :task "
+    "UNION ALL SELECT status, finished_at IS NULL FROM workflow_runs WHERE id = :run"
+)
 _PASSED = sa.text("SELECT passed_at FROM queue_positions WHERE queue = :queue AND priority = :priority")
 _EARLIER = sa.text(
     "SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL "
@@ -32,8 +37,14 @@ def why(session: Session, task_id: UUID, *, owner: UUID | None, now: datetime) -
 def why_schedule(session: Session, schedule_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
     """Why a schedule does not fire now. Raises NotFound."""
     schedule = schedules.read(session, schedule_id, seen_by=owner)
-    last = session.scalar(sa.text("SELECT status FROM tasks WHERE id = :id"), {"id": schedule.last_task_id})
-    return rank_schedule(schedule, last_status=last, now=now)
+    last = session.execute(_LAST, {"task": schedule.last_task_id, "run": schedule.last_run_id}).first()
+    last_status, is_busy = (None, False) if last is None else (last.status, last.is_busy)
+    return rank_schedule(schedule, last_status=last_status, is_busy=is_busy, now=now)
+
+
+def why_run(session: Session, run_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
+    """Why a workflow's run has not ended. Raises NotFound."""
+    return rank_run(workflows.view(session, workflows.read(session, run_id, seen_by=owner)), now=now)
 
 
 def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
@@ -54,7 +65,6 @@ def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
         dispatcher=_dispatcher(session),
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
-        step=_step(session, task),
         obstacle=admission.obstacle(session, task.id, now=now) if task.gated else None,
     )
 
@@ -93,9 +103,3 @@ def _ahead(session: Session, task: TaskRecord, found: Levels) -> tuple[int, bool
         return higher + levels.place_in_line(marks, task.dispatched_at), False
     parameters = {"queue": task.queue, "priority": task.priority, "before": list(first), "id": task.id}
     return session.scalar(_EARLIER, {**parameters, "dispatched_at": task.dispatched_at}) or 0, True
-
-
-def _step(session: Session, task: TaskRecord) -> Step | None:
-    """Nothing waits for another step as a task: a step is submitted when those before it have ended."""
-    del session, task
-    return None

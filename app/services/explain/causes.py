@@ -53,15 +53,6 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """The task is a step of a workflow's run, and other steps must end first."""
-
-    run_id: str
-    key: str
-    waits_for: Sequence[str]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that the rules look at."""
 
@@ -77,7 +68,6 @@ class Evidence:
     passed_at: datetime | None = None
     """The newest dispatched_at that was claimed from the same queue and priority."""
     line: Line | None = None
-    step: Step | None = None
     obstacle: Obstacle | None = None
     """What a task that is held waits for."""
 
@@ -185,17 +175,6 @@ def _running(evidence: Evidence) -> Answer | None:
         f"({span(evidence.now - since)}){seen}.",
         evidence=_held_by(evidence),
         fix=f"Nothing. To end it: POST /api/v1/tasks/{task.id}/cancel.",
-    )
-
-
-def _blocked_by_step(evidence: Evidence) -> Answer | None:
-    step = evidence.step
-    if step is None or not step.waits_for:
-        return None
-    return _answer(
-        f"It is the step {step.key} of a workflow, and waits for {', '.join(step.waits_for)} to end.",
-        evidence={"run": step.run_id, "step": step.key, "waits_for": list(step.waits_for)},
-        fix=f"See how those stand: GET /api/v1/runs/{step.run_id}.",
     )
 
 
@@ -371,7 +350,6 @@ RULES: Sequence[tuple[str, Rule]] = (
     ("worker_lost", _worker_lost),
     ("stopping", _stopping),
     ("running", _running),
-    ("blocked_by_step", _blocked_by_step),
     ("not_due", _not_due),
     ("retry_due", _retry_due),
     ("type_paused", _type_paused),

@@ -3,21 +3,21 @@
 from datetime import datetime
 from typing import Any
 
-from app.models import FINISHED, Overlap, ScheduleRecord
+from app.models import Overlap, ScheduleRecord
 from app.services.explain.answers import Answer, moment
 
 CAUSES = ("disabled", "problem", "overlap", "no_slot_left", "slot_due", "not_due")
 
 
-def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, now: datetime) -> Answer:
-    """One cause; `last_status` is that of the task it submitted last, None for none or a deleted one."""
+def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, is_busy: bool, now: datetime) -> Answer:
+    """One cause; `last_status` is that of the task or run it made last, None for none or a deleted one."""
     path = f"/api/v1/schedules/{schedule.id}"
-    is_busy = last_status is not None and last_status not in FINISHED
     told: dict[str, Any] = {
         "next_at": moment(schedule.next_at),
         "last_slot_at": moment(schedule.last_slot_at),
         "last_task_id": schedule.last_task_id and str(schedule.last_task_id),
-        "last_task_status": last_status,
+        "last_run_id": schedule.last_run_id and str(schedule.last_run_id),
+        "last_status": last_status,
         "overlap": schedule.overlap,
         "queued_slot_at": moment(schedule.queued_slot_at),
     }
@@ -61,6 +61,7 @@ def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, now: dat
 
 
 def _blocked(schedule: ScheduleRecord, last_status: str | None, told: dict[str, Any]) -> Answer:
+    kind, last = ("task", schedule.last_task_id) if schedule.last_task_id else ("run", schedule.last_run_id)
     waits = (
         f"its slot of {moment(schedule.queued_slot_at)} waits until that has finished"
         if schedule.queued_slot_at is not None
@@ -70,9 +71,9 @@ def _blocked(schedule: ScheduleRecord, last_status: str | None, told: dict[str, 
     )
     return Answer(
         cause="overlap",
-        summary=f"The task of its last slot is {last_status}, so {waits} (overlap {schedule.overlap}).",
+        summary=f"The {kind} of its last slot is {last_status}, so {waits} (overlap {schedule.overlap}).",
         evidence=told,
         next_at=schedule.next_at,
-        fix=f"See what keeps that task: GET /api/v1/tasks/{schedule.last_task_id}/why; or let them overlap: "
+        fix=f"See what keeps that {kind}: GET /api/v1/{kind}s/{last}/why; or let them overlap: "
         f'PATCH /api/v1/schedules/{schedule.id} with {{"overlap": "allow"}}.',
     )

@@ -204,6 +204,7 @@ def test_workflows_and_runs_of_others_are_not_there(client, application, databas
 
     assert other.get(f"{WORKFLOWS}/shout").status_code == 404
     assert other.get(f"{RUNS}/{run['id']}").status_code == 404
+    assert other.get(f"{RUNS}/{run['id']}/why").status_code == 404
     assert other.post(f"{RUNS}/{run['id']}/cancel").status_code == 404
     assert "shout" not in [each["name"] for each in other.get(WORKFLOWS).json["items"]]
     assert other.get(RUNS).json["items"] == []
@@ -253,6 +254,17 @@ def test_the_picture_of_a_run_has_places_states_and_a_title(client, session):
     )
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert client.get(f"{WORKFLOWS}/shout/graph.svg").status_code == 200
+
+
+def test_a_run_tells_which_step_keeps_it(client):
+    make(client)
+    run = start(client).json
+
+    answer = client.get(f"{RUNS}/{run['id']}/why")
+
+    assert answer.status_code == 200
+    assert (answer.json["cause"], answer.json["evidence"]["blocked"]) == ("blocked_by_step", {"shout": ["reverse"]})
+    assert set(answer.json) == {"cause", "summary", "evidence", "next_at", "fix"}
 
 
 def test_the_history_of_a_run_says_why(client):

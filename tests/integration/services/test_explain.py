@@ -12,16 +12,16 @@ import sqlalchemy as sa
 from app.commands.why import why
 from app.dispatcher.measure import Measure
 from app.models import Status, Worker, new_id
-from app.services import admission, explain, lifecycle, queues
+from app.services import admission, explain, lifecycle, queues, workflows
 from app.services.admission import Limit, Rate
-from app.services.explain import CAUSES, SCHEDULE_CAUSES
+from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES
 from app.services.failures import Failure
 from app.services.lifecycle import Holder
 from tests.factories import NOON, make_claim, make_schedule, make_task, seconds
+from tests.runs import BROKEN, end, pdf, start, step, task_of
 
 FAILURE = Failure(type="LookupError", message="no such city")
 HOUR = timedelta(hours=1)
-NEEDS_WORKFLOWS = {"blocked_by_step"}
 
 
 def worker(session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), slots=2):
@@ -239,7 +239,7 @@ def test_a_measured_ledger_gives_the_same_answers(case, session):
 
 
 def test_no_cause_is_left_out():
-    assert {case.cause for case in CASES} | NEEDS_WORKFLOWS == set(CAUSES)
+    assert {case.cause for case in CASES} == set(CAUSES)
 
 
 def test_other_causes_that_hold_as_well_are_named(session):
@@ -295,6 +295,74 @@ def test_a_slot_that_waits_for_its_predecessor_says_so(session):
     assert answer.cause == "overlap"
     assert "its slot of 2026-03-02T11:00:00Z waits" in answer.summary
     assert f"/tasks/{busy.id}/why" in answer.fix
+
+
+def test_a_schedule_of_runs_is_blocked_by_its_last_run(session):
+    run = start(session, {"a": step()})
+    schedule = make_schedule(session, overlap="skip", last_run_id=run.id)
+
+    busy = explain.why_schedule(session, schedule.id, owner=None, now=NOON)
+    end(session, run.id, "a", "done")
+    free = explain.why_schedule(session, schedule.id, owner=None, now=NOON)
+
+    assert (busy.cause, free.cause) == ("overlap", "not_due")
+    assert f"/runs/{run.id}/why" in busy.fix
+
+
+def run_cases(session) -> dict[str, UUID]:
+    """A run for each cause."""
+    made = {name: start(session, {"a": step(), "b": step("a")}, name=name).id for name in ("blocked_by_step", "paused")}
+    workflows.pause(session, made["paused"], seen_by=None, now=NOON)
+    made["steps_under_way"] = start(session, {"a": step()}, name="one").id
+    made["finished"] = start(session, {"a": step()}, name="ended").id
+    end(session, made["finished"], "a", "done")
+    steps = {"a": step(type_="generate_pdf", payload=pdf()), "b": step("a")}
+    made["undoing"] = start(session, steps, name="broken").id
+    end(session, made["undoing"], "a", {"artifact_id": str(new_id())})
+    end(session, made["undoing"], "b", BROKEN)
+    made["not_due"] = start(session, {"a": step()}, name="later").id
+    session.execute(sa.text("UPDATE workflow_runs SET starts_at = :at WHERE id = :id"),
+                    {"at": NOON + HOUR, "id": made["not_due"]})  # fmt: skip
+    return made
+
+
+def test_every_cause_of_a_run_is_recognised(session):
+    made = run_cases(session)
+
+    answers = {name: explain.why_run(session, id_, owner=None, now=NOON).cause for name, id_ in made.items()}
+
+    assert answers == {name: name for name in RUN_CAUSES}
+
+
+def test_a_step_that_waits_is_told_with_the_task_that_it_waits_for(session):
+    run = start(session, {"a": step(), "b": step("a"), "c": step("a", "b")})
+    task = task_of(session, run.id, "a")
+
+    answer = explain.why_run(session, run.id, owner=None, now=NOON)
+
+    assert answer.summary == "The step b waits for a to end, and 1 more steps wait."
+    assert answer.evidence["blocked"] == {"b": ["a"], "c": ["a", "b"]}
+    assert answer.evidence["under_way"]["a"] == {"task_id": str(task.id), "status": "PENDING", "attempt": 0}
+    assert f"/tasks/{task.id}/why" in answer.fix
+
+
+def test_the_command_prints_what_an_error_says_as_it_stands(application, engine, session):
+    held = make_claim(session, max_retries=0)
+    lifecycle.fail(session, held, Failure(type="ValueError", message="[/bold] is no [red]colour"), now=NOON)
+    session.commit()
+
+    told = application.test_cli_runner().invoke(why, [str(held.id)])
+
+    assert told.exit_code == 0
+    assert "[/bold] is no [red]colour" in told.output.replace("\n", " ")
+
+
+def test_the_command_tells_of_runs(application, engine, session):
+    run = start(session, {"a": step(), "b": step("a")})
+
+    told = application.test_cli_runner().invoke(why, [str(run.id)])
+
+    assert "blocked_by_step: The step b waits for a to end." in told.output
 
 
 def test_the_command_tells_it_too(application, engine, session):

@@ -1,0 +1,66 @@
+"""Why a workflow's run has not ended: which steps wait, and for which others. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from app.models import RunStatus, StepState
+from app.services.explain.answers import Answer, moment
+from app.services.workflows import RunView
+
+CAUSES = ("finished", "paused", "undoing", "blocked_by_step", "not_due", "steps_under_way")
+MOST_STEPS = 50  # of up to 1,000: what is told first is enough to go on
+_OPEN = (StepState.WAITING, StepState.STARTED)
+
+
+def rank_run(view: RunView, *, now: datetime) -> Answer:
+    """One cause. Steps that wait have no task yet, so that it is asked of their run."""
+    run, path = view.run, f"/api/v1/runs/{view.run.id}"
+    blocked = _blocked(view)
+    told: dict[str, Any] = {
+        "status": run.status,
+        "reason": run.reason,
+        "under_way": _under_way(view),
+        "blocked": dict(list(blocked.items())[:MOST_STEPS]),
+        "blocked_steps": len(blocked),
+    }
+    because = f": {run.reason}" if run.reason else ""
+    if run.is_finished:
+        return Answer(cause="finished", summary=f"It has ended: {run.status}{because}.", evidence=told,
+                      fix=f"See what its steps did: GET {path}.")  # fmt: skip
+    if run.status == RunStatus.PAUSED:
+        return Answer(cause="paused", summary=f"It is paused{because}; no further step starts.", evidence=told,
+                      fix=f"Resume it: POST {path}/resume.")  # fmt: skip
+    if run.status == RunStatus.COMPENSATING:
+        return Answer(cause="undoing", summary=f"What it has done is being undone{because}.", evidence=told,
+                      fix=f"Nothing; how far it is: GET {path}.")  # fmt: skip
+    if run.starts_at is not None and run.starts_at > now:
+        return Answer(cause="not_due", summary=f"Its first steps start at {moment(run.starts_at)}.", evidence=told,
+                      next_at=run.starts_at)  # fmt: skip
+    return _running(told, blocked)
+
+
+def _running(told: dict[str, Any], blocked: dict[str, list[str]]) -> Answer:
+    under_way = told["under_way"]
+    first = next(iter(under_way.values()), None)
+    fix = f"See what keeps that task: GET /api/v1/tasks/{first['task_id']}/why." if first else "Nothing: it goes on."
+    if blocked:
+        key, waits_for = next(iter(blocked.items()))
+        more = f", and {len(blocked) - 1:,} more steps wait" if len(blocked) > 1 else ""
+        summary = f"The step {key} waits for {', '.join(waits_for)} to end{more}."
+        return Answer(cause="blocked_by_step", summary=summary, evidence=told, fix=fix)
+    summary = f"No step waits for another; under way: {', '.join(under_way) or 'none yet'}."
+    return Answer(cause="steps_under_way", summary=summary, evidence=told, fix=fix)
+
+
+def _blocked(view: RunView) -> dict[str, list[str]]:
+    """The steps that wait, with those of their predecessors that have not ended."""
+    unended = {each.key for each in view.steps if each.state in _OPEN}
+    found = {each.key: [key for key in each.after if key in unended] for each in view.steps
+             if each.state == StepState.WAITING}  # fmt: skip
+    return {key: waits_for[:MOST_STEPS] for key, waits_for in found.items() if waits_for}
+
+
+def _under_way(view: RunView) -> dict[str, dict[str, Any]]:
+    started = [each for each in view.steps if each.state == StepState.STARTED][:MOST_STEPS]
+    return {each.key: {"task_id": each.task_id and str(each.task_id), "status": each.task_status,
+                       "attempt": each.attempt} for each in started}  # fmt: skip
