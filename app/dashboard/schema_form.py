@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest
+
+from app.api import json_body
+from app.errors import Refused
 
 MISSING: Any = object()
 """Left out: what is missing is not sent, so that the type's default applies."""
@@ -247,11 +251,7 @@ def _text(kind: str, value: Any) -> str:
 
 def _is_plain(text: str) -> bool:
     """Whether the text, entered as it is, is read as that text again."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return bool(text)
-    return False
+    return bool(text) and parsed(text) is MISSING
 
 
 def _bounds(schema: Schema, kind: str) -> dict[str, Any]:
@@ -320,11 +320,17 @@ def _read_simple(kind: str, schema: Schema, text: str, required: bool) -> Any:
     if kind == "choice":
         return next((choice for choice in schema["enum"] if str(choice) == text), text)
     if kind == "json":
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+        value = parsed(text)
+        return text if value is MISSING else value
     return text
+
+
+def parsed(text: str) -> Any:
+    """The value of JSON as it was typed, read as strictly as a body of the API; MISSING for what that would refuse."""
+    try:
+        return json_body.parse(text.encode())
+    except (BadRequest, Refused):
+        return MISSING
 
 
 def _number(text: str) -> Any:

@@ -60,7 +60,7 @@ def read(task_type: TaskType, sent: MultiDict[str, str]) -> Draft:
     mode = JSON if sent.get("mode") == JSON else FORM
     text = sent.get("payload_json", "")
     schema = task_type.payload.json_schema()
-    payload = _parsed(text) if mode == JSON else schema_form.read(schema, sent, "payload")
+    payload = schema_form.parsed(text) if mode == JSON else schema_form.read(schema, sent, "payload")
     fields = {name: sent.get(name, "").strip() for name in ("name", "priority", *MOMENTS, *NUMBERS)}
     return Draft(payload=payload, fields=fields, labels=_labels(sent), mode=mode, json_text=text)
 
@@ -86,7 +86,7 @@ def after_button(task_type: TaskType, draft: Draft, sent: MultiDict[str, str]) -
 def fields_of(draft: Draft) -> dict[str, Any]:
     """The draft as the body of a submission, without its type. Raises Refused for what cannot even be sent."""
     if draft.payload is MISSING and draft.mode == JSON:
-        raise Refused({"payload": ["is no JSON"]})
+        raise Refused({"payload": ["is not JSON, is nested too deeply, or holds what cannot be stored"]})
     body: dict[str, Any] = {"payload": None if draft.payload is MISSING else draft.payload}
     given = {name: text for name, text in draft.fields.items() if text}
     for name, text in given.items():
@@ -132,13 +132,6 @@ def _names(node: Node) -> list[str]:
 def _labels(sent: MultiDict[str, str]) -> dict[str, str]:
     found = schema_form.read(LABELS, sent, "labels", required=False)
     return {} if found is MISSING else found
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return MISSING
 
 
 def _json(payload: Any) -> str:

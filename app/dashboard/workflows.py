@@ -1,22 +1,23 @@
 """Workflows: their steps drawn, their versions, starting a run, and switching them on and off."""
 
-import json
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import flash, redirect, render_template, request, url_for
+from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from app.api import pagination, quotas
-from app.api.auth import Access, access, visible_owner
+from app.api import json_body, pagination, quotas
+from app.api.auth import Access, access, current_owner_id, visible_owner
 from app.api.transaction import repeated, transaction
 from app.api.workflows import caller
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.runs import with_lines
 from app.errors import Refused, flatten
-from app.services import workflows
+from app.services import idempotency, workflows
 from app.services.workflows import Filter, NewRun, picture
+from tasks.fields import UUID_TEXT
 from tasks.workflow import Definition
 
 PAGE, RUNS_SHOWN = 50, 10
@@ -53,16 +54,15 @@ def start_run(name: str) -> Any:
     """Start a run of the newest version."""
     text = request.form.get("input", "").strip()
     try:
-        given = json.loads(text) if text else {}
-    except ValueError as error:
-        return _page(name, sent=text, faults=[f"This is no JSON: {error}."]), 422
-    try:
+        given = json_body.parse(text.encode()) if text else {}
         if not isinstance(given, dict):
             raise Refused({"input": ["must be an object"]})
-        run_id = repeated(lambda session: _start(session, name, given))
+        run_id, is_new = repeated(lambda session: _start(session, name, given))
     except Refused as error:
         return _page(name, sent=text, faults=[f"{path}: {why}" for path, why in flatten(error.errors)]), 422
-    flash("Started.")
+    except BadRequest as error:  # of a form it is said as of a body
+        return _page(name, sent=text, faults=[str(error.description).replace("The body", "The input")]), 422
+    flash("Started." if is_new else "This form was sent before: here is its run.")
     return redirect(url_for("dashboard.show_run", run_id=run_id))
 
 
@@ -90,10 +90,17 @@ def act_on_workflow(name: str, action: str) -> Response:
     return redirect(url_for("dashboard.show_workflow", name=name))
 
 
-def _start(session: Any, name: str, given: dict[str, Any]) -> UUID:
+def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
     quotas.admit(session, [given])
-    run, _ = workflows.start_once(session, name, NewRun(input=given), key=None, caller=caller(), now=utcnow())
-    return run.id
+    sent, body = request.form.get("key", ""), {"workflow": name, "input": given}
+    # A form that is sent twice (a double click, a reload) starts one run.
+    key = (
+        idempotency.taken("dashboard.runs", sent, body, owner=str(current_owner_id()))
+        if UUID_TEXT.fullmatch(sent)
+        else None
+    )
+    run, is_new = workflows.start_once(session, name, NewRun(input=given), key=key, caller=caller(), now=utcnow())
+    return run.id, is_new
 
 
 def _page(name: str, **more: Any) -> str:
@@ -115,6 +122,7 @@ def _page(name: str, **more: Any) -> str:
         newest=versions[0]["number"] if versions else found.version,
         runs=runs,
         example=_example(definition),
+        key=uuid4(),
         **more,
     )
 

@@ -50,7 +50,7 @@ def test_a_run_is_started_with_an_input_as_json(page, workflow):
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("{", "This is no JSON"), ("[]", "input: must be an object"), ("{}", "words"), ('{"words": 1}', "words")],
+    [("{", "The input is not JSON"), ("[]", "input: must be an object"), ("{}", "words"), ('{"words": 1}', "words")],
 )
 def test_an_input_that_is_refused_is_shown_again_with_the_reason(text, why, page, workflow, session):
     answer = send(page, "/workflows/flow/runs", input=text)

@@ -13,6 +13,7 @@ TEXT = [
     ("on-accent", "accent-fill"), ("on-accent", "bad-fill"), ("bad", "surface"), ("bad", "bad-soft"),
     ("warn", "warn-soft"), ("warn", "surface"), ("good", "good-soft"), ("good", "surface"), ("info", "info-soft"),
     ("info", "surface"), ("violet", "violet-soft"), ("grey", "grey-soft"),
+    *((text, f"{state}-soft") for text in ("text", "muted") for state in ("good", "bad", "info", "warn", "violet")),
 ]  # fmt: skip
 SHAPES = [("series-1", "surface"), ("series-2", "surface"), ("series-bad", "surface"), ("series-warn", "surface"),
           ("line-strong", "surface")]  # fmt: skip

@@ -135,3 +135,8 @@ def test_words_of_names():
         "Force failure",
         "Url",
     ]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 65 + "]" * 65, "NaN", "1e999", '"\\u0000"'])
+def test_json_that_the_api_would_refuse_stays_the_text_that_was_typed(text):
+    assert schema_form.read({}, MultiDict({"payload": text}), "payload") == text
