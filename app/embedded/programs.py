@@ -125,7 +125,8 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
             command=_python(
                 *("gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", str(API_THREADS)),
                 *("--bind", f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"),
-                *("--graceful-timeout", "5", "--no-control-socket", "app.factory:create_app()"),
+                # Longer than clients and proxies keep idle connections: else they meet one that is just being closed.
+                *("--keep-alive", "75", "--graceful-timeout", "5", "--no-control-socket", "app.factory:create_app()"),
             ),
             environment=shared,
             port=Port(number=settings.port, setting="PORT", purpose="the API", host=settings.host),

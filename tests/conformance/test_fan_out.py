@@ -44,7 +44,8 @@ def test_celery_inspect_reaches_one_worker_by_its_name(stack):
 def test_celery_control_changes_a_worker(stack):
     _celery(stack, "control", "pool_grow", "1", "--timeout", "10", "-d", _node(stack.worker))
     try:
-        wait_for(lambda: _children(stack) == 3, what="the worker has a third child")
+        # Celery looks every 5 s whether it has as many as it should.
+        wait_for(lambda: _children(stack) == 3, timeout=40, what="the worker has a third child")
     finally:
         _celery(stack, "control", "pool_shrink", "1", "--timeout", "10", "-d", _node(stack.worker))
 

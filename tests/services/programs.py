@@ -84,7 +84,7 @@ class Api(Process):
         self.port = free_port()
         command = _python("gunicorn", "--worker-class", "gthread", "--workers", str(processes))
         command += ["--threads", str(threads), "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
-        command += ["--graceful-timeout", "5", "app.factory:create_app()"]
+        command += ["--keep-alive", "75", "--graceful-timeout", "5", "app.factory:create_app()"]
         super().__init__(command, name="api", environment=environment, directory=ROOT)
 
     @property
