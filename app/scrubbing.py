@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from urllib.parse import quote, unquote
 
-from app.config import DEVELOPMENT_SECRET, get_settings, words
+from app.config import get_settings, words
+from app.config.production import DEFAULT_PASSWORDS, DEVELOPMENT_SECRET, split_url
+from app.config.secret_files import SUFFIX, with_files
 from app.errors import SettingsError
-from app.production import DEFAULT_PASSWORDS, split_url
-from app.secret_files import SUFFIX, with_files
 from tasks.brokers import passwords_of
 
 HIDDEN = "[secret]"

@@ -11,8 +11,8 @@ from uuid import UUID
 import structlog
 
 from app import clock
+from app.config.secret_files import value_of
 from app.scrubbing import scrub
-from app.secret_files import value_of
 from app.services.failures import storable
 from app.services.outcomes import Write
 from app.services.task_log import LogLine

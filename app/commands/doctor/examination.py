@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from app.commands.doctor import database_points, host_points, service_points, settings_points
 from app.commands.doctor.finding import Finding, Findings, fault, unknown
 from app.config import FROM_FILES, Settings, get_settings, given_here
+from app.config.secret_files import with_files
 from app.database import make_engine
 from app.errors import SettingsError
 from app.factory import MIGRATIONS
 from app.scrubbing import scrub
-from app.secret_files import with_files
 
 BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity")
 DEFAULT_API_PROCESSES = 1

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from app.commands.doctor.finding import Findings, fault, judged, ok, warning
 from app.config import Settings
-from app.production import split_url
+from app.config.production import split_url
 from app.services.artifacts.store import Store, StoreAway
 
 LEAST_FREE_BYTES, LEAST_FREE_SHARE = 1 << 30, 0.1

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
-from app.production import faults_of
+from app.config.production import faults_of
 
 SECRETS = (
     "SECRET_KEY",

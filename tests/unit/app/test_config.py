@@ -8,8 +8,8 @@ import pytest
 
 from app import config
 from app.config import Settings, load
+from app.config.production import DEVELOPMENT_SECRET
 from app.errors import SettingsError
-from app.production import DEVELOPMENT_SECRET
 
 ENOUGH = {"DATABASE_URL": "postgresql://u:sekret-and-long@db/ledger", "BROKER_URL": "amqp://u:sekret-and-long@mq//"}
 SECRET = "4f1c9a7be02d58634f1c9a7be02d5863"

@@ -3,7 +3,7 @@
 import pytest
 
 from app import scrubbing
-from app.secret_files import LARGEST_BYTES, value_of, with_files
+from app.config.secret_files import LARGEST_BYTES, value_of, with_files
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""Who may come in, and what keeps their secrets."""
+
+from dataclasses import dataclass
+
+from marshmallow.validate import OneOf
+
+from app.config.checks import check_api_key, check_payload_keys
+from app.config.production import DEVELOPMENT_SECRET
+from app.config.setting import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accounts:
+    """Who may come in, and what keeps their secrets."""
+
+    app_env: str = setting(
+        "str",
+        "`production` refuses default or short secrets, debug mode and connections without TLS",
+        example="production",
+        default="development",
+        check=OneOf(("development", "production")),
+    )
+    secret_key: str = setting(
+        "str",
+        "Signs list cursors and tokens; the same for all API processes",
+        example="the output of: openssl rand -hex 32",
+        default=DEVELOPMENT_SECRET,
+        secret=True,
+    )
+    payload_keys: str = setting(
+        "str",
+        "Keys for payloads of sensitive types, separated by commas: the first one encrypts, all decrypt",
+        example="the output of: openssl rand -base64 32",
+        default="",
+        check=check_payload_keys,
+        secret=True,
+    )
+    registration: str = setting(
+        "str",
+        "`open` lets anybody make an account of their own, `closed` only admins and the command line",
+        example="closed",
+        default="open",
+        check=OneOf(("open", "closed")),
+    )
+    admin_email: str = setting(
+        "str",
+        "E-mail address of the first admin, whom `flask --app app setup` makes",
+        example="admin@example.com",
+        default="",
+    )
+    admin_password: str = setting("str", "Password of the first admin", example="a few words", default="", secret=True)
+    admin_api_key: str = setting(
+        "str",
+        "An API key for the first admin: tl_ and 43 random characters",
+        example="tl_ and the output of: openssl rand -base64 32 | tr +/ -_ | tr -d =",
+        default="",
+        check=check_api_key,
+        secret=True,
+    )

@@ -1,0 +1,103 @@
+"""What a setting must look like, where a range or a list of words does not say it: each raises ValidationError."""
+
+import base64
+import ipaddress
+import json
+import re
+
+from marshmallow import ValidationError
+
+from app.config.production import split_url
+from app.config.setting import words
+from tasks.brokers import broker_of, hosts_of
+from tasks.documents import Seller
+from tasks.errors import PayloadRefused
+from tasks.payload import PayloadSpec
+
+PAYLOAD_KEY_BYTES = 32
+API_KEY = re.compile(r"tl_[A-Za-z0-9_-]{43,}")
+RATE = re.compile(r"[1-9]\d{0,8} ?(per|/) ?(second|minute|hour|day)")
+
+
+def check_database_url(url: str) -> None:
+    parts = split_url(url)
+    if parts.scheme.split("+")[0] not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ValidationError("It must be a PostgreSQL URL that names a database.")
+
+
+def check_broker_url(url: str) -> None:
+    try:
+        broker_of(url)
+    except ValueError as error:
+        raise ValidationError(f"{error}.") from None
+    for each in hosts_of(url):
+        if not split_url(each).hostname:
+            raise ValidationError("It must name a host.")
+        try:
+            split_url(each).port  # noqa: B018 (it raises)
+        except ValueError:
+            raise ValidationError("A port must be a number from 0 to 65535.") from None
+
+
+def check_rate(text: str) -> None:
+    if text and not RATE.fullmatch(text):
+        raise ValidationError("It must be a number per second, minute, hour or day, or blank for no limit.")
+
+
+def check_networks(text: str) -> None:
+    for word in words(text):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from None
+
+
+def check_origins(text: str) -> None:
+    for origin in words(text):
+        parts = split_url(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValidationError(f"{origin} is no origin: scheme, host and port only, and no *.")
+
+
+def check_payload_keys(text: str) -> None:
+    for number, word in enumerate(words(text), 1):
+        try:
+            size = len(base64.urlsafe_b64decode(word.replace("+", "-").replace("/", "_") + "=" * (-len(word) % 4)))
+        except ValueError:
+            size = 0
+        if size != PAYLOAD_KEY_BYTES:
+            raise ValidationError(f"Key {number} is not {PAYLOAD_KEY_BYTES} bytes in base64.")
+
+
+def check_api_key(key: str) -> None:
+    if key and not API_KEY.fullmatch(key):
+        raise ValidationError("It must be tl_ and at least 43 of A-Z, a-z, 0-9, - and _.")
+
+
+def check_storage(url: str) -> None:
+    if not url.startswith(("memory://", "redis://", "rediss://")):
+        raise ValidationError("It must begin with memory://, redis:// or rediss://.")
+
+
+def check_artifacts_url(url: str | None) -> None:
+    parts = split_url(url or "")
+    is_bucket = parts.scheme == "s3" and bool(parts.netloc)
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    if url and not (is_bucket or is_folder):
+        raise ValidationError("It must be s3://bucket/prefix or file:///directory.")
+
+
+def check_seller(text: str) -> None:
+    if not text:
+        return
+    try:
+        PayloadSpec.of(Seller).load(json.loads(text))
+    except (ValueError, PayloadRefused) as error:
+        raise ValidationError(f"It must be JSON with a name: {error}.") from None
+
+
+def check_links(text: str) -> None:
+    for word in words(text):
+        name, _, url = word.partition("=")
+        if not name.strip() or split_url(url.strip()).scheme not in ("http", "https"):
+            raise ValidationError(f"{word} is no link: write name=https://address.")

@@ -1,0 +1,62 @@
+"""How long things are held, waited for and kept."""
+
+from dataclasses import dataclass
+
+from marshmallow.validate import Range
+
+from app.config.setting import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How long things are held, waited for and kept."""
+
+    lease_seconds: int = setting(
+        "int",
+        "How long a silent worker keeps a task, for types that set no lease of their own",
+        example="60",
+        default=60,
+        check=Range(3, 3600),
+    )
+    aging_seconds: int = setting(
+        "int",
+        "A task that has waited this long gets a second hint one priority higher",
+        example="300",
+        default=300,
+        check=Range(1, 86_400),
+    )
+    shutdown_grace_seconds: int = setting(
+        "int",
+        "How long a stopping worker lets running tasks finish before it gives them back",
+        example="20",
+        default=20,
+        check=Range(0, 1500),
+    )
+    retention_completed_days: int = setting(
+        "int",
+        "COMPLETED tasks are deleted after so many days, with their history; 0 keeps them",
+        example="30",
+        default=30,
+        check=Range(0, 36_500),
+    )
+    retention_failed_days: int = setting(
+        "int",
+        "FAILED tasks (dead letters) are deleted after so many days; 0 keeps them",
+        example="90",
+        default=90,
+        check=Range(0, 36_500),
+    )
+    retention_cancelled_days: int = setting(
+        "int",
+        "CANCELLED tasks are deleted after so many days; 0 keeps them",
+        example="30",
+        default=30,
+        check=Range(0, 36_500),
+    )
+    retention_events_days: int = setting(
+        "int",
+        "The history of a day is dropped as a whole after so many days; 0 keeps it",
+        example="90",
+        default=90,
+        check=Range(0, 36_500),
+    )
