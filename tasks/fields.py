@@ -93,13 +93,10 @@ class Real(Strict, fields.Float):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong("a number", value)
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
+        # Compared before it is converted: an integer just above the largest float would be rounded down to it.
+        if not -LARGEST <= value <= LARGEST:
             raise ValidationError(f"must be a finite number, at most {LARGEST} either way")
-        return number
+        return float(value)
 
 
 class Flag(Strict, fields.Boolean):

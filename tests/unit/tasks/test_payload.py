@@ -1,6 +1,7 @@
 """What a payload may be: strictly what its annotation says, and every fault by its path."""
 
 import datetime as dt
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -121,6 +122,7 @@ def test_what_fits_is_loaded_as_its_annotation_says(annotation, sent, loaded):
         (float, float("inf")),
         (float, float("nan")),
         (float, 10**400),
+        (float, int(sys.float_info.max) + 1),
         (bool, 1),
         (bool, "true"),
         (Literal["a", 1], True),
