@@ -149,7 +149,12 @@ class Prepared:
 
     def execute(self, session: Session, parameters: Mapping[str, Any], *, before: str = "") -> sa.CursorResult[Any]:
         """Run it; `before` is sent in the same round trip, and in its transaction."""
-        connection = session.connection()
+        return self.run(session.connection(), parameters, before=before)
+
+    def run(
+        self, connection: sa.Connection, parameters: Mapping[str, Any], *, before: str = ""
+    ) -> sa.CursorResult[Any]:
+        """The same on a connection."""
         if not get_settings().prepare_statements:
             return connection.exec_driver_sql(before + self._plain, dict(parameters))
         known = connection.connection.info.setdefault("prepared", set())

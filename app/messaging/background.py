@@ -93,17 +93,22 @@ class PublisherThread:
             batch = [self._waiting.get(timeout=0.2)]
         except queue.Empty:
             return []
-        if _can_share(batch[0]):
+        self._drain(batch)
+        if all(_can_share(each) for each in batch):  # who travels alone waits for nobody
             gather = self._gathered_at + GATHER_SECONDS - time.monotonic()
             if gather > 0 and not self._stopping.is_set():
                 self._hurry.wait(gather)
             self._gathered_at = time.monotonic()
+            self._drain(batch)
+        return batch
+
+    def _drain(self, batch: list[Hint | DeadLetter]) -> None:
+        """Add what waits to a batch."""
         while len(batch) < QUEUE_LENGTH:
             try:
                 batch.append(self._waiting.get_nowait())
             except queue.Empty:
                 break
-        return batch
 
     def _publish(self, hints: list[Hint]) -> None:
         published = publish_each(self._publisher, hints)

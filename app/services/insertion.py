@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.database import to_json
+from app.database import Prepared, to_json
 from app.models import Task, TaskRecord
 
 # What a new row differs in; the other columns have defaults. Triggers may change what comes back from the row itself: a
@@ -30,8 +30,8 @@ _COLUMNS = Task.metadata.tables["tasks"].c
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _JSON = frozenset(name for name in WRITTEN if isinstance(_COLUMNS[name].type, JSONB))
 _NAMES = ", ".join(WRITTEN)
-_ROW = f"({', '.join(['%s'] * len(WRITTEN))})"
-_TYPES = ", ".join(f"{name} {_COLUMNS[name].type.compile(dialect=_DIALECT)}" for name in WRITTEN)
+_TYPE_OF = {name: _COLUMNS[name].type.compile(dialect=_DIALECT) for name in WRITTEN}
+_TYPES = ", ".join(f"{name} {type_}" for name, type_ in _TYPE_OF.items())
 # A null in JSON becomes SQL's null on its way through json_to_recordset; a payload may be null, and stays JSON's.
 _READ = ", ".join(
     f"coalesce({name}, 'null')" if name in _JSON and not _COLUMNS[name].nullable else name for name in WRITTEN
@@ -56,18 +56,25 @@ def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Tas
 
 def _insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
     if len(records) <= FEW_ROWS:
-        values = tuple(_bound(name, getattr(record, name)) for record in records for name in WRITTEN)
-        rows = connection.exec_driver_sql(_values(len(records)), values).all()
+        bound = {
+            f"{name}_{number}": _bound(name, getattr(record, name))
+            for number, record in enumerate(records)
+            for name in WRITTEN
+        }
+        rows = _values(len(records)).run(connection, bound).all()
     else:
         text = to_json([{name: _plain(getattr(record, name)) for name in WRITTEN} for record in records])
         rows = connection.exec_driver_sql(_FROM_JSON, {"rows": text}).all()
-    settled = {id_: dict(zip(SETTLED, values, strict=True)) for id_, *values in rows}
+    settled = {row[0]: dict(zip(SETTLED, row[1:], strict=True)) for row in rows}
     return [replace(record, **settled[record.id]) for record in records]
 
 
 @lru_cache(maxsize=FEW_ROWS)
-def _values(rows: int) -> str:
-    return f"INSERT INTO tasks ({_NAMES}) VALUES {', '.join([_ROW] * rows)} RETURNING id, {', '.join(SETTLED)}"
+def _values(rows: int) -> Prepared:
+    places = (f"({', '.join(f':{name}_{number}' for name in WRITTEN)})" for number in range(rows))
+    text = f"INSERT INTO tasks ({_NAMES}) VALUES {', '.join(places)} RETURNING id, {', '.join(SETTLED)}"
+    types = {f"{name}_{number}": type_ for number in range(rows) for name, type_ in _TYPE_OF.items()}
+    return Prepared(f"insert_{rows}", text, **types)
 
 
 def _bound(name: str, value: Any) -> Any:

@@ -137,6 +137,7 @@ def _press_again(embedded: Embedded) -> bool:
     return ends
 
 
+@pytest.mark.long
 def test_a_lost_file_of_secrets_costs_no_data(embedded):
     task_id = embedded.submit("reverse_string", "kept")
     embedded.task(task_id, wait=10)
@@ -160,6 +161,7 @@ def test_a_killed_supervisor_leaves_no_program_behind(embedded):
     wait_for(lambda: not [process for process in programs if runs(process)], timeout=10, what="all programs are gone")
 
 
+@pytest.mark.long
 def test_a_normal_user_can_run_it_and_sigterm_stops_it():
     with Embedded(as_normal_user=True) as theirs:
         answer = json.loads(theirs.paste_the_curl())

@@ -274,6 +274,7 @@ TABLE: dict[str, Line] = {
     "GET /api/v1/workflows/{name}/runs": reading_own(workflow),
     "GET /api/v1/runs": reading(),
     "GET /api/v1/runs/{run_id}": reading_own(run),
+    "GET /api/v1/runs/{run_id}/why": reading_own(run),
     "GET /api/v1/runs/{run_id}/events": reading_own(run),
     "GET /api/v1/runs/{run_id}/graph": reading_own(run),
     "GET /api/v1/runs/{run_id}/graph.svg": reading_own(run),

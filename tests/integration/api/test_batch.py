@@ -250,14 +250,14 @@ def test_a_batch_that_does_not_fit_the_quota_is_refused_as_a_whole(
 
 
 def test_a_batch_without_keys_is_one_statement_and_leaves_no_transaction_open(client: FlaskClient, application: Any):
-    post(client, HELLO)  # opens the connection
+    post(client, HELLO, HELLO)  # opens the connection, and prepares the statement
     engine = application.extensions["taskledger.autocommit"]
     statements: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
 
     post(client, HELLO, HELLO)
 
-    assert [statement.split()[0] for statement in statements] == ["INSERT"]
+    assert [statement.split()[0] for statement in statements] == ["EXECUTE"]
     assert engine.pool.checkedout() == 0
 
 

@@ -1,5 +1,7 @@
 """The thread that publishes, with a broker that does what a test says."""
 
+import threading
+
 import pytest
 from amqp.exceptions import PreconditionFailed
 
@@ -124,6 +126,21 @@ def test_what_travels_alone_waits_for_nobody_and_takes_along_who_waits(publisher
     background.dispatch_soon(waiting)
 
     background.dispatch_soon(urgent)
+
+    wait_for(lambda: set(publisher.published[1:]) == {waiting, urgent})
+
+
+def test_what_travels_alone_waits_for_nobody_either_if_it_came_while_a_confirmation_was_awaited(publisher, monkeypatch):
+    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
+    is_confirmed, publish = threading.Event(), publisher.publish
+    publisher.publish = lambda each: (publish(each), is_confirmed.wait(10))
+    first, waiting, urgent = sharing(), sharing(), hint()
+    background.dispatch_soon(first)
+    wait_for(lambda: publisher.published == [first])
+    background.dispatch_soon(waiting)
+    background.dispatch_soon(urgent)
+
+    is_confirmed.set()
 
     wait_for(lambda: set(publisher.published[1:]) == {waiting, urgent})
 
