@@ -65,7 +65,7 @@ def _insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Ta
     else:
         text = to_json([{name: _plain(getattr(record, name)) for name in WRITTEN} for record in records])
         rows = connection.exec_driver_sql(_FROM_JSON, {"rows": text}).all()
-    settled = {row[0]: dict(zip(SETTLED, row[1:], strict=True)) for row in rows}
+    settled: dict[UUID, dict[str, Any]] = {row[0]: dict(zip(SETTLED, row[1:], strict=True)) for row in rows}
     return [replace(record, **settled[record.id]) for record in records]
 
 
