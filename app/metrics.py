@@ -115,20 +115,30 @@ class Shared:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._held: tuple[int, int, int] | None = None  # process, slot, file descriptor
+        self._held: tuple[int, int] | None = None  # slot, file descriptor
+        self._leaves_at_fork = False
 
     def slot(self) -> int:
-        """The slot of this process; after a fork, another one than its parent's."""
-        if self._held is not None:
-            if self._held[0] == os.getpid():
-                return self._held[1]
-            os.close(self._held[2])  # inherited; the parent keeps its own lock
+        """The slot of this process; after a fork, another one than its parent's. Asked at every count."""
+        if self._held is None:
+            if not self._leaves_at_fork:
+                os.register_at_fork(after_in_child=self._leave_to_parent)
+                self._leaves_at_fork = True
+            self._held = self._free_slot()
+        return self._held[0]
+
+    def _free_slot(self) -> tuple[int, int]:
         for number in itertools.count():
             lock = self._try_lock(number)
             if lock is not None:
-                self._held = os.getpid(), number, lock
-                return number
+                return number, lock
         raise AssertionError("unreachable: some slot is free")
+
+    def _leave_to_parent(self) -> None:
+        """In a child that was just forked: the inherited slot is its parent's, who keeps a lock of its own."""
+        if self._held is not None:
+            os.close(self._held[1])
+            self._held = None
 
     def forget_the_dead(self) -> None:
         """What a gauge says of a process that is gone must not be added to what the others say."""

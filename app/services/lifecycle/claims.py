@@ -59,7 +59,7 @@ def claim(
 ) -> list[Claim]:
     """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due."""
     lease = lease or uuid4()
-    rows = CLAIM.execute(
+    claimed = CLAIM.execute(
         session,
         {
             "ids": list(ids),
@@ -71,8 +71,12 @@ def claim(
             "until": now + timedelta(seconds=lease_seconds),
         },
         before=QUICKLY,
-    ).mappings()
-    claims = {row["id"]: Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows}
+    )
+    names = tuple(claimed.keys())
+    # A mapping of each row would cost as much as all else that Python does here.
+    claims = {
+        row[0]: Claim(**dict(zip(names, row, strict=True)), lease=lease, lease_seconds=lease_seconds) for row in claimed
+    }
     return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]
 
 
