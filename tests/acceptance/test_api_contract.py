@@ -11,6 +11,8 @@ from tests.people import Person, make_admin
 from tests.services.databases import NO_BROKER, Databases
 from tests.services.programs import Api, service_environment
 
+pytestmark = pytest.mark.long
+
 SECONDS = (30, 120)  # the second run is for a machine that got too little done in the first
 ENOUGH = 100
 

@@ -12,6 +12,8 @@ from app.services.schedules.rule import Rule
 from tests.factories import make_schedule
 from tests.services.simulated_dispatchers import SimulatedDispatchers
 
+pytestmark = pytest.mark.long
+
 BEGIN = datetime(2026, 3, 28, 18, tzinfo=UTC)  # a day on which Europe's clocks go forward
 END = BEGIN + timedelta(days=1)
 STEP = timedelta(minutes=15)

@@ -103,14 +103,14 @@ def test_a_start_in_the_past_is_now(submit: Submit):
 def test_a_submission_is_one_statement_and_leaves_no_transaction_open(
     client: FlaskClient, application: Any, submit: Submit
 ):
-    submit()  # opens the connection
+    submit()  # opens the connection, and prepares the statement
     engine = application.extensions["taskledger.autocommit"]
     statements: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
 
     submit()
 
-    assert [statement.split()[0] for statement in statements] == ["INSERT"]
+    assert [statement.split()[0] for statement in statements] == ["EXECUTE"]
     assert engine.pool.checkedout() == 0
 
 
