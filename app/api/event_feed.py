@@ -27,10 +27,11 @@ PAUSE_AFTER_FAULT_SECONDS = 0.5
 
 
 class Client:
-    """One stream: what it wants, and what waits to be sent to it."""
+    """One stream: what it wants, after which number, and what waits to be sent to it."""
 
-    def __init__(self, wanted: EventFilter) -> None:
+    def __init__(self, wanted: EventFilter, *, after: int = 0) -> None:
         self.wanted = wanted
+        self.after = after
         self.is_too_slow = False
         self._arrived: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
         self._waiting = 0  # changed with the feed's lock held, read by anybody
@@ -71,19 +72,29 @@ class Feed:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def join(self, wanted: EventFilter) -> tuple[Client, int] | None:
-        """A new stream that is given every event after the number beside it; None when there are too many."""
+    def join(self, wanted: EventFilter, after: int | None = None) -> tuple[Client, int] | None:
+        """A new stream that is given every event after the number beside it; None when there are too many.
+
+        `after` is the number that its client goes on after; what no event has yet is ignored: it begins now.
+        """
         with self._changed:
             if len(self._clients) >= self._most:
                 return None
             if not self._clients:  # nobody was listening: begin at the end
                 with Session(self._engine) as session:
                     self._position = events.newest_position(session)
-            client = Client(wanted)
+            client = Client(wanted, after=self._begin(after))
             self._clients.add(client)
             self._start()
             self._changed.notify()
             return client, self._position
+
+    def _begin(self, after: int | None) -> int:
+        if after is None or after <= self._position:
+            return self._position if after is None else after
+        # Another process may have shown its client more than this one has read yet: none of that comes again.
+        with Session(self._engine) as session:
+            return after if after <= events.newest_position(session) else self._position
 
     def leave(self, client: Client) -> None:
         """A stream has ended."""
@@ -93,7 +104,7 @@ class Feed:
     def passed(self, client: Client) -> int | None:
         """Up to which number a stream has sent all that it wanted; None while it has something to send."""
         with self._changed:
-            return self._position if client.has_nothing else None
+            return max(self._position, client.after) if client.has_nothing else None
 
     def took(self, client: Client, count: int) -> None:
         """A stream has sent so many events."""
@@ -155,7 +166,9 @@ class Feed:
     def _hand_out(self, page: Page, labels: Labels) -> None:
         texts: dict[int, bytes] = {}
         for client in self._clients:
-            wanted = [event for event in page.events if client.wanted.matches(event, labels)]
+            wanted = [
+                event for event in page.events if event.position > client.after and client.wanted.matches(event, labels)
+            ]
             if wanted:
                 client.hand(len(wanted), b"".join(_text(event, texts) for event in wanted))
 

@@ -69,8 +69,7 @@ def stream_events(given: dict[str, Any]) -> Response:
 
     With the header Last-Event-ID (browsers send it by themselves) the stream begins right after that number.
     """
-    after = _after(given)
-    joined = feed().join(_filter(given))
+    joined = feed().join(_filter(given), _after(given))
     if joined is None:
         detail = "This process holds as many streams as it may; try again in a few seconds."
         return problem(503, detail, code="too_many_streams", headers={"Retry-After": RETRY_SECONDS})
@@ -78,7 +77,6 @@ def stream_events(given: dict[str, Any]) -> Response:
     stream = _Stream(
         feed(),
         client,
-        after=position if after is None else min(after, position),
         joined_at=position,
         seconds=current_settings().stream_seconds,
         engine=current_app.extensions["taskledger.autocommit"],
@@ -133,7 +131,6 @@ class _Stream:
         feed: Feed,
         client: Client,
         *,
-        after: int,
         joined_at: int,
         seconds: float,
         engine: sa.Engine,
@@ -141,7 +138,6 @@ class _Stream:
     ) -> None:
         self._feed = feed
         self._client = client
-        self._after = after
         self._joined_at = joined_at
         self._ends_at = time.monotonic() + seconds
         self._check_at = time.monotonic() + BEAT_SECONDS
@@ -158,7 +154,7 @@ class _Stream:
             return  # the client connects again, and is told then what is wrong
 
     def _past(self) -> Iterator[bytes]:
-        position = self._after
+        position = self._client.after
         while position < self._joined_at and self._may_go_on():
             with Session(self._engine) as session:
                 page = events.read_after(session, position, limit=min(PAGE, self._joined_at - position))

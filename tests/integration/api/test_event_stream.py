@@ -184,6 +184,26 @@ def test_a_number_of_the_future_or_of_nobody_begins_now(app, owner, session):
     assert [number for number, _, _ in one.events] == [number for number, _, _ in two.events] == [3]
 
 
+def test_what_another_process_has_shown_before_does_not_come_again(app, owner, session, monkeypatch):
+    """A client comes with a number that this process has not read yet: it was connected to a quicker one."""
+    feed = app.extensions["taskledger.feed"]
+    read_on = threading.Event()
+    follow = Feed._hand_out_page
+    monkeypatch.setattr(Feed, "_hand_out_page", lambda self: read_on.is_set() and follow(self))
+    with stream(app, owner):
+        wait_for(joined(app))
+        happen(session, 5, owner_id=owner.id)
+        assert feed._position == 0
+        with stream(app, owner, **{"Last-Event-ID": "3"}) as reader:
+            wait_for(joined(app, 2))
+            wait_for(lambda: ": beat\nid: 3\n" in reader.text)  # never back to what this process has read
+            read_on.set()
+            wait_for(lambda: len(reader.events) == 2)
+            wait_for(lambda: ": beat\nid: 5\n" in reader.text)
+
+    assert [number for number, _, _ in reader.events] == [4, 5]
+
+
 def test_a_heartbeat_carries_a_number_to_go_on_after(app, owner, session):
     with stream(app, owner) as reader:
         wait_for(joined(app))
