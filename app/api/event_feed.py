@@ -1,8 +1,10 @@
 """Live events in this process: one thread reads each of them once and hands it to the streams that want it."""
 
+import contextlib
 import json
 import queue
 import select
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -24,15 +26,18 @@ PAGE = 1_000
 POLL_SECONDS = 1.0  # whatever became of a notification, nobody waits longer
 MOST_WAITING = 5_000  # events that a client may be behind before it is let go
 PAUSE_AFTER_FAULT_SECONDS = 0.5
+LONGEST_SEND_SECONDS = 30.0  # for what one client is sent at once; who does not take it is hung up on
 
 
 class Client:
     """One stream: what it wants, after which number, and what waits to be sent to it."""
 
-    def __init__(self, wanted: EventFilter, *, after: int = 0) -> None:
+    def __init__(self, wanted: EventFilter, *, after: int = 0, connection: socket.socket | None = None) -> None:
         self.wanted = wanted
         self.after = after
         self.is_too_slow = False
+        self.sending_since: float | None = None  # by time.monotonic(), while its thread is busy with a piece
+        self._connection = connection
         self._arrived: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
         self._waiting = 0  # changed with the feed's lock held, read by anybody
 
@@ -55,6 +60,18 @@ class Client:
         """So many were sent."""
         self._waiting -= count
 
+    def is_stuck(self, now: float) -> bool:
+        """Whether its thread waits, perhaps for ever, for somebody who does not read."""
+        since = self.sending_since
+        return since is not None and (self.is_too_slow or now - since > LONGEST_SEND_SECONDS)
+
+    def hang_up(self) -> None:
+        """End its connection, which also wakes the thread that waits to send something."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                # Not SSLSocket's own: that one would also take away what the other thread is writing through.
+                socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+
     @property
     def has_nothing(self) -> bool:
         """Whether it has sent all that it was given."""
@@ -72,7 +89,9 @@ class Feed:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def join(self, wanted: EventFilter, after: int | None = None) -> tuple[Client, int] | None:
+    def join(
+        self, wanted: EventFilter, after: int | None = None, *, connection: socket.socket | None = None
+    ) -> tuple[Client, int] | None:
         """A new stream that is given every event after the number beside it; None when there are too many.
 
         `after` is the number that its client goes on after; what no event has yet is ignored: it begins now.
@@ -83,7 +102,7 @@ class Feed:
             if not self._clients:  # nobody was listening: begin at the end
                 with Session(self._engine) as session:
                     self._position = events.newest_position(session)
-            client = Client(wanted, after=self._begin(after))
+            client = Client(wanted, after=self._begin(after), connection=connection)
             self._clients.add(client)
             self._start()
             self._changed.notify()
@@ -120,6 +139,7 @@ class Feed:
     def _run(self) -> None:
         while True:
             self._wait_for_clients()
+            self._let_go()
             try:
                 self._follow()
             except (sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
@@ -145,11 +165,19 @@ class Feed:
             while self._clients:
                 while self._hand_out_page():
                     pass
+                self._let_go()
                 if select.select([listener], [], [], POLL_SECONDS)[0]:
                     listener.poll()
                     listener.notifies.clear()
         finally:
             listener.close()
+
+    def _let_go(self) -> None:
+        # Their threads cannot: they wait in the middle of sending.
+        now = time.monotonic()
+        for client in list(self._clients):
+            if client.is_stuck(now):
+                client.hang_up()
 
     def _hand_out_page(self) -> bool:
         """Read what is new, and give it to whoever wants it; whether there is probably more."""

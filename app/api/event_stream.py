@@ -69,7 +69,7 @@ def stream_events(given: dict[str, Any]) -> Response:
 
     With the header Last-Event-ID (browsers send it by themselves) the stream begins right after that number.
     """
-    joined = feed().join(_filter(given), _after(given))
+    joined = feed().join(_filter(given), _after(given), connection=request.environ.get("gunicorn.socket"))
     if joined is None:
         detail = "This process holds as many streams as it may; try again in a few seconds."
         return problem(503, detail, code="too_many_streams", headers={"Retry-After": RETRY_SECONDS})
@@ -145,13 +145,21 @@ class _Stream:
         self._is_allowed = is_allowed
 
     def text(self) -> Iterator[bytes]:
-        """What is sent, piece by piece."""
-        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+        """What is sent, piece by piece; the server asks for the next one when the one before is on its way."""
         try:
-            yield from self._past()
-            yield from self._live()
+            for piece in self._pieces():
+                self._client.sending_since = time.monotonic()
+                yield piece
+                self._client.sending_since = None
         except SQLAlchemyError:
             return  # the client connects again, and is told then what is wrong
+        finally:
+            self._client.sending_since = None
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+        yield from self._past()
+        yield from self._live()
 
     def _past(self) -> Iterator[bytes]:
         position = self._client.after

@@ -1,6 +1,7 @@
 """/events/stream: the caller's events, none twice and none left out, and never so many streams that requests starve."""
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.api import event_stream
-from app.api.event_feed import MOST_WAITING, Client, Feed
+from app.api.event_feed import LONGEST_SEND_SECONDS, MOST_WAITING, Client, Feed
 from app.config import load
 from app.factory import create_app
 from app.services.events import EventFilter
@@ -251,6 +252,24 @@ def test_a_client_that_does_not_read_is_let_go_and_holds_no_more_than_it_may(app
 
     assert client.is_too_slow
     assert client._arrived.qsize() == MOST_WAITING
+
+
+def test_a_client_that_takes_nothing_for_long_is_hung_up_on():
+    ours, theirs = socket.socketpair()
+    client = Client(EventFilter(), connection=ours)
+    assert not client.is_stuck(1_000)  # nothing is being sent to it
+    client.sending_since = 1_000
+
+    assert (client.is_stuck(1_000 + LONGEST_SEND_SECONDS), client.is_stuck(1_001 + LONGEST_SEND_SECONDS)) == (
+        False,
+        True,
+    )
+
+    client.hang_up()
+    assert theirs.recv(1) == b""
+    ours.close()
+    client.hang_up()  # it has ended by itself: nothing to do
+    theirs.close()
 
 
 def test_a_stream_is_refused_without_a_credential(anonymous):
