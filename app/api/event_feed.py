@@ -1,8 +1,10 @@
 """Live events in this process: one thread reads each of them once and hands it to the streams that want it."""
 
+import contextlib
 import json
 import queue
 import select
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -24,14 +26,18 @@ PAGE = 1_000
 POLL_SECONDS = 1.0  # whatever became of a notification, nobody waits longer
 MOST_WAITING = 5_000  # events that a client may be behind before it is let go
 PAUSE_AFTER_FAULT_SECONDS = 0.5
+LONGEST_SEND_SECONDS = 30.0  # for what one client is sent at once; who does not take it is hung up on
 
 
 class Client:
-    """One stream: what it wants, and what waits to be sent to it."""
+    """One stream: what it wants, after which number, and what waits to be sent to it."""
 
-    def __init__(self, wanted: EventFilter) -> None:
+    def __init__(self, wanted: EventFilter, *, after: int = 0, connection: socket.socket | None = None) -> None:
         self.wanted = wanted
+        self.after = after
         self.is_too_slow = False
+        self.sending_since: float | None = None  # by time.monotonic(), while its thread is busy with a piece
+        self._connection = connection
         self._arrived: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
         self._waiting = 0  # changed with the feed's lock held, read by anybody
 
@@ -54,6 +60,18 @@ class Client:
         """So many were sent."""
         self._waiting -= count
 
+    def is_stuck(self, now: float) -> bool:
+        """Whether its thread waits, perhaps for ever, for somebody who does not read."""
+        since = self.sending_since
+        return since is not None and (self.is_too_slow or now - since > LONGEST_SEND_SECONDS)
+
+    def hang_up(self) -> None:
+        """End its connection, which also wakes the thread that waits to send something."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                # Not SSLSocket's own: that one would also take away what the other thread is writing through.
+                socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+
     @property
     def has_nothing(self) -> bool:
         """Whether it has sent all that it was given."""
@@ -71,19 +89,31 @@ class Feed:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def join(self, wanted: EventFilter) -> tuple[Client, int] | None:
-        """A new stream that is given every event after the number beside it; None when there are too many."""
+    def join(
+        self, wanted: EventFilter, after: int | None = None, *, connection: socket.socket | None = None
+    ) -> tuple[Client, int] | None:
+        """A new stream that is given every event after the number beside it; None when there are too many.
+
+        `after` is the number that its client goes on after; what no event has yet is ignored: it begins now.
+        """
         with self._changed:
             if len(self._clients) >= self._most:
                 return None
             if not self._clients:  # nobody was listening: begin at the end
                 with Session(self._engine) as session:
                     self._position = events.newest_position(session)
-            client = Client(wanted)
+            client = Client(wanted, after=self._begin(after), connection=connection)
             self._clients.add(client)
             self._start()
             self._changed.notify()
             return client, self._position
+
+    def _begin(self, after: int | None) -> int:
+        if after is None or after <= self._position:
+            return self._position if after is None else after
+        # Another process may have shown its client more than this one has read yet: none of that comes again.
+        with Session(self._engine) as session:
+            return after if after <= events.newest_position(session) else self._position
 
     def leave(self, client: Client) -> None:
         """A stream has ended."""
@@ -93,7 +123,7 @@ class Feed:
     def passed(self, client: Client) -> int | None:
         """Up to which number a stream has sent all that it wanted; None while it has something to send."""
         with self._changed:
-            return self._position if client.has_nothing else None
+            return max(self._position, client.after) if client.has_nothing else None
 
     def took(self, client: Client, count: int) -> None:
         """A stream has sent so many events."""
@@ -109,6 +139,7 @@ class Feed:
     def _run(self) -> None:
         while True:
             self._wait_for_clients()
+            self._let_go()
             try:
                 self._follow()
             except (sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
@@ -134,11 +165,19 @@ class Feed:
             while self._clients:
                 while self._hand_out_page():
                     pass
+                self._let_go()
                 if select.select([listener], [], [], POLL_SECONDS)[0]:
                     listener.poll()
                     listener.notifies.clear()
         finally:
             listener.close()
+
+    def _let_go(self) -> None:
+        # Their threads cannot: they wait in the middle of sending.
+        now = time.monotonic()
+        for client in list(self._clients):
+            if client.is_stuck(now):
+                client.hang_up()
 
     def _hand_out_page(self) -> bool:
         """Read what is new, and give it to whoever wants it; whether there is probably more."""
@@ -155,7 +194,9 @@ class Feed:
     def _hand_out(self, page: Page, labels: Labels) -> None:
         texts: dict[int, bytes] = {}
         for client in self._clients:
-            wanted = [event for event in page.events if client.wanted.matches(event, labels)]
+            wanted = [
+                event for event in page.events if event.position > client.after and client.wanted.matches(event, labels)
+            ]
             if wanted:
                 client.hand(len(wanted), b"".join(_text(event, texts) for event in wanted))
 

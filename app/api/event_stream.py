@@ -69,8 +69,7 @@ def stream_events(given: dict[str, Any]) -> Response:
 
     With the header Last-Event-ID (browsers send it by themselves) the stream begins right after that number.
     """
-    after = _after(given)
-    joined = feed().join(_filter(given))
+    joined = feed().join(_filter(given), _after(given), connection=request.environ.get("gunicorn.socket"))
     if joined is None:
         detail = "This process holds as many streams as it may; try again in a few seconds."
         return problem(503, detail, code="too_many_streams", headers={"Retry-After": RETRY_SECONDS})
@@ -78,7 +77,6 @@ def stream_events(given: dict[str, Any]) -> Response:
     stream = _Stream(
         feed(),
         client,
-        after=position if after is None else min(after, position),
         joined_at=position,
         seconds=current_settings().stream_seconds,
         engine=current_app.extensions["taskledger.autocommit"],
@@ -133,7 +131,6 @@ class _Stream:
         feed: Feed,
         client: Client,
         *,
-        after: int,
         joined_at: int,
         seconds: float,
         engine: sa.Engine,
@@ -141,7 +138,6 @@ class _Stream:
     ) -> None:
         self._feed = feed
         self._client = client
-        self._after = after
         self._joined_at = joined_at
         self._ends_at = time.monotonic() + seconds
         self._check_at = time.monotonic() + BEAT_SECONDS
@@ -149,16 +145,24 @@ class _Stream:
         self._is_allowed = is_allowed
 
     def text(self) -> Iterator[bytes]:
-        """What is sent, piece by piece."""
-        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+        """What is sent, piece by piece; the server asks for the next one when the one before is on its way."""
         try:
-            yield from self._past()
-            yield from self._live()
+            for piece in self._pieces():
+                self._client.sending_since = time.monotonic()
+                yield piece
+                self._client.sending_since = None
         except SQLAlchemyError:
             return  # the client connects again, and is told then what is wrong
+        finally:
+            self._client.sending_since = None
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+        yield from self._past()
+        yield from self._live()
 
     def _past(self) -> Iterator[bytes]:
-        position = self._after
+        position = self._client.after
         while position < self._joined_at and self._may_go_on():
             with Session(self._engine) as session:
                 page = events.read_after(session, position, limit=min(PAGE, self._joined_at - position))

@@ -59,6 +59,7 @@ class CsvSink:
 
     def handle(self, session: Session, taken: Sequence[Numbered], *, now: datetime) -> dict[str, Any] | None:
         """Write the lines and wait for the disk."""
+        self._keep_to_its_place()
         pending: list[EventRow] = []
         for row in rows_of(session, taken):
             # A late event of yesterday goes into today's file once that has begun: files are written one after another.
@@ -81,6 +82,21 @@ class CsvSink:
                 stream.close()
         self._file = self._lock = self._day = None
 
+    def _keep_to_its_place(self) -> None:
+        """Begin anew where the file was moved away or deleted: what is written to it now, nobody would find."""
+        if self._file is None or self._day is None:
+            return
+        try:
+            is_there = os.path.samestat(self._path(self._day).stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            log.info("csv_file_was_moved", file=self._path(self._day).name)
+            self._file.close()
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._open(size=None)
+            self._sync_directory()
+
     def _rotate(self, day: date) -> None:
         if self._file is not None:
             os.fsync(self._file.fileno())
@@ -90,14 +106,15 @@ class CsvSink:
         self._sync_directory()
         self._forget_old(day)
 
-    def _open(self, *, size: int) -> None:
+    def _open(self, *, size: int | None) -> None:
+        """Go on behind `size` bytes of the day's file; None: behind all that somebody has put there."""
         path = self._path(self._day or date.min)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
         self._file = os.fdopen(descriptor, "r+b")
         length = self._file.seek(0, os.SEEK_END)
-        if length > size:
+        if size is not None and length > size:
             self._file.truncate(size)
-        elif length < size:
+        elif size is not None and length < size:
             log.warning("csv_file_is_shorter", file=str(path), expected_bytes=size, found_bytes=length)
         if not self._file.seek(0, os.SEEK_END):
             self._write_header(self._file)

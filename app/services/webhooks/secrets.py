@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from app.models import WebhookSecret
@@ -46,11 +47,12 @@ def rotate_account(
 ) -> tuple[str, datetime | None]:
     """Make or rotate the secret for an account's callbacks; the new one, and until when the old one signs, too."""
     secret = new_secret()
-    held = session.execute(sa.select(SECRETS.c.secret).where(SECRETS.c.owner_id == owner_id).with_for_update()).first()
-    if held is None:
-        values = {"owner_id": owner_id, "secret": kept(secret, owner_id, keys=keys), "updated_at": now}
-        session.execute(sa.insert(SECRETS).values(values))
+    first = {"owner_id": owner_id, "secret": kept(secret, owner_id, keys=keys), "updated_at": now}
+    # Two who make the first one at once: the second waits here for the first, and then rotates.
+    made = postgresql.insert(SECRETS).values(first).on_conflict_do_nothing().returning(SECRETS.c.owner_id)
+    if session.scalar(made) is not None:
         return secret, None
+    held = session.execute(sa.select(SECRETS.c.secret).where(SECRETS.c.owner_id == owner_id).with_for_update()).one()
     until = now + OVERLAP
     values = {
         "secret": kept(secret, owner_id, keys=keys),

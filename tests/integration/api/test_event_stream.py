@@ -1,6 +1,7 @@
 """/events/stream: the caller's events, none twice and none left out, and never so many streams that requests starve."""
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.api import event_stream
-from app.api.event_feed import MOST_WAITING, Client, Feed
+from app.api.event_feed import LONGEST_SEND_SECONDS, MOST_WAITING, Client, Feed
 from app.config import load
 from app.factory import create_app
 from app.services.events import EventFilter
@@ -184,6 +185,26 @@ def test_a_number_of_the_future_or_of_nobody_begins_now(app, owner, session):
     assert [number for number, _, _ in one.events] == [number for number, _, _ in two.events] == [3]
 
 
+def test_what_another_process_has_shown_before_does_not_come_again(app, owner, session, monkeypatch):
+    """A client comes with a number that this process has not read yet: it was connected to a quicker one."""
+    feed = app.extensions["taskledger.feed"]
+    read_on = threading.Event()
+    follow = Feed._hand_out_page
+    monkeypatch.setattr(Feed, "_hand_out_page", lambda self: read_on.is_set() and follow(self))
+    with stream(app, owner):
+        wait_for(joined(app))
+        happen(session, 5, owner_id=owner.id)
+        assert feed._position == 0
+        with stream(app, owner, **{"Last-Event-ID": "3"}) as reader:
+            wait_for(joined(app, 2))
+            wait_for(lambda: ": beat\nid: 3\n" in reader.text)  # never back to what this process has read
+            read_on.set()
+            wait_for(lambda: len(reader.events) == 2)
+            wait_for(lambda: ": beat\nid: 5\n" in reader.text)
+
+    assert [number for number, _, _ in reader.events] == [4, 5]
+
+
 def test_a_heartbeat_carries_a_number_to_go_on_after(app, owner, session):
     with stream(app, owner) as reader:
         wait_for(joined(app))
@@ -231,6 +252,24 @@ def test_a_client_that_does_not_read_is_let_go_and_holds_no_more_than_it_may(app
 
     assert client.is_too_slow
     assert client._arrived.qsize() == MOST_WAITING
+
+
+def test_a_client_that_takes_nothing_for_long_is_hung_up_on():
+    ours, theirs = socket.socketpair()
+    client = Client(EventFilter(), connection=ours)
+    assert not client.is_stuck(1_000)  # nothing is being sent to it
+    client.sending_since = 1_000
+
+    assert (client.is_stuck(1_000 + LONGEST_SEND_SECONDS), client.is_stuck(1_001 + LONGEST_SEND_SECONDS)) == (
+        False,
+        True,
+    )
+
+    client.hang_up()
+    assert theirs.recv(1) == b""
+    ours.close()
+    client.hang_up()  # it has ended by itself: nothing to do
+    theirs.close()
 
 
 def test_a_stream_is_refused_without_a_credential(anonymous):

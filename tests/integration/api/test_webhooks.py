@@ -2,9 +2,11 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.services import events, webhooks
 from app.services.events import EventFilter
@@ -215,6 +217,20 @@ def test_the_account_secret_is_made_and_rotated(theirs):
     assert first["previous_secret_until"] is None
     assert second["previous_secret_until"] is not None
     assert first["secret"] != second["secret"]
+
+
+def test_two_who_make_the_account_secret_at_once_get_one_each_and_both_sign(session, engine, owner):
+    with Session(engine) as other, ThreadPoolExecutor(1) as pool:
+        first, _ = webhooks.rotate_account(other, owner.id, keys=(), now=NOON)
+        waiting = pool.submit(webhooks.rotate_account, session, owner.id, keys=(), now=NOON)
+        assert not wait([waiting], timeout=0.3).done
+        other.commit()
+        second, until = waiting.result(10)
+    session.commit()
+
+    row = session.execute(sa.text("SELECT secret, previous_secret FROM webhook_secrets")).one()
+    assert until is not None
+    assert tuple(row) == (second, first)
 
 
 def test_secrets_are_not_stored_in_the_clear_where_there_is_a_key(session, owner):

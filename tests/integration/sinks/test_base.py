@@ -183,6 +183,16 @@ def test_each_batch_is_followed_by_a_notification(session, runner):
     assert runner._publisher.told == [{"sink": "remembering", "position": 2, "events": 2}]
 
 
+def test_a_sink_that_catches_up_for_long_is_running(session, runner):
+    runner._now = lambda: NOON + seconds(3_600)
+    happen(session, 2)
+
+    runner.catch_up()
+
+    [status] = sinks.statuses(session, now=NOON + seconds(3_601))
+    assert status.running
+
+
 def test_the_status_of_a_sink_says_how_far_behind_it_is(session, make_runner):
     runner = make_runner(StatsSink())
     happen(session, 3)

@@ -117,6 +117,37 @@ def test_a_file_that_was_moved_away_is_begun_anew(session, start, directory, tmp
     assert positions(directory) == [3]
 
 
+@pytest.mark.parametrize("is_kept", [True, False], ids=["moved", "deleted"])
+def test_a_file_that_goes_while_the_sink_runs_is_begun_anew(session, start, directory, tmp_path, is_kept):
+    runner = start()
+    happen(session, 2)
+    runner.catch_up()
+    [path] = directory.glob("events-*.csv")
+    path.rename(tmp_path / "archived.csv") if is_kept else path.unlink()
+    happen(session, 1)
+    runner.catch_up()
+    happen(session, 1)
+
+    start().catch_up()
+
+    assert positions(directory) == [3, 4]
+
+
+def test_a_file_that_was_replaced_while_the_sink_runs_is_gone_on_with(session, start, directory, tmp_path):
+    runner = start()
+    happen(session, 2)
+    runner.catch_up()
+    [path] = directory.glob("events-*.csv")
+    edited = tmp_path / "edited.csv"  # as editors do: a new file in the place of the old one
+    edited.write_text(path.read_text())
+    edited.rename(path)
+    happen(session, 1)
+
+    runner.catch_up()
+
+    assert positions(directory) == [1, 2, 3]
+
+
 def test_every_day_has_a_file_and_old_ones_go(session, start, directory):
     runner = start(keep_days=2)
     happen(session, 1)
