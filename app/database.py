@@ -4,10 +4,11 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg2
 import sqlalchemy as sa
@@ -50,6 +51,23 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+class Unreadable(dict[str, str]):
+    """Stands for JSON that PostgreSQL holds and Python does not read; shown as an object that says so."""
+
+
+def from_json(text: str) -> Any:
+    """What JSON of the database says. One row that cannot be read must not be in the way of those beside it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a thousand levels: written by hand
+        return Unreadable({"$unreadable": f"{len(text)} characters of JSON with more digits or levels than are read"})
+
+
+def array(ids: Iterable[UUID | int | str]) -> str:
+    """The text of a PostgreSQL array of ids: the driver would write each of them as an expression of its own."""
+    return f"{{{','.join(map(str, ids))}}}"
+
+
 def sqlalchemy_url(settings: Settings) -> sa.URL:
     """DATABASE_URL with the driver we use; SQLAlchemy 2.1 would take psycopg 3 for `postgresql://`."""
     return sa.make_url(settings.database_url).set(drivername="postgresql+psycopg2")
@@ -64,6 +82,7 @@ def engine_options(settings: Settings, *, application_name: str) -> dict[str, An
         "pool_pre_ping": False,  # a round trip a request; a dead connection is met by the retry of the caller instead
         "pool_use_lifo": True,
         "json_serializer": to_json,
+        "json_deserializer": from_json,
         "hide_parameters": True,  # they are payloads, which must not get into a log by way of an error message
         "connect_args": {
             "connect_timeout": 3,
@@ -125,12 +144,31 @@ def make_engine(settings: Settings, *, application_name: str = "taskledger", **m
     return engine
 
 
+_BY_INDEX = sa.text("SET LOCAL enable_seqscan = off")
+_IN_ORDER = sa.text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+
+
+def use_indexes(session: Session, *, in_order: bool = False) -> None:
+    """For the rest of the transaction, read no table from end to end where there is an index.
+
+    A backlog, or a day's partition, grows faster than it is analysed: a planner that believes the table still small
+    reads all of it, batch after batch, for what it could look up. `in_order`: batches are the first rows by an index,
+    so that the planner shall not read all that are left and sort them either.
+    """
+    session.execute(_IN_ORDER if in_order else _BY_INDEX)
+
+
+# By itself PostgreSQL plans again for each list of ids, because lists are not as long as it assumes. And a plan is kept
+# for as long as nothing new is known of a table: made when it was empty, it would read all of it an hour later.
+_ONE_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; "
+
+
 class Prepared:
     """A statement that PostgreSQL plans once a connection: planning costs more than running what touches few rows.
 
     `types` are its parameters, written `:name` in the text, and their types in SQL. Its plan must not depend on what
-    they are. Needs a session of its own in the server: behind a pooler that lends out transactions, set
-    PREPARE_STATEMENTS=false, and it is sent as it is.
+    they are; it uses indexes, and so does what follows it in its transaction. Needs a session of its own in the
+    server: behind a pooler that lends out transactions, set PREPARE_STATEMENTS=false, and it is sent as it is.
     """
 
     def __init__(self, name: str, text: str, **types: str) -> None:
@@ -161,7 +199,7 @@ class Prepared:
         if self.name not in known:
             connection.exec_driver_sql(self._prepare.replace("%", "%%"), {})
             known.add(self.name)
-        return connection.exec_driver_sql(before + self._execute, dict(parameters))
+        return connection.exec_driver_sql(before + _ONE_PLAN + self._execute, dict(parameters))
 
 
 _engine: sa.Engine | None = None

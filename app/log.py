@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ from app.log_file import SharedFileHandler
 from app.scrubbing import scrub
 
 LIBRARIES_AT_WARNING = ("amqp", "kombu", "urllib3", "alembic.runtime.plugins")
+
+
+_about: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("about", default=None)
 
 
 class _StderrHandler(logging.Handler):
@@ -86,9 +91,30 @@ def get_logger(name: str) -> Any:
     return structlog.stdlib.get_logger(name)
 
 
+class about:  # noqa: N801 (for a with statement, like those of contextlib; a generator takes three times as long)
+    """What is logged in the block says these fields, too; they are asked for only when something is."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, fields: Callable[[], Mapping[str, Any]]) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _about.set(self._fields)
+
+    def __exit__(self, *_: object) -> None:
+        _about.reset(self._token)
+
+
+def _say_about(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    fields = _about.get()
+    return event if fields is None else {**fields(), **event}
+
+
 def _shared_processors() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _say_about,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -103,7 +104,11 @@ def _span(name: str, parent: str, attributes: dict[str, Any]) -> Iterator[None]:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     context = TraceContextTextMapPropagator().extract({correlation.TRACE_HEADER: parent})
-    said = {f"taskledger.{key}": value for key, value in attributes.items() if value is not None}
+    said = {
+        f"taskledger.{key}": str(value) if isinstance(value, UUID) else value
+        for key, value in attributes.items()
+        if value is not None
+    }
     kind = SpanKind.PRODUCER if name == DISPATCH else SpanKind.CONSUMER
     with (
         # The exception of a handler is recorded with the task, scrubbed; here it would not be.

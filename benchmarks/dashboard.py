@@ -29,6 +29,7 @@ from tests.people import make_person
 from tests.services.databases import NO_BROKER, Databases
 from tests.services.postgres import PrivatePostgres
 from tests.services.programs import Api, service_environment
+from tests.services.rows import fetched
 
 USER = "user7@example.com"
 PASSWORD = "correct horse battery"
@@ -239,7 +240,7 @@ def run(database_url: str, statement: str, *parameters: Any) -> list[Any]:
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+            return fetched(cursor)
     finally:
         connection.close()
 

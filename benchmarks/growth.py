@@ -1,6 +1,6 @@
-"""What ten million finished tasks cost: submitting, claiming, listing and pruning, beside an empty ledger.
+"""What ten million finished tasks cost: submitting, claiming, listing, asking why and pruning, beside an empty ledger.
 
-    python -m benchmarks.growth [--rows 10000000] [--prune 1000000] [--rounds 5] [--json]
+    python -m benchmarks.growth [--rows 10000000] [--waiting 0] [--prune 1000000] [--rounds 5] [--json]
 
 Starts a PostgreSQL of its own with fsync. The two ledgers lie on the same server and are measured in turns, so that
 a busy machine slows both; compare their ratio, not their milliseconds. Ten million rows take some 10 GB, and long.
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,8 @@ from tests.services.databases import NO_BROKER, Databases
 from tests.services.postgres import PrivatePostgres
 
 TASKS_A_ROUND = 200
-STEPS = ("submit", "claim", "complete", "list a page", "read a task", "read its history")
+TASKS_A_MEASUREMENT = 50
+STEPS = ("submit", "ask why it waits", "claim", "complete", "list a page", "read a task", "read its history")
 SUBMISSIONS_A_SECOND = 50  # while tasks are pruned
 CONTROL_SECONDS = 60  # of submitting before anything is pruned
 DAYS = 10  # over which the rows are spread, the oldest first
@@ -42,6 +43,14 @@ INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, labe
 SELECT {UUID7}, 'reverse_string', CASE WHEN n %% 100 = 0 THEN 'FAILED' ELSE 'COMPLETED' END, '"hello world"', 'normal',
        'tasks', 3, '{{}}', 1, '"dlrow olleh"', at, at, at, at
 FROM (SELECT n, %(begin)s::timestamptz + n * %(step)s::interval AS at
+      FROM generate_series(%(first)s, %(last)s) AS n) AS rows
+"""
+WAITING = f"""
+INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, labels, created_at, updated_at, due_at,
+                   dispatched_at)
+SELECT {UUID7}, 'uppercase_text', 'PENDING', '"hello world"', 'normal', 'tasks', 3, '{{}}', at, at,
+       at + interval '1 day', at
+FROM (SELECT n, now() - interval '1 hour' + n * interval '1 ms' AS at
       FROM generate_series(%(first)s, %(last)s) AS n) AS rows
 """
 EVENTS = f"""
@@ -77,7 +86,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="What a large table costs")
     parser.add_argument("--rows", type=int, default=10_000_000, help="finished tasks in the large ledger")
-    parser.add_argument("--prune", type=int, default=1_000_000, help="how many of them are pruned under load")
+    parser.add_argument("--waiting", type=int, default=0, help="tasks in the large ledger that wait for a worker")
+    parser.add_argument("--prune", type=int, default=1_000_000, help="how many of them are pruned under load; 0: none")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -85,13 +95,13 @@ def main() -> None:
     try:
         server.start().wait_until_ready()
         databases = Databases(server.url())
-        figures = measure(databases, options.rows, options.prune, options.rounds)
+        figures = measure(databases, options)
     finally:
         server.end()
     print(json.dumps(figures, indent=2) if options.json else "\n".join(_lines(figures)))
 
 
-def measure(databases: Databases, rows: int, prune: int, rounds: int) -> dict[str, Any]:
+def measure(databases: Databases, options: argparse.Namespace) -> dict[str, Any]:
     """All figures; the settings of this process point to the large ledger."""
     urls = {name: databases.create(name) for name in ("empty", "large")}
     os.environ |= {"DATABASE_URL": urls["large"], "BROKER_URL": NO_BROKER}
@@ -108,11 +118,11 @@ def measure(databases: Databases, rows: int, prune: int, rounds: int) -> dict[st
     parameters = (begin.date(), DAYS + 2)
     for url in urls.values():  # history is partitioned by day in both, so that only what is in it differs
         _query(url, lambda cursor: cursor.execute("SELECT taskledger.make_event_partitions(%s, %s)", parameters))
-    filled = _fill(urls["large"], rows, begin)
+    filled = _fill(urls["large"], options.rows, options.waiting, begin)
     with ExitStack() as closing:
         connections = [(ledger, closing.enter_context(ledger.engine.connect())) for ledger in ledgers]
         _warm_up(connections)
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             _round(connections)
     kinds = ledgers[0].milliseconds
     compared = {kind: {each.name: round(each.median(kind), 3) for each in ledgers} for kind in kinds}
@@ -120,17 +130,18 @@ def measure(databases: Databases, rows: int, prune: int, rounds: int) -> dict[st
         kind["ratio"] = round(kind["large"] / kind["empty"], 3)
     large = ledgers[1]
     return {
-        "rows": rows,
+        "rows": options.rows,
+        "waiting": options.waiting,
         "load_average": round(os.getloadavg()[0], 1),
         "filled_in_seconds": filled,
         "bytes": _sizes(urls["large"]),
         "median_milliseconds": compared,
-        "prune": _prune_under_load(large, rows, prune, begin),
+        "prune": _prune_under_load(large, options.rows, options.prune, begin) if options.prune else None,
         "drop_a_day_milliseconds": _drop_a_day(urls["large"]),
     }
 
 
-def _fill(url: str, rows: int, begin: datetime) -> float:
+def _fill(url: str, rows: int, waiting: int, begin: datetime) -> float:
     began = time.perf_counter()
     step = timedelta(days=DAYS) / rows
     connection = psycopg2.connect(url)
@@ -142,6 +153,8 @@ def _fill(url: str, rows: int, begin: datetime) -> float:
             cursor.execute(TASKS, place)
             cursor.execute(EVENTS, place)
             print(f"\r{first + FILL:>12,} rows", end="", file=sys.stderr, flush=True)
+        for first in range(rows, rows + waiting, FILL):
+            cursor.execute(WAITING, {"first": first, "last": min(rows + waiting, first + FILL) - 1})
         cursor.execute("VACUUM (ANALYZE) tasks")
         cursor.execute("ANALYZE task_events")
         cursor.execute("CHECKPOINT")
@@ -159,6 +172,9 @@ def _warm_up(connections: list[tuple[Ledger, sa.Connection]]) -> None:
 def _round(connections: list[tuple[Ledger, sa.Connection]]) -> None:
     """Submit, claim, complete and read one task after the other, each step in both ledgers before the next."""
     for number in range(TASKS_A_ROUND):
+        if number % TASKS_A_MEASUREMENT == 0:
+            for ledger, _ in connections:
+                _measure_levels(ledger)
         paired = [
             (ledger, connection, _steps(ledger, connection))
             for ledger, connection in (connections if number % 2 else reversed(connections))
@@ -168,9 +184,20 @@ def _round(connections: list[tuple[Ledger, sa.Connection]]) -> None:
                 next(steps)
 
 
+def _measure_levels(ledger: Ledger) -> None:
+    """What a dispatcher does every 2 to 20 s."""
+    from app.services import levels
+    from app.services.levels import Levels
+
+    with ledger.timed("measure levels"), Session(ledger.engine) as session, session.begin():
+        counted = Levels(measured_at=_now(), levels=levels.count(session))
+        marks = {("tasks", priority): line for priority, line in levels.line_marks(session, "tasks").items()}
+        levels.write(session, replace(counted, marks=marks))
+
+
 def _steps(ledger: Ledger, connection: sa.Connection) -> Iterator[None]:
     """The life of one task, a step at each turn."""
-    from app.services import lifecycle, submission, tasks
+    from app.services import explain, lifecycle, submission, tasks
     from app.services.lifecycle import Holder
     from app.services.submission import Submission
 
@@ -178,6 +205,9 @@ def _steps(ledger: Ledger, connection: sa.Connection) -> Iterator[None]:
     holder = Holder(worker="benchmark/1", pid=1)
     with _step(ledger, connection, "submit") as session:
         id_ = submission.accept(session, wanted, owner_id=None, now=_now()).id
+    yield
+    with _step(ledger, connection, "ask why it waits") as session:
+        explain.why(session, id_, owner=None, now=_now())
     yield
     with _step(ledger, connection, "claim") as session:
         [claim] = lifecycle.claim(session, "reverse_string", [id_], holder=holder, lease_seconds=60, now=_now())
@@ -307,18 +337,21 @@ def _now() -> datetime:
 
 
 def _lines(figures: dict[str, Any]) -> Iterator[str]:
-    yield f"{figures['rows']:,} finished tasks; load average {figures['load_average']}"
+    finished, waiting, load = (figures[name] for name in ("rows", "waiting", "load_average"))
+    yield f"{finished:,} finished and {waiting:,} waiting tasks; load average {load}"
     yield f"{'median milliseconds':<22}{'empty':>10}{'large':>10}{'ratio':>8}"
     for what, each in figures["median_milliseconds"].items():
         yield f"{what:<22}{each['empty']:>10.2f}{each['large']:>10.2f}{each['ratio']:>8.2f}"
     for name, size in sorted(figures["bytes"].items()):
         yield f"{name:<22}{size / 1e6:>10,.0f} MB"
+    yield f"dropping a day of history: {figures['drop_a_day_milliseconds']} ms"
     prune = figures["prune"]
+    if prune is None:
+        return
     yield f"pruned {prune['rows']:,} in {prune['seconds']} s ({prune['rows_a_second']:,}/s)"
     median, p99, worst = (prune[f"submit_{name}_ms"] for name in ("median", "p99", "worst"))
     yield f"  beside {SUBMISSIONS_A_SECOND} submissions/s: median {median} ms, p99 {p99} ms, worst {worst} ms"
     yield f"  before, nothing being pruned: p99 {prune['undisturbed_submit_p99_ms']} ms"
-    yield f"dropping a day of history: {figures['drop_a_day_milliseconds']} ms"
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, crea
 SELECT gen_random_uuid(), 'reverse_string', 'PENDING', '"x"', 'normal', 'tasks', 3, now(), now()
 FROM generate_series(1, %(count)s)
 """
-UNFINISHED = "SELECT FROM tasks WHERE due_at IS NOT NULL LIMIT 1"
-BEHIND = "SELECT FROM sinks WHERE position < (SELECT coalesce(max(last_position), 0) FROM event_batches) LIMIT 1"
+NOT_PASSED_ON = "SELECT event_id FROM event_outbox LIMIT 1"
+UNFINISHED = "SELECT id FROM tasks WHERE due_at IS NOT NULL LIMIT 1"
+BEHIND = "SELECT name FROM sinks WHERE position < (SELECT coalesce(max(last_position), 0) FROM event_batches) LIMIT 1"
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def measure(stack: Stack, tasks: int, rounds: int) -> list[float]:
 
 def seconds_of(stack: Stack, tasks: int) -> float:
     """From submission until all are finished."""
-    wait_for(lambda: not stack.rows("SELECT FROM event_outbox LIMIT 1"), timeout=120, what="nothing is left to pass on")
+    wait_for(lambda: not stack.rows(NOT_PASSED_ON), timeout=120, what="nothing is left to pass on")
     began = time.perf_counter()
     stack.rows(SUBMIT, {"count": tasks})
     wait_for(lambda: not stack.rows(UNFINISHED), timeout=300, what="all tasks are finished")

@@ -6,6 +6,7 @@ for throughput, and is warm when it is measured.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import psutil
 import psycopg2
 import requests
 
@@ -26,6 +28,7 @@ from tests.people import make_admin
 from tests.services.databases import ROOT
 from tests.services.processes import Process
 from tests.services.programs import Api, Dispatcher, Worker, service_environment
+from tests.services.rows import fetched
 from tests.services.waiting import free_port, wait_for
 
 PEERS = Path(__file__).parent / "peers"
@@ -33,7 +36,18 @@ HOME = ROOT / "var" / "bench"
 CONNECTIONS = 32
 BULK = 500
 PATIENCE_SECONDS = 120.0
-LOOK_SECONDS = 0.02
+LOOK_SECONDS, SELDOM_SECONDS = 0.02, 0.2
+NEAR = 0.8  # of the tasks are done: from here on it looks often
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes of a process."""
+
+    resident: float
+    """What it uses, shared with others or not (RSS)."""
+    own: float
+    """What nobody else uses (USS): what one more of it costs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +112,16 @@ class System(ABC):
     def start_latencies(self) -> list[float]:
         """Seconds from the submission to the handler, of those that were submitted slowly."""
 
-    @abstractmethod
-    def idle_child_bytes(self) -> int:
-        """Unshared and shared memory (RSS) of a process that runs handlers."""
+    worker: Process
+    """Runs the handlers, itself or in its children."""
+
+    def idle_child(self) -> Memory:
+        """Memory of a process that runs handlers: the mean of the worker's children, or its own."""
+        pids = self.worker.child_pids() or [self.worker.pid]
+        found = [psutil.Process(pid).memory_full_info() for pid in pids]
+        return Memory(
+            resident=statistics.fmean(each.rss for each in found), own=statistics.fmean(each.uss for each in found)
+        )
 
     def measure(self, count: int) -> Run:
         """Submit and wait for the last result."""
@@ -109,15 +130,9 @@ class System(ABC):
         give_up = time.monotonic() + PATIENCE_SECONDS
         while (done := self.done()) < before + count:
             assert time.monotonic() < give_up, f"{self.name}: {done - before} of {count} after {PATIENCE_SECONDS} s"
-            time.sleep(LOOK_SECONDS)
+            is_near = done - before > NEAR * count
+            time.sleep(LOOK_SECONDS if is_near else SELDOM_SECONDS)  # looking costs what is looked at time, too
         return Run(began=began, submitted=submitted, ended=time.time())
-
-
-def child_bytes(process: Process) -> int:
-    """RSS of the newest of its children, or of itself."""
-    pids = process.child_pids() or [process.pid]
-    lines = Path(f"/proc/{max(pids)}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 class Ours(System):
@@ -145,13 +160,14 @@ class Ours(System):
         for process in starting:
             self.run_process(process)
 
-    def _rows(self, sql: str) -> list[Any]:
+    def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """What a statement on its database answers."""
         with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchall()
+            cursor.execute(sql, values)
+            return fetched(cursor)
 
     def _worker_is_alive(self) -> bool:
-        return bool(self._rows("SELECT count(*) FROM workers WHERE last_seen_at > now() - interval '3 s'")[0][0])
+        return bool(self.rows("SELECT count(*) FROM workers WHERE last_seen_at > now() - interval '3 s'")[0][0])
 
     def submit(self, count: int) -> tuple[float, float]:
         sent = load.send(self._requests(count), port=self.api.port, connections=CONNECTIONS)
@@ -176,14 +192,11 @@ class Ours(System):
 
     def done(self) -> int:
         # The partial index of what is unfinished: counting all rows would disturb what is measured.
-        return getattr(self, "_sent", 0) - int(self._rows("SELECT count(*) FROM tasks WHERE due_at IS NOT NULL")[0][0])
+        return getattr(self, "_sent", 0) - int(self.rows("SELECT count(*) FROM tasks WHERE due_at IS NOT NULL")[0][0])
 
     def start_latencies(self) -> list[float]:
-        rows = self._rows("SELECT id::text, extract(epoch FROM started_at)::float8 FROM tasks")
+        rows = self.rows("SELECT id::text, extract(epoch FROM started_at)::float8 FROM tasks")
         return [started - self._slow_began[id_] for id_, started in rows if id_ in self._slow_began]
-
-    def idle_child_bytes(self) -> int:
-        return child_bytes(self.worker)
 
 
 class OursInBulk(Ours):
@@ -226,11 +239,6 @@ class Peer(System):
     def start_latencies(self) -> list[float]:
         files = Path(self.directory).glob("started.*")
         return [float(line) for path in files for line in path.read_text().splitlines()]
-
-    def idle_child_bytes(self) -> int:
-        return child_bytes(self.worker)
-
-    worker: Process
 
 
 class Produced(Peer):

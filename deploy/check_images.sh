@@ -15,7 +15,7 @@ for image in api worker; do
     [ "$size" -le "$budget" ]
 done
 "$place/api/bin/flask" --app app tasks --help >/dev/null
-"$place/api/bin/gunicorn" --check-config 'app.factory:create_app()'
+"$place/api/bin/gunicorn" --worker-class app.server.Threads --check-config 'app.factory:create_app()'
 "$place/worker/bin/python" -c 'import tasks.celery; tasks.celery.app.loader.import_default_modules(); import duckdb, PIL.Image, fpdf'
 "$place/worker/bin/celery" -A tasks report >/dev/null
 "$place/worker/bin/celery" -A tasks flower --help >/dev/null

@@ -1,8 +1,7 @@
 """Which request a piece of work belongs to: its id and its trace context, told to whoever we call."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -30,15 +29,20 @@ def begin(request_id: str | None, traceparent: str | None) -> None:
     _traceparent.set(traceparent)
 
 
-@contextmanager
-def belonging_to(request_id: str | None, traceparent: str | None) -> Iterator[None]:
+class belonging_to:  # noqa: N801 (for a with statement, like those of contextlib; a generator takes three times as long)
     """What happens in the block belongs to that request."""
-    tokens = _request_id.set(request_id), _traceparent.set(traceparent)
-    try:
-        yield
-    finally:
-        _request_id.reset(tokens[0])
-        _traceparent.reset(tokens[1])
+
+    __slots__ = ("_said", "_tokens")
+
+    def __init__(self, request_id: str | None, traceparent: str | None) -> None:
+        self._said = request_id, traceparent
+
+    def __enter__(self) -> None:
+        self._tokens = _request_id.set(self._said[0]), _traceparent.set(self._said[1])
+
+    def __exit__(self, *_: object) -> None:
+        _request_id.reset(self._tokens[0])
+        _traceparent.reset(self._tokens[1])
 
 
 def accepted_traceparent(header: str) -> str | None:

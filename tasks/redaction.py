@@ -63,8 +63,9 @@ def mask_named(value: Any) -> Any:
 
 def mask_url(value: Any) -> Any:
     """Hide the password of a URL and the values of its secret parameters; a mask for rule(secret=…)."""
-    if not isinstance(value, str):
-        return value
+    if not isinstance(value, str):  # in a workflow's definition: parts that are joined, or a default
+        written = _written(value)
+        return value if mask_url(written) == written else REDACTED
     try:
         parts = urlsplit(value)
     except ValueError:
@@ -78,6 +79,18 @@ def mask_url(value: Any) -> Any:
     return (
         value if (kept, query) == (parts.netloc, parts.query) else urlunsplit(parts._replace(netloc=kept, query=query))
     )
+
+
+def _written(template: Any) -> str:
+    """What stands in a template itself, one after the other; what it refers to is no secret yet."""
+    match template:
+        case str() | int() | float():
+            return str(template)
+        case list():
+            return "".join(map(_written, template))
+        case Mapping():
+            return "".join(_written(below) for name, below in template.items() if name != "$from")
+    return ""
 
 
 def masked_keys(spec: PayloadSpec) -> frozenset[str]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.models import RunRecord, TaskRecord
 from app.services import lifecycle, outcomes, workflows
 from app.services.failures import Failure
+from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, Outcome
 from app.services.workflows import NewRun, NewWorkflow
 from tests.factories import HOLDER, NOON, read_task
@@ -66,3 +67,14 @@ def end(session: Session, run_id: UUID, key: str, outcome: Any = None, *, now: d
     is_outcome = isinstance(outcome, Outcome.__args__)
     outcomes.record(session, [(held, outcome if is_outcome else Completed(result=outcome))], now=now)
     session.commit()
+
+
+def cancelled_in_its_pause(session: Session, steps: dict[str, Any]) -> tuple[RunRecord, Claim]:
+    """A run that was paused and then cancelled while its step `a` runs, with the claim on that step's task."""
+    run = start(session, steps)
+    task = task_of(session, run.id, "a")
+    [held] = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
+    workflows.pause(session, run.id, seen_by=None, now=NOON)
+    workflows.cancel(session, run.id, seen_by=None, now=NOON)
+    session.commit()
+    return run, held

@@ -2,26 +2,33 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import RequestedRangeNotSatisfiable, RequestEntityTooLarge, ServiceUnavailable
+from werkzeug.exceptions import (
+    PreconditionFailed,
+    RequestedRangeNotSatisfiable,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+)
 from werkzeug.wsgi import FileWrapper
 
 from app.api import pagination
 from app.api.auth import current_owner_id, visible_owner
 from app.api.fields import Instant
+from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.multipart import HEADER_BYTES, read_upload
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, absent
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.config import get_settings
-from app.errors import NotFound
-from app.services import artifacts
+from app.errors import Gone, NotFound
+from app.services import artifacts, idempotency
 from app.services.artifacts import ArtifactRecord, NewArtifact
 from tasks import fields as strict
 from tasks.fields import UUID_TEXT
@@ -80,14 +87,34 @@ def artifact_path(artifact: ArtifactRecord) -> str:
     return f"/api/v1/artifacts/{artifact.id}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """What an upload says, for its Idempotency-Key."""
+
+    name: str
+    media_type: str
+    sha256: str
+
+
+class _SavedBefore(Exception):
+    """The Idempotency-Key was used before, for this file."""
+
+    def __init__(self, artifact_id: UUID) -> None:
+        super().__init__(artifact_id)
+        self.artifact_id = artifact_id
+
+
 @blueprint.post("/artifacts")
+@blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.response(201, ArtifactView(), description="Stored and durable")
+@blueprint.alt_response(200, schema=ArtifactView(), description="The Idempotency-Key was used before: its file")
+@blueprint.problem(410, "The Idempotency-Key was used before, its file is deleted")
 @blueprint.problem(413, "Larger than ARTIFACT_MAX_BYTES")
 @blueprint.problem(415, "Not multipart/form-data")
 @blueprint.problem(422, "No file in the field `file`, or more than one part")
 @blueprint.problem(503, "The store does not answer")
 @blueprint.doc(requestBody=UPLOAD)
-def upload_artifact() -> tuple[ArtifactRecord, dict[str, str]]:
+def upload_artifact(headers: dict[str, Any]) -> tuple[ArtifactRecord, int, dict[str, str]]:
     """Upload a file: multipart/form-data with the one field `file`."""
     settings = get_settings()
     request.max_content_length = sys.maxsize  # counted as it passes, against the limit of files
@@ -95,13 +122,32 @@ def upload_artifact() -> tuple[ArtifactRecord, dict[str, str]]:
         raise RequestEntityTooLarge(str(artifacts.TooLarge(settings.artifact_max_bytes)))
     upload = read_upload(request, "file")
     new = NewArtifact(owner_id=current_owner_id(), task_id=None, name=upload.name, media_type=upload.media_type)
+
+    def once(session: Session, made: ArtifactRecord) -> None:
+        said = Upload(name=made.name, media_type=made.media_type, sha256=made.sha256)
+        key = key_of(headers, "artifacts", said)
+        first = idempotency.first_use(session, key, made.id, now=utcnow()) if key else None
+        if first is not None:
+            raise _SavedBefore(first)
+
     try:
-        artifact = artifacts.save(_transact, artifacts.store(), new, upload.chunks, settings=settings)
+        made = artifacts.save(_transact, artifacts.store(), new, upload.chunks, settings=settings, once=once)
+    except _SavedBefore as before:
+        first = _first(before.artifact_id)
+        return first, 200, {"Location": artifact_path(first)} | REPLAYED
     except artifacts.TooLarge as error:
         raise RequestEntityTooLarge(str(error)) from None
     except artifacts.StoreAway as error:
         raise _away() from error
-    return artifact, {"Location": artifact_path(artifact)}
+    return made, 201, {"Location": artifact_path(made)}
+
+
+def _first(artifact_id: UUID) -> ArtifactRecord:
+    with transaction() as session:
+        try:
+            return artifacts.read(session, artifact_id, owner=visible_owner())
+        except NotFound:
+            raise Gone("The file that was uploaded with this Idempotency-Key has been deleted.") from None
 
 
 @blueprint.get("/artifacts")
@@ -132,6 +178,7 @@ def read_artifact(artifact_id: str) -> ArtifactRecord:
 @blueprint.response(200, description="The file", content_type="application/octet-stream")
 @blueprint.alt_response(206, description="The bytes that Range asked for")
 @blueprint.alt_response(304, description="Not changed since")
+@blueprint.problem(412, "Another file than If-Match names")
 @blueprint.problem(416, "The range lies outside of the file")
 @blueprint.problem(503, "The store does not answer")
 def download_artifact(artifact_id: str) -> Response:
@@ -149,7 +196,9 @@ def delete_artifact(artifact_id: str) -> None:
 
 
 def content_of(artifact: ArtifactRecord) -> Response:
-    """A file as an answer, of which Range may have asked for a part."""
+    """A file as an answer, of which Range may have asked for a part. Raises PreconditionFailed for another If-Match."""
+    if request.if_match and artifact.sha256 not in request.if_match:
+        raise PreconditionFailed("The file is another one than If-Match names.")
     try:
         stream = artifacts.store().open(artifact.id)
     except artifacts.StoreAway as error:
@@ -163,11 +212,21 @@ def content_of(artifact: ArtifactRecord) -> Response:
     response.headers.set("Content-Disposition", "attachment", filename=artifact.name)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.accept_ranges = "bytes"
     try:
-        return response.make_conditional(request, accept_ranges=True, complete_length=artifact.size)
+        return response.make_conditional(request, accept_ranges=_asks_for_a_part(), complete_length=artifact.size)
     except RequestedRangeNotSatisfiable:
         stream.close()
         raise
+
+
+def _asks_for_a_part() -> bool:
+    """Whether Range is one range of bytes; in another unit, or no range at all, it counts as not said (RFC 9110, 14.2).
+
+    So do several ranges at once: their answer would be a multipart one, and no client has to get it.
+    """
+    asked = request.range
+    return asked is not None and asked.units == "bytes" and len(asked.ranges) == 1
 
 
 def _find(artifact_id: str) -> ArtifactRecord:

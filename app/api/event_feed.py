@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 import psycopg2
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from app.services.events import EventFilter, Labels, Numbered, Page
 log = get_logger(__name__)
 
 PAGE = 1_000
+KEPT_FREE_SHARE = 4  # a quarter of the places is for accounts that have no stream: one account must not take all
 POLL_SECONDS = 1.0  # whatever became of a notification, nobody waits longer
 MOST_WAITING = 5_000  # events that a client may be behind before it is let go
 PAUSE_AFTER_FAULT_SECONDS = 0.5
@@ -32,8 +34,16 @@ LONGEST_SEND_SECONDS = 30.0  # for what one client is sent at once; who does not
 class Client:
     """One stream: what it wants, after which number, and what waits to be sent to it."""
 
-    def __init__(self, wanted: EventFilter, *, after: int = 0, connection: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        wanted: EventFilter,
+        *,
+        after: int = 0,
+        who: UUID | None = None,
+        connection: socket.socket | None = None,
+    ) -> None:
         self.wanted = wanted
+        self.who = who
         self.after = after
         self.is_too_slow = False
         self.sending_since: float | None = None  # by time.monotonic(), while its thread is busy with a piece
@@ -90,23 +100,34 @@ class Feed:
         self._thread: threading.Thread | None = None
 
     def join(
-        self, wanted: EventFilter, after: int | None = None, *, connection: socket.socket | None = None
+        self,
+        wanted: EventFilter,
+        after: int | None = None,
+        *,
+        who: UUID | None = None,
+        connection: socket.socket | None = None,
     ) -> tuple[Client, int] | None:
         """A new stream that is given every event after the number beside it; None when there are too many.
 
-        `after` is the number that its client goes on after; what no event has yet is ignored: it begins now.
+        `who` is the account whose it is; `after` the number that its client goes on after: what no event has yet is
+        ignored, and it begins now.
         """
         with self._changed:
-            if len(self._clients) >= self._most:
+            if len(self._clients) >= self._room_for(who):
                 return None
             if not self._clients:  # nobody was listening: begin at the end
                 with Session(self._engine) as session:
                     self._position = events.newest_position(session)
-            client = Client(wanted, after=self._begin(after), connection=connection)
+            client = Client(wanted, after=self._begin(after), who=who, connection=connection)
             self._clients.add(client)
             self._start()
             self._changed.notify()
             return client, self._position
+
+    def _room_for(self, who: UUID | None) -> int:
+        """Among how many streams an account's next one must be: who has none finds room that others cannot take."""
+        has_one = any(client.who == who for client in self._clients)
+        return self._most - self._most // KEPT_FREE_SHARE if has_one else self._most
 
     def _begin(self, after: int | None) -> int:
         if after is None or after <= self._position:

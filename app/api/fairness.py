@@ -121,7 +121,7 @@ def list_limits() -> dict[str, Any]:
 @access(Access.ADMIN)
 def set_limit(wanted: dict[str, Any], kind: str, name: str) -> Limit:
     """Set a limit, in place of the one that was there; it holds within seconds for what was submitted before, too."""
-    _check(kind)
+    _check(kind, name)
     with transaction() as session:
         actor = current_actor()
         limit = Limit(kind=kind, name=name, changed_at=utcnow(), changed_by=str(actor.user_id), **wanted)
@@ -135,6 +135,7 @@ def set_limit(wanted: dict[str, Any], kind: str, name: str) -> Limit:
 @access(Access.ADMIN)
 def remove_limit(kind: str, name: str) -> None:
     """Remove a limit."""
+    _check(kind, name)
     with transaction() as session:
         admission.remove(session, kind, name)
         audit.record(session, "limit.removed", current_actor(), now=utcnow(), subject=f"limit:{kind}:{name}")
@@ -148,9 +149,11 @@ def list_usage() -> dict[str, Any]:
         return {"items": list(admission.usage(session, owner=visible_owner()))}
 
 
-def _check(kind: str) -> None:
+def _check(kind: str, name: str) -> None:
     if kind not in admission.KINDS:
         raise NotFound(f"There is no kind of limit called {kind!r}; there are: {', '.join(admission.KINDS)}.")
+    if "\x00" in name:  # PostgreSQL could not compare it with anything
+        raise NotFound("There is no such limit: NUL characters are in no name.")
 
 
 def _said(wanted: dict[str, Any]) -> dict[str, Any]:

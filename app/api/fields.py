@@ -1,7 +1,7 @@
 """Fields of answers and query strings that tasks.fields, made for payloads, does not have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -74,15 +74,18 @@ def text(longest: int, **options: Any) -> strict.Text:
     return strict.Text(validate=[length], metadata=said, **options)
 
 
-def matching(pattern: str, fault: str, **options: Any) -> strict.Text:
-    """A string that matches a pattern as a whole; `fault` is the message for one that does not."""
+def matching(pattern: str, fault: str, *, longest: int | None = None, **options: Any) -> strict.Text:
+    """A string of at most `longest` characters that matches a pattern as a whole; `fault` says that one does not."""
     whole_text = re.compile(pattern)
 
     def check(value: str) -> None:
         if not whole_text.fullmatch(value):
             raise ma.ValidationError(fault)
 
-    return strict.Text(validate=[check], metadata={"pattern": f"^{pattern}$", **options.pop("metadata", {})}, **options)
+    checks: list[Callable[[str], object]] = [check]
+    if longest is not None:
+        checks.insert(0, validate.Length(max=longest, error="must have at most {max} characters"))
+    return strict.Text(validate=checks, metadata={"pattern": f"^{pattern}$", **options.pop("metadata", {})}, **options)
 
 
 def whole(lowest: int, highest: int, **options: Any) -> strict.Whole:

@@ -1,6 +1,9 @@
 """Security headers of every answer."""
 
-from flask import Flask, Response, request
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask
 
 # JSON is never a document that runs anything; pages (Swagger UI, the dashboard) bring a policy of their own.
 NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -10,24 +13,52 @@ ALWAYS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+    ("Content-Security-Policy", NOTHING),
 )
-HSTS = "max-age=31536000; includeSubDomains"
+# Answers belong to one caller: no cache on the way keeps them; a client may, and asks with If-None-Match.
+API = (("Cache-Control", "private, no-cache"),)
+HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 
-def protect(response: Response) -> Response:
-    """Add what is not said already."""
-    for name, value in ALWAYS:
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Content-Security-Policy", NOTHING)
-    if request.path.startswith("/api/"):
-        # Answers belong to one caller: no cache on the way keeps them; a client may, and asks with If-None-Match.
-        response.headers.setdefault("Cache-Control", "private, no-cache")
-        response.vary.add("Authorization")
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", HSTS)
-    return response
+class SecurityHeaders:
+    """WSGI middleware: adds what an answer does not say by itself.
+
+    Around Flask and not in a hook of it: werkzeug's headers are a list, which each question and each change walks.
+    """
+
+    def __init__(self, inner: Callable[..., Iterable[bytes]]) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            is_api = environ.get("PATH_INFO", "").startswith("/api/")
+            return start_response(
+                status, protected(headers, is_api=is_api, is_secure=environ.get("wsgi.url_scheme") == "https"), *error
+            )
+
+        return self._inner(environ, start)
+
+
+def protected(headers: list[tuple[str, str]], *, is_api: bool, is_secure: bool) -> list[tuple[str, str]]:
+    """The headers of an answer, and what they leave out. Pure."""
+    said = {name.lower() for name, _ in headers}
+    wanted = [*ALWAYS, *API] if is_api else [*ALWAYS]
+    if is_secure:
+        wanted.append(HSTS)
+    told = headers + [each for each in wanted if each[0].lower() not in said]
+    return _varying(told, "Authorization") if is_api else told
+
+
+def _varying(headers: list[tuple[str, str]], on: str) -> list[tuple[str, str]]:
+    """With the name of a request's header among those that the answer depends on."""
+    said = [value for name, value in headers if name.lower() == "vary"]
+    if not said:
+        return [*headers, ("Vary", on)]
+    if any(on.lower() == each.strip().lower() for value in said for each in value.split(",")):
+        return headers
+    return [(name, f"{value}, {on}" if name.lower() == "vary" else value) for name, value in headers]
 
 
 def register(app: Flask) -> None:
-    """Do so for every answer of an application."""
-    app.after_request(protect)
+    """Put the middleware around an application."""
+    app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]

@@ -66,9 +66,13 @@ def start_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[RunV
     wanted = NewRun(input=_input(fields), labels={}, **priority)
     caller = Caller(owner_id=current_owner_id())
 
+    quotas.check_size(wanted.input)
+
     def start(session: Session) -> tuple[RunView, bool]:
-        quotas.admit(session, [wanted.input])
-        run, is_new = workflows.start_once(session, invoices.WORKFLOW, wanted, key=key, caller=caller, now=utcnow())
+        room = quotas.room_in(session)
+        run, is_new = workflows.start_once(
+            session, invoices.WORKFLOW, wanted, key=key, caller=caller, now=utcnow(), make_room=room
+        )
         return workflows.view(session, run), is_new
 
     view, is_new = repeated(start)

@@ -15,6 +15,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
+from app.api.proxies import caller_of
 from app.config import Settings
 from app.log import get_logger
 
@@ -51,12 +52,12 @@ class Limits:
             return
         self._hit(item, kind, f"account:{user_id}")
         by_address = type(item)(item.amount * ADDRESS_SHARE, item.multiples, item.namespace)
-        self._hit(by_address, kind, f"address:{request.remote_addr}", is_told=False)
+        self._hit(by_address, kind, _address(), is_told=False)
 
     def count_auth(self) -> None:
         """Count a log-in, a registration or a wrong credential of an address. Raises TooManyRequests."""
         if self._auth is not None:
-            self._hit(self._auth, "auth", f"address:{request.remote_addr}")
+            self._hit(self._auth, "auth", _address())
 
     def _hit(self, item: RateLimitItem, kind: str, who: str, *, is_told: bool = True) -> None:
         try:
@@ -76,6 +77,10 @@ class Limits:
                 f"More than {item.amount} requests per {item.GRANULARITY.name} from {whose}: try again in {seconds} s.",
                 retry_after=seconds,
             )
+
+
+def _address() -> str:
+    return f"address:{caller_of(request.remote_addr)}"
 
 
 def _item(text: str) -> RateLimitItem | None:
@@ -100,9 +105,10 @@ def count_auth() -> None:
 def _tell(response: Response) -> Response:
     standing: Standing | None = g.get("rate_limit")
     if standing is not None:
-        response.headers["RateLimit-Limit"] = str(standing.limit)
-        response.headers["RateLimit-Remaining"] = str(standing.remaining)
-        response.headers["RateLimit-Reset"] = str(standing.reset_seconds)
+        add = response.headers.add  # nobody else sets them; setting would look for each in the whole list
+        add("RateLimit-Limit", str(standing.limit))
+        add("RateLimit-Remaining", str(standing.remaining))
+        add("RateLimit-Reset", str(standing.reset_seconds))
     return response
 
 

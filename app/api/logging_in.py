@@ -6,6 +6,7 @@ from flask import request
 from werkzeug.exceptions import TooManyRequests
 
 from app.api.auth import current_actor, current_principal, unauthorized
+from app.api.proxies import caller_of
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.errors import Refused
@@ -17,7 +18,7 @@ WRONG = "The e-mail address or the password is wrong."
 
 def log_in(email: str, password: str) -> LoggedIn:
     """Check who it is and begin a log-in. Raises TooManyRequests, Unauthorized or Busy."""
-    who = {"email": email, "address": request.remote_addr or ""}
+    who = {"email": email, "address": caller_of(request.remote_addr)}
     with single_statement() as session:
         candidate = sessions.candidate(session, **who, now=utcnow())
     wait = candidate.wait.total_seconds()
@@ -29,13 +30,12 @@ def log_in(email: str, password: str) -> LoggedIn:
     # Outside of any transaction: it takes long. With no such account it takes as long.
     is_right = passwords.matches(candidate.password_hash, password)
     with transaction() as session:
-        if not is_right or candidate.user_id is None:
+        begun = sessions.begin(session, candidate, **who, now=utcnow()) if is_right else None
+        subject = candidate.user_id and f"user:{candidate.user_id}"
+        if begun is None:
             sessions.refuse(session, **who, now=utcnow())
-            subject = candidate.user_id and f"user:{candidate.user_id}"
             audit.record(session, "user.login_failed", current_actor(), now=utcnow(), subject=subject)
         else:
-            begun = sessions.begin(session, candidate.user_id, **who, now=utcnow())
-            subject = f"user:{candidate.user_id}"
             audit.record(session, "user.logged_in", current_actor(), now=utcnow(), subject=subject)
             return begun
     raise unauthorized(WRONG)
@@ -44,7 +44,7 @@ def log_in(email: str, password: str) -> LoggedIn:
 def change_password(current: str, new: str) -> None:
     """Change the caller's password; every log-in of the account ends. Raises Refused or Busy."""
     principal = current_principal()
-    address = request.remote_addr or ""
+    address = caller_of(request.remote_addr)
     with single_statement() as session:
         account = users.read(session, principal.user_id)
         candidate = sessions.candidate(session, account.email, address=address, now=utcnow())

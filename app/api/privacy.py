@@ -1,7 +1,8 @@
 """What of a sensitive task the caller may see: its owner everything, anybody else that there is something."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from app.api.auth import current_owner_id
 from app.api.environment import current_settings
@@ -14,6 +15,11 @@ from tasks.registry import get_type
 def payload_keys() -> sealing.Keys:
     """The keys that payloads of sensitive types are encrypted with."""
     return sealing.keys(current_settings().payload_keys)
+
+
+def digest_secret(type_name: str) -> str:
+    """What keys the digest of a submission that an Idempotency-Key keeps: of short payloads a plain one tells all."""
+    return current_settings().secret_key if get_type(type_name).sensitive else ""
 
 
 def presentable(task: TaskRecord) -> TaskRecord:

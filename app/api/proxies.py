@@ -9,6 +9,7 @@ from flask import Flask
 
 from app.config import Settings, words
 
+SUBNET_BITS = 64
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -16,6 +17,14 @@ def is_within(address: str | None, networks: Sequence[str]) -> bool:
     """Whether an address lies in any of the networks; something that is no address does not."""
     parsed = _parsed(address or "")
     return parsed is not None and any(parsed in network for network in _networks(tuple(networks)))
+
+
+def caller_of(address: str | None) -> str:
+    """What counts as one caller: an IPv4 address, or the /64 of an IPv6 one, because who has one has all of them."""
+    parsed = _parsed(address or "")
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((parsed, SUBNET_BITS), strict=False))
+    return str(parsed or address or "")
 
 
 @lru_cache(maxsize=64)

@@ -108,11 +108,13 @@ def resume_type(name: str) -> dict[str, bool]:
 def _pause(kind: queues.Kind, name: str, asked: dict[str, Any]) -> queues.Paused:
     with transaction() as session:
         actor = current_actor()
+        paused = queues.pause(session, kind, name, by=str(actor.user_id), reason=asked.get("reason"), now=utcnow())
         audit.record(session, f"{kind}.paused", actor, now=utcnow(), subject=f"{kind}:{name}", **asked)
-        return queues.pause(session, kind, name, by=str(actor.user_id), reason=asked.get("reason"), now=utcnow())
+    return paused
 
 
 def _resume(kind: queues.Kind, name: str) -> dict[str, bool]:
     with transaction() as session:
+        is_resumed = queues.resume(session, kind, name, now=utcnow())
         audit.record(session, f"{kind}.resumed", current_actor(), now=utcnow(), subject=f"{kind}:{name}")
-        return {"resumed": queues.resume(session, kind, name, now=utcnow())}
+    return {"resumed": is_resumed}

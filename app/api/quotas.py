@@ -1,6 +1,5 @@
 """Quotas of the caller: room for more waiting tasks, and the size of payloads."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,18 +9,14 @@ from sqlalchemy.orm import Session
 from app.api.auth import current_principal
 from app.api.environment import current_settings
 from app.api.transaction import single_statement
-from app.services.accounts.quotas import WAITING_TASKS, check_payload
-
-
-def admit(session: Session, payloads: Sequence[Any]) -> None:
-    """Make room for tasks with these payloads. Raises Refused (too large) or QuotaReached (too many wait)."""
-    for payload in payloads:
-        check_size(payload)
-    make_room(session, len(payloads))
+from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, check_payload
 
 
 def admit_alone(payload: Any) -> None:
-    """`admit` for one task, outside of any transaction; mostly without asking the database."""
+    """Make room for one task, outside of any transaction; mostly without asking the database.
+
+    Raises Refused (too large) or QuotaReached (too many wait).
+    """
     check_size(payload)
     owner_id, most = _quota()
     if not WAITING_TASKS.take_known(owner_id, 1, most=most):
@@ -29,10 +24,10 @@ def admit_alone(payload: Any) -> None:
             WAITING_TASKS.take(session, owner_id, 1, most=most)
 
 
-def make_room(session: Session, tasks: int) -> None:
-    """Make room for so many tasks. Raises QuotaReached (too many wait); then there is room for none of them."""
+def room_in(session: Session) -> MakeRoom:
+    """Makes room for so many tasks. Raises QuotaReached (too many wait); then there is room for none of them."""
     owner_id, most = _quota()
-    WAITING_TASKS.take(session, owner_id, tasks, most=most)
+    return lambda tasks: WAITING_TASKS.take(session, owner_id, tasks, most=most)
 
 
 def _quota() -> tuple[UUID, int]:

@@ -36,7 +36,7 @@ def begin() -> None:
 
 def end(response: Response) -> Response:
     """Return the id, and log one line: successes only at level DEBUG, because they are many."""
-    response.headers[HEADER] = g.request_id
+    response.headers.add(HEADER, g.request_id)  # nobody else sets it; setting would look for it in the whole list
     status = response.status_code
     write = log.debug if status < 400 else log.info if status < 500 else log.warning
     milliseconds = round((time.perf_counter() - g.started) * 1000, 1)

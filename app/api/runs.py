@@ -85,7 +85,7 @@ def pause_run(run_id: str) -> RunView:
 
 @blueprint.post("/runs/<run_id>/resume", parameters=RUN_ID)
 @blueprint.response(200, RunDetails())
-@blueprint.problem(409, "Not PAUSED")
+@blueprint.problem(409, "Not PAUSED, or ending")
 def resume_run(run_id: str) -> RunView:
     """Resume a paused run."""
     return _changed(run_id, workflows.resume)

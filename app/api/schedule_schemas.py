@@ -19,7 +19,7 @@ from app.services.submission import longest_timeout
 from tasks import fields as strict
 from tasks.errors import UnknownTaskType
 from tasks.payload import PayloadSpec
-from tasks.redaction import mask_named
+from tasks.redaction import mask_named, mask_url, redacted
 from tasks.registry import get_type, load_types
 
 LONGEST_CRON, LONGEST_ZONE = 200, 100
@@ -155,7 +155,9 @@ class ScheduleView(ma.Schema):
     run_at = Instant(required=True, allow_none=True)
     time_zone = ma.fields.String(required=True)
     task = ma.fields.Function(
-        lambda schedule: schedule.target.get("task"), required=True, metadata={"type": ["object", "null"]}
+        lambda schedule: shown_task(schedule.target),
+        required=True,
+        metadata={"type": ["object", "null"], "description": "Secrets in it show as [redacted]"},
     )
     workflow = ma.fields.Function(
         lambda schedule: _shown_workflow(schedule.target), required=True, metadata={"type": ["object", "null"]}
@@ -184,6 +186,15 @@ class ScheduleView(ma.Schema):
         },
         required=True,
     )
+
+
+def shown_task(target: dict[str, Any]) -> Any:
+    """As the tasks that it submits are shown: without the secrets of the payload, and of the callback's address."""
+    found = target.get("task")
+    if found is None:
+        return None
+    shown = {**found, "payload": redacted(found["type"], found["payload"])}
+    return shown | {"callback_url": mask_url(found["callback_url"])} if "callback_url" in found else shown
 
 
 def _shown_workflow(target: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from flask import current_app
 from marshmallow_oneofschema import OneOfSchema
 from sqlalchemy.orm import Session
 
-from app.api import pagination
+from app.api import pagination, quotas
 from app.api.auth import current_owner_id, visible_owner
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
@@ -173,7 +173,10 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[Any, int, 
     key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
 
     def run(session: Session) -> tuple[TaskRecord | RunView, bool]:
-        id_, is_new = schedules.run_once_now(session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow())
+        room = quotas.room_in(session)
+        id_, is_new = schedules.run_once_now(
+            session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow(), make_room=room
+        )
         found = schedules.read(session, schedule_id, seen_by=visible_owner())
         if "task" in found.target:
             return task_service.read(session, id_, owner=visible_owner()), is_new

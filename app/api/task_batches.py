@@ -13,7 +13,7 @@ from app.api.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, i
 from app.api.environment import current_settings
 from app.api.idempotency import IdempotencyHeader
 from app.api.parsing import Blueprint, refusal
-from app.api.privacy import payload_keys
+from app.api.privacy import digest_secret, payload_keys
 from app.api.problems import body_of
 from app.api.task_schemas import TaskView, fields_of
 from app.api.transaction import single_statement, transaction
@@ -54,11 +54,10 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     read = [_read(index, data, headers["key"], str(owner_id)) for index, data in enumerate(sent)]
     items = [item for item in read if isinstance(item, Item)]
     drafted = batches.drafts(items, owner_id=owner_id, now=now, payload_keys=payload_keys())
-    count = sum(isinstance(made, TaskRecord) for made in drafted)
-    # Without keys there is one INSERT to do, and nothing that would have to be undone with it.
-    with transaction() if any(item.key for item in items) else single_statement() as session:
-        quotas.make_room(session, count)
-        stored = iter(batches.store(session, items, drafted, now=now))
+    # Mostly there is one INSERT to do; a key, and a place that is taken for a unique task, stand or fall with it.
+    is_more = any(item.key or item.submission.unique for item in items)
+    with transaction() if is_more else single_statement() as session:
+        stored = iter(batches.store(session, items, drafted, now=now, make_room=quotas.room_in(session)))
     results = [next(stored) if isinstance(item, Item) else item for item in read]
     _dispatch(results)
     accepted = sum(isinstance(result, Accepted) for result in results)
@@ -92,11 +91,10 @@ def _read(index: int, data: Any, batch_key: str | None, owner: str) -> Item | Fa
 
 
 def _key(own: str | None, batch_key: str | None, index: int, submission: Submission, owner: str) -> Key | None:
-    if own is not None:
-        return idempotency.taken("tasks", own, asdict(submission), owner=owner)
-    if batch_key is not None:
-        return idempotency.taken("tasks/batch", f"{batch_key}:{index}", asdict(submission), owner=owner)
-    return None
+    if own is None and batch_key is None:
+        return None
+    route, value = ("tasks", own) if own is not None else ("tasks/batch", f"{batch_key}:{index}")
+    return idempotency.taken(route, value, asdict(submission), owner=owner, secret=digest_secret(submission.type))
 
 
 def _dispatch(results: Sequence[Any]) -> None:

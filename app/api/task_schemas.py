@@ -27,6 +27,7 @@ from tasks.rules import NO_NUL
 MOST_LABELS, LONGEST_LABEL = 32, 256
 LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"
 LONGEST_WAIT_SECONDS = 60
+LONGEST_URL = 2_048  # each delivery to it keeps a copy
 LINKS = {"self": "", "events": "/events", "attempts": "/attempts", "logs": "/logs"}
 READ_ONLY = frozenset({
     "id", "status", "reason", "result", "error", "queue", "attempt", "progress", "owner", "links", "due_at",
@@ -74,7 +75,8 @@ def changeable_fields(longest: int) -> dict[str, ma.fields.Field[Any]]:
 
 def url_field(**options: Any) -> strict.Text:
     """A URL that can be requested."""
-    return matching(HTTP_URL[1:-1], "must be http:// or https:// and a host, without a name and password", **options)
+    fault = "must be http:// or https:// and a host, without a name and password"
+    return matching(HTTP_URL[1:-1], fault, longest=LONGEST_URL, **options)
 
 
 class SubmissionShape(StrictSchema):

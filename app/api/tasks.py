@@ -10,7 +10,7 @@ from app.api.auth import current_owner_id, visible_owner
 from app.api.etags import IfMatch, IfNoneMatch, etag
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
-from app.api.privacy import payload_keys
+from app.api.privacy import digest_secret, payload_keys
 from app.api.storing import store_together
 from app.api.task_schemas import (
     ChangeTask,
@@ -59,7 +59,7 @@ EXAMPLES = {
 @blueprint.problem(422, "Unknown type, or a payload its type refuses")
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
-    key = key_of(headers, "tasks", submission)
+    key = key_of(headers, "tasks", submission, secret=digest_secret(submission.type)) if headers["key"] else None
     if key is None and submission.unique is None:
         quotas.admit_alone(submission.payload)
         made = submission_service.draft(
@@ -67,10 +67,16 @@ def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRe
         )
         task, is_new = store_together(made), True
     else:
+        quotas.check_size(submission.payload)
         with transaction() as session:
-            quotas.admit(session, [submission.payload])
             task, is_new = submission_service.accept_once(
-                session, submission, key=key, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
+                session,
+                submission,
+                key=key,
+                owner_id=current_owner_id(),
+                now=utcnow(),
+                payload_keys=payload_keys(),
+                make_room=quotas.room_in(session),
             )
     if is_new and task.dispatched_at is not None:
         dispatch_soon(Hint.of(task))

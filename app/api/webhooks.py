@@ -232,8 +232,12 @@ def read_webhook(webhook_id: UUID) -> WebhookRecord:
 @blueprint.response(200, WebhookView())
 def change_webhook(given: dict[str, Any], webhook_id: UUID) -> WebhookRecord:
     """Change, enable or disable a webhook; what happened while it was disabled is not sent later."""
+    now, said = utcnow(), {"subject": f"webhook:{webhook_id}", "fields": sorted(given)}
     with transaction() as session:
-        return webhooks.change(session, webhook_id, given, owner=visible_owner(), now=utcnow())
+        changed = webhooks.change(session, webhook_id, given, owner=visible_owner(), now=now)
+        # Which fields, and not the new address: it may hold a secret.
+        audit.record(session, "webhook.changed", current_actor(), now=now, **said)
+    return changed
 
 
 @blueprint.delete("/webhooks/<uuid:webhook_id>")

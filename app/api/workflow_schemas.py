@@ -74,7 +74,15 @@ class ByVersion(StrictSchema):
 
 def shown_definition(definition: dict[str, Any]) -> dict[str, Any]:
     """Without the secrets in payloads."""
-    return {**definition, "steps": {key: _shown_step(step) for key, step in definition["steps"].items()}}
+    shown = {**definition, "steps": {key: _shown_step(step) for key, step in definition["steps"].items()}}
+    if "input" in definition:
+        shown["input"] = {name: _shown_input(name, each) for name, each in definition["input"].items()}
+    return shown
+
+
+def _shown_input(name: str, declared: dict[str, Any]) -> dict[str, Any]:
+    """As a run shows the value that it was given."""
+    return {**declared, "default": mask_named({name: declared["default"]})[name]} if "default" in declared else declared
 
 
 def _shown_step(step: dict[str, Any]) -> dict[str, Any]:

@@ -201,9 +201,13 @@ def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> tuple[RunVi
     """Start a run of the newest version."""
     key = key_of(headers, "workflows.runs", RunRequest(workflow=name, run=wanted))
 
+    quotas.check_size(wanted.input)
+
     def start(session: Any) -> tuple[RunView, bool]:
-        quotas.admit(session, [wanted.input])
-        run, is_new = workflows.start_once(session, name, wanted, key=key, caller=caller(), now=utcnow())
+        room = quotas.room_in(session)
+        run, is_new = workflows.start_once(
+            session, name, wanted, key=key, caller=caller(), now=utcnow(), make_room=room
+        )
         return workflows.view(session, run), is_new
 
     view, is_new = repeated(start)

@@ -1,10 +1,10 @@
 """`flask --app app tail`: events as they happen, one a line, like tail -f."""
 
-import json
 import time
 from collections.abc import Iterator
 
 import click
+import msgspec
 
 from app.database import in_transaction
 from app.models import Status
@@ -41,7 +41,7 @@ def tail(
     try:
         for event in _follow(begin, stop_at_end=no_follow):
             if wanted.matches(event, {}):
-                click.echo(json.dumps(event.as_json()) if as_json else _line(event))
+                click.echo(msgspec.json.encode(event).decode() if as_json else _line(event))
     except KeyboardInterrupt:
         return
 

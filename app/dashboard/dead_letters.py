@@ -1,7 +1,7 @@
 """Dead letters by cause, and starting all of a cause over, or deleting them, after a look at how many that are."""
 
 from dataclasses import replace as with_fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -80,6 +80,6 @@ def _filter(sent: Any) -> DeadLetterFilter:
 def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        moment = None
-    return moment if moment is not None and moment.tzinfo is not None else None
+        return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
+    except (ValueError, OverflowError):  # in UTC it may lie before the year 1
+        return None

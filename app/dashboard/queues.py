@@ -64,13 +64,11 @@ def change_queue(kinds: str, name: str, action: str) -> Response:
     with transaction() as session:
         said: dict[str, Any] = {"subject": f"{kind}:{name}"}
         if action == "pause":
-            audit.record(
-                session, f"{kind}.paused", actor, now=utcnow(), **said, **({"reason": reason} if reason else {})
-            )
             queues.pause(session, kind, name, by=str(actor.user_id), reason=reason, now=utcnow())
+            said |= {"reason": reason} if reason else {}
         else:
-            audit.record(session, f"{kind}.resumed", actor, now=utcnow(), **said)
             queues.resume(session, kind, name, now=utcnow())
+        audit.record(session, f"{kind}.{action}d", actor, now=utcnow(), **said)
     _status.forget()
     overview.forget()
     said_then = "paused: workers stop taking from it within 3 seconds" if action == "pause" else "resumed"

@@ -73,8 +73,14 @@ def show_run(run_id: UUID) -> str:
         drawn=drawn(view),
         history=history,
         people=people,
-        actions={action for action, (_, statuses) in ACTIONS.items() if view.run.status in statuses},
+        actions=_actions(view.run),
     )
+
+
+def _actions(run: RunRecord) -> set[str]:
+    """What can be asked for now; one that is ending is neither paused nor resumed."""
+    fitting = {action for action, (_, statuses) in ACTIONS.items() if run.status in statuses}
+    return fitting if run.ending is None else fitting - {"pause", "resume"}
 
 
 @blueprint.get("/runs/<uuid:run_id>/<any(pause, resume, cancel, retry, compensate):action>")

@@ -100,6 +100,7 @@ def change_schedule(schedule_id: UUID) -> Any:
             original = schedule.target["task"].get("payload")
             mask = redacted(task_type.name, original)
             body["task"]["payload"] = hidden.merged(body["task"]["payload"], mask, original)
+        body["task"] = _not_drawn(schedule.target["task"]) | body["task"]
         fields = ChangeSchedule().load(body)
         with transaction() as session:
             schedules.change(session, schedule_id, fields, seen_by=visible_owner(), now=utcnow())
@@ -149,6 +150,11 @@ def _body(task_type: TaskType, form: Form) -> dict[str, Any]:
         **body,
         "task": {"type": task_type.name, **{k: v for k, v in task.items() if k not in submission_form.MOMENTS}},
     }
+
+
+def _not_drawn(task: dict[str, Any]) -> dict[str, Any]:
+    """What the form has no place for (a callback, keys): it stays, because a template is replaced as a whole."""
+    return {name: value for name, value in task.items() if name not in submission_form.DRAWN}
 
 
 def _moment(text: str) -> str | None:

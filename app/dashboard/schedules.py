@@ -8,8 +8,9 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from app.api import pagination
+from app.api import pagination, quotas
 from app.api.auth import Access, access, visible_owner
+from app.api.schedule_schemas import shown_task
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
@@ -20,7 +21,6 @@ from app.services import schedules
 from app.services.schedules import cron as crons
 from app.services.schedules import zones
 from app.services.schedules.rule import LATEST, Rule
-from tasks.redaction import redacted
 
 PAGE, SLOTS_PAGE, COMING = 50, 50, 10
 LONGEST_TEXT = 200
@@ -58,12 +58,12 @@ def show_schedule(schedule_id: UUID) -> str:
             session, schedule_id, state=None, before=before and datetime.fromisoformat(before), limit=SLOTS_PAGE
         )
         people = names_of(session, [schedule.owner_id])
-    template = schedule.target.get("task") or {}
+    template = shown_task(schedule.target) or {}
     return render_template(
         "dashboard/schedule.html",
         schedule=schedule,
         template=template,
-        payload=redacted(template.get("type", ""), template.get("payload")),
+        payload=template.get("payload"),
         words=in_words(schedule.cron),
         coming=_coming(schedule),
         slots=slots,
@@ -98,8 +98,12 @@ def act_on_schedule(schedule_id: UUID, action: str) -> Response:
 
 def _do(session: Session, schedule_id: UUID, action: str) -> str:
     if action == "run":
-        task = schedules.run_now(session, schedule_id, seen_by=visible_owner(), now=utcnow())
-        return url_for("dashboard.show_task", task_id=task.id)
+        room = quotas.room_in(session)
+        id_, _ = schedules.run_once_now(
+            session, schedule_id, key=None, seen_by=visible_owner(), now=utcnow(), make_room=room
+        )
+        is_task = "task" in schedules.read(session, schedule_id, seen_by=visible_owner()).target
+        return url_for("dashboard.show_task", task_id=id_) if is_task else url_for("dashboard.show_run", run_id=id_)
     schedules.change(session, schedule_id, {"enabled": action == "enable"}, seen_by=visible_owner(), now=utcnow())
     return url_for("dashboard.show_schedule", schedule_id=schedule_id)
 

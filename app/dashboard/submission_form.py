@@ -16,6 +16,7 @@ from tasks.registry import TaskType
 LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
 MOMENTS = ("scheduled_at", "expires_at")
 NUMBERS = ("max_retries", "timeout")
+DRAWN = frozenset({"payload", "labels", "name", "priority", *MOMENTS, *NUMBERS})
 FORM, JSON = "form", "json"
 
 

@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from app.api import quotas
 from app.api.auth import Access, access, current_owner_id, visible_owner
-from app.api.privacy import payload_keys
+from app.api.privacy import digest_secret, payload_keys
 from app.api.task_schemas import SubmitTask
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
@@ -75,19 +75,25 @@ def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> t
         body["payload"] = hidden.restored(body["payload"], original)
     wanted: Submission = SubmitTask().load(body)
     key = request.form.get("key", "")
+    quotas.check_size(wanted.payload)
     with transaction() as session:
-        quotas.admit(session, [wanted.payload])
         return submission.accept_once(
             session,
             wanted,
             # A form that is sent twice (a double click, a reload) submits once.
-            key=idempotency.taken("dashboard.submit", key, body, owner=str(current_owner_id()))
-            if UUID_TEXT.fullmatch(key)
-            else None,
+            key=_key(key, body),
             owner_id=current_owner_id(),
             now=utcnow(),
             payload_keys=payload_keys(),
+            make_room=quotas.room_in(session),
         )
+
+
+def _key(sent: str, body: dict[str, Any]) -> idempotency.Key | None:
+    if not UUID_TEXT.fullmatch(sent):
+        return None
+    owner, secret = str(current_owner_id()), digest_secret(body["type"])
+    return idempotency.taken("dashboard.submit", sent, body, owner=owner, secret=secret)
 
 
 def _page(

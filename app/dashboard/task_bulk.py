@@ -75,4 +75,5 @@ def _back() -> str:
     """The list as it was filtered, and nothing outside of it."""
     wanted = request.form.get("back", "")
     path = url_for("dashboard.list_tasks")
-    return wanted if wanted == path or wanted.startswith(f"{path}?") else path
+    is_list = wanted == path or wanted.startswith(f"{path}?")
+    return wanted if is_list and wanted.isprintable() else path  # a line break can be in no header

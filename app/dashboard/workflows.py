@@ -91,7 +91,7 @@ def act_on_workflow(name: str, action: str) -> Response:
 
 
 def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
-    quotas.admit(session, [given])
+    quotas.check_size(given)
     sent, body = request.form.get("key", ""), {"workflow": name, "input": given}
     # A form that is sent twice (a double click, a reload) starts one run.
     key = (
@@ -99,7 +99,8 @@ def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
         if UUID_TEXT.fullmatch(sent)
         else None
     )
-    run, is_new = workflows.start_once(session, name, NewRun(input=given), key=key, caller=caller(), now=utcnow())
+    wanted, room = NewRun(input=given), quotas.room_in(session)
+    run, is_new = workflows.start_once(session, name, wanted, key=key, caller=caller(), now=utcnow(), make_room=room)
     return run.id, is_new
 
 

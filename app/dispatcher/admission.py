@@ -1,7 +1,8 @@
 """Duty: admit held tasks, as limits, order and turns allow. Rows first, committed, and then the hints."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from app.config import get_settings
 from app.database import in_transaction

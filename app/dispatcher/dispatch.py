@@ -15,7 +15,7 @@ from app.services.sql import arrivals
 
 log = structlog.get_logger(__name__)
 
-BATCH = 500
+BATCH = 1_000
 HOLD_AFTER_FAULT = timedelta(seconds=5)
 
 

@@ -4,8 +4,9 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -18,6 +19,8 @@ from app.database import engine, in_transaction, is_away
 from app.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 RECORD_EVERY_SECONDS = 2.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
@@ -59,6 +62,25 @@ class Look:
     def found_nothing_more(self, now: datetime) -> None:
         """All that was due before `now` has been seen."""
         self._since = now - self.OVERLAP
+
+
+def each_by_itself(items: Iterable[T], work: Callable[[T], int]) -> int:
+    """Do it for each; the sum of what it returned. One that fails keeps none of the others from their turn.
+
+    Raises the first failure after all; at once, when the database is away.
+    """
+    done, first = 0, None
+    for item in items:
+        try:
+            done += work(item)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("duty_failed_for_one", item=str(item))
+            first = first or error
+    if first is not None:
+        raise first
+    return done
 
 
 class Duty:

@@ -1,10 +1,11 @@
 """Duty: hints that were lost are published again, those that wait too long rise by a level, a backlog is left alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.config import get_settings

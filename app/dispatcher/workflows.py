@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.database import in_transaction
+from app.dispatcher.duty import each_by_itself
 from app.services.workflows import upkeep
 
 log = structlog.get_logger(__name__)
@@ -25,9 +26,9 @@ class Workflows:
         if self._looked_at is None or now - self._looked_at >= LOOK_FOR_STUCK_EVERY:
             self._looked_at = now
             runs += in_transaction(lambda session: upkeep.stuck(session, now=now, limit=BATCH))
-        moved = sum(
-            in_transaction(lambda session, run_id=run_id: upkeep.move_on(session, run_id, now=now))
-            for run_id in dict.fromkeys(runs)
+        moved = each_by_itself(
+            dict.fromkeys(runs),
+            lambda run_id: in_transaction(lambda session: upkeep.move_on(session, run_id, now=now)),
         )
         if moved:
             log.info("runs_moved_on", count=moved)

@@ -123,7 +123,7 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
             name="api",
             stage=Stage.SERVICE,
             command=_python(
-                *("gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", str(API_THREADS)),
+                *("gunicorn", "--worker-class", "app.server.Threads", "--workers", "1", "--threads", str(API_THREADS)),
                 *("--bind", f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"),
                 # Longer than clients and proxies keep idle connections: else they meet one that is just being closed.
                 *("--keep-alive", "75", "--graceful-timeout", "5", "--no-control-socket", "app.factory:create_app()"),

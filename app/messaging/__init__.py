@@ -2,7 +2,7 @@
 
 from app.messaging.background import broker_fault, bury, dispatch_soon, waiting_hints
 from app.messaging.dead_letter import DeadLetter
-from app.messaging.events import Slice, slices
+from app.messaging.events import NotASlice, Numbered, Slice, slice_in, slices
 from app.messaging.hint import Dispatchable, Hint, coalesce
 from app.messaging.publisher import Published, Publisher, publish_each
 
@@ -10,6 +10,8 @@ __all__ = [
     "DeadLetter",
     "Dispatchable",
     "Hint",
+    "NotASlice",
+    "Numbered",
     "Published",
     "Publisher",
     "Slice",
@@ -18,6 +20,7 @@ __all__ = [
     "coalesce",
     "dispatch_soon",
     "publish_each",
+    "slice_in",
     "slices",
     "waiting_hints",
 ]

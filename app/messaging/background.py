@@ -21,6 +21,8 @@ QUEUE_LENGTH = 20_000  # hints; what does not fit is found by the dispatcher
 # So long after a chunk others of its kind wait for company: under load a hint carries many tasks and costs its price
 # once. One that comes after a quiet moment goes out at once, and what travels alone never waits.
 GATHER_SECONDS = 0.02
+# Where so many came in that time, everything waits for processors anyway, and hints that carry more cost less.
+BUSY_GATHER_SECONDS, BUSY_FROM = 0.05, 4
 PAUSE_AFTER_FAULT_SECONDS = 1.0
 FAULT_SECONDS = 5.0  # so long a fault is believed without asking the broker again
 
@@ -32,6 +34,7 @@ class PublisherThread:
         self._waiting: queue.Queue[Hint | DeadLetter] = queue.Queue(maxsize=QUEUE_LENGTH)
         self._stopping = threading.Event()
         self._hurry = threading.Event()
+        self._gather_seconds = GATHER_SECONDS
         self._gathered_at = 0.0  # time.monotonic() when the last chunk, or what could have been one, went out
         self._publisher = Publisher()
         self._confirmed_at = self._failed_at = 0.0  # time.monotonic()
@@ -95,11 +98,12 @@ class PublisherThread:
             return []
         self._drain(batch)
         if all(_can_share(each) for each in batch):  # who travels alone waits for nobody
-            gather = self._gathered_at + GATHER_SECONDS - time.monotonic()
+            gather = self._gathered_at + self._gather_seconds - time.monotonic()
             if gather > 0 and not self._stopping.is_set():
                 self._hurry.wait(gather)
             self._gathered_at = time.monotonic()
             self._drain(batch)
+            self._gather_seconds = BUSY_GATHER_SECONDS if len(batch) >= BUSY_FROM else GATHER_SECONDS
         return batch
 
     def _drain(self, batch: list[Hint | DeadLetter]) -> None:

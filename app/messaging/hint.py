@@ -1,9 +1,11 @@
 """What a hint carries, and how hints are joined into chunks. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
@@ -34,8 +36,7 @@ class Dispatchable(Protocol):
     def traceparent(self) -> str | None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hint:
+class Hint(msgspec.Struct, frozen=True, kw_only=True):
     """A broker message: a task type and the ids to run, no payload. Several ids make a chunk."""
 
     type: str

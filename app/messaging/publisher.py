@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import structlog
 from amqp.exceptions import ChannelError, MessageNacked
 from kombu import Connection, Exchange, Queue
@@ -14,6 +15,7 @@ from app import tracing
 from app.config import get_settings
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.events import Slice
+from app.messaging.flower import SentEvents
 from app.messaging.hint import Hint
 from app.messaging.signing import HEADER, signature
 from app.metrics import HINTS_PUBLISHED
@@ -39,6 +41,7 @@ class Publisher:
         self._options = {**broker.transport_options, **broker.publisher_options}
         self._connection: Connection | None = None
         self._producer: Any = None
+        self._sent_events = SentEvents(self._options)
         self.errors: tuple[type[BaseException], ...] = NEVER_CONNECTED
 
     def connect(self) -> None:
@@ -57,17 +60,21 @@ class Publisher:
             self._send_hint(hint)
 
     def _send_hint(self, hint: Hint) -> None:
+        ids = [str(id_) for id_ in hint.ids]
         try:
             self.connect()
             celery_app.send_task(
                 hint.type,
-                args=[str(id_) for id_ in hint.ids],
-                task_id=str(hint.ids[0] if len(hint.ids) == 1 else uuid4()),
+                args=ids,
+                argsrepr=_shown(ids),
+                kwargsrepr="{}",
+                task_id=ids[0] if len(ids) == 1 else str(uuid4()),
                 queue=self._queue(hint.queue),
                 priority=self._priorities[hint.priority],
                 time_limit=hint.time_limit,
                 headers={**self._signed(hint), **_traced(hint)} or None,
                 producer=self._producer,
+                event_dispatcher=self._sent_events,
                 retry=False,
                 timeout=CONFIRM_SECONDS,
                 confirm_timeout=CONFIRM_SECONDS,
@@ -94,7 +101,9 @@ class Publisher:
         if not self._broker.dead_letters:
             return
         headers = {"x-reason": dead.reason}
-        self._send(dead.body(), DEAD_LETTERS.exchange, DEAD_LETTERS.routing_key, [DEAD_LETTERS], headers)
+        self._send(
+            msgspec.json.encode(dead.body()), DEAD_LETTERS.exchange, DEAD_LETTERS.routing_key, [DEAD_LETTERS], headers
+        )
 
     def announce(self, events: Slice) -> None:
         """Publish events to whoever is bound to their exchange, and wait for the confirmation. Raises as `publish`."""
@@ -102,10 +111,10 @@ class Publisher:
 
     def notify(self, queue: Queue, body: dict[str, Any]) -> None:
         """Publish a notification to a queue of ours. Raises as `publish`."""
-        self._send(body, queue.exchange, queue.routing_key, [queue], {})
+        self._send(msgspec.json.encode(body), queue.exchange, queue.routing_key, [queue], {})
 
     def _send(
-        self, body: dict[str, Any], exchange: Exchange, routing_key: str, declare: list[Any], headers: dict[str, Any]
+        self, body: bytes, exchange: Exchange, routing_key: str, declare: list[Any], headers: dict[str, Any]
     ) -> None:
         try:
             self.connect()
@@ -115,7 +124,8 @@ class Publisher:
                 routing_key=routing_key,
                 declare=declare,
                 headers=headers,
-                serializer="json",
+                content_type="application/json",
+                content_encoding="utf-8",
                 retry=False,
                 timeout=CONFIRM_SECONDS,
                 confirm_timeout=CONFIRM_SECONDS,
@@ -144,6 +154,7 @@ class Publisher:
 
     def close(self) -> None:
         """Drop the connection without waiting for the broker's good-bye."""
+        self._sent_events.close()
         connection, self._connection, self._producer = self._connection, None, None
         if connection is None:
             return
@@ -151,6 +162,11 @@ class Publisher:
             connection.collect()
         except self.errors as error:
             log.debug("publisher_close_failed", error=repr(error))
+
+
+def _shown(ids: list[str]) -> str:
+    """The arguments as Flower and the worker's log show them; Celery would write out each of many."""
+    return f"('{ids[0]}',)" if len(ids) == 1 else f"({len(ids)} tasks from '{ids[0]}' to '{ids[-1]}')"
 
 
 def _traced(hint: Hint) -> dict[str, str]:

@@ -22,6 +22,9 @@ class KnownType(Base):
         server_default=sa.text("true"), comment="Whether it may be submitted through SQL; for people to change"
     )
     sensitive: Mapped[bool] = mapped_column(comment="Payloads are encrypted, by the service only")
+    internal: Mapped[bool] = mapped_column(
+        server_default=sa.text("false"), comment="Whether only the service itself submits such tasks"
+    )
     queue: Mapped[str] = mapped_column(comment="Broker queue of its tasks")
     chunk: Mapped[int] = mapped_column(comment="Up to so many tasks travel in one hint")
     max_retries: Mapped[int] = mapped_column(comment="Retries of a task that says nothing else")

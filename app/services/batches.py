@@ -13,6 +13,7 @@ from app.errors import Gone, Refused
 from app.models import Task, TaskRecord
 from app.models.task import RECORD_FIELDS
 from app.services import idempotency, insertion, sealing, uniqueness
+from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.idempotency import Key
 from app.services.submission import Submission, draft
 from tasks.errors import PayloadRefused, UnknownTaskType
@@ -62,11 +63,17 @@ def _draft(item: Item, owner_id: UUID | None, now: datetime, payload_keys: seali
 
 
 def store(
-    session: Session, items: Sequence[Item], drafted: Sequence[TaskRecord | Refusal], *, now: datetime
+    session: Session,
+    items: Sequence[Item],
+    drafted: Sequence[TaskRecord | Refusal],
+    *,
+    now: datetime,
+    make_room: MakeRoom = unlimited,
 ) -> list[Accepted | Refusal]:
     """Store what can be, in one INSERT; one result for each item, in their order. What is refused leaves no trace.
 
-    `drafted`: the items' drafts. A key that two items share makes one task, if both say the same.
+    `drafted`: the items' drafts. A key that two items share makes one task, if both say the same. Raises what
+    `make_room` raises.
     """
     pairs = list(zip(items, drafted, strict=True))
     firsts: _Firsts = {}  # of the items with one key: the one that makes the task
@@ -79,6 +86,8 @@ def store(
     ]
     alike = _alike(session, new, now)
     fresh = [made for _, made in new if made.id not in alike]
+    if fresh:
+        make_room(len(fresh))
     stored = {task.id: task for task in insertion.insert(session.connection(), fresh)}
     known = _read(session, {use.resource_id for use in used.values()} | set(alike.values()) - set(stored)) | stored
     return [_result(item.key, made, firsts, used, alike, known, stored) for item, made in pairs]

@@ -1,10 +1,10 @@
 """Submitting many tasks at once, held for the dispatcher's next look: what the service submits to itself."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.models import TaskRecord, new_id

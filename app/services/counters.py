@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 DUPLICATES_SUPPRESSED = "duplicates_suppressed"  # hints that found their task taken, finished or not due
-OUTCOMES_DROPPED = "outcomes_dropped"  # outcomes of attempts that had lost their lease
+OUTCOMES_DROPPED = "outcomes_dropped"  # attempts that lost their lease: what they did is not recorded
 ATTEMPTS_LOST = "attempts_lost"  # attempts whose worker was gone
 HINTS_REPUBLISHED = "hints_republished"  # hints that were lost on the way
 

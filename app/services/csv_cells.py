@@ -13,6 +13,8 @@ def cell(value: Any) -> str:
     """The text of a value: numbers and moments as they are, JSON for structures, words made harmless."""
     if value is None:
         return ""
+    if isinstance(value, str):
+        return value if value.isidentifier() else harmless(value)  # a word is harmless, and most are words
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -21,8 +23,7 @@ def cell(value: Any) -> str:
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, UUID):
         return str(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return harmless(text)
+    return harmless(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def harmless(text: str) -> str:

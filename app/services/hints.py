@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.database import use_indexes
 from app.services import aging, counters
 from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle.waiting import HINT_COLUMNS
@@ -69,10 +70,11 @@ UNCLAIMED = sa.text(
 
 def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[Unclaimed]:
     """Dispatched rows whose moment to be looked at has come, locked."""
+    use_indexes(session, in_order=True)
     rows = session.execute(UNCLAIMED, {"since": since, "now": now, "limit": limit}).mappings()
     return [
         Unclaimed(
-            hint=Waiting(**{name: row[name] for name in Waiting.__slots__}),
+            hint=Waiting(**{name: row[name] for name in Waiting.__struct_fields__}),
             dispatched_at=row["dispatched_at"],
             aged=row["aged"],
         )
@@ -88,6 +90,7 @@ QUEUES = sa.text(
 
 def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[str]:
     """The queues that the next rows of `unclaimed` went to; nothing is locked."""
+    use_indexes(session, in_order=True)
     return list(session.scalars(QUEUES, {"since": since, "now": now, "limit": limit}))
 
 
@@ -147,4 +150,5 @@ def look_later(session: Session, rows: Sequence[Unclaimed], *, after: timedelta 
             "ageds": [row.aged for row in rows],
             "dispatched_ats": [row.dispatched_at for row in rows],
         }
+        use_indexes(session)
         session.execute(LOOK_LATER, values)

@@ -1,6 +1,7 @@
 """Idempotency-Key: a creating request that is repeated creates nothing, and answers what the first one made."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,15 +59,17 @@ class Key:
     fingerprint: str
 
 
-def fingerprint(body: Any) -> str:
-    """Equal for bodies that mean the same JSON."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def fingerprint(body: Any, *, secret: str = "") -> str:
+    """Equal for bodies that mean the same JSON; with a secret, nobody else can try out what a body may have said."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()
+    if secret:
+        return hmac.digest(secret.encode(), b"taskledger idempotency " + canonical, "sha256").hex()
+    return hashlib.sha256(canonical).hexdigest()
 
 
-def taken(route: str, value: str, body: Any, *, owner: str = "") -> Key:
-    """A key as it was sent with a body."""
-    return Key(owner=owner, route=route, value=value, fingerprint=fingerprint(body))
+def taken(route: str, value: str, body: Any, *, owner: str = "", secret: str = "") -> Key:
+    """A key as it was sent with a body; `secret` is given where the body is nobody's to know."""
+    return Key(owner=owner, route=route, value=value, fingerprint=fingerprint(body, secret=secret))
 
 
 def first_use(session: Session, key: Key, resource_id: UUID, *, now: datetime) -> UUID | None:

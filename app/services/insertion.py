@@ -1,13 +1,14 @@
 """The statement that makes tasks durable: one INSERT for any number of rows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -30,16 +31,9 @@ _COLUMNS = Task.metadata.tables["tasks"].c
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _JSON = frozenset(name for name in WRITTEN if isinstance(_COLUMNS[name].type, JSONB))
 _NAMES = ", ".join(WRITTEN)
+_RETURNING = f"RETURNING CAST(id AS text), {', '.join(SETTLED)}"
 _TYPE_OF = {name: _COLUMNS[name].type.compile(dialect=_DIALECT) for name in WRITTEN}
-_TYPES = ", ".join(f"{name} {type_}" for name, type_ in _TYPE_OF.items())
-# A null in JSON becomes SQL's null on its way through json_to_recordset; a payload may be null, and stays JSON's.
-_READ = ", ".join(
-    f"coalesce({name}, 'null')" if name in _JSON and not _COLUMNS[name].nullable else name for name in WRITTEN
-)
-_FROM_JSON = (
-    f"INSERT INTO tasks ({_NAMES}) SELECT {_READ} FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({_TYPES}) "
-    f"RETURNING id, {', '.join(SETTLED)}"
-)
+_ALL = attrgetter(*WRITTEN)
 
 
 def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
@@ -63,16 +57,49 @@ def _insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Ta
         }
         rows = _values(len(records)).run(connection, bound).all()
     else:
-        text = to_json([{name: _plain(getattr(record, name)) for name in WRITTEN} for record in records])
-        rows = connection.exec_driver_sql(_FROM_JSON, {"rows": text}).all()
-    settled: dict[UUID, dict[str, Any]] = {row[0]: dict(zip(SETTLED, row[1:], strict=True)) for row in rows}
-    return [replace(record, **settled[record.id]) for record in records]
+        rows = _insert_many(connection, records).all()
+    settled = {row[0]: row[1:] for row in rows}
+    return [replace(record, **dict(zip(SETTLED, settled[str(record.id)], strict=True))) for record in records]
+
+
+def _insert_many(connection: sa.Connection, records: Sequence[TaskRecord]) -> sa.CursorResult[Any]:
+    """What all rows have in common is sent once; PostgreSQL reads the rest as JSON."""
+    columns = dict(zip(WRITTEN, zip(*map(_ALL, records), strict=True), strict=True))
+    differing = tuple(name for name in WRITTEN if not _is_common(name, columns[name]))
+    values = zip(*(columns[name] if name in _JSON else map(_plain, columns[name]) for name in differing), strict=True)
+    bound = {name: _bound(name, columns[name][0]) for name in WRITTEN if name not in differing}
+    bound["rows"] = to_json([dict(zip(differing, row, strict=True)) for row in values])
+    return connection.exec_driver_sql(_from_json(differing), bound)
+
+
+def _is_common(name: str, column: Sequence[Any]) -> bool:
+    if name in _JSON:  # true equals 1 here, and not there; but nothing equals an object of nothing
+        return all(value == {} for value in column)
+    return column.count(column[0]) == len(column)
+
+
+@lru_cache(maxsize=100)
+def _from_json(differing: tuple[str, ...]) -> str:
+    # A null in JSON becomes SQL's null on its way through json_to_recordset; a payload may be null, and stays JSON's.
+    read = ", ".join(
+        f"CAST(%({name})s AS {_TYPE_OF[name]})"
+        if name not in differing
+        else f"coalesce({name}, 'null')"
+        if name in _JSON and not _COLUMNS[name].nullable
+        else name
+        for name in WRITTEN
+    )
+    types = ", ".join(f"{name} {_TYPE_OF[name]}" for name in differing)
+    return (
+        f"INSERT INTO tasks ({_NAMES}) SELECT {read} FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({types}) "
+        f"{_RETURNING}"
+    )
 
 
 @lru_cache(maxsize=FEW_ROWS)
 def _values(rows: int) -> Prepared:
     places = (f"({', '.join(f':{name}_{number}' for name in WRITTEN)})" for number in range(rows))
-    text = f"INSERT INTO tasks ({_NAMES}) VALUES {', '.join(places)} RETURNING id, {', '.join(SETTLED)}"
+    text = f"INSERT INTO tasks ({_NAMES}) VALUES {', '.join(places)} {_RETURNING}"
     types = {f"{name}_{number}": type_ for number in range(rows) for name, type_ in _TYPE_OF.items()}
     return Prepared(f"insert_{rows}", text, **types)
 

@@ -18,7 +18,7 @@ _DUTIES = sa.text("SELECT name, last_success_at FROM duties")
 COUNTED = {
     counters.OUTCOMES_DROPPED: (
         "taskledger_leases_lost",
-        "Outcomes that were dropped: their attempt had lost its lease",
+        "Attempts that lost their lease: stopped, or their outcome dropped",
     ),
     counters.ATTEMPTS_LOST: ("taskledger_attempts_lost", "Attempts whose worker was gone"),
     counters.HINTS_REPUBLISHED: ("taskledger_hints_republished", "Hints that were lost on the way and published again"),

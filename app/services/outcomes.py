@@ -87,8 +87,10 @@ def _record(session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datet
 
 def takes_one_statement(ended: Sequence[tuple[Claim, Outcome]]) -> bool:
     """Whether `record` needs no transaction around it: handlers returned, and nothing else follows from that."""
-    return len({held.lease for held, _ in ended}) == 1 and all(
-        isinstance(outcome, Completed) and not outcome.writes and held.run_id is None for held, outcome in ended
+    lease = ended[0][0].lease
+    return all(
+        isinstance(outcome, Completed) and not outcome.writes and held.run_id is None and held.lease == lease
+        for held, outcome in ended
     )
 
 

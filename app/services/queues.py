@@ -118,7 +118,8 @@ def resume(session: Session, kind: Kind, name: str, *, now: datetime) -> bool:
 
     Tasks that the ledger holds because their type was paused are released by a duty, in batches.
     """
-    if session.scalar(_RESUME, {"kind": kind, "name": name, "now": now}) is not None:
+    # PostgreSQL could not compare a NUL with anything.
+    if "\x00" not in name and session.scalar(_RESUME, {"kind": kind, "name": name, "now": now}) is not None:
         return True  # also one whose type or queue is gone since
     _check(kind, name)
     return False

@@ -37,7 +37,10 @@ class Ages:
 _OLD = sa.text("SELECT id, status, finished_at FROM tasks WHERE id > :after AND id < :before ORDER BY id LIMIT :limit")
 _DELETE = sa.text(
     "WITH gone AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NOT NULL "
-    "AND run_id IS NULL ORDER BY id FOR UPDATE SKIP LOCKED), "
+    # Tasks of a run go with it; those that it no longer knew (a compensation that failed, and was followed by another)
+    # go by their own age once it is gone.
+    "AND (run_id IS NULL OR NOT EXISTS (SELECT FROM workflow_runs WHERE workflow_runs.id = tasks.run_id)) "
+    "ORDER BY id FOR UPDATE SKIP LOCKED), "
     "log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id) "
     "DELETE FROM tasks USING gone WHERE tasks.id = gone.id RETURNING tasks.id"
 )

@@ -1,16 +1,18 @@
 """Submitting a task: what is accepted, and the one statement that makes it durable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
 from app.services import idempotency, insertion, sealing, uniqueness
+from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
 from app.services.uniqueness import Unique
@@ -90,10 +92,12 @@ def accept_once(
     owner_id: UUID | None,
     now: datetime,
     payload_keys: sealing.Keys = (),
+    make_room: MakeRoom = unlimited,
 ) -> tuple[TaskRecord, bool]:
     """Store a task, or return what an earlier request with the same key made, or its like; and whether it is new.
 
-    Raises what `accept` raises, Refused for a key that was used with another body, Gone for a task since deleted.
+    Raises what `accept` and `make_room` raise, Refused for a key that was used with another body, Gone for a task since
+    deleted.
     """
     task_id = new_id()
     first = key and idempotency.first_use(session, key, task_id, now=now)
@@ -105,6 +109,7 @@ def accept_once(
             if key is not None:
                 idempotency.lead_to(session, key, other.id)
             return other, False
+        make_room(1)
         [stored] = insertion.insert(session.connection(), [made])
         return stored, True
     row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == first)).mappings().first()

@@ -1,34 +1,25 @@
 """Per-minute statistics: counts, run times and waiting times by owner, type and status."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.events import Numbered, use_indexes
+from app.services.events import Before, Numbered
 
 BATCH = 2_000
 
-# How long a task was in the status that it leaves: since its event before. The bounds on `at` choose partitions; what
-# waited for longer than a week counts without its time. One pass over the histories of these tasks, whatever the
-# planner believes of a table that was empty a minute ago: a look for each event once took half a minute there.
 _ADD = sa.text(
     "INSERT INTO task_stats AS stat (minute, owner_id, type, status, n, ran, run_seconds, longest_run_seconds, "
     "waited, wait_seconds, longest_wait_seconds) "
-    "SELECT date_trunc('minute', at), owner_id, type, status, count(*), "
-    "count(spent) FILTER (WHERE previous_status = 'PROCESSING'), "
-    "coalesce(sum(spent) FILTER (WHERE previous_status = 'PROCESSING'), 0), "
-    "coalesce(max(spent) FILTER (WHERE previous_status = 'PROCESSING'), 0), "
-    "count(spent) FILTER (WHERE status = 'PROCESSING'), "
-    "coalesce(sum(spent) FILTER (WHERE status = 'PROCESSING'), 0), "
-    "coalesce(max(spent) FILTER (WHERE status = 'PROCESSING'), 0) "
-    "FROM (SELECT e.*, CAST(extract(epoch FROM e.at - lag(e.at) OVER (PARTITION BY e.task_id ORDER BY e.id)) "
-    "      AS double precision) AS spent "
-    "      FROM task_events AS e WHERE e.task_id = ANY(CAST(:tasks AS uuid[])) "
-    "      AND e.at > CAST(:oldest AS timestamptz) - interval '7 days' AND e.at <= :newest) AS event "
-    "WHERE id = ANY(CAST(:ids AS bigint[])) "
-    "GROUP BY 1, 2, 3, 4 "
+    "SELECT * FROM unnest(CAST(:minutes AS timestamptz[]), CAST(:owners AS uuid[]), CAST(:types AS text[]), "
+    "CAST(:statuses AS text[]), CAST(:n AS bigint[]), CAST(:ran AS bigint[]), CAST(:run_seconds AS float8[]), "
+    "CAST(:longest_run AS float8[]), CAST(:waited AS bigint[]), CAST(:wait_seconds AS float8[]), "
+    "CAST(:longest_wait AS float8[])) "
     "ON CONFLICT (minute, owner_id, type, status) DO UPDATE SET "
     "n = stat.n + excluded.n, ran = stat.ran + excluded.ran, "
     "run_seconds = stat.run_seconds + excluded.run_seconds, "
@@ -38,15 +29,44 @@ _ADD = sa.text(
 )
 
 
-def add(session: Session, events: Sequence[Numbered]) -> None:
-    """Add events to their minutes; the caller sees that each is added once."""
-    if not events:
+@dataclass(slots=True)
+class _Tally:
+    """What a minute has of one owner, type and status; times in seconds."""
+
+    n: int = 0
+    ran: int = 0
+    run_seconds: float = 0.0
+    longest_run: float = 0.0
+    waited: int = 0
+    wait_seconds: float = 0.0
+    longest_wait: float = 0.0
+
+    def take(self, event: Numbered, before: datetime | None) -> None:
+        self.n += 1
+        if before is None:
+            return
+        spent = (event.at - before).total_seconds()  # in the status that it leaves
+        if event.previous_status == "PROCESSING":
+            self.ran += 1
+            self.run_seconds += spent
+            self.longest_run = max(self.longest_run, spent)
+        if event.status == "PROCESSING":
+            self.waited += 1
+            self.wait_seconds += spent
+            self.longest_wait = max(self.longest_wait, spent)
+
+
+def add(session: Session, events: Sequence[Numbered], before: Before) -> None:
+    """Add events to their minutes; the caller sees that each is added once. `before` says since when they waited."""
+    tallies: defaultdict[tuple[datetime, UUID | None, str, str], _Tally] = defaultdict(_Tally)
+    for event in events:
+        key = event.at.replace(second=0, microsecond=0), event.owner_id, event.type, event.status
+        tallies[key].take(event, before.get(event.event_id))
+    if not tallies:
         return
-    moments = [event.at for event in events]
-    ids = [event.event_id for event in events]
-    tasks = list({event.task_id for event in events})
-    use_indexes(session)
-    session.execute(_ADD, {"ids": ids, "tasks": tasks, "oldest": min(moments), "newest": max(moments)})
+    minutes, owners, types, statuses = (list(column) for column in zip(*tallies, strict=True))
+    sums = {each.name: [getattr(tally, each.name) for tally in tallies.values()] for each in fields(_Tally)}
+    session.execute(_ADD, {"minutes": minutes, "owners": owners, "types": types, "statuses": statuses, **sums})
 
 
 def prune(session: Session, *, before: datetime) -> int:

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,9 +19,9 @@ from kombu.mixins import ConsumerMixin
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.messaging import Publisher
+from app.database import use_indexes
+from app.messaging import NotASlice, Numbered, Publisher, slice_in
 from app.services import events, sinks
-from app.services.events import Numbered
 from app.services.sinks import Place
 from app.services.turns import Turn
 from tasks.topology import UPDATES, sink_queue
@@ -48,21 +47,6 @@ class Sink(Protocol):
 
     def handle(self, session: Session, taken: Sequence[Numbered], *, now: datetime) -> dict[str, Any] | None:
         """Take events, in order; returns the state to resume from after them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrived:
-    """One message: what it covers, and the events in it."""
-
-    first: int
-    last: int
-    events: Sequence[Numbered]
-
-    @classmethod
-    def of(cls, body: Any) -> "Arrived":
-        """Raises KeyError, TypeError or ValueError for what the dispatcher never sent."""
-        held = [Numbered.from_json(event) for event in body["events"]]
-        return cls(first=int(body["first_position"]), last=int(body["last_position"]), events=held)
 
 
 class SinkFailed(Exception):
@@ -152,7 +136,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         count = 0
         while not self.should_stop:
             with Session(self._turn.connection) as session, session.begin():
-                events.use_indexes(session)
+                use_indexes(session)
                 page = events.read_after(session, self._place.position, limit=PAGE)
             if page.until == page.after:
                 break
@@ -160,23 +144,23 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
             count += len(page.events)
         return count
 
-    def receive(self, body: Any, message: Message) -> None:
+    def receive(self, message: Message) -> None:
         """One message of the queue."""
         try:
-            arrived = Arrived.of(body)
-        except (KeyError, TypeError, ValueError) as error:
+            arrived = slice_in(message.body)
+        except NotASlice as error:
             log.warning("sink_message_not_understood", sink=self._sink.name, error=repr(error))
             message.reject()
             return
-        if arrived.first > self._place.position + 1:
+        if arrived.first_position > self._place.position + 1:
             self.catch_up()
-        if arrived.last > self._place.position:
-            if arrived.first > self._place.position + 1:
+        if arrived.last_position > self._place.position:
+            if arrived.first_position > self._place.position + 1:
                 # Numbers are in the ledger before they are sent: this message is of another database, or of its past.
-                log.warning("sink_message_from_nowhere", sink=self._sink.name, first=arrived.first)
+                log.warning("sink_message_from_nowhere", sink=self._sink.name, first=arrived.first_position)
             else:
                 new = [event for event in arrived.events if event.position > self._place.position]
-                self._take(new, until=arrived.last)
+                self._take(new, until=arrived.last_position)
         message.ack()
 
     def _take(self, new: Sequence[Numbered], *, until: int) -> None:
@@ -207,7 +191,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
 
     def get_consumers(self, consumer: Any, channel: Any) -> list[Any]:
         """One, for the sink's own queue."""
-        return [consumer(queues=[self._queue], callbacks=[self.receive], accept=["json"], prefetch_count=PREFETCH)]
+        return [consumer(queues=[self._queue], on_message=self.receive, prefetch_count=PREFETCH)]
 
     def on_iteration(self) -> None:
         """Every second at least: tell that it runs, and look whether messages were lost."""

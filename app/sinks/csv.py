@@ -10,21 +10,21 @@ import io
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
 import structlog
+from msgspec.structs import astuple
 from sqlalchemy.orm import Session
 
 from app.services.csv_cells import cell
 from app.services.event_rows import EventRow, rows_of
-from app.services.events import Numbered
+from app.services.events import History, Numbered
 
 log = structlog.get_logger(__name__)
 
-COLUMNS = tuple(field.name for field in fields(EventRow))
+COLUMNS = EventRow.__struct_fields__
 NAME = re.compile(r"events-(\d{4}-\d{2}-\d{2})\.csv")
 LOCK_FILE = ".lock"
 
@@ -40,6 +40,7 @@ class CsvSink:
         self._lock: IO[bytes] | None = None
         self._file: IO[bytes] | None = None
         self._day: date | None = None
+        self._history = History()
 
     def first_position(self, _: Session) -> int:
         """From the beginning of what is kept."""
@@ -48,6 +49,7 @@ class CsvSink:
     def resume(self, state: dict[str, Any] | None) -> None:
         """Cut off what was written and not noted. Raises OSError where another process writes to the directory."""
         self.close()
+        self._history = History()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._lock = (self._directory / LOCK_FILE).open("wb")
         # The lock in the database says who may; this one holds back somebody who was frozen and does not know yet.
@@ -61,7 +63,7 @@ class CsvSink:
         """Write the lines and wait for the disk."""
         self._keep_to_its_place()
         pending: list[EventRow] = []
-        for row in rows_of(session, taken):
+        for row in rows_of(session, taken, self._history.before(session, taken)):
             # A late event of yesterday goes into today's file once that has begun: files are written one after another.
             day = max(row.at.date(), self._day or date.min)
             if day != self._day:
@@ -127,8 +129,7 @@ class CsvSink:
             return
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        for row in rows:
-            writer.writerow([cell(getattr(row, column)) for column in COLUMNS])
+        writer.writerows(map(cell, astuple(row)) for row in rows)
         self._file.write(text.getvalue().encode())
         self._file.flush()
 

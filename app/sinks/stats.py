@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.services import task_stats
-from app.services.events import Numbered
+from app.services.events import History, Numbered
 
 
 class StatsSink:
@@ -15,13 +15,17 @@ class StatsSink:
 
     name = "stats"
 
+    def __init__(self) -> None:
+        self._history = History()
+
     def first_position(self, _: Session) -> int:
         """From the beginning of what is kept."""
         return 0
 
     def resume(self, state: dict[str, Any] | None) -> None:
-        """Everything is in the database."""
+        """Everything is in the database; what was remembered since may have been taken back."""
+        self._history = History()
 
     def handle(self, session: Session, taken: Sequence[Numbered], *, now: datetime) -> None:
         """Add them."""
-        task_stats.add(session, taken)
+        task_stats.add(session, taken, self._history.before(session, taken))

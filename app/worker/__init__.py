@@ -1,5 +1,6 @@
 """The worker: every task type as a Celery task, and the signals that tie a worker's life to the ledger."""
 
+import gc
 import os
 from typing import Any
 
@@ -61,6 +62,13 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
     metrics.share("worker", owner=os.getpid())
     if "prefork" not in kind:
         tracing.start("worker")
+
+
+@signals.worker_init.connect
+def _before_children(**_: Any) -> None:
+    # What is loaded is never garbage. Looking at it would copy, page by page, what children share with their parent.
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_process_init.connect

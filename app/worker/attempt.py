@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from structlog.contextvars import bound_contextvars
-
-from app import tracing
+from app import log, tracing
 from app.config import get_settings
-from app.database import to_json
+from app.database import Unreadable, to_json
 from app.errors import TaskledgerError
 from app.scrubbing import scrub
 from app.services import sealing
@@ -30,17 +28,20 @@ RESULT_BYTES = 1024 * 1024
 @contextmanager
 def belonging_to_request(held: Claim) -> Iterator[None]:
     """What the handler logs and calls in this block says which task it is for, and which request asked for that."""
-    told = {} if held.request_id is None else {"request_id": held.request_id}
-    fields = {"task_id": str(held.id), "attempt": held.attempt, "type": held.type, **told}
     # A hint of its own has brought the span in which it was published; it is of the row's trace, or it is ignored.
     above = correlation.traceparent()
     parent = above if correlation.is_same_trace(above, held.traceparent) else held.traceparent
     with (
         correlation.belonging_to(held.request_id, parent),
-        tracing.span(tracing.ATTEMPT, parent=parent, task_id=str(held.id), type=held.type, attempt=held.attempt),
-        bound_contextvars(**fields),
+        tracing.span(tracing.ATTEMPT, parent=parent, task_id=held.id, type=held.type, attempt=held.attempt),
+        log.about(lambda: _said_of(held)),
     ):
         yield
+
+
+def _said_of(held: Claim) -> dict[str, Any]:
+    said = {"task_id": str(held.id), "attempt": held.attempt, "type": held.type}
+    return said if held.request_id is None else {**said, "request_id": held.request_id}
 
 
 class LeaseGone(BaseException):
@@ -110,6 +111,8 @@ def decided(task_type: TaskType, held: Claim, error: BaseException, failure: Fai
 
 
 def _opened(task_type: TaskType, held: Claim) -> Any:
+    if isinstance(held.payload, Unreadable):
+        raise PermanentError(f"its payload cannot be read: {held.payload['$unreadable']}")
     if not task_type.sensitive:
         return held.payload
     # Its CannotOpen is not permanent: the next attempt may meet a worker that has the key.

@@ -31,6 +31,12 @@ class LedgerConsumer(Consumer):
                 log.warning("dead_letters_not_declared", error=str(error))
         return connection
 
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """The connection for what Flower is told. The worker's loop waits for no confirmation of that."""
+        options = {"confirm_publish": False} if "confirm_publish" in self.app.conf.broker_transport_options else {}
+        connection = self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=options)
+        return self.ensure_connected(connection)
+
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """Not JSON, or of a content type that is not accepted."""
         self._bury(message, f"cannot be decoded: {exc}")

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -34,7 +35,6 @@ class AttemptContext:
     def __init__(self, task_type: TaskType, running: Running) -> None:
         self._type = task_type
         self._running = running
-        self._deadline = clock.utcnow() + timedelta(seconds=running.timeout_seconds)
         self._ports = Ports(running.claim)
 
     @property
@@ -55,7 +55,8 @@ class AttemptContext:
     @property
     def deadline(self) -> datetime:
         """When TimeLimitReached is raised in the handler."""
-        return self._deadline
+        left = self._running.started + self._running.timeout_seconds - time.monotonic()
+        return clock.utcnow() + timedelta(seconds=left)
 
     @property
     def settings(self) -> Mapping[str, str]:

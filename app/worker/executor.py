@@ -1,6 +1,7 @@
 """A worker's run of one hint: claim, run, record. A single task is a chunk of one, so there is one code path."""
 
 import itertools
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -176,6 +177,7 @@ class _HintWork:
 
     def _attempt(self, held: Claim) -> Outcome | None:
         if held.id in self._run.lost:
+            self._count_lost(held, "attempt_abandoned", why="its lease was lost before it began")
             return None
         running = Running(
             claim=held,
@@ -193,8 +195,7 @@ class _HintWork:
                 outcome = attempt.after_failure(self._type, held, error)
             return attempt.with_writes(self._type, held, outcome, context.writes)
         except LeaseGone:
-            log.warning("attempt_abandoned", task_id=str(held.id), attempt=held.attempt, why="its lease was lost")
-            self._run.lost.add(held.id)
+            self._count_lost(held, "attempt_abandoned", why="its lease was lost")
             return None
         except SystemExit:
             elapsed = time.monotonic() - running.started
@@ -222,19 +223,25 @@ class _HintWork:
                 if held.id in recorded:
                     _bury(held, recorded[held.id])
                 else:
-                    self._run.lost.add(held.id)
-                    heartbeat.HEARTBEAT.count(counters.OUTCOMES_DROPPED, 1)
-                    kind = type(outcome).__name__
-                    log.warning("outcome_dropped", task_id=str(held.id), attempt=held.attempt, outcome=kind)
+                    self._count_lost(held, "outcome_dropped", outcome=type(outcome).__name__)
         self._flushed = time.monotonic()
+
+    def _count_lost(self, held: Claim, said: str, **fields: str) -> None:
+        """An attempt that has no outcome in the ledger: stopped in time or finished too late, it counts once."""
+        self._run.lost.add(held.id)
+        heartbeat.HEARTBEAT.count(counters.OUTCOMES_DROPPED, 1)
+        log.warning(said, task_id=str(held.id), attempt=held.attempt, **fields)
 
 
 def _ended(running: Running, outcome: Outcome) -> None:
     """Say how an attempt ended: successes only at level DEBUG, because they are many."""
     held, seconds, kind = running.claim, time.monotonic() - running.started, OUTCOMES[type(outcome)]
     TASK_RUN_SECONDS.labels(held.type, kind).observe(seconds)
-    write = log.debug if isinstance(outcome, Completed) else log.info
-    write(
+    level = logging.DEBUG if isinstance(outcome, Completed) else logging.INFO
+    if not logging.getLogger(__name__).isEnabledFor(level):  # cheaper than having structlog find out
+        return
+    log.log(
+        level,
         "attempt_ended",
         task_id=str(held.id),
         attempt=held.attempt,

@@ -7,7 +7,7 @@ from marshmallow.validate import Length
 from tasks import TaskContext, rule, task_type
 
 
-@task_type("reverse_string", examples=("hello world",), chunk=100, max_seconds_each=0.05)
+@task_type("reverse_string", examples=("hello world",), chunk=200, max_seconds_each=0.05)
 def reverse_string(
     _task: TaskContext, payload: Annotated[str, rule(Length(max=100_000), description="The text to reverse")]
 ) -> str:

@@ -7,7 +7,7 @@ from marshmallow.validate import Length
 from tasks import TaskContext, rule, task_type
 
 
-@task_type("uppercase_text", examples=("hello world",), chunk=100, max_seconds_each=0.05)
+@task_type("uppercase_text", examples=("hello world",), chunk=200, max_seconds_each=0.05)
 def uppercase_text(
     _task: TaskContext, payload: Annotated[str, rule(Length(max=100_000), description="The text to capitalise")]
 ) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from tasks.errors import PermanentError, TaskError
 
 MOST_FAULTS = 50
+MOST_GUESSES = 10  # one among a thousand names takes 40 ms, and a definition may hold 50,000 that are wrong
 LONGEST_MESSAGE = 500
 
 
@@ -37,6 +39,7 @@ class Faults:
     def __init__(self) -> None:
         self._tree: dict[str, Any] = {}
         self._count = 0
+        self._guesses = 0
 
     def __bool__(self) -> bool:
         return self._count > 0
@@ -61,6 +64,12 @@ class Faults:
         if isinstance(messages, dict):
             messages = messages.setdefault("_schema", [])
         messages.append(message[:LONGEST_MESSAGE])
+
+    def nearest(self, name: str, known: Iterable[str]) -> str:
+        """What to say of a name that is not known, if there is one like it; the first few are looked for."""
+        self._guesses += 1
+        found = get_close_matches(name[:100], list(known), n=1) if self._guesses <= MOST_GUESSES else []
+        return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _shown(key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 from tasks.workflow.errors import Faults
 from tasks.workflow.model import Step
@@ -40,8 +39,7 @@ def _all_known(steps: Mapping[str, Step], root: Sequence[str], faults: Faults) -
     for step in steps.values():
         for before in step.after:
             if before not in steps:
-                nearest = get_close_matches(before[:100], steps, n=1)
-                guess = f"; did you mean {nearest[0]!r}?" if nearest else ""
+                guess = faults.nearest(before, steps)
                 faults.add((*root, "steps", step.key, "after"), f"there is no step {before[:100]!r}{guess}")
     return not faults
 

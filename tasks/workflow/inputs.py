@@ -28,6 +28,7 @@ MAKERS: Mapping[str, Callable[[], fields.Field[Any]]] = {
     "list": strict.Json,
     "any": lambda: strict.Json(allow_none=True),
 }
+ONLY_SHOWN = "is what the service shows in place of a secret: send the secret itself"
 CONTAINERS = {"object": (dict, "an object"), "list": (list, "a list")}
 
 
@@ -60,7 +61,7 @@ def _input(name: str, said: Any, path: Sequence[str], faults: Faults) -> Input |
         faults.add(path, '"required" must be true or false, "description" a text')
         return None
     if said.get("default") is not None:
-        fault = _fault(kind, said["default"])
+        fault = ONLY_SHOWN if said["default"] == REDACTED else _fault(kind, said["default"])
         if fault:
             faults.add((*path, "default"), fault)
     return Input(type=kind, required=required, default=said.get("default"), description=description)
@@ -92,7 +93,7 @@ def _fault_of(name: str, value: Any, inputs: Mapping[str, Input]) -> str | None:
     if name not in inputs:
         return f"is not a known input; known: {', '.join(inputs) or 'none'}"
     if value == REDACTED:
-        return "is what the service shows in place of a secret: send the secret itself"
+        return ONLY_SHOWN
     if value is None and not inputs[name].required:
         return None
     return _fault(inputs[name].type, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from tasks.errors import UnknownTaskType
@@ -104,6 +103,9 @@ def _is_runnable(name: Any, path: Sequence[str], faults: Faults) -> bool:
     except UnknownTaskType as error:
         faults.add(path, str(error))
         return False
+    if task_type.internal:
+        faults.add(path, f"{name} is submitted by the service itself only")
+        return False
     if task_type.sensitive:
         # Its payload would stand in the clear in the definition, and its result in the payloads of other steps.
         faults.add(path, f"{name} is sensitive: its payloads and results are not kept in workflows")
@@ -195,7 +197,9 @@ def _check_references(
         if reference.step is None or reference.step in before:
             continue
         if reference.step not in steps:
-            faults.add(place, f"{reference}: there is no step {reference.step!r}{_nearest(reference.step, steps)}")
+            faults.add(
+                place, f"{reference}: there is no step {reference.step!r}{faults.nearest(reference.step, steps)}"
+            )
         else:
             faults.add(place, f"{reference}: this step does not come after {reference.step}; add it to its `after`")
 
@@ -206,16 +210,11 @@ def _check_input(
     if reference.source != "input" or inputs is None or not reference.path:
         return
     if reference.path[0] not in inputs:
-        faults.add(place, f"{reference}: no such input is declared{_nearest(reference.path[0], inputs)}")
+        faults.add(place, f"{reference}: no such input is declared{faults.nearest(reference.path[0], inputs)}")
 
 
 def _check_names(said: Mapping[str, Any], known: Sequence[str], path: Sequence[str], faults: Faults) -> None:
     for name in said:
         if name not in known:
-            nearest = _nearest(name, known) or f"; known: {', '.join(known)}"
+            nearest = faults.nearest(name, known) or f"; known: {', '.join(known)}"
             faults.add((*path, name), f"is not a known field{nearest}")
-
-
-def _nearest(name: str, known: Any) -> str:
-    found = get_close_matches(name[:100], list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.errors import PayloadRefused
+from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.registry import get_type
 from tasks.workflow.errors import Faults, StepRefused
 from tasks.workflow.templates import FROM, LITERAL, TEXT, Lookup, Reference, below, render
@@ -21,7 +21,7 @@ def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Fa
     try:
         sample = _sample(template, (), known, holes)
         get_type(type_name).payload.load(sample)
-    except StepRefused as error:
+    except (StepRefused, UnknownTaskType) as error:  # of a stored definition, a type may be gone since
         faults.add(path, str(error))
     except PayloadRefused as refused:
         for place, message in _leaves(refused.errors["payload"]):

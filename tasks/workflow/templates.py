@@ -18,6 +18,7 @@ MOST_LEVELS = 32
 MOST_PARTS, LONGEST_REFERENCE = 20, 500
 KEY = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 STEP_KEY = re.compile(KEY)
+INDEX = re.compile("-?[0-9]+")
 RUN_FIELDS = ("id", "workflow", "version", "started_at")
 SHAPES = "write input.NAME, steps.KEY.result.NAME, steps.KEY.task_id or run.id"
 REDACTED = "[redacted]"
@@ -126,6 +127,36 @@ def render(template: Any, lookup: Lookup, path: tuple[str, ...] = ("payload",)) 
     return {key: render(each, lookup, (*path, key)) for key, each in template.items()}
 
 
+def bounded(lookup: Lookup, most_bytes: int) -> Lookup:
+    """The lookup, which refuses as soon as all that it has given is longer, as JSON, than what it is for may be.
+
+    A short template may refer to a long value thousands of times: what it comes to would fill the memory before anybody
+    could measure it. Raises StepRefused beside Missing.
+    """
+    given = 0
+
+    def look(reference: Reference) -> Any:
+        nonlocal given
+        value = lookup(reference)
+        given += _least_size(value)
+        if given > most_bytes:
+            said = f"at least {given} bytes; at most {most_bytes} are accepted: refer to parts, or to a file"
+            raise StepRefused(f"what it refers to has {said}")
+        return value
+
+    return look
+
+
+def _least_size(value: Any) -> int:
+    """Bytes that a value has at least, wherever it ends: a text may be joined to others, without its quotes."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    try:
+        return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    except RecursionError:
+        raise StepRefused("what it refers to is nested too deeply") from None
+
+
 def _looked_up(template: Mapping[str, Any], lookup: Lookup, path: tuple[str, ...]) -> Any:
     reference = reference_of(template[FROM])
     if reference is None:
@@ -152,11 +183,14 @@ def _as_text(part: Any, path: tuple[str, ...]) -> str:
 
 
 def below(value: Any, path: Sequence[str]) -> Any:
-    """What is at a path inside a JSON value; lists go by number. Raises Missing."""
+    """What is at a path inside a JSON value; lists go by number, from the end by a negative one. Raises Missing.
+
+    As PostgreSQL's #> has it, which looks into results: the same path means the same in an input.
+    """
     for part in path:
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        elif isinstance(value, list) and INDEX.fullmatch(part) and -len(value) <= int(part) < len(value):
             value = value[int(part)]
         else:
             raise Missing(part)

@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 import requests
 
 from tests.conftest import empty_broker_url
 from tests.services.otlp import Collector, Span
+from tests.services.processes import runs
 from tests.services.programs import Api
 from tests.services.stack import Stack
 from tests.services.waiting import free_port, wait_for
@@ -168,6 +170,14 @@ def test_a_restarted_worker_process_goes_on_counting_where_the_last_one_ended(wa
     watched.stack.wait_until("COMPLETED", more, timeout=30)
 
     assert _ended(watched.metrics("worker"), "reverse_string") == count + 11
+
+
+def test_children_of_a_worker_share_what_was_loaded_before_them(watched):
+    children = [each for each in map(psutil.Process, watched.stack.worker.child_pids()) if runs(each)]
+    assert children
+    for child in children:
+        memory = child.memory_full_info()
+        assert memory.uss < memory.rss / 2  # what it traces with is its own
 
 
 def test_a_restarted_api_process_goes_on_counting_where_the_last_one_ended(watched):

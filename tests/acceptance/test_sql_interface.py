@@ -58,12 +58,12 @@ def test_five_thousand_submissions_in_one_transaction_all_run_in_chunks(stack, p
         psql.commit()
         question = "SELECT count(*) AS n FROM tasks WHERE id = ANY(%(ids)s::uuid[]) AND dispatched_at IS NULL"
         wait_for(lambda: stack.rows(question, {"ids": ids})[0]["n"] == 0, timeout=60)
-        wait_for(lambda: stack.broker.queue().ready >= MANY / 100, timeout=10)
+        wait_for(lambda: stack.broker.queue().ready >= MANY / 200, timeout=10)
         hints = stack.broker.queue().ready
 
     stack.wait_until("COMPLETED", ids, timeout=90)
 
     assert len(set(ids)) == MANY
-    assert hints <= MANY / 20, hints  # 50 of 100 tasks each, where every batch of the dispatcher was full
+    assert hints <= MANY / 20, hints  # 25 of 200 tasks each, where every batch of the dispatcher was full
     outcomes = "SELECT count(*) AS n FROM task_events WHERE task_id = ANY(%(ids)s::uuid[]) AND status = 'COMPLETED'"
     assert stack.rows(outcomes, {"ids": ids}) == [{"n": MANY}]

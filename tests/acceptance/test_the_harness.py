@@ -11,6 +11,7 @@ import pytest
 
 from tests.services.postgres import PrivatePostgres
 from tests.services.processes import Process, runs
+from tests.services.rows import fetched
 from tests.services.waiting import wait_for
 
 
@@ -85,6 +86,6 @@ def _execute(server: PrivatePostgres, statement: str) -> list[tuple[int, ...]]:
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+            return fetched(cursor)
     finally:
         connection.close()

@@ -23,7 +23,7 @@ TASKS = 10_000
 BATCH = 500
 WORKS_SECONDS = (0.1, 1.5)
 KILLS = 10
-UNFINISHED = "SELECT FROM tasks WHERE due_at IS NOT NULL LIMIT 1"
+UNFINISHED = "SELECT id FROM tasks WHERE due_at IS NOT NULL LIMIT 1"
 EVENTS = "SELECT count(*) AS n FROM task_events"
 SUBMIT = """
 INSERT INTO tasks (id, type, status, payload, priority, queue, max_retries, created_at, due_at)

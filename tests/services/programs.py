@@ -82,7 +82,7 @@ class Api(Process):
 
     def __init__(self, environment: Mapping[str, str], *, processes: int = 1, threads: int = 8) -> None:
         self.port = free_port()
-        command = _python("gunicorn", "--worker-class", "gthread", "--workers", str(processes))
+        command = _python("gunicorn", "--worker-class", "app.server.Threads", "--workers", str(processes))
         command += ["--threads", str(threads), "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
         command += ["--keep-alive", "75", "--graceful-timeout", "5", "app.factory:create_app()"]
         super().__init__(command, name="api", environment=environment, directory=ROOT)

@@ -12,6 +12,7 @@ import requests
 from tests.people import make_admin
 from tests.services.broker import Broker
 from tests.services.programs import Api, Dispatcher, Worker, service_environment
+from tests.services.rows import fetched
 from tests.services.waiting import wait_for
 
 FINISHED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -80,7 +81,7 @@ class Stack:
         """What a psql beside the service would see, or change."""
         with self._connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             cursor.execute(sql, parameters)
-            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+            return [dict(row) for row in fetched(cursor)]
 
     def statuses(self, ids: Iterable[str]) -> dict[str, int]:
         """How many of these tasks are in which status."""

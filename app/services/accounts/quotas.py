@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,14 @@ _WAITING = sa.text(
     "SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND owner_id = :owner_id "
     "AND status IN ('SCHEDULED', 'PENDING', 'RETRYING')"
 )
+
+
+MakeRoom = Callable[[int], None]
+"""Is asked right before so many new tasks are stored, and raises QuotaReached: what is there already needs no room."""
+
+
+def unlimited(_tasks: int) -> None:
+    """Room for any number of tasks."""
 
 
 class QuotaReached(TaskledgerError):

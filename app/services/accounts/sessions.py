@@ -61,10 +61,14 @@ def refuse(session: Session, email: str, *, address: str, now: datetime) -> None
     backoff.count(session, email, address, now=now)
 
 
-def begin(session: Session, user_id: UUID, email: str, *, address: str, now: datetime) -> LoggedIn:
-    """Begin a log-in of somebody whose password was right."""
+def begin(session: Session, who: Candidate, email: str, *, address: str, now: datetime) -> LoggedIn | None:
+    """Begin a log-in of somebody whose password was right; None if it was changed, or the account closed, meanwhile."""
+    still_right = (USERS.c.id == who.user_id, USERS.c.password_hash == who.password_hash, USERS.c.disabled_at.is_(None))
+    updated = sa.update(USERS).where(*still_right).values(last_login_at=now).returning(USERS.c.id)
+    user_id = session.scalar(updated)
+    if user_id is None:
+        return None
     backoff.clear(session, email, address)
-    session.execute(sa.update(USERS).where(USERS.c.id == user_id).values(last_login_at=now))
     session.execute(sa.delete(TOKENS).where(TOKENS.c.user_id == user_id, TOKENS.c.expires_at <= now))
     return _give_out(session, user_id, family=new_id(), now=now)
 
@@ -72,6 +76,7 @@ def begin(session: Session, user_id: UUID, email: str, *, address: str, now: dat
 def rotate(session: Session, token: str, *, now: datetime) -> LoggedIn | Reused | None:
     """Replace a refresh token by a new one; None for one that was never given out, has expired or was revoked."""
     known = digest(token)
+    _one_at_a_time(session, TOKENS.c.digest == known)
     used = (
         sa.update(TOKENS)
         .where(TOKENS.c.digest == known, TOKENS.c.used_at.is_(None), TOKENS.c.revoked_at.is_(None))
@@ -98,6 +103,7 @@ def family_of(session: Session, token: str) -> UUID | None:
 
 def end_family(session: Session, family: UUID, *, now: datetime) -> None:
     """End one log-in: its refresh token and its access tokens are refused from now on."""
+    _one_at_a_time(session, TOKENS.c.family == family)
     mine = (TOKENS.c.family == family, TOKENS.c.revoked_at.is_(None))
     session.execute(sa.update(TOKENS).where(*mine).values(revoked_at=now))
 
@@ -109,6 +115,16 @@ def end_all(session: Session, user_id: UUID, *, now: datetime) -> None:
     )
     mine = (TOKENS.c.user_id == user_id, TOKENS.c.revoked_at.is_(None))
     session.execute(sa.update(TOKENS).where(*mine).values(revoked_at=now))
+
+
+def _one_at_a_time(session: Session, which: sa.ColumnElement[bool]) -> None:
+    """Lock the account of these tokens, as end_all does by changing it.
+
+    Whoever revokes tokens does not see the one that a rotation under way is about to add: it would live on, and with it
+    the log-in that was to end.
+    """
+    theirs = sa.select(TOKENS.c.user_id).where(which).limit(1).scalar_subquery()
+    session.execute(sa.select(USERS.c.id).where(USERS.c.id == theirs).with_for_update(key_share=True))
 
 
 def _give_out(session: Session, user_id: UUID, *, family: UUID, now: datetime) -> LoggedIn:

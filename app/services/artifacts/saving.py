@@ -55,18 +55,20 @@ def save(
     *,
     settings: Settings,
     fence: Callable[[Session], None] | None = None,
+    once: Callable[[Session, ArtifactRecord], None] | None = None,
 ) -> ArtifactRecord:
     """Save a file; no transaction is open while the content travels. Raises TooLarge or StoreAway.
 
-    `fence` runs first in the transaction that makes the file visible, and may raise to prevent it. If anything fails,
-    the sweep removes what was stored.
+    `fence` runs first in the transaction that makes the file visible, `once` last and with the file as it will be; both
+    may raise to prevent it. If anything fails, the sweep removes what was stored.
     """
     id_ = new_id()
     content = Measured(chunks, most=settings.artifact_max_bytes)
     transact(lambda session: _begin(session, id_, new, now=clock.utcnow()))
     try:
         store.write(id_, content)
-        return _saved(transact(lambda session: _finish(session, id_, new, content, settings, fence)))
+        saved: ArtifactRecord = transact(lambda session: _finish(session, id_, new, content, settings, fence, once))
+        return saved
     except BaseException:
         transact(lambda session: session.execute(GIVE_UP, {"id": id_, "now": clock.utcnow()}))
         raise
@@ -84,7 +86,8 @@ def _finish(
     content: Measured,
     settings: Settings,
     fence: Callable[[Session], None] | None,
-) -> dict[str, Any]:
+    once: Callable[[Session, ArtifactRecord], None] | None,
+) -> ArtifactRecord:
     if fence is not None:
         fence(session)
     now = clock.utcnow()
@@ -93,8 +96,7 @@ def _finish(
     days = settings.artifact_retention_days
     values = {"id": id_, "size": content.size, "sha256": content.sha256, "now": now}
     remove_at = now + timedelta(days=days) if days else None
-    return dict(session.execute(FINISH, {**values, "remove_at": remove_at}).mappings().one())
-
-
-def _saved(row: dict[str, Any]) -> ArtifactRecord:
-    return ArtifactRecord(**row)
+    saved = ArtifactRecord(**session.execute(FINISH, {**values, "remove_at": remove_at}).mappings().one())
+    if once is not None:
+        once(session, saved)
+    return saved

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.events.log import Numbered
+from app.messaging import Numbered
 
 Labels = Mapping[UUID, Mapping[str, Any]]
 """The labels of tasks, by id."""

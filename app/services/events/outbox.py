@@ -12,7 +12,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.events.log import Numbered, load, use_indexes
+from app.database import array, use_indexes
+from app.messaging import Numbered
+from app.services.events.log import load
 
 CHANNEL = "taskledger_events"
 """Who listens there is told the newest position after each batch."""
@@ -89,7 +91,7 @@ def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
 
     A batch that was numbered but not published, because its reader died or the broker was away, comes again as it was.
     """
-    use_indexes(session)
+    use_indexes(session, in_order=True)
     found = session.execute(_NEXT, {"passed": head.passed, "limit": limit}).all()
     if not found:
         return None
@@ -107,7 +109,8 @@ def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
             "oldest_at": min(moments),
             "newest_at": max(moments),
         }
-        head.marked_before(session.execute(_NUMBER, numbered).scalar_one())
+        values = {**numbered, "event_ids": array(numbered["event_ids"])}
+        head.marked_before(session.execute(_NUMBER, values).scalar_one())
     ids = numbered["event_ids"]
     numbers = dict(zip(ids, range(numbered["first_position"], numbered["last_position"] + 1), strict=True))
     return Batch(
@@ -124,7 +127,7 @@ def published(session: Session, batch: Batch, *, now: datetime) -> bool:
     session.execute(sa.text("SET LOCAL synchronous_commit = off"))
     if session.scalar(_DONE, {"first": batch.first_position, "now": now}) is None:
         return False
-    session.execute(_DELETE, {"ids": list(batch.event_ids)})
+    session.execute(_DELETE, {"ids": array(batch.event_ids)})
     _count(session, batch.events)
     session.execute(
         sa.text("SELECT pg_notify(:channel, :last)"), {"channel": CHANNEL, "last": str(batch.last_position)}

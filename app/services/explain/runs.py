@@ -27,7 +27,7 @@ def rank_run(view: RunView, *, now: datetime) -> Answer:
     if run.is_finished:
         return Answer(cause="finished", summary=f"It has ended: {run.status}{because}.", evidence=told,
                       fix=f"See what its steps did: GET {path}.")  # fmt: skip
-    if run.status == RunStatus.PAUSED:
+    if run.status == RunStatus.PAUSED and run.ending is None:
         return Answer(cause="paused", summary=f"It is paused{because}; no further step starts.", evidence=told,
                       fix=f"Resume it: POST {path}/resume.")  # fmt: skip
     if run.status == RunStatus.COMPENSATING:

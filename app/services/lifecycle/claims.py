@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import Prepared, to_json
+from app.database import Prepared, array, to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import Claim, Holder, update, update_text
 
 # A claim that a crash of the database forgets is only a fenced rerun, so nobody waits for the disk. In one round trip:
 # PostgreSQL makes one transaction of statements that arrive together.
 QUICKLY = "SET LOCAL synchronous_commit = off; "
+# In the order of the fields of Claim, behind its lease.
 _CLAIMED = (
     "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
     "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at, tasks.run_id, "
@@ -62,7 +63,7 @@ def claim(
     claimed = CLAIM.execute(
         session,
         {
-            "ids": list(ids),
+            "ids": array(ids),
             "type": type_name,
             "lease": lease,
             "worker": holder.worker,
@@ -72,11 +73,7 @@ def claim(
         },
         before=QUICKLY,
     )
-    names = tuple(claimed.keys())
-    # A mapping of each row would cost as much as all else that Python does here.
-    claims = {
-        row[0]: Claim(**dict(zip(names, row, strict=True)), lease=lease, lease_seconds=lease_seconds) for row in claimed
-    }
+    claims = {row[0]: Claim(lease, lease_seconds, *tuple[Any, ...](row)) for row in claimed.all()}
     return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]
 
 

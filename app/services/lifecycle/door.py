@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from app.services.lifecycle.transitions import Transition
@@ -24,10 +25,11 @@ class WrongStatus(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """A task leased to this worker for one attempt."""
 
+    lease: UUID
+    lease_seconds: int
     id: UUID
     type: str
     payload: Any
@@ -38,10 +40,8 @@ class Claim:
     priority: str
     queue: str
     dispatched_at: datetime | None
-    lease: UUID
-    lease_seconds: int
-    request_id: str | None = None
     run_id: UUID | None = None
+    request_id: str | None = None
     traceparent: str | None = None
     waiting_since: datetime | None = None
 

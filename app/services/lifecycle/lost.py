@@ -87,5 +87,5 @@ def _rows(session: Session, statement: sa.TextClause, **parameters: Any) -> list
 
 
 def _claim(row: dict[str, Any]) -> Claim:
-    known = {name: row[name] for name in Claim.__slots__ if name in row}
+    known = {name: row[name] for name in Claim.__struct_fields__ if name in row}
     return Claim(**known, lease_seconds=0)

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import Prepared, to_json
+from app.database import Prepared, array, to_json
 from app.services.failures import Failure
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import Claim, LeaseLost, update, update_text
@@ -46,10 +46,9 @@ def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: dat
     """Record the results of several attempts; ids that are not returned had lost their lease: nothing was changed."""
     recorded: set[UUID] = set()
     for lease in dict.fromkeys(held.lease for held, _ in results):  # one for all tasks of a hint
-        ended = {held.id: result for held, result in results if held.lease == lease}
-        texts = ", ".join(f'"{id_}": {to_json(result)}' for id_, result in ended.items())
-        parameters = {"ids": list(ended), "lease": lease, "results": f"{{{texts}}}", "now": now}
-        recorded.update(COMPLETE.execute(session, parameters).scalars())
+        ended = {str(held.id): result for held, result in results if held.lease == lease}
+        parameters = {"ids": array(ended), "lease": lease, "results": to_json(ended), "now": now}
+        recorded.update(COMPLETE.execute(session, parameters).scalars().all())
     return recorded
 
 

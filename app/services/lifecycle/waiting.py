@@ -1,14 +1,15 @@
 """Changes of tasks that wait: falling due, expiring, starting later."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.database import use_indexes
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import LOOK_AGAIN, WrongStatus, update
 
@@ -19,8 +20,7 @@ _TAKE_DUE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """What a hint is made of."""
 
     id: UUID
@@ -63,6 +63,7 @@ def fall_due(session: Session, *, since: datetime, now: datetime, limit: int) ->
     move, too, but are left for their admission; the second number counts all that moved.
     """
     values = {"since": since, "now": now, "until": now + LOOK_AGAIN, "held": HELD_UNTIL, "limit": limit}
+    use_indexes(session, in_order=True)
     rows = session.execute(FALL_DUE, values).mappings().all()
     return [_waiting(row) for row in rows if not row["gated"]], len(rows)
 
@@ -75,11 +76,12 @@ def admitted(session: Session, ids: Sequence[UUID], *, until: datetime, now: dat
 
 
 def _waiting(row: sa.RowMapping) -> Waiting:
-    return Waiting(**{name: row[name] for name in Waiting.__slots__})
+    return Waiting(**{name: row[name] for name in Waiting.__struct_fields__})
 
 
 def expire(session: Session, *, since: datetime, now: datetime, limit: int) -> int:
     """Cancel what was not started before its `expires_at`; returns how many."""
+    use_indexes(session, in_order=True)
     return len(session.execute(EXPIRE, {"since": since, "now": now, "limit": limit}).all())
 
 

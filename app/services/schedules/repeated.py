@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.errors import Gone, NotFound
 from app.models import ScheduleRecord, Task, WorkflowRun, new_id
 from app.services import idempotency
+from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.idempotency import Key
 from app.services.schedules.changing import NewSchedule, create, run_now
 from app.services.schedules.reading import read
@@ -32,12 +33,19 @@ def create_once(
 
 
 def run_once_now(
-    session: Session, schedule_id: UUID, *, key: Key | None, seen_by: UUID | None, now: datetime
+    session: Session,
+    schedule_id: UUID,
+    *,
+    key: Key | None,
+    seen_by: UUID | None,
+    now: datetime,
+    make_room: MakeRoom = unlimited,
 ) -> tuple[UUID, bool]:
     """Run a schedule now, unless an earlier request with the same key did; what it started, and whether that is new."""
     draft_id = new_id()
     first = idempotency.first_use(session, key, draft_id, now=now) if key else None
     if first is None:
+        make_room(1)
         return run_now(session, schedule_id, draft_id=draft_id, seen_by=seen_by, now=now).id, True
     if not any(session.scalar(sa.select(sa.exists().where(kind.id == first))) for kind in (Task, WorkflowRun)):
         raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key.")

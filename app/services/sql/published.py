@@ -61,6 +61,7 @@ def row_of(task_type: TaskType) -> dict[str, Any]:
         "name": task_type.name,
         "summary": task_type.summary,
         "sensitive": task_type.sensitive,
+        "internal": task_type.internal,
         "queue": task_type.queue,
         "chunk": task_type.chunk,
         "max_retries": task_type.retry.max_retries,

@@ -14,6 +14,7 @@ from app.errors import NotFound
 from app.models import SqlRole
 
 READ, OPERATE = "taskledger_read", "taskledger_operate"
+IDLE = "60s"
 ROLES = SqlRole.metadata.tables["sql_roles"]
 # What views call is called with the rights of whoever selects from them.
 CALLED_BY_VIEWS = (
@@ -90,6 +91,8 @@ def make_login(session: Session, name: str, password: str) -> None:
     driver = session.connection().connection.driver_connection
     verifier = psycopg2.extensions.encrypt_password(password, name, scope=driver, algorithm="scram-sha-256")
     _run(session, "CREATE ROLE {} LOGIN PASSWORD {}", sql.Identifier(name), sql.Literal(verifier))
+    # Workers wait for what an open transaction has changed.
+    _run(session, f"ALTER ROLE {{}} SET idle_in_transaction_session_timeout = '{IDLE}'", sql.Identifier(name))
 
 
 def add(session: Session, name: str, owner_id: UUID, *, operates: bool, reads_all: bool, now: datetime) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.database import array
 from app.errors import Conflict, NotFound
 from app.models import FINISHED, DeliveryRecord, Task, TaskRecord, WebhookDelivery, new_id
 from app.models.task import RECORD_FIELDS
@@ -87,7 +88,7 @@ def _for_callbacks(session: Session, events: Sequence[Numbered]) -> list[_Addres
     finished = [event for event in events if event_name(event.status) in FINISHED_EVENTS]
     if not finished:
         return []
-    rows = session.execute(_CALLED_BACK, {"ids": list({event.task_id for event in finished})})
+    rows = session.execute(_CALLED_BACK, {"ids": array({event.task_id for event in finished})})
     urls = {row.id: row.callback_url for row in rows}
     return [_Addressed(event=event, url=urls[event.task_id]) for event in finished if event.task_id in urls]
 

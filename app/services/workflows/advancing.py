@@ -12,17 +12,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
 from app.services import lifecycle
 from app.services.workflows import door, steps, submitting, transitions, undoing
-from app.services.workflows.rendering import lookup_of, references
+from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
 from tasks.errors import UnknownTaskType
 from tasks.workflow import Definition, Step
 from tasks.workflow.conditions import holds
 from tasks.workflow.errors import StepRefused
 from tasks.workflow.model import STOP
-from tasks.workflow.templates import render
+from tasks.workflow.templates import bounded, render
 
 ENDED_WELL = (StepState.COMPLETED, StepState.SKIPPED)
 _TAKE_NEWS = sa.text("DELETE FROM workflow_news WHERE run_id = :run_id")
@@ -189,14 +190,15 @@ def _drafted(
     """The task of a step; None for one that is skipped. Raises StepRefused or UnknownTaskType."""
     if step.after and all(states[before] == StepState.SKIPPED for before in step.after):
         return None
+    most = get_settings().max_payload_bytes
     lookup = lookup_of(session, run, current, references(step.payload, step.when))
-    if step.when is not None and not holds(step.when, lookup):
+    if step.when is not None and not holds(step.when, bounded(lookup, most * LOOKED_AT)):
         return None
     return submitting.draft(
         run,
         step.key,
         step.type,
-        render(step.payload, lookup),
+        render(step.payload, bounded(lookup, most)),
         now=now,
         name=f"{run.workflow_name}: {step.key}",
         max_retries=step.max_retries,

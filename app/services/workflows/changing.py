@@ -8,19 +8,21 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
 from app.services import idempotency, lifecycle
+from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.idempotency import Key
 from app.services.workflows import advancing, door, steps, transitions
-from app.services.workflows.definitions import Caller, WorkflowRecord, read
+from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay
 from app.services.workflows.transitions import Transition
 from app.services.workflows.versions import definition_of
 from tasks.workflow import Definition, InputRefused
 from tasks.workflow.errors import Faults, StepRefused
 from tasks.workflow.inputs import loaded
 from tasks.workflow.payloads import check_payload, of_input
-from tasks.workflow.templates import render
+from tasks.workflow.templates import bounded, render
 
 LONGEST_LABEL = 256
 
@@ -36,14 +38,15 @@ class NewRun:
 
 
 def check_input(definition: Definition, given: Any) -> dict[str, Any]:
-    """The input with its defaults. Raises Refused, also for what a step's type would refuse of it."""
+    """The input with its defaults. Raises Refused, also for what a first step's type would refuse."""
     try:
         values = loaded(definition.inputs, given)
     except InputRefused as error:
         raise Refused(error.errors, code="input_refused") from None
-    faults, known = Faults(), of_input(values)
+    faults, most = Faults(), get_settings().max_payload_bytes
     for step in definition.steps.values():
         if not step.after and step.when is None:  # of others it is not known whether they will run
+            known = bounded(of_input(values), most)
             check_payload(step.type, step.payload, ("steps", step.key, "payload"), faults, known)
     if faults:
         raise Refused({"input": faults.tree}, code="input_refused")
@@ -51,16 +54,24 @@ def check_input(definition: Definition, given: Any) -> dict[str, Any]:
 
 
 def start_once(
-    session: Session, name: str, wanted: NewRun, *, key: Key | None, caller: Caller, now: datetime
+    session: Session,
+    name: str,
+    wanted: NewRun,
+    *,
+    key: Key | None,
+    caller: Caller,
+    now: datetime,
+    make_room: MakeRoom = unlimited,
 ) -> tuple[RunRecord, bool]:
     """Start a run, or return the one that an earlier request with the same key started; and whether it is new.
 
     Raises NotFound, Conflict (not active), Refused, or Gone for a run that was deleted since.
     """
     run_id = new_id()
-    workflow = read(session, name, caller=caller, now=now)
     first = idempotency.first_use(session, key, run_id, now=now) if key else None
     if first is None:
+        workflow = read(session, name, caller=caller, now=now)
+        make_room(1)
         return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
     found = door.lock(session, [first])
     if not found:
@@ -77,7 +88,8 @@ def start(
     now: datetime,
     run_id: UUID | None = None,
 ) -> RunRecord:
-    """Start a run of a workflow's newest version. Raises Conflict or Refused."""
+    """Start a run of a workflow's newest version. Raises NotFound (deleted meanwhile), Conflict or Refused."""
+    stay(session, workflow)
     if not workflow.active:
         raise Conflict(f"Workflow {workflow.name!r} is not active: activate it first.")
     definition = definition_of(session, workflow.version_id)
@@ -106,17 +118,15 @@ def start(
 
 def pause(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
     """Start no further step; those that were handed out run on. Raises NotFound or Conflict."""
-    run = _locked(session, run_id, seen_by)
+    run = _going_on(session, run_id, seen_by)
     if run.status == RunStatus.PAUSED:
         return run
-    if run.ending is not None:
-        raise Conflict(f"The run is ending ({run.reason}): there is nothing to pause.")
     return _moved(session, run, transitions.PAUSED, "paused", now=now)
 
 
 def resume(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
     """Go on where it was paused. Raises NotFound or Conflict."""
-    run = _locked(session, run_id, seen_by)
+    run = _going_on(session, run_id, seen_by)
     if run.status == RunStatus.RUNNING:
         return run
     moved = _moved(session, run, transitions.RESUMED, None, now=now)
@@ -188,6 +198,14 @@ def _locked(session: Session, run_id: UUID, seen_by: UUID | None) -> RunRecord:
     return found[0]
 
 
+def _going_on(session: Session, run_id: UUID, seen_by: UUID | None) -> RunRecord:
+    """Locked. Raises Conflict for one that is ending: another status would forget that, and start steps again."""
+    run = _locked(session, run_id, seen_by)
+    if run.ending is not None:
+        raise Conflict(f"The run is ending ({run.reason}): there is nothing to pause or to resume.")
+    return run
+
+
 def _moved(session: Session, run: RunRecord, arrow: Transition, reason: str | None, *, now: datetime) -> RunRecord:
     moved = door.move(session, run, arrow, reason=reason, now=now)
     if moved is None:
@@ -200,7 +218,7 @@ def _labels(definition: Definition, values: Mapping[str, Any]) -> dict[str, str]
     labels = {}
     for name, template in definition.labels.items():
         try:
-            value = render(template, of_input(values), ("labels", name))
+            value = render(template, bounded(of_input(values), LONGEST_LABEL * 4), ("labels", name))
         except StepRefused as error:
             raise Refused({"input": [str(error)]}, code="input_refused") from None
         if not isinstance(value, str) or len(value) > LONGEST_LABEL:

@@ -202,6 +202,13 @@ def set_active(session: Session, name: str, active: bool, *, caller: Caller, now
     return replace(found, active=active)
 
 
+def stay(session: Session, workflow: WorkflowRecord) -> None:
+    """Let nobody delete a workflow until the transaction ends. Raises NotFound for one that was deleted meanwhile."""
+    chosen = sa.select(WORKFLOWS.c.id).where(WORKFLOWS.c.id == workflow.id)
+    if session.connection().execute(chosen.with_for_update(read=True, key_share=True)).first() is None:
+        raise NotFound(f"There is no workflow {workflow.name!r} any more.")
+
+
 def delete(session: Session, name: str, *, caller: Caller, now: datetime) -> None:
     """Forget a workflow; its finished runs stay. Raises NotFound, or Conflict while runs are under way."""
     found = _own(session, name, caller=caller, now=now)

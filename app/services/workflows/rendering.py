@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.database import to_json
 from app.models import RunRecord, StepRecord, StepState
 from tasks.errors import UnknownTaskType
@@ -14,12 +15,16 @@ from tasks.workflow.conditions import check_condition
 from tasks.workflow.errors import Faults, StepRefused
 from tasks.workflow.templates import Lookup, Missing, Reference, below, check
 
-# Only what is referred to leaves the database: results may have a megabyte each, and a hundred may meet in one step.
+LOOKED_AT = 16  # times the largest payload: as much may a condition compare, and one step refer to in all
+# Only what is referred to leaves the database, as long as that is not too much: results may have a megabyte each, and a
+# thousand may meet in one step.
 _VALUES = sa.text(
-    "SELECT wanted.number, task.result #> wanted.path AS value, "
-    "wanted.path <> '{}' AND (task.result #> wanted.path) IS NULL AS is_missing "
+    "SELECT number, is_missing, total > :most AS is_too_much, CASE WHEN total <= :most THEN value END AS value FROM ("
+    "SELECT wanted.number, found.value, wanted.path <> '{}' AND found.value IS NULL AS is_missing, "
+    "coalesce(sum(octet_length(found.value::text)) OVER (ORDER BY wanted.number), 0) AS total "
     "FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[]) "
-    "JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED'"
+    "JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED' "
+    "CROSS JOIN LATERAL (SELECT task.result #> wanted.path AS value) AS found) AS measured"
 )
 
 
@@ -78,7 +83,10 @@ def _results(session: Session, steps: Mapping[str, StepRecord], wanted: Sequence
         for number, each in enumerate(known)
         if steps[each.step or ""].state == StepState.COMPLETED
     ]
-    rows = session.execute(_VALUES, {"wanted": to_json(asked)})
+    most = get_settings().max_payload_bytes * LOOKED_AT
+    rows = session.execute(_VALUES, {"wanted": to_json(asked), "most": most}).all()
+    if any(row.is_too_much for row in rows):
+        raise StepRefused(f"what it refers to has more than {most} bytes: refer to parts, or to a file")
     return {known[row.number]: row.value for row in rows if not row.is_missing}
 
 

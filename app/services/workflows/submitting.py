@@ -1,10 +1,10 @@
 """The tasks of a run: ordinary tasks that know their run and step, and travel alone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
@@ -15,6 +15,8 @@ from app.services.submission import Submission, new_record
 from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 from tasks.workflow.errors import StepRefused
+
+MOST_LEVELS = 200  # a body has 64, and a template around a part of it 32; Python reads and writes some 900
 
 
 def draft(
@@ -32,6 +34,8 @@ def draft(
     task_type = get_type(type_name)
     if task_type.sensitive:
         raise StepRefused(f"{type_name} is sensitive: its payloads are not kept in workflows")
+    if _is_too_deep(payload):
+        raise StepRefused(f"the payload is nested too deeply: {MOST_LEVELS} levels are allowed")
     try:
         task_type.payload.load(payload)
     except PayloadRefused as error:
@@ -51,6 +55,14 @@ def draft(
     )
     record = new_record(submission, task_type, new_id(), run.owner_id, now)
     return replace(record, run_id=run.id, step=key, solo=True)
+
+
+def _is_too_deep(payload: Any) -> bool:
+    level = [payload] if isinstance(payload, list | dict) else []  # all lists and objects of one depth: no recursion
+    for _ in range(MOST_LEVELS):
+        inside = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [below for values in inside for below in values if isinstance(below, list | dict)]
+    return bool(level)
 
 
 def submit(session: Session, drafts: Sequence[TaskRecord]) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.models import RunRecord, Status, StepRecord, StepState, TaskRecord, UndoState
 from app.services import compensation
 from app.services.workflows import door, steps, submitting, transitions
@@ -16,7 +17,7 @@ from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
 from tasks.workflow import Definition, Step
 from tasks.workflow.errors import StepRefused
-from tasks.workflow.templates import render
+from tasks.workflow.templates import bounded, render
 
 LONGEST_REASON = 500  # as the compensation's payload takes it
 # Somebody asked to undo the step's task by itself before: the run waits for that task as for one of its own.
@@ -89,7 +90,8 @@ def _drafted(
         payload: Any = {"task_id": str(task_id), "reason": reason[:LONGEST_REASON]}
     else:
         kind, template = step.compensate_with.type, step.compensate_with.payload
-        payload = render(template, lookup_of(session, run, current, references(template)), ("compensate_with",))
+        lookup = lookup_of(session, run, current, references(template))
+        payload = render(template, bounded(lookup, get_settings().max_payload_bytes), ("compensate_with",))
     return submitting.draft(run, step.key, kind, payload, now=now, name=f"{run.workflow_name}: undo {step.key}")
 
 

@@ -13,7 +13,8 @@ from app.services.workflows import advancing, door
 _WITH_NEWS = sa.text("SELECT DISTINCT run_id FROM workflow_news LIMIT :limit")
 # Without news, and yet nothing is under way: a task was deleted by hand, say.
 _STUCK = sa.text(
-    "SELECT run.id FROM workflow_runs AS run WHERE run.status IN ('COMPENSATING', 'RUNNING') "
+    "SELECT run.id FROM workflow_runs AS run WHERE (run.status IN ('COMPENSATING', 'RUNNING') "
+    "OR (run.status = 'PAUSED' AND run.ending IS NOT NULL)) "
     "AND run.updated_at < :before AND NOT EXISTS (SELECT FROM workflow_steps AS step JOIN tasks AS task "
     "ON task.id IN (step.task_id, step.compensation_id) WHERE step.run_id = run.id AND task.finished_at IS NULL) "
     "LIMIT :limit"

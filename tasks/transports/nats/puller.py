@@ -3,9 +3,14 @@
 While messages wait it asks level after level for as many as there is credit for. When none waits, one pull per level
 lingers at the server, and the first message ends them all: nothing is asked for again and again. What a lingering pull
 of another level brings meanwhile is taken on credit, or handed back.
+
+A server (2.9) that wants to deliver again what was handed back, and finds only pulls whose inbox has gone, forgets that
+message until ack_wait is over, and delivers the last one of the stream a second time. So it is made to drop such pulls
+before anything is handed back.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -100,6 +105,7 @@ class Puller:
         self._client, self._streams, self._queue = client, streams, queue
         self._credit, self._deliver = credit, deliver
         self._is_stopping = False
+        self._has_lingered = False
         self._inbox: _Inbox | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -115,6 +121,8 @@ class Puller:
             await asyncio.wait([self._task], timeout=ANSWER_SECONDS)
         if self._inbox is not None:
             self._inbox.close()
+        if self._has_lingered:
+            await self._client.quietly(self._end_pulls())
 
     async def _run(self) -> None:
         pause = 0.1
@@ -177,6 +185,7 @@ class Puller:
         inbox = await _Inbox(self._client, self._straggler).open()
         got = 0
         self._credit.take(1)
+        self._has_lingered = True
         try:
             for level in reversed(range(self._queue.levels)):
                 await self._pull(inbox, level, batch=1, expires=LINGER_SECONDS * SECOND)
@@ -192,6 +201,15 @@ class Puller:
         finally:
             self._credit.give(1 - got)
             inbox.close()
+        if not self._credit.free(1):  # else pulls that live follow at once
+            await self._end_pulls()
+
+    async def _end_pulls(self) -> None:
+        """The server drops the pulls that nobody listens to any more: it does so when it counts those that wait."""
+        await asyncio.sleep(0)  # closed inboxes unsubscribe first
+        with contextlib.suppress(nats.js.errors.NotFoundError):
+            for level in range(self._queue.levels):
+                await self._client.ask(f"CONSUMER.INFO.{self._queue.stream}.{self._queue.consumer(level)}")
 
     def _straggler(self, message: Msg) -> None:
         if not self._is_stopping and self._credit.free(1):

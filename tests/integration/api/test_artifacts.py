@@ -65,6 +65,21 @@ def test_a_range_outside_of_the_file_is_416(client, stored):
     assert client.get(stored["links"]["content"], headers={"Range": "bytes=256000-"}).status_code == 416
 
 
+@pytest.mark.parametrize("asked", ["items=0-1", "bytes=0-0,5-9", "bytes", "bytes=5-2", "bytes=x-"])
+def test_what_is_not_one_range_of_bytes_is_not_looked_at(client, stored, asked):
+    answer = client.get(stored["links"]["content"], headers={"Range": asked})
+
+    assert (answer.status_code, answer.data, answer.headers["Accept-Ranges"]) == (200, CONTENT, "bytes")
+
+
+def test_who_wants_another_file_is_answered_412(client, stored):
+    path = stored["links"]["content"]
+    answers = [client.get(path, headers={"If-Match": '"another"', **more}) for more in ({}, {"Range": "bytes=0-9"})]
+
+    assert [(each.status_code, each.json["code"]) for each in answers] == [(412, "precondition_failed")] * 2
+    assert client.get(path, headers={"If-Match": client.get(path).headers["ETag"]}).status_code == 200
+
+
 def test_who_has_the_file_already_is_answered_304(client, stored):
     tag = client.get(stored["links"]["content"]).headers["ETag"]
 
@@ -149,3 +164,42 @@ def test_a_file_name_is_never_a_path(upload, name):
 def test_an_id_that_is_none_is_404(client):
     assert client.get(f"{ARTIFACTS}/../../etc/passwd").status_code == 404
     assert client.get(f"{ARTIFACTS}/nonsense/content").status_code == 404
+
+
+def test_an_upload_that_is_repeated_with_its_key_keeps_one_file(client, upload):
+    key = {"Idempotency-Key": "report-17"}
+    first = upload(headers=key)
+
+    again = upload(headers=key)
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json == first.json
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert len(client.get(ARTIFACTS).json["items"]) == 1
+
+
+@pytest.mark.parametrize("other", [{"content": b"other"}, {"name": "b.bin"}])
+def test_a_key_that_was_used_for_another_file_is_refused(client, upload, other):
+    upload(headers={"Idempotency-Key": "report-18"})
+
+    answer = upload(headers={"Idempotency-Key": "report-18"}, **other)
+
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+    assert len(client.get(ARTIFACTS).json["items"]) == 1
+
+
+def test_a_key_whose_file_was_deleted_is_410(client, upload):
+    made = upload(headers={"Idempotency-Key": "report-19"}).json
+    client.delete(f"{ARTIFACTS}/{made['id']}")
+
+    assert upload(headers={"Idempotency-Key": "report-19"}).status_code == 410
+
+
+def test_a_key_of_an_upload_that_was_refused_may_be_used_again(client, upload, monkeypatch):
+    key = {"Idempotency-Key": "report-20"}
+    with monkeypatch.context() as small:
+        limited = get_settings().__class__(**{**vars(get_settings()), "artifact_max_bytes": 10})
+        small.setattr("app.api.artifacts.get_settings", lambda: limited)
+        assert upload(headers=key).status_code == 413
+
+    assert upload(headers=key).status_code == 201

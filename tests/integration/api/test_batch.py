@@ -1,6 +1,7 @@
 """POST /tasks/batch: each item is accepted or refused by itself, what is accepted is durable."""
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.api import task_batches
 from app.messaging import Hint
+from app.services import insertion
 from app.services.accounts.quotas import WAITING_TASKS
+from tasks.registry import get_type
 from tests.factories import read_task
 from tests.integration.api.conftest import TASKS
-from tests.people import make_person
+from tests.people import Person, make_person
 
 BATCH = f"{TASKS}/batch"
 HELLO = {"type": "reverse_string", "payload": "hello"}
@@ -208,9 +211,10 @@ def test_hints_of_a_batch_are_chunks(client: FlaskClient, hints: list[Hint]):
     later = {**HELLO, "scheduled_at": "2100-01-01T00:00:00Z"}
     urgent = {**HELLO, "priority": "high"}
 
-    answer = post(client, *[HELLO] * 150, urgent, later)
+    answer = post(client, *[HELLO] * 250, urgent, later)
 
-    assert sorted(len(hint.ids) for hint in hints) == [1, 50, 100]
+    assert get_type("reverse_string").chunk == 200
+    assert sorted(len(hint.ids) for hint in hints) == [1, 50, 200]
     ids = [each["task"]["id"] for each in answer["results"]]
     assert {str(id_) for hint in hints for id_ in hint.ids} == set(ids[:-1])
 
@@ -249,6 +253,27 @@ def test_a_batch_that_does_not_fit_the_quota_is_refused_as_a_whole(
     assert person.client(application).post(BATCH, json={"tasks": [HELLO] * 5}).json["accepted"] == 5
 
 
+def test_two_batches_at_once_make_a_unique_task_once(
+    client: FlaskClient, application: Any, admin: Person, session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    body = {"tasks": [{**HELLO, "unique": {"by": ["type", "payload"]}}]}
+    insert, others = insertion.insert, ThreadPoolExecutor(1)
+    second: list[Future[Any]] = []
+
+    def meanwhile(connection: Any, drafts: Any) -> Any:
+        if not second:  # between the place and the task of the first one
+            second.append(others.submit(admin.client(application).post, BATCH, json=body))
+            wait(second, timeout=0.5)
+        return insert(connection, drafts)
+
+    monkeypatch.setattr(insertion, "insert", meanwhile)
+    first = client.post(BATCH, json=body).json["results"]
+    [other] = second[0].result().json["results"]
+
+    assert [first[0]["status"], other["status"]] == [201, 200]
+    assert count(session) == 1
+
+
 def test_a_batch_without_keys_is_one_statement_and_leaves_no_transaction_open(client: FlaskClient, application: Any):
     post(client, HELLO, HELLO)  # opens the connection, and prepares the statement
     engine = application.extensions["taskledger.autocommit"]
@@ -257,7 +282,8 @@ def test_a_batch_without_keys_is_one_statement_and_leaves_no_transaction_open(cl
 
     post(client, HELLO, HELLO)
 
-    assert [statement.split()[0] for statement in statements] == ["EXECUTE"]
+    [statement] = statements
+    assert "; EXECUTE taskledger_insert_2 " in statement
     assert engine.pool.checkedout() == 0
 
 

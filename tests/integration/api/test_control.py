@@ -4,10 +4,11 @@ import pytest
 import sqlalchemy as sa
 
 from app.clock import utcnow
+from app.models import Status
 from app.services import lifecycle, task_log
 from app.services.failures import Failure
 from app.services.task_log import LogLine
-from tests.factories import NOON, make_claim, make_task, read_task
+from tests.factories import NOON, make_claim, make_task, pass_events_on, read_task
 from tests.people import make_person
 
 API = "/api/v1"
@@ -150,10 +151,22 @@ def test_the_token_of_a_replay_does_not_purge(client, failed):
 
 
 def test_a_purge_deletes_what_its_dry_run_counted(client, session, failed):
+    pass_events_on(session)
     token = client.post(f"{API}/dead-letters/purge", json={"dry_run": True}).json["token"]
 
     assert client.post(f"{API}/dead-letters/purge", json={"token": token}).json["count"] == 1
     assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 0
+
+
+def test_a_purge_leaves_a_task_whose_events_nobody_has_been_told_yet(client, session, store):
+    told = [store(status=Status.FAILED) for _ in range(2)]
+    pass_events_on(session)
+    untold = store(status=Status.FAILED)
+    token = client.post(f"{API}/dead-letters/purge", json={"dry_run": True}).json["token"]
+
+    assert client.post(f"{API}/dead-letters/purge", json={"token": token}).json["count"] == len(told)
+    assert session.scalars(sa.text("SELECT id FROM tasks")).all() == [untold.id]
+    assert session.scalar(sa.text("SELECT count(*) FROM task_events JOIN event_outbox ON event_id = id")) == 1
 
 
 def test_a_queue_is_paused_with_a_reason_and_resumed(client):
@@ -173,7 +186,9 @@ def test_a_task_type_is_paused_and_resumed(client):
     assert client.post(f"{API}/task-types/reverse_string/resume").json == {"resumed": True}
 
 
-@pytest.mark.parametrize("path", ["queues/nothing/pause", "task-types/nothing/resume"])
+@pytest.mark.parametrize(
+    "path", ["queues/nothing/pause", "task-types/nothing/resume", "queues/a%00b/pause", "task-types/a%00b/resume"]
+)
 def test_what_does_not_exist_cannot_be_paused_or_resumed(client, path):
     assert client.post(f"{API}/{path}").status_code == 404
 

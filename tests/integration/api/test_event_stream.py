@@ -223,6 +223,17 @@ def test_past_the_cap_503_says_when_to_try_again(app, owner):
     assert int(refused.headers["Retry-After"]) > 0
 
 
+def test_one_account_does_not_take_the_places_of_all_others(make_app, owner, database_url):
+    app, other = make_app(MAX_STREAMS="4"), make_person(database_url)
+    with stream(app, owner), stream(app, owner), stream(app, owner):
+        wait_for(joined(app, 3))
+        assert owner.client(app).get(STREAM).status_code == 503
+        with stream(app, other) as reader:
+            wait_for(joined(app, 4))
+
+    assert reader.status == 200
+
+
 def test_a_stream_that_ended_makes_room(app, owner):
     with stream(app, owner):
         wait_for(joined(app, 1))

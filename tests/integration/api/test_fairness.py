@@ -50,6 +50,12 @@ def test_a_limit_that_says_nothing_or_nonsense_is_refused_by_name(client, place,
     assert field in answer.json["errors"]
 
 
+@pytest.mark.parametrize("place", ["type/a%00b", "key/%00"])
+def test_a_name_that_cannot_be_stored_is_not_there(client, place):
+    assert put(client, place, max_running=1).status_code == 404
+    assert client.delete(f"{LIMITS}/{place}").status_code == 404
+
+
 def test_an_unknown_kind_is_not_there(client):
     assert put(client, "planet/mars", max_running=1).status_code == 404
 

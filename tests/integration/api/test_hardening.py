@@ -60,6 +60,25 @@ def test_wrong_credentials_are_counted_by_address(build):
     assert client.get("/health/live").status_code == 200
 
 
+def log_in_from(client, address):
+    ada = {"email": "ada@example.com", "password": "a wrong one"}
+    return client.post("/api/v1/auth/login", json=ada, environ_overrides={"REMOTE_ADDR": address}).status_code
+
+
+def test_all_addresses_of_an_ipv6_subnet_are_counted_as_one(build):
+    client = build(rate_limit_auth="2 per minute").test_client()
+
+    assert [log_in_from(client, f"2001:db8::{n:x}") for n in range(1, 4)] == [401, 401, 429]
+    assert log_in_from(client, "2001:db8:0:1::1") == 401
+    assert [log_in_from(client, f"::ffff:192.0.2.{n}") for n in (1, 1, 1, 2)] == [401, 401, 429, 401]
+
+
+def test_guessing_a_password_from_many_addresses_of_a_subnet_is_slowed_down(build):
+    client = build().test_client()
+
+    assert [log_in_from(client, f"2001:db8::{n:x}") for n in range(1, 8)] == [401] * 5 + [429] * 2
+
+
 def test_a_limit_holds_while_the_storage_is_away(build, database_url):
     application = build(rate_limit_create="1 per hour", rate_limit_storage="redis://127.0.0.1:1/0")
     client = make_person(database_url).client(application)
@@ -87,6 +106,50 @@ def test_an_admin_sets_the_quota_of_an_account(build, database_url, client):
     limited = person.client(build())
 
     assert [limited.post(TASKS, json=HELLO).status_code for _ in range(2)] == [201, 429]
+
+
+@pytest.fixture
+def full(build, database_url):
+    """A client whose account may have one task waiting."""
+    WAITING_TASKS.forget()
+    return make_person(database_url).client(build(max_waiting_tasks=1))
+
+
+SHOUT = {"name": "shout", "definition": {"steps": {"shout": {"type": "uppercase_text", "payload": "hello"}}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (TASKS, HELLO),
+        (f"{TASKS}/batch", {"tasks": [HELLO]}),
+        (f"{TASKS}/batch", {"tasks": [{**HELLO, "idempotency_key": "own"}]}),
+        ("/api/v1/workflows/shout/runs", {}),
+    ],
+    ids=["one", "batch", "batch with keys of items", "run"],
+)
+def test_a_repeated_request_needs_no_room_for_what_the_first_one_made(full, path, body):
+    full.post("/api/v1/workflows", json=SHOUT)
+
+    first, second = (full.post(path, json=body, headers={"Idempotency-Key": "order-17"}) for _ in range(2))
+
+    assert (first.status_code, second.status_code) in [(201, 200), (200, 200)]
+    assert full.post(TASKS, json=HELLO).status_code == 429
+
+
+def test_a_task_that_is_there_needs_no_room_to_be_found_by_unique(full):
+    body = {**HELLO, "unique": {"by": ["type", "payload"]}}
+
+    assert [full.post(TASKS, json=body).status_code for _ in range(2)] == [201, 200]
+
+
+def test_running_a_schedule_needs_room_for_a_task(full):
+    made = full.post("/api/v1/schedules", json={"cron": "0 7 * * *", "task": HELLO})
+    path = f"{made.headers['Location']}/run"
+    key = {"Idempotency-Key": "order-17"}
+
+    assert [full.post(path, headers=key).status_code for _ in range(2)] == [201, 200]
+    assert full.post(path).status_code == 429
 
 
 def test_a_payload_that_is_too_large_is_refused_by_size(build, database_url):

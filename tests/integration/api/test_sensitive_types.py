@@ -1,7 +1,7 @@
 """A type that says sensitive=True: what lies in the row, who sees what, and what a worker gets."""
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 import pytest
@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from app import config
 from app.factory import create_app
-from app.services import lifecycle
+from app.services import idempotency, lifecycle
 from app.services.outcomes import Completed, Failed, Retrying
+from app.services.submission import Submission
 from app.worker import attempt
 from tasks import TaskContext, registry, task_type
 from tests.factories import HOLDER
@@ -64,6 +65,20 @@ def submit(client, number="4111-1111-1111-1111"):
     answer = client.post(TASKS, json={"type": "charge_card", "payload": {"number": number}})
     assert answer.status_code == 201, answer.text
     return answer.json
+
+
+def test_what_an_idempotency_key_keeps_of_a_payload_cannot_be_tried_out(owner, session):
+    body = {"type": "charge_card", "payload": CARD}
+    batch = {"tasks": [{**body, "idempotency_key": "of an item"}]}
+
+    first, again = (owner.post(TASKS, json=body, headers={"Idempotency-Key": "order-17"}) for _ in range(2))
+    items = [owner.post(f"{TASKS}/batch", json=batch).json["results"][0]["status"] for _ in range(2)]
+
+    assert (first.status_code, again.status_code, items) == (201, 200, [201, 200])
+    kept = session.scalars(sa.text("SELECT fingerprint FROM idempotency_keys")).all()
+    assert idempotency.fingerprint(asdict(Submission(**body))) not in kept
+    other = owner.post(TASKS, json=body | {"payload": {"number": "x"}}, headers={"Idempotency-Key": "order-17"})
+    assert other.json["code"] == "idempotency_key_reused"
 
 
 class _Stopper:

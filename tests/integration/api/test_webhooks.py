@@ -75,6 +75,7 @@ def test_unless_told_otherwise_it_hears_of_endings_of_every_type(theirs):
         ("url", "ftp://example.com"),
         ("url", "http://user:password@example.com/"),
         ("url", "no url"),
+        ("url", "https://example.com/" + "a" * 2048),
         ("events", []),
         ("events", ["task.exploded"]),
         ("events", ["task.failed", "task.failed"]),
@@ -86,6 +87,15 @@ def test_what_makes_no_sense_is_refused(theirs, field, value):
     answer = theirs.post(WEBHOOKS, json={"url": URL, field: value})
 
     assert (answer.status_code, list(answer.json["errors"])) == (422, [field])
+
+
+def test_a_change_is_told_in_the_audit_log_without_the_address(theirs, session):
+    made = make(theirs)
+
+    theirs.patch(made["links"]["self"], json={"url": "https://example.com/?token=hidden", "enabled": True})
+
+    [entry] = session.execute(sa.text("SELECT subject, detail FROM audit_log WHERE action = 'webhook.changed'")).all()
+    assert entry == (f"webhook:{made['id']}", {"fields": ["enabled", "url"]})
 
 
 def test_the_same_idempotency_key_makes_one_webhook(theirs):

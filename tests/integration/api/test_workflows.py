@@ -168,6 +168,21 @@ def test_the_same_idempotency_key_starts_one_run(client):
     assert len(client.get(RUNS).json["items"]) == 1
 
 
+def test_an_idempotency_key_leads_to_its_run_when_the_workflow_has_gone(client, session):
+    make(client)
+    key = {"Idempotency-Key": "k-1"}
+    body = {"input": {"words": "abc"}}
+    first = client.post(f"{WORKFLOWS}/shout/runs", json=body, headers=key)
+    end(session, first.json["id"], "reverse", "cba")
+    end(session, first.json["id"], "shout", "CBA")
+    client.delete(f"{WORKFLOWS}/shout")
+
+    again = client.post(f"{WORKFLOWS}/shout/runs", json=body, headers=key)
+    other = client.post(f"{WORKFLOWS}/shout/runs", json=body, headers={"Idempotency-Key": "k-2"})
+
+    assert (again.status_code, again.json["id"], other.status_code) == (200, first.json["id"], 404)
+
+
 def test_runs_are_listed_by_workflow_status_and_label(client):
     labelled = {**DEFINITION, "labels": {"words": {"$from": "input.words"}}}
     make(client, labelled)

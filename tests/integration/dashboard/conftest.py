@@ -25,7 +25,10 @@ def log_in(application: Flask, engine) -> LogIn:
     def logged_in(person: Person) -> FlaskClient:
         client = application.test_client()
         with unit_of_work() as session:
-            begun = sessions.begin(session, person.id, person.email, address="127.0.0.1", now=datetime.now(UTC))
+            whence = {"address": "127.0.0.1", "now": datetime.now(UTC)}
+            candidate = sessions.candidate(session, person.email, **whence)
+            begun = sessions.begin(session, candidate, person.email, **whence)
+        assert begun is not None
         who = {"user": str(person.id), "version": begun.claims.version, "family": str(begun.claims.family)}
         with client.session_transaction() as cookie:
             cookie.permanent = True

@@ -76,6 +76,11 @@ def test_logging_in_leads_nowhere_else(anonymous, ada, place):
     assert log_in(anonymous, next=place).location == "/"
 
 
+@pytest.mark.parametrize("place", ["//[", "https://[evil", "/tasks?q=[", "/\x0b"])
+def test_a_place_that_is_no_address_is_no_fault(anonymous, place):
+    assert anonymous.get("/login", query_string={"next": place}).status_code == 200
+
+
 def test_logging_in_leads_back(anonymous, ada):
     asked = anonymous.get("/tasks?status=FAILED")
     assert asked.location == "/login?next=/tasks?status%3DFAILED"

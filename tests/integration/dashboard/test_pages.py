@@ -221,6 +221,46 @@ def test_a_schedule_is_made_by_a_form_with_a_preview(page, session):
     assert made.target == {"task": {"type": "reverse_string", "payload": "hello"}}
 
 
+def test_a_schedule_shows_no_secret_of_the_callbacks_address(page, somebody, session, now):
+    task = {"type": "reverse_string", "payload": "hello", "callback_url": "https://example.org/?token=not-for-eyes"}
+    schedule = make_schedule(session, now=now, owner_id=somebody.id, target={"task": task})
+    session.commit()
+
+    shown = page.get(f"/schedules/{schedule.id}").text
+
+    assert "https://example.org/?token=[redacted]" in shown
+    assert "not-for-eyes" not in shown
+
+
+def test_a_schedule_that_is_changed_by_a_form_keeps_what_the_form_does_not_draw(page, somebody, session, now):
+    kept = {"callback_url": "https://example.org/?token=hidden", "ordering_key": "eu", "concurrency_key": "crm"}
+    task = {"type": "reverse_string", "payload": "hello", "name": "old", **kept}
+    schedule = make_schedule(session, now=now, owner_id=somebody.id, target={"task": task})
+    session.commit()
+    form = {"kind": "cron", "cron": "30 7 * * 1-5", "time_zone": "UTC", "payload": "bye"}
+
+    assert send(page, f"/schedules/{schedule.id}/edit", **form).status_code == 302
+    target = session.scalar(sa.text("SELECT target FROM schedules"))
+    assert target == {"task": {"type": "reverse_string", "payload": "bye", **kept}}
+
+
+@pytest.mark.parametrize("back", ["https://evil.example/", "/tasks?q=a\r\nSet-Cookie: a=b", "/tasks/../audit"])
+def test_what_is_done_to_selected_tasks_leads_back_to_the_list_only(page, back):
+    answer = send(page, "/tasks/selected", action="cancel", back=back)
+
+    assert (answer.status_code, answer.location) == (302, "/tasks")
+
+
+def test_dead_letters_of_a_moment_before_all_time_are_none(page):
+    sent = {"failed_before": "0001-01-01T00:00:00+23:59"}
+
+    assert send(page, "/dead-letters/replay", **sent).status_code == 422
+
+
+def test_a_queue_that_cannot_be_is_not_paused(boss):
+    assert send(boss, "/queues/queues/a%00b/pause").status_code == 404
+
+
 def test_dead_letters_are_started_over_as_they_were_counted(page, somebody, store, session, now):
     old = [failed(store, now=now - seconds(600), owner_id=somebody.id) for _ in range(3)]
     preview = page.get("/dead-letters/replay?type=reverse_string&fingerprint=" + "0" * 16).text

@@ -57,6 +57,8 @@ def test_a_webhook_is_disabled_enabled_and_deleted(page, webhook, session):
 
     send(page, f"/webhooks/{webhook.id}/enable")
     assert "Enabled" in page.get("/webhooks").text
+    told = session.execute(sa.text("SELECT action FROM audit_log")).scalars().all()
+    assert told == ["webhook.changed", "webhook.changed"]
 
     send(page, f"/webhooks/{webhook.id}/delete")
     assert session.execute(sa.text("SELECT count(*) FROM webhooks")).scalar_one() == 0

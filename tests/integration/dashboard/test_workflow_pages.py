@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.services import workflows
+from tests.factories import make_schedule
 from tests.integration.dashboard.conftest import send
 from tests.runs import make_workflow, step
 
@@ -69,6 +70,16 @@ def test_a_run_is_paused_resumed_cancelled_and_retried_from_its_page(page, run):
 
     assert statuses == ["Paused", "Running", "Cancelled", "Running"]
     assert send(page, f"/runs/{run.id}/retry").status_code == 409
+
+
+def test_running_a_schedule_of_a_workflow_leads_to_its_run(page, workflow, somebody, session):
+    target = {"workflow": {"name": "flow", "input": {"words": "hello"}}}
+    schedule = make_schedule(session, owner_id=somebody.id, target=target)
+    session.commit()
+
+    answer = send(page, f"/schedules/{schedule.id}/run")
+
+    assert page.get(answer.location).status_code == 200
 
 
 def test_a_workflow_that_is_inactive_starts_no_run(page, workflow):

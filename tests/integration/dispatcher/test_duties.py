@@ -12,7 +12,7 @@ from amqp.exceptions import PreconditionFailed
 
 from app.continuity import Continuity
 from app.dispatcher.dispatch import Dispatch
-from app.dispatcher.duty import Duty, Look
+from app.dispatcher.duty import Duty, Look, each_by_itself
 from app.dispatcher.lost_hints import LostHints
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
@@ -416,3 +416,31 @@ def test_a_duty_that_may_take_its_time_rests_after_each_batch(session, rest_seco
 
     assert came is is_at_once
     assert not duty.is_alive()
+
+
+def test_one_that_fails_keeps_none_of_the_others_from_their_turn():
+    seen = []
+
+    def work(item):
+        seen.append(item)
+        if item == 2:
+            raise ValueError("poisoned")
+        return 1
+
+    with pytest.raises(ValueError, match="poisoned"):
+        each_by_itself([1, 2, 3], work)
+
+    assert seen == [1, 2, 3]
+
+
+def test_a_database_that_is_away_is_asked_for_no_other():
+    seen = []
+
+    def work(item):
+        seen.append(item)
+        raise sa.exc.OperationalError("SELECT", {}, psycopg2.OperationalError("server closed the connection"))
+
+    with pytest.raises(sa.exc.OperationalError):
+        each_by_itself([1, 2, 3], work)
+
+    assert seen == [1]

@@ -1,6 +1,5 @@
 """The events duty: whatever was committed is passed on, in order for each task, with numbers that never change."""
 
-import json
 from contextlib import contextmanager
 
 import psycopg2
@@ -57,7 +56,7 @@ def duty(make_duty):
 def announced(publisher):
     """(number, task, status) of everything that was published, in that order."""
     held = [event for message in publisher.announced for event in message.events]
-    return [(event["position"], event["task_id"], event["status"]) for event in held]
+    return [(event.position, str(event.task_id), event.status) for event in held]
 
 
 def left(session):
@@ -96,7 +95,8 @@ def test_a_message_holds_no_payload_no_result_and_no_error(session, duty, publis
 
     duty.run_once(NOON)
 
-    assert "secret" not in json.dumps([message.body() for message in publisher.announced])
+    [message] = publisher.announced
+    assert b"secret" not in message.body()
 
 
 def test_a_commit_that_comes_late_with_a_lower_id_is_passed_on(engine, session, duty, publisher):
@@ -257,7 +257,7 @@ def test_events_carry_the_owner_of_their_task(session, duty, publisher, admin):
     duty.run_once(NOON)
 
     [message] = publisher.announced
-    assert message.events[0]["owner_id"] == str(admin.id)
+    assert message.events[0].owner_id == admin.id
 
 
 def test_published_events_are_read_by_their_number(session, make_duty):
@@ -272,6 +272,42 @@ def test_published_events_are_read_by_their_number(session, make_duty):
     assert page.until == 7
     assert events.newest_position(session) == 10
     assert events.read_after(session, 10, limit=5).until == 10
+
+
+def test_who_is_far_behind_reads_no_more_batches_than_a_page_needs(session, make_duty, engine):
+    duty = make_duty(batch=2)
+    for _ in range(20):
+        make_task(session)
+    run_to_the_end(duty, session)
+    read: list[int] = []
+
+    def count(_connection, cursor, statement, *_):
+        if "event_batches" in statement:
+            read.append(cursor.rowcount)
+
+    sa.event.listen(engine, "after_cursor_execute", count)
+    try:
+        page = events.read_after(session, 3, limit=4)
+    finally:
+        sa.event.remove(engine, "after_cursor_execute", count)
+
+    assert ([event.position for event in page.events], page.until) == ([4, 5, 6, 7], 7)
+    assert read == [3]
+
+
+def test_numbers_that_were_left_out_are_no_end(session, make_duty):
+    duty = make_duty(batch=4)
+    [first, *_] = [make_task(session) for _ in range(8)]
+    run_to_the_end(duty, session)
+    # As after a restore, or when old batches were deleted.
+    session.execute(
+        sa.text("UPDATE event_batches SET first_position = 1005, last_position = 1008 WHERE first_position = 5")
+    )
+
+    page = events.read_after(session, 4, limit=3)
+
+    assert ([event.position for event in page.events], page.until) == ([1005, 1006, 1007], 1007)
+    assert [event.task_id for event in events.read_after(session, 0, limit=1).events] == [first.id]
 
 
 def test_a_number_whose_task_was_deleted_is_passed_over(session, duty):

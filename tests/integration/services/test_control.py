@@ -11,7 +11,7 @@ from app.services import cancellation, dead_letters, lifecycle, queues, replay
 from app.services.dead_letters import DeadLetterFilter
 from app.services.failures import Failure
 from tasks.errors import PayloadRefused
-from tests.factories import HOLDER, NOON, make_claim, make_task, read_task, seconds
+from tests.factories import HOLDER, NOON, make_claim, make_task, pass_events_on, read_task, seconds
 
 
 def cancel(session, task_id):
@@ -116,6 +116,7 @@ def test_dead_letters_are_grouped_by_cause_most_frequent_first(session):
 
 def test_purged_dead_letters_leave_no_history(session):
     held = dead(session)
+    pass_events_on(session)
 
     assert dead_letters.purge_batch(session, DeadLetterFilter()) == 1
     assert session.scalar(sa.text("SELECT count(*) FROM task_events WHERE task_id = :id"), {"id": held.id}) == 0

@@ -18,7 +18,7 @@ from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES
 from app.services.failures import Failure
 from app.services.lifecycle import Holder
 from tests.factories import NOON, make_claim, make_schedule, make_task, seconds
-from tests.runs import BROKEN, end, pdf, start, step, task_of
+from tests.runs import BROKEN, cancelled_in_its_pause, end, pdf, start, step, task_of
 
 FAILURE = Failure(type="LookupError", message="no such city")
 HOUR = timedelta(hours=1)
@@ -332,6 +332,14 @@ def test_every_cause_of_a_run_is_recognised(session):
     answers = {name: explain.why_run(session, id_, owner=None, now=NOON).cause for name, id_ in made.items()}
 
     assert answers == {name: name for name in RUN_CAUSES}
+
+
+def test_a_run_cancelled_in_its_pause_is_not_told_to_be_resumed(session):
+    run, _ = cancelled_in_its_pause(session, {"a": step()})
+
+    answer = explain.why_run(session, run.id, owner=None, now=NOON)
+
+    assert (answer.cause, answer.evidence["under_way"]["a"]["status"]) == ("steps_under_way", "PROCESSING")
 
 
 def test_a_step_that_waits_is_told_with_the_task_that_it_waits_for(session):

@@ -1,10 +1,10 @@
 """Rows are stored as they were drafted, whichever form the statement takes."""
 
-from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from app.services import insertion
 from app.services.insertion import FEW_ROWS, MOST_ROWS
@@ -46,3 +46,29 @@ def test_more_than_one_statement_holds_are_stored_in_their_order(session):
 
     assert [task.id for task in stored] == [task.id for task in drafts]
     assert read_task(session, drafts[-1].id).payload == MOST_ROWS + FEW_ROWS - 1
+
+
+def test_what_differs_between_many_rows_is_kept_apart(session):
+    fields = [
+        {"name": "one", "timeout": 3, "priority": "high", "labels": {"a": "1"}},
+        {"labels": {}, "max_retries": 0, "expires_at": NOON + timedelta(days=1)},
+        {
+            "callback_url": "https://example.org/%s",
+            "concurrency_key": "host:a",
+            "scheduled_at": NOON + timedelta(hours=1),
+        },
+    ]
+    drafts = [draft(payload, **fields[number % 3]) for number, payload in enumerate(ODD * 3)]
+
+    stored = insertion.insert(session.connection(), drafts)
+
+    assert [replace(task, updated_at=NOON) for task in stored] == [replace(task, updated_at=NOON) for task in drafts]
+    assert [read_task(session, task.id) for task in drafts] == stored
+
+
+def test_many_rows_that_have_all_but_their_ids_in_common_are_as_many_tasks(session):
+    drafts = [replace(draft({}), owner_id=None) for _ in range(FEW_ROWS + 1)]
+
+    insertion.insert(session.connection(), drafts)
+
+    assert [read_task(session, task.id).payload for task in drafts] == [{}] * (FEW_ROWS + 1)

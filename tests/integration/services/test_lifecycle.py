@@ -1,12 +1,12 @@
 """The one door, on PostgreSQL."""
 
-from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from app.models import Status
 from app.services import lifecycle

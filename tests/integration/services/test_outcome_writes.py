@@ -1,10 +1,10 @@
 """What ports write with an outcome: after the fence, in its transaction, or not at all."""
 
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from app.models import Status
 from app.services import outcomes

@@ -11,6 +11,7 @@ from app.services import bulk_submission, schedules
 from app.services.schedules import firing
 from app.services.schedules.coming import SLOTS_A_LOOK
 from tests.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
+from tests.runs import make_workflow, step
 
 ONE = NOON + timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -203,6 +204,20 @@ def test_a_task_type_that_is_gone_skips_its_slots_and_nobody_elses(session):
     fire(session, ONE)
 
     assert slots_of(session, gone)[0].reason == "task type 'gone' is not known to this dispatcher"
+    assert states(session, other) == ["fired"]
+
+
+def test_a_workflow_whose_task_type_is_gone_skips_its_slots_and_nobody_elses(session):
+    make_workflow(session, {"a": step()}, name="old")
+    gone = make_schedule(session, target={"workflow": {"name": "old", "input": {}}})
+    other = make_schedule(session)
+    outdated = "UPDATE workflow_versions SET definition = replace(definition::text, 'reverse_string', 'gone')::json"
+    session.execute(sa.text(outdated))
+
+    fire(session, ONE)
+
+    [slot] = slots_of(session, gone)
+    assert (slot.state, "no task type is called 'gone'" in slot.reason) == ("skipped", True)
     assert states(session, other) == ["fired"]
 
 

@@ -2,17 +2,25 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from app.database import in_transaction
+from app.errors import Conflict, NotFound
 from app.services import lifecycle, outcomes, workflows
 from app.services.outcomes import Completed
+from app.services.workflows import Caller, NewRun
 from tests.factories import HOLDER, NOON
-from tests.runs import run_of, start, states, step
+from tests.runs import make_workflow, run_of, start, states, step
+from tests.services.waiting import wait_for
 
 WIDTH, THREADS = 40, 8
+ANN = Caller(owner_id=uuid4())
+SOMEBODY_WAITS = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+)
 
 
 @pytest.fixture
@@ -74,3 +82,26 @@ def test_an_outcome_and_a_cancel_of_the_same_step_are_one_after_the_other(sessio
         status = run_of(session, run.id).status
         assert status in ("COMPLETED", "CANCELLED")
         assert (cancelled.exception() is None) == (status == "CANCELLED")
+
+
+def test_a_workflow_is_not_deleted_while_a_run_of_it_starts(session):
+    make_workflow(session, {"a": step()}, name="busy", owner_id=ANN.owner_id)
+    workflows.read_workflow(session, "busy", caller=ANN, now=NOON)
+    session.commit()
+
+    with ThreadPoolExecutor(1) as pool:
+        workflows.start_once(session, "busy", NewRun(), key=None, caller=ANN, now=NOON)
+        deleted = pool.submit(in_transaction, lambda other: workflows.delete(other, "busy", caller=ANN, now=NOON))
+        wait_for(lambda: in_transaction(lambda other: other.scalar(SOMEBODY_WAITS)))
+        session.commit()
+
+        with pytest.raises(Conflict, match="1 runs of workflow 'busy' are under way"):
+            deleted.result()
+
+
+def test_a_run_of_a_workflow_that_was_just_deleted_is_not_started(session):
+    workflow = make_workflow(session, {"a": step()}, name="gone", owner_id=ANN.owner_id)
+    workflows.delete(session, "gone", caller=ANN, now=NOON)
+
+    with pytest.raises(NotFound):
+        workflows.start(session, workflow, NewRun(), owner_id=ANN.owner_id, now=NOON)

@@ -13,7 +13,19 @@ from app.services.outcomes import Completed, Retrying
 from app.services.retention import Ages, Pruner
 from app.services.workflows import upkeep
 from tests.factories import HOLDER, NOON, make_claim, read_task, seconds
-from tests.runs import BROKEN, end, make_workflow, pdf, run_of, start, states, step, task_of, undone
+from tests.runs import (
+    BROKEN,
+    cancelled_in_its_pause,
+    end,
+    make_workflow,
+    pdf,
+    run_of,
+    start,
+    states,
+    step,
+    task_of,
+    undone,
+)
 
 
 def test_a_step_starts_with_the_outcome_of_the_last_one_it_waits_for(session):
@@ -53,6 +65,18 @@ def test_references_come_to_the_input_and_to_what_earlier_steps_returned(session
     assert task_of(session, run.id, "b").payload == "Hi Bob!"
 
 
+@pytest.mark.parametrize("path", ["names.0", "names.-1", "names.-2", "by_number.-1", "names.2", "names.-3", "names.x"])
+def test_a_path_means_the_same_in_an_input_and_in_a_result(session, path):
+    value = {"names": ["Ada", "Bob"], "by_number": {"-1": "Cleo"}}
+    text = {"$text": [{"$from": f"{where}.{path}", "default": "?"} for where in ("input", "steps.a.result")]}
+    run = start(session, {"a": step(), "b": step("a", payload=text)}, input_=value)
+
+    end(session, run.id, "a", value)
+
+    payload = task_of(session, run.id, "b").payload
+    assert payload[: len(payload) // 2] * 2 == payload
+
+
 def test_a_reference_to_what_is_not_there_fails_the_step_for_good_and_says_where(session):
     run = start(session, {"a": step(), "b": step("a", payload={"$from": "steps.a.result.total"})}, on_failure="stop")
 
@@ -81,6 +105,19 @@ def test_a_payload_that_its_type_refuses_fails_the_step(session):
     assert "reverse_string refuses its payload: payload: must be a string" in run_of(session, run.id).reason
 
 
+@pytest.mark.parametrize(("levels", "state"), [(198, "STARTED"), (199, "FAILED"), (900, "FAILED")])
+def test_a_result_that_is_nested_too_deeply_for_a_payload_fails_the_step(session, levels, state):
+    post = {"url": "https://example.org", "method": "POST", "body": [{"$from": "steps.a.result"}]}
+    run = start(session, {"a": step(), "b": step("a", type_="http_request", payload=post)}, on_failure="stop")
+    result = "x"
+    for _ in range(levels):
+        result = [result]
+
+    end(session, run.id, "a", result)
+
+    assert states(session, run.id) == {"a": "COMPLETED", "b": state}
+
+
 def test_a_payload_that_grows_beyond_the_limit_fails_the_step(session):
     parts = {"json": [{"$from": "steps.a.result"}] * 3}
     post = {"url": "https://example.org", "method": "POST", "body": parts}
@@ -89,6 +126,26 @@ def test_a_payload_that_grows_beyond_the_limit_fails_the_step(session):
     end(session, run.id, "a", "x" * 500_000)
 
     assert "bytes; at most 1048576 are accepted" in run_of(session, run.id).reason
+
+
+def test_an_input_that_is_referred_to_too_often_is_refused_before_it_fills_the_memory(session):
+    body = {"text": {"$text": [{"$from": "input.x"}] * 20_000}}
+    post = {"url": "https://example.org", "method": "POST", "body": body}
+    workflow = make_workflow(session, {"a": step(type_="http_request", payload=post)})
+
+    with pytest.raises(Refused, match="bytes; at most 1048576 are accepted"):
+        workflows.start(session, workflow, workflows.NewRun(input={"x": "y" * 900_000}), owner_id=None, now=NOON)
+
+
+def test_results_that_are_too_much_to_look_at_fail_the_step_and_stay_in_the_database(session):
+    many = [f"s{number}" for number in range(17)]
+    is_wanted = {"all": [{"exists": {"$from": f"steps.{key}.result"}} for key in many]}
+    run = start(session, {key: step() for key in many} | {"z": step(*many, when=is_wanted)}, on_failure="stop")
+
+    for key in many:
+        end(session, run.id, key, "x" * 1_048_000)
+
+    assert "what it refers to has more than 16777216 bytes" in run_of(session, run.id).reason
 
 
 def test_a_step_whose_condition_does_not_hold_is_skipped_with_those_that_only_come_after_it(session):
@@ -255,6 +312,19 @@ def test_a_cancelled_run_ends_when_what_ran_has_stopped(session):
     assert run_of(session, run.id).status == "CANCELLED"
 
 
+@pytest.mark.parametrize("what", [workflows.pause, workflows.resume])
+def test_a_paused_run_that_was_cancelled_stays_so(session, what):
+    run, held = cancelled_in_its_pause(session, {"a": step(), "b": step("a")})
+
+    with pytest.raises(Conflict, match="is ending"):
+        what(session, run.id, seen_by=None, now=NOON)
+
+    session.rollback()
+    outcomes.record(session, [(held, Completed(result="x"))], now=NOON)
+    assert run_of(session, run.id).status == "CANCELLED"
+    assert states(session, run.id) == {"a": "COMPLETED", "b": "WAITING"}
+
+
 def test_a_failed_run_is_retried_from_the_step_that_failed_with_the_same_task(session):
     run = start(session, {"a": step(), "b": step("a"), "c": step("b")}, on_failure="stop")
     end(session, run.id, "a", "x")
@@ -312,6 +382,16 @@ def test_a_run_whose_task_was_deleted_by_hand_is_found(session):
 
     assert found == [run.id]
     assert "was deleted" in run_of(session, run.id).reason
+
+
+def test_a_run_cancelled_in_its_pause_whose_task_was_deleted_by_hand_is_found(session):
+    run, _ = cancelled_in_its_pause(session, {"a": step()})
+    session.execute(sa.text("DELETE FROM tasks WHERE run_id = :id"), {"id": run.id})
+
+    found = upkeep.stuck(session, now=NOON + seconds(60), limit=10)
+    upkeep.move_on(session, run.id, now=NOON)
+
+    assert (found, run_of(session, run.id).status) == ([run.id], "CANCELLED")
 
 
 def test_a_step_is_neither_replayed_nor_deleted_by_itself(session):
@@ -397,7 +477,7 @@ def test_old_runs_go_with_their_tasks_and_unfinished_ones_stay(session):
     for run in (old, paused):
         end(session, run.id, "a", "x")
     end(session, old.id, "b", "x")
-    later = NOON + timedelta(days=31)
+    later = NOON + timedelta(days=10_000)  # ids are of today, and pruning goes by them
 
     Pruner().prune_tasks(session, ages, now=later)
     kept = session.scalar(sa.text("SELECT count(*) FROM tasks"))
@@ -406,6 +486,28 @@ def test_old_runs_go_with_their_tasks_and_unfinished_ones_stay(session):
     assert kept == 4
     assert session.scalars(sa.text("SELECT DISTINCT run_id FROM tasks")).all() == [paused.id]
     assert session.scalars(sa.text("SELECT id FROM workflow_runs")).all() == [paused.id]
+
+
+def test_a_compensation_that_was_followed_by_another_goes_when_its_run_has_gone(session):
+    ages = Ages.in_days(completed=30, failed=30, cancelled=30, events=0)
+    run = start(session, {"a": step(type_="generate_pdf", payload=pdf()), "b": step("a")})
+    end(session, run.id, "a", {"artifact_id": "x"})
+    end(session, run.id, "b", BROKEN)
+    end(session, run.id, "a", BROKEN)
+    first = task_of(session, run.id, "a").id
+    workflows.compensate(session, run.id, seen_by=None, reason="", now=NOON)
+    session.commit()
+    end(session, run.id, "a", {})
+    later = NOON + timedelta(days=10_000)  # ids are of today, and pruning goes by them
+
+    Pruner().prune_tasks(session, ages, now=later)
+    before = session.scalar(sa.text("SELECT count(*) FROM tasks"))
+    upkeep.prune(session, ages, now=later, limit=100)
+    left = session.scalars(sa.text("SELECT id FROM tasks")).all()
+    Pruner().prune_tasks(session, ages, now=later)
+
+    assert (before, left) == (4, [first])
+    assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 0
 
 
 def test_the_history_of_a_run_is_written_by_a_trigger(session):

@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy as sa
 from kombu import Connection
 from sqlalchemy.orm import Session
 
 from app.sinks.base import Sink, SinkRunner
 from tests.factories import NOON
+from tests.services.waiting import wait_for
 
+HELD = sa.text(
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database "
+    "WHERE datname = current_database()) AND (CAST(classid AS bigint) << 32 | CAST(objid AS bigint)) = hashtext(:name)"
+)
 MakeRunner = Callable[[Sink], SinkRunner]
 
 
@@ -30,7 +36,8 @@ class Nobody:
 class Message:
     """A message of the broker, as far as a sink asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes) -> None:
+        self.body = body
         self.state = "waiting"
 
     def ack(self) -> None:
@@ -48,6 +55,9 @@ def make_runner(engine, session: Session) -> Iterator[MakeRunner]:
     def make(sink: Sink) -> SinkRunner:
         runner = SinkRunner(sink, Connection("memory://"), Nobody(), now=lambda: NOON)
         made.append(runner)
+        # The server lets go of the last runner's lock a moment after its connection was closed.
+        wait_for(lambda: not session.execute(HELD, {"name": f"taskledger.sink.{sink.name}"}).all())
+        session.rollback()
         assert runner._take_turn()
         return runner
 

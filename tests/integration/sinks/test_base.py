@@ -1,8 +1,11 @@
 """What all sinks share: each event is taken once, in order, whatever arrives."""
 
+import json
+
 import pytest
 import sqlalchemy as sa
 
+from app.messaging import Slice
 from app.services import events, sinks
 from app.sinks.stats import StatsSink
 from tests.factories import NOON, pass_events_on, seconds
@@ -56,9 +59,8 @@ def happen(session, number):
 
 def message(session, first, last):
     page = events.read_after(session, first - 1, limit=last - first + 1)
-    held = [event.as_json() for event in page.events]
     session.commit()
-    return {"first_position": first, "last_position": last, "events": held}
+    return Message(Slice(first_position=first, last_position=last, events=page.events).body())
 
 
 def place(session):
@@ -68,10 +70,10 @@ def place(session):
 
 def test_messages_are_taken_in_order_and_acknowledged(session, runner, sink):
     happen(session, 5)
-    arrived = Message()
+    arrived = message(session, 1, 3)
 
-    runner.receive(message(session, 1, 3), arrived)
-    runner.receive(message(session, 4, 5), Message())
+    runner.receive(arrived)
+    runner.receive(message(session, 4, 5))
 
     assert (sink.taken, arrived.state) == ([1, 2, 3, 4, 5], "acknowledged")
     assert place(session) == (5, {"count": 5})
@@ -79,11 +81,11 @@ def test_messages_are_taken_in_order_and_acknowledged(session, runner, sink):
 
 def test_what_was_taken_before_is_dropped(session, runner, sink):
     happen(session, 5)
-    again = Message()
-    runner.receive(message(session, 1, 3), Message())
+    again = message(session, 1, 3)
+    runner.receive(message(session, 1, 3))
 
-    runner.receive(message(session, 1, 3), again)
-    runner.receive(message(session, 2, 5), Message())
+    runner.receive(again)
+    runner.receive(message(session, 2, 5))
 
     assert (sink.taken, again.state) == ([1, 2, 3, 4, 5], "acknowledged")
 
@@ -91,7 +93,7 @@ def test_what_was_taken_before_is_dropped(session, runner, sink):
 def test_what_never_arrived_is_read_from_the_ledger(session, runner, sink):
     happen(session, 6)
 
-    runner.receive(message(session, 5, 6), Message())
+    runner.receive(message(session, 5, 6))
 
     assert sink.taken == [1, 2, 3, 4, 5, 6]
 
@@ -114,20 +116,31 @@ def test_numbers_of_deleted_tasks_are_passed_over(session, runner, sink):
     assert (sink.taken, place(session).position) == ([1, 2], 3)
 
 
-def test_a_message_that_nobody_understands_is_rejected(runner):
-    arrived = Message()
+@pytest.mark.parametrize("body", [b'{"events": "nonsense"}', b"\x80\x04N.", b"", b"[]", b'{"first_position": 1}'])
+def test_a_message_that_nobody_understands_is_rejected(runner, body):
+    arrived = Message(body)
 
-    runner.receive({"events": "nonsense"}, arrived)
+    runner.receive(arrived)
 
     assert arrived.state == "rejected"
 
 
+def test_a_message_of_another_release_is_taken_whatever_else_it_says(session, runner, sink):
+    happen(session, 1)
+    told = json.loads(message(session, 1, 1).body)
+    told["events"][0] |= {"at": told["events"][0]["at"].replace("Z", "+00:00"), "colour": "blue"}
+    arrived = Message(json.dumps({**told, "version": 2}).encode())
+
+    runner.receive(arrived)
+
+    assert (sink.taken, arrived.state) == ([1], "acknowledged")
+
+
 def test_a_message_with_numbers_that_the_ledger_never_gave_is_dropped(session, runner, sink):
     happen(session, 1)
-    strange = message(session, 1, 1) | {"first_position": 900, "last_position": 900}
-    arrived = Message()
+    arrived = Message(Slice(first_position=900, last_position=900, events=[]).body())
 
-    runner.receive(strange, arrived)
+    runner.receive(arrived)
 
     assert (sink.taken, arrived.state) == ([1], "acknowledged")
 

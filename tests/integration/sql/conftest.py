@@ -13,6 +13,7 @@ from app.clock import utcnow
 from app.services.sql import published, roles
 from tasks.registry import load_types
 from tests.people import Person, make_person
+from tests.services.rows import fetched
 from tests.services.waiting import wait_for
 
 
@@ -26,7 +27,7 @@ class Psql:
     def __call__(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         with self.connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             cursor.execute(statement, values or None)
-            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+            return [dict(row) for row in fetched(cursor)]
 
     def one(self, statement: str, *values: Any) -> Any:
         """The only value of the only row."""
@@ -81,6 +82,6 @@ def log_in(session, database_url: str, psql: Psql) -> Iterator[LogIn]:
     for name, connection in opened:
         connection.connection.close()
         # The server drops what was temporary in a session after its client has gone; the role cannot go before that.
-        wait_for(lambda name=name: not psql("SELECT FROM pg_stat_activity WHERE usename = %s", name))
+        wait_for(lambda name=name: not psql("SELECT pid FROM pg_stat_activity WHERE usename = %s", name))
         psql(f"REVOKE taskledger_read, taskledger_operate FROM {name}")
         psql(f"DROP ROLE {name}")

@@ -229,3 +229,13 @@ BEGIN
     RETURN clock_timestamp() - started;
 END $$
 """
+
+
+@pytest.mark.parametrize("status", [Status.SCHEDULED, Status.RETRYING])
+def test_a_waiting_task_that_is_made_pending_by_hand_starts_now(session, psql, status):
+    task_id = task_in(session, status)
+    psql("UPDATE tasks SET due_at = '2999-01-01', scheduled_at = '2999-01-01' WHERE id = %s", str(task_id))
+
+    psql("UPDATE tasks SET status = 'PENDING' WHERE id = %s", str(task_id))
+
+    assert psql.one("SELECT due_at <= now() AND dispatched_at IS NULL FROM tasks WHERE id = %s", str(task_id))

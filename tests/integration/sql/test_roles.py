@@ -272,3 +272,51 @@ def test_the_statements_can_be_printed_for_an_administrator(command):
     assert shown.exit_code == 0
     assert "GRANT SELECT ON taskledger.v_dead_letters" in shown.output
     assert roles.OPERATE in shown.output
+
+
+def test_an_operator_is_named_in_the_history_whatever_it_says_of_itself(log_in, person, psql):
+    ana = log_in(person)
+    ana("SET taskledger.service = 'on'")
+
+    cancelled = ana.one("SELECT taskledger.submit('reverse_string', '\"x\"')")
+    ana("SELECT taskledger.cancel(%s)", cancelled)
+    ana("SELECT taskledger.retry(%s)", cancelled)
+
+    name = ana.one("SELECT session_user::text")
+    events = psql("SELECT status, db_user FROM task_events WHERE task_id = %s ORDER BY id", cancelled)
+    assert [(each["status"], each["db_user"]) for each in events] == [
+        ("PENDING", name), ("CANCELLED", name), ("PENDING", name)
+    ]  # fmt: skip
+
+
+def test_every_view_is_a_security_barrier(psql):
+    views = psql(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'taskledger'::regnamespace AND relkind = 'v' "
+        "AND NOT coalesce(reloptions, '{}') @> '{security_barrier=true}'"
+    )
+
+    assert [row["relname"] for row in views] == []
+
+
+def test_operators_of_a_reader_see_nothing_of_what_a_view_hides(log_in, person, session, psql):
+    """A role may have a schema of its own, where it writes beside its submissions."""
+    payload = {"url": "https://example.com", "headers": {"Authorization": SECRET}}
+    make_task(session, type="http_request", payload=payload, owner_id=person.id)
+    session.commit()
+    rita = log_in(person, operates=False)
+    name = rita.one("SELECT session_user::text")
+    psql(f"CREATE SCHEMA spying AUTHORIZATION {name}")
+    rita("SET search_path = spying, pg_catalog")
+    for operator, right in (("=", "jsonb"), ("<>", "text[]")):
+        function = f"spying.spy_{right.rstrip('[]')}"
+        rita(
+            f"CREATE FUNCTION {function}({right}, {right}) RETURNS boolean LANGUAGE plpgsql AS "
+            "$$BEGIN RAISE NOTICE '%', $1; RETURN false; END$$"
+        )
+        rita(f"CREATE OPERATOR spying.{operator} (LEFTARG = {right}, RIGHTARG = {right}, FUNCTION = {function})")
+
+    [row] = rita("SELECT payload FROM taskledger.v_tasks")
+
+    psql("DROP SCHEMA spying CASCADE")
+    assert SECRET not in json.dumps(row)
+    assert rita.connection.notices == []

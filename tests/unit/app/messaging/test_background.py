@@ -1,6 +1,7 @@
 """The thread that publishes, with a broker that does what a test says."""
 
 import threading
+import time
 
 import pytest
 from amqp.exceptions import PreconditionFailed
@@ -116,6 +117,26 @@ def test_hints_of_a_chunked_type_that_come_soon_after_one_wait_for_company(publi
 
     wait_for(lambda: len(publisher.published) == 2)
     assert publisher.published[1].ids == tuple(each.ids[0] for each in hints)
+
+
+def test_where_many_come_hints_wait_longer_for_company(publisher, monkeypatch):
+    monkeypatch.setattr(background, "BUSY_GATHER_SECONDS", 1.0)
+    is_confirmed, publish = threading.Event(), publisher.publish
+    publisher.publish = lambda each: (publish(each), is_confirmed.wait(10))
+    first, crowd, late = sharing(), [sharing() for _ in range(background.BUSY_FROM)], [sharing() for _ in range(3)]
+    background.dispatch_soon(first)
+    wait_for(lambda: publisher.published == [first])
+    background.dispatch_soon(*crowd)
+    is_confirmed.set()
+    wait_for(lambda: len(publisher.published) == 2)
+    before = len(publisher.published)
+
+    for each in late:
+        background.dispatch_soon(each)
+        time.sleep(2 * background.GATHER_SECONDS)
+
+    wait_for(lambda: len(publisher.published) > before)
+    assert publisher.published[before].ids == tuple(each.ids[0] for each in late)
 
 
 def test_what_travels_alone_waits_for_nobody_and_takes_along_who_waits(publisher, monkeypatch):

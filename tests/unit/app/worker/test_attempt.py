@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from app import scrubbing
 from app.models import new_id
@@ -34,7 +35,7 @@ CLAIM = Claim(
 
 def run(handler, **claim):
     task_type = replace(get_type("reverse_string"), handler=handler)
-    return run_attempt(task_type, replace(CLAIM, **claim), None, Stopper())
+    return run_attempt(task_type, structs.replace(CLAIM, **claim), None, Stopper())
 
 
 def raising(error):

@@ -1,10 +1,10 @@
 """The heartbeat's decisions that need no database: limits and stops."""
 
 import time
-from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from app.services.task_log import LogLine
 from app.worker.heartbeat import Heartbeat

@@ -119,6 +119,21 @@ def test_what_is_nested_too_deeply_is_refused_at_its_place(kind):
     assert "nested too deeply" in message
 
 
+FORTY = range(40)
+MANY_TYPOS = {
+    "steps": {"first": A} | {f"s{number}": after("frist") for number in FORTY},
+    "references": {"first": A, "last": {**A, "payload": [from_("steps.frist.task_id") for _ in FORTY]}},
+    "fields": {"first": {**A, **{f"typ{number}": 1 for number in FORTY}}},
+}
+
+
+@pytest.mark.parametrize("steps", MANY_TYPOS.values(), ids=MANY_TYPOS)
+def test_what_may_be_meant_is_guessed_a_few_times_only_because_that_takes_long(steps):
+    said = " ".join(faults({"steps": steps}).values())
+
+    assert said.count("did you mean") == 10
+
+
 def test_a_payload_is_checked_where_it_is_known():
     mail = {"to": from_("input.to"), "subject": 5, "attachments": [from_("input.file")], "colour": "red"}
 
@@ -139,6 +154,13 @@ def test_transitions_that_are_never_reached_or_run_in_a_circle_are_refused():
 
     assert "is never reached" in lonely["definition.transitions.send_email"]
     assert "closes a cycle" in circle["definition.transitions.reverse_string"]
+
+
+def test_what_only_the_service_submits_is_no_step():
+    own = {"type": "webhook_delivery", "payload": {"delivery_id": "018f3c5e-7d2a-7000-8000-0123456789ab"}}
+
+    assert "service itself" in faults({"steps": {"a": own}})[f"{STEPS}.a.type"]
+    assert "service itself" in faults({"steps": {"a": A | {"compensate_with": own}}})[f"{STEPS}.a.compensate_with.type"]
 
 
 def test_sensitive_types_cannot_be_steps(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from tasks.workflow.conditions import holds
 from tasks.workflow.errors import Faults, InputRefused, StepRefused
 from tasks.workflow.inputs import loaded, parse_inputs
-from tasks.workflow.templates import Missing, below, reference_of, render
+from tasks.workflow.templates import Missing, below, bounded, reference_of, render
 
 INPUT = {"name": "Ada", "orders": [{"id": 1}, {"id": 2}], "none": None, "n": 5, "yes": True}
 
@@ -23,6 +23,7 @@ def from_(path, **default):
     [
         ({"a": [from_("input.name"), 1, None]}, {"a": ["Ada", 1, None]}),
         (from_("input.orders.1.id"), 2),
+        (from_("input.orders.-1.id"), 2),
         (from_("input"), INPUT),
         (from_("input.none"), None),
         (from_("input.none", default=3), 3),
@@ -40,6 +41,8 @@ def test_a_template_comes_to(template, value):
     [
         ({"a": [from_("input.x")]}, r"payload\.a\.0: there is no input\.x"),
         (from_("input.orders.2"), "there is no input.orders.2"),
+        (from_("input.orders.-3"), "there is no input.orders.-3"),
+        (from_("input.orders.١"), "there is no input.orders"),
         (from_("input.name.first"), "there is no input.name.first"),
         ({"$text": [from_("input.orders")]}, "only texts, numbers and booleans"),
     ],
@@ -47,6 +50,27 @@ def test_a_template_comes_to(template, value):
 def test_what_is_not_there_is_named_with_its_place(template, message):
     with pytest.raises(StepRefused, match=message):
         render(template, lookup)
+
+
+@pytest.mark.parametrize(
+    "template", [[from_("input.name")] * 5, {"$text": [from_("input.name"), from_("input.orders")]}]
+)
+def test_what_is_referred_to_is_refused_before_it_grows_beyond_what_is_accepted(template):
+    with pytest.raises(StepRefused, match="bytes; at most 12 are accepted"):
+        render(template, bounded(lookup, 12))
+
+
+def test_what_is_nested_too_deeply_to_be_measured_is_refused():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    with pytest.raises(StepRefused, match="nested too deeply"):
+        render(from_("input"), bounded(lambda _: deep, 12))
+
+
+def test_what_fits_exactly_is_accepted():
+    assert render({"$text": [from_("input.name")] * 4}, bounded(lookup, 12)) == "AdaAdaAdaAda"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The statements that every task passes: planned once a connection, with a plan that fits tables of any size."""
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.clock import utcnow
+from app.config import get_settings
+from app.database import make_engine
+from app.services import insertion, lifecycle
+from app.services.bulk_submission import draft
+from app.services.submission import Submission
+from tests.factories import HOLDER
+
+PLANS = sa.text("SELECT name, generic_plans, custom_plans FROM pg_prepared_statements ORDER BY name")
+NOTHING = "00000000-0000-0000-0000-000000000000"
+
+
+def drafts(count):
+    submission = Submission(type="reverse_string", payload="hello")
+    return [draft(submission, owner_id=None, now=utcnow()) for _ in range(count)]
+
+
+def pass_through(session, count):
+    tasks = insertion.insert(session.connection(), drafts(count))
+    ids = [task.id for task in tasks]
+    claims = lifecycle.claim(session, "reverse_string", ids, holder=HOLDER, lease_seconds=60, now=utcnow())
+    assert len(lifecycle.complete(session, [(held, "olleh") for held in claims], now=utcnow())) == count
+
+
+@pytest.fixture
+def session(engine):
+    """A new connection such as the workers have."""
+    of_its_own = make_engine(get_settings(), isolation_level="AUTOCOMMIT")
+    with Session(of_its_own) as session:
+        yield session
+    of_its_own.dispose()
+
+
+def test_they_are_planned_once_for_any_number_of_tasks(session):
+    for count in (1, 1, 1, 8, 1, 1, 1):
+        pass_through(session, count)
+
+    found = {row.name: (row.generic_plans, row.custom_plans) for row in session.execute(PLANS)}
+
+    assert found == {
+        "taskledger_insert_1": (6, 0),
+        "taskledger_insert_8": (1, 0),
+        "taskledger_claim": (7, 0),
+        "taskledger_complete": (7, 0),
+    }
+
+
+def test_a_plan_made_when_the_table_was_empty_still_uses_the_index_when_it_is_full(session):
+    pass_through(session, 1)
+    connection = session.connection()
+    for _ in range(4):
+        insertion.insert(connection, drafts(1_000))
+
+    for call in (
+        f"complete('{{{NOTHING}}}', '{NOTHING}', '{{}}', now())",
+        f"claim('{{{NOTHING}}}', 'x', '{NOTHING}', 'w', 1, now(), now())",
+    ):
+        explain = f"SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON) EXECUTE taskledger_{call}"
+        [(found,)] = connection.exec_driver_sql(explain)
+        assert "Seq Scan" not in ways_to("tasks", found[0]["Plan"]), found
+
+
+def ways_to(table, plan):
+    """How a plan reads a table."""
+    ways = {plan["Node Type"]} if plan.get("Relation Name") == table and "Scan" in plan["Node Type"] else set()
+    return ways.union(*(ways_to(table, part) for part in plan.get("Plans", ())))

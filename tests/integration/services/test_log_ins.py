@@ -1,0 +1,77 @@
+"""Log-ins that are ended while somebody begins or continues one: they end."""
+
+from collections.abc import Callable
+from threading import Thread
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.services.accounts import registration, sessions, users
+from tests.factories import NOON
+from tests.people import make_person
+from tests.services.waiting import wait_for
+
+WAITING = sa.text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+ADDRESS = "192.0.2.1"
+WHENCE = {"address": ADDRESS, "now": NOON}
+End = Callable[[Session, sessions.LoggedIn], object]
+
+
+@pytest.fixture
+def person(database_url, engine):
+    """Somebody with an account."""
+    return make_person(database_url)
+
+
+def candidate(session, person):
+    return sessions.candidate(session, person.email, **WHENCE)
+
+
+@pytest.fixture
+def begun(session, person):
+    """Their log-in."""
+    found = sessions.begin(session, candidate(session, person), person.email, **WHENCE)
+    session.commit()
+    return found
+
+
+ENDS: dict[str, End] = {
+    "logging out": lambda session, begun: sessions.end_family(session, begun.claims.family, now=NOON),
+    "logging out everywhere": lambda session, begun: sessions.end_all(session, begun.claims.user_id, now=NOON),
+    "a new password": lambda session, begun: registration.set_password(session, begun.claims.user_id, "x", now=NOON),
+    "a new role": lambda session, begun: users.change(session, begun.claims.user_id, {"role": "admin"}, now=NOON),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_refresh_token_that_is_made_while_its_log_in_is_ended_is_refused(engine, session, begun, end):
+    def end_it() -> None:
+        with Session(engine) as other, other.begin():
+            end(other, begun)
+
+    continued = sessions.rotate(session, begun.refresh_token, now=NOON)  # whose transaction is still open
+    ending = Thread(target=end_it)
+    ending.start()
+    with engine.connect() as look:
+        wait_for(lambda: look.scalar(WAITING), what="the end waits for the rotation")
+    session.commit()
+    ending.join()
+
+    assert sessions.rotate(session, continued.refresh_token, now=NOON) is None
+
+
+def test_a_log_in_does_not_begin_once_its_password_was_changed(session, person):
+    checked = candidate(session, person)
+    registration.set_password(session, person.id, "another hash", now=NOON)
+
+    assert sessions.begin(session, checked, person.email, **WHENCE) is None
+
+
+def test_a_log_in_does_not_begin_once_its_account_was_closed(session, person):
+    checked = candidate(session, person)
+    users.change(session, person.id, {"is_disabled": True}, now=NOON)
+
+    assert sessions.begin(session, checked, person.email, **WHENCE) is None
