@@ -37,6 +37,21 @@ def test_a_broker_that_is_killed_and_comes_back_loses_no_task_and_repeats_none(s
     assert trace.read_text().count("start") == 1, "the loss of the broker neither ended nor repeated what ran"
 
 
+def test_a_worker_that_loses_its_broker_with_one_task_in_hand_goes_on(stack, server, tmp_path):
+    """Its other children are free, so that it asks for more while the broker goes."""
+    worker = stack.worker.pid
+    running = stack.submit("trace_run", {"path": str(tmp_path / "trace"), "seconds": 4})
+    wait_until_running(stack, running)
+
+    _lose(stack, server)
+
+    stack.wait_until("COMPLETED", [running], timeout=20)
+    time.sleep(3)  # until what came over the lost connection is acknowledged
+    assert stack.worker.pid == worker
+    assert stack.worker.is_running
+    assert_each_ended_once(stack, [running])
+
+
 def test_a_worker_that_loses_its_broker_again_and_again_leaks_nothing(stack, server):
     def descriptors() -> int:
         return psutil.Process(stack.worker.pid).num_fds()
