@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import Any
 
 
@@ -26,6 +27,26 @@ def request(path: str, body: Any, *, port: int, **headers: str) -> bytes:
         f"{more}Content-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
+
+
+def send_slowly(path: str, body: Any, *, port: int, count: int, pace: float, **headers: str) -> dict[str, float]:
+    """POST the same so often, one every `pace` seconds; returns when (time.time()) each went out, by the id answered.
+
+    http.client, because a library that people like costs half a millisecond before its first byte is on the way.
+    """
+    content, headers = json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
+    began: dict[str, float] = {}
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    for _ in range(count):
+        moment = time.time()
+        connection.request("POST", path, content, headers)
+        answer = connection.getresponse()
+        shown = answer.read()
+        assert answer.status in (200, 201), f"{answer.status}: {shown[:300]!r}"
+        began[str(json.loads(shown)["id"])] = moment
+        time.sleep(pace)
+    connection.close()
+    return began
 
 
 def send(requests: Sequence[bytes], *, port: int, connections: int) -> Sent:
