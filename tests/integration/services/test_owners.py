@@ -44,7 +44,9 @@ def new_webhook(session, owner_id):
 
 
 def new_key(session, owner_id):
-    return api_keys.create(session, owner_id, name="k", scopes=("tasks:read",), expires_at=None, now=NOON, is_admin=False)
+    return api_keys.create(
+        session, owner_id, name="k", scopes=("tasks:read",), expires_at=None, now=NOON, is_admin=False
+    )
 
 
 @pytest.mark.parametrize(
