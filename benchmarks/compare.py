@@ -22,9 +22,11 @@ from typing import Any
 
 import psutil
 
+from benchmarks.others import ALL, HOME, BareCelery, install
+from benchmarks.ours import Ours
 from benchmarks.plot import bars
 from benchmarks.servers import Servers
-from benchmarks.systems import ALL, HOME, BareCelery, Ours, System, install
+from benchmarks.systems import System
 
 WARM_UP = 0.15  # of the tasks that are measured
 PACE_SECONDS, SLOW_TASKS = 0.05, 100

@@ -1,4 +1,4 @@
-"""Security headers of every answer."""
+"""Headers of answers: those that protect every one, and one that routes tell of."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,6 +17,8 @@ ALWAYS = (
 )
 # Answers belong to one caller: no cache on the way keeps them; a client may, and asks with If-None-Match.
 API = (("Cache-Control", "private, no-cache"),)
+LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
+"""For the description of a route that answers 201."""
 HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 

@@ -13,6 +13,7 @@ from app.api import pagination, quotas
 from app.api.artifacts import content_of
 from app.api.auth import current_owner_id
 from app.api.environment import current_settings
+from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.invoice_schemas import (
     CustomerStatusView,
@@ -41,7 +42,6 @@ from tasks.fields import storable
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/api/v1", description="Invoices: made, printed and mailed")
 
-LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
 PDF = "application/pdf"
 
 

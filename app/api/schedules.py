@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.api import pagination, quotas
 from app.api.auth import current_owner_id, visible_owner
+from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
 from app.api.schedule_schemas import (
@@ -38,7 +39,6 @@ from app.services.workflows import RunView
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
 
-LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
 EXAMPLES = {
     "recurring": {
         "summary": "Every weekday morning in Berlin",

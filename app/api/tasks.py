@@ -8,6 +8,7 @@ from flask import Response, request
 from app.api import pagination, quotas
 from app.api.auth import current_owner_id, visible_owner
 from app.api.etags import IfMatch, IfNoneMatch, etag
+from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
 from app.api.privacy import digest_secret, payload_keys
@@ -40,7 +41,6 @@ blueprint = Blueprint(
 
 TASK_ID = [{"name": "task_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
 ETAG = {"ETag": {"description": "Changes with the task", "schema": {"type": "string"}}}
-LOCATION = {"Location": {"description": "Path of the new task", "schema": {"type": "string"}}}
 EXAMPLES = {
     name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
     for name, task_type in load_types().items()

@@ -12,6 +12,7 @@ from marshmallow import validate
 from app.api import pagination
 from app.api.auth import current_actor, current_principal, visible_owner
 from app.api.fields import Instant, Verbatim, matching, text
+from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
@@ -29,7 +30,6 @@ from tasks.registry import NAME
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1", description="Being told when something happens")
 
-LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
 MOST_TYPES = 100
 READ_ONLY = frozenset({
     "id", "owner", "secret", "failing_since", "disabled_at", "disabled_reason", "created_at", "updated_at", "links",

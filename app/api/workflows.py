@@ -8,6 +8,7 @@ from flask import Response
 
 from app.api import pagination, quotas
 from app.api.auth import current_owner_id, visible_owner
+from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
 from app.api.transaction import repeated, transaction
@@ -34,7 +35,6 @@ blueprint = Blueprint(
     "workflows", __name__, url_prefix="/api/v1", description="Tasks that follow on one another, and are undone together"
 )
 
-LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
 SVG = "image/svg+xml"
 # A picture may be opened as a page: it loads and runs nothing.
 SVG_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}

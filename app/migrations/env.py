@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import context
 from flask import current_app
 
+from app.migrations import patience
+
 MIGRATION_LOCK = 7_461_736_001  # any constant that is ours alone
 PARTITION = re.compile(r"task_events_(p\d{8}|default)$")
 
@@ -29,8 +31,7 @@ def run() -> None:
             compare_type=True,
         )
         try:
-            with context.begin_transaction():
-                context.run_migrations()
+            patience.run_migrations(connection)
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
             connection.commit()

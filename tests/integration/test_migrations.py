@@ -1,11 +1,15 @@
 """Migrations: they make what the models say, and can be undone."""
 
 import threading
+import time
 
 import psycopg2
+import pytest
 import sqlalchemy as sa
 from flask_migrate import check as migrate_check
 from flask_migrate import downgrade, upgrade
+
+from app.migrations import patience
 
 
 def test_the_models_and_the_migrated_tables_agree(application, database_url):
@@ -70,6 +74,59 @@ def test_a_migration_waits_for_another_one_beyond_the_statement_timeout(database
 
     ending.join()
     databases.drop(url)
+
+
+@pytest.fixture
+def behind(databases):
+    """Tables that lack the newest migration, and somebody's transaction left open after a look at them."""
+    from app.config import load
+    from app.factory import create_app
+
+    url = databases.create("behind")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}))
+    reader = psycopg2.connect(url, application_name="DBeaver")
+    with application.app_context():
+        downgrade()
+        reader.cursor().execute("SELECT count(*) FROM tasks")
+        yield application.extensions["migrate"].db.engine, reader
+    reader.close()
+    databases.drop(url)
+
+
+def test_a_migration_waits_for_an_open_transaction_without_holding_up_others(behind, capfd):
+    engine, reader = behind
+    took = []
+
+    def use():
+        for _ in range(20):
+            began = time.perf_counter()
+            with engine.begin() as connection:
+                connection.execute(sa.text("UPDATE tasks SET aged = aged"))
+            took.append(time.perf_counter() - began)
+            time.sleep(0.1)
+        reader.rollback()
+
+    others = threading.Thread(target=use)
+    others.start()
+    upgrade()
+    others.join()
+
+    assert max(took) < 3  # as long as a lock is asked for, and a bit
+    told = capfd.readouterr().err
+    assert f"process {reader.info.backend_pid} of PostgreSQL" in told
+    assert "DBeaver, idle in transaction" in told
+
+
+def test_a_migration_that_finds_no_gap_changes_nothing_and_says_who_was_in_the_way(behind, monkeypatch, capfd):
+    _, reader = behind
+    monkeypatch.setattr(patience, "TRIES", 2)
+
+    with pytest.raises(SystemExit):
+        upgrade()
+
+    told = capfd.readouterr().err
+    assert "Nothing was changed" in told
+    assert f"pg_terminate_backend({reader.info.backend_pid})" in told
 
 
 def _set_short_statement_timeout(connection, _):

@@ -70,8 +70,7 @@ class Process:
         self._directory = directory
         self._popen_options = dict(popen_options or {})
         self._popen: subprocess.Popen[bytes] | None = None
-        log, self._log_path = tempfile.mkstemp(prefix=f"taskledger-{name}-", suffix=".log")
-        os.close(log)
+        self._log_path: Path | None = None  # made at the first start: not every process of a stack is started
         self._log_start = 0
         self.started_at = datetime.now(UTC)
 
@@ -83,7 +82,7 @@ class Process:
     @property
     def log(self) -> str:
         """Everything it has written, over all of its starts."""
-        return Path(self._log_path).read_text(errors="replace")
+        return "" if self._log_path is None else self._log_path.read_text(errors="replace")
 
     @property
     def log_of_this_run(self) -> str:
@@ -109,7 +108,11 @@ class Process:
         """Start it and return at once; also again, after it has ended."""
         assert not self.is_running, f"{self.name} runs already"
         self._log_start, self.started_at = len(self.log), datetime.now(UTC)
-        with open(self._log_path, "ab") as log:
+        if self._log_path is None:
+            log_file, path = tempfile.mkstemp(prefix=f"taskledger-{self.name}-", suffix=".log")
+            os.close(log_file)
+            self._log_path = Path(path)
+        with self._log_path.open("ab") as log:
             self._popen = subprocess.Popen(
                 [os.fspath(part) for part in self.command],
                 cwd=self._directory,
@@ -182,7 +185,8 @@ class Process:
             ENDED[self.title] = self.tail
         if self in RUNNING:
             RUNNING.remove(self)
-        Path(self._log_path).unlink(missing_ok=True)
+        if self._log_path is not None:
+            self._log_path.unlink(missing_ok=True)
 
     @property
     def popen(self) -> "subprocess.Popen[bytes]":

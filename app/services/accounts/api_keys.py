@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import NotFound, Refused
 from app.models import ApiKey, ApiKeyRecord, Scope, new_id
 from app.services.accounts.secrets import digest, new_api_key, shown
+from app.services.owners import count_one_by_one
 
 KEYS = ApiKey.metadata.tables["api_keys"]
 MOST_KEYS = 100
@@ -35,6 +36,7 @@ def create(
         raise Refused({"scopes": ["admin needs an admin's account"]})
     if expires_at is not None and expires_at <= now:
         raise Refused({"expires_at": ["must be in the future"]})
+    count_one_by_one(session, "api_keys", user_id)
     held = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
     if (session.scalar(held) or 0) >= MOST_KEYS:
         raise Refused({"name": [f"there are {MOST_KEYS} keys already; revoke one that is not used"]})

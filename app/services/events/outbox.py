@@ -130,9 +130,7 @@ def published(session: Session, batch: Batch, *, now: datetime) -> bool:
         return False
     session.execute(_DELETE, {"ids": array(batch.event_ids)})
     _count(session, batch.events)
-    session.execute(
-        sa.text("SELECT pg_notify(:channel, :last)"), {"channel": CHANNEL, "last": str(batch.last_position)}
-    )
+    session.execute(_TELL, {"channel": CHANNEL, "last": str(batch.last_position)})
     return True
 
 

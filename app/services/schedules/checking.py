@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Refused
+from app.services.owners import count_one_by_one
 from app.services.schedules import cron as crons
 from app.services.schedules import zones
 from app.services.schedules.reading import SCHEDULES
 from app.services.schedules.rule import EARLIEST, LATEST, Rule
 
-_LOCK_OWNER = sa.text("SELECT pg_advisory_xact_lock(hashtext('taskledger.schedules'), hashtext(:owner))")
 EITHER = "give either cron (recurring) or run_at (once)"
 
 
@@ -54,8 +54,8 @@ def _check_once(rule: Rule, run_at: datetime, run_if_past: bool, now: datetime) 
 
 
 def check_room(session: Session, owner_id: UUID | None, *, most: int) -> None:
-    """Raises Refused when an owner has as many schedules as allowed; two requests at once are counted one by one."""
-    session.execute(_LOCK_OWNER, {"owner": str(owner_id)})
+    """Raises Refused when an owner has as many schedules as allowed."""
+    count_one_by_one(session, "schedules", owner_id)
     theirs = sa.select(sa.func.count()).select_from(SCHEDULES).where(SCHEDULES.c.owner_id == owner_id)
     if session.execute(theirs).scalar_one() >= most:
         said = f"there are {most} schedules already, the most that one owner may have (MAX_SCHEDULES_PER_OWNER)"

@@ -13,6 +13,7 @@ from app.errors import NotFound, Refused
 from app.models import Status, Webhook, WebhookRecord, new_id
 from app.services import idempotency, sealing
 from app.services.idempotency import Key
+from app.services.owners import count_one_by_one
 from app.services.webhooks import secrets
 
 MOST_PER_ACCOUNT = 50
@@ -43,6 +44,7 @@ def create(
     first = None if key is None else idempotency.first_use(session, key, webhook_id, now=now)
     if first is not None:
         return read(session, first, owner=owner_id), None
+    count_one_by_one(session, "webhooks", owner_id)
     held = session.scalar(sa.select(sa.func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.owner_id == owner_id))
     if (held or 0) >= MOST_PER_ACCOUNT:
         raise Refused({"url": [f"an account has at most {MOST_PER_ACCOUNT} webhooks; delete one first"]})

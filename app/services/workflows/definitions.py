@@ -12,6 +12,7 @@ from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
 from app.services import idempotency
 from app.services.idempotency import Key
+from app.services.owners import count_one_by_one
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
 from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse
@@ -20,7 +21,6 @@ from tasks.workflow.declaring import NAME
 WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
 MOST_OF_AN_OWNER = 1000
 _RECORD = ("id", "owner_id", "name", "description", "active", "version", "created_at", "updated_at")
-_LOCK_NAMES = sa.text("SELECT pg_advisory_xact_lock(hashtext('taskledger.workflows'), hashtext(:owner))")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ def _create(
 ) -> WorkflowRecord:
     if wanted.name in load_workflows():
         raise Conflict(f"The service itself has a workflow called {wanted.name!r}; take another name.")
-    session.execute(_LOCK_NAMES, {"owner": str(owner_id)})  # two requests at once are counted one by one
+    count_one_by_one(session, "workflows", owner_id)
     theirs = sa.select(sa.func.count()).select_from(WORKFLOWS).where(WORKFLOWS.c.owner_id == owner_id)
     if session.execute(theirs).scalar_one() >= MOST_OF_AN_OWNER:
         raise Refused({"_schema": [f"there are {MOST_OF_AN_OWNER} workflows already; delete one first"]})
@@ -234,7 +234,7 @@ def sync(session: Session, *, now: datetime) -> None:
     declared = load_workflows()
     if all((name, versions.digest_of(each.definition)) in stored for name, each in declared.items()):
         return
-    session.execute(_LOCK_NAMES, {"owner": "the service"})
+    count_one_by_one(session, "workflows", None)
     stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
     for name, each in declared.items():
         if (name, versions.digest_of(each.definition)) not in stored:

@@ -1,13 +1,19 @@
-"""Whether somebody's work may still be started."""
+"""Whether somebody's work may still be started, and how much of something one may have."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from app.services import owners
+from app.errors import Refused
+from app.services import owners, webhooks
+from app.services.accounts import api_keys
+from app.services.webhooks import NewWebhook, endpoints
 from tests.factories import NOON
+from tests.people import make_person
 
 
 @pytest.fixture
@@ -31,3 +37,32 @@ def test_an_open_account_is_active_and_a_closed_or_unknown_one_is_not(session, u
 
 def test_the_system_is_always_active(session, users):
     assert owners.owner_is_active(session, None)
+
+
+def new_webhook(session, owner_id):
+    return webhooks.create(session, NewWebhook(url="https://a.test"), owner_id=owner_id, key=None, keys=(), now=NOON)
+
+
+def new_key(session, owner_id):
+    return api_keys.create(
+        session, owner_id, name="k", scopes=("tasks:read",), expires_at=None, now=NOON, is_admin=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("limited", "limit", "most", "make"),
+    [(endpoints, "MOST_PER_ACCOUNT", 1, new_webhook), (api_keys, "MOST_KEYS", 2, new_key)],
+)
+def test_two_requests_at_once_make_no_more_than_an_account_may_have(
+    database_url, session, engine, monkeypatch, limited, limit, most, make
+):
+    owner_id = make_person(database_url).id  # with one key
+    monkeypatch.setattr(limited, limit, most)
+    with Session(engine) as other, ThreadPoolExecutor(1) as pool:
+        make(other, owner_id)
+        waiting = pool.submit(make, session, owner_id)
+        assert not wait([waiting], timeout=0.3).done
+        other.commit()
+
+        with pytest.raises(Refused):
+            waiting.result(10)
