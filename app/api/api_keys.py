@@ -10,6 +10,7 @@ from marshmallow import validate
 from app.api import pagination
 from app.api.auth import KEYS, Access, access, current_actor, current_principal
 from app.api.fields import Instant, one_of, text
+from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.transaction import single_statement, transaction
@@ -59,7 +60,11 @@ class ApiKeyView(ma.Schema):
 class MadeApiKey(ApiKeyView):
     """A new key; it is shown this once."""
 
-    key = ma.fields.String(required=True, metadata={"description": "Send it as Authorization: Bearer"})
+    key = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Send it as Authorization: Bearer; null where an Idempotency-Key is used again"},
+    )
 
 
 class ApiKeyList(ma.Schema):
@@ -71,24 +76,30 @@ class ApiKeyList(ma.Schema):
 
 @blueprint.post("/api-keys")
 @blueprint.arguments(NewApiKey())
+@blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.response(201, MadeApiKey())
+@blueprint.alt_response(200, schema=MadeApiKey(), description="The Idempotency-Key was used before: its API key")
 @blueprint.problem(422, "The scope admin without being one, or an end in the past")
 @access(Access.ACCOUNT)
-def create_api_key(asked: dict[str, Any]) -> dict[str, Any]:
+def create_api_key(asked: dict[str, Any], headers: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a key; it is shown in this answer and never again."""
-    principal = current_principal()
+    principal, once = current_principal(), key_of(headers, "api-keys", asked)
     with transaction() as session:
-        made, key = api_keys.create(session, principal.user_id, **asked, now=utcnow(), is_admin=principal.is_admin)
-        audit.record(
-            session,
-            "api_key.created",
-            current_actor(),
-            now=utcnow(),
-            subject=f"api_key:{made.id}",
-            name=made.name,
-            scopes=made.scopes,
+        made, key = api_keys.create(
+            session, principal.user_id, **asked, now=utcnow(), is_admin=principal.is_admin, once=once
         )
-    return {**{name: getattr(made, name) for name in ApiKeyRecord.__slots__}, "key": key}
+        if key is not None:
+            audit.record(
+                session,
+                "api_key.created",
+                current_actor(),
+                now=utcnow(),
+                subject=f"api_key:{made.id}",
+                name=made.name,
+                scopes=made.scopes,
+            )
+    shown = {**{name: getattr(made, name) for name in ApiKeyRecord.__slots__}, "key": key}
+    return shown, 201 if key else 200, {} if key else REPLAYED
 
 
 @blueprint.get("/api-keys")

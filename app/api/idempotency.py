@@ -34,7 +34,8 @@ class IdempotencyHeader(StrictSchema):
 
 
 def key_of(headers: dict[str, Any], route: str, body: Any, *, secret: str = "") -> Key | None:
-    """The key of a request, if it sent one; `body` is the parsed request, a dataclass; `secret` keys its digest."""
+    """The key of a request, if it sent one; `body` is what was parsed, dataclass or dict; `secret` keys its digest."""
     if headers["key"] is None:
         return None
-    return idempotency.taken(route, headers["key"], asdict(body), owner=str(current_owner_id()), secret=secret)
+    sent = body if isinstance(body, dict) else asdict(body)
+    return idempotency.taken(route, headers["key"], sent, owner=str(current_owner_id()), secret=secret)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import flash, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
@@ -12,6 +12,7 @@ from app.api.auth import KEYS, Access, access, current_actor, current_principal
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
+from app.dashboard.form_keys import form_key
 from app.errors import NotFound, Refused
 from app.models import Scope
 from app.services.accounts import api_keys, audit, sessions, users
@@ -50,14 +51,17 @@ def make_key() -> Any:
                 expires_at=utcnow() + lifetime if lifetime else None,
                 now=utcnow(),
                 is_admin=principal.is_admin,
+                once=form_key("api-keys", {"name": name, "scopes": scopes, "days": request.form.get("days", "")}),
             )
-            subject = f"api_key:{made.id}"
-            audit.record(
-                database, "api_key.created", current_actor(), now=utcnow(), subject=subject, name=name, scopes=scopes
-            )
+            if key is not None:
+                subject = f"api_key:{made.id}"
+                actor = current_actor()
+                audit.record(
+                    database, "api_key.created", actor, now=utcnow(), subject=subject, name=name, scopes=scopes
+                )
     except Refused as error:
         return _page(fault=str(error)), 422
-    return _page(new_key=key)
+    return _page(made=made, new_key=key)  # without a key where this form had made it before
 
 
 @blueprint.get("/account/keys/<uuid:key_id>/revoke")
@@ -119,5 +123,11 @@ def _page(**more: Any) -> str:
         keys, _ = api_keys.find(database, principal.user_id, before=None, limit=PAGE)
     scopes = [scope for scope in Scope if scope != Scope.ADMIN or principal.is_admin]
     return render_template(
-        "dashboard/account.html", account=account, keys=keys, scopes=scopes, lifetimes=list(LIFETIMES), **more
+        "dashboard/account.html",
+        account=account,
+        keys=keys,
+        scopes=scopes,
+        lifetimes=list(LIFETIMES),
+        form_key=uuid4(),
+        **more,
     )

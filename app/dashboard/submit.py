@@ -15,11 +15,12 @@ from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.dashboard import hidden, submission_form
 from app.dashboard.blueprint import blueprint
+from app.dashboard.form_keys import form_key
 from app.dashboard.submission_form import Draft
 from app.errors import NotFound, Refused
 from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
-from app.services import idempotency, submission
+from app.services import submission
 from app.services import tasks as task_service
 from app.services.submission import Submission, longest_timeout
 from tasks.errors import PayloadRefused, UnknownTaskType
@@ -74,26 +75,17 @@ def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> t
     if original is not None:
         body["payload"] = hidden.restored(body["payload"], original)
     wanted: Submission = SubmitTask().load(body)
-    key = request.form.get("key", "")
     quotas.check_size(wanted.payload)
     with transaction() as session:
         return submission.accept_once(
             session,
             wanted,
-            # A form that is sent twice (a double click, a reload) submits once.
-            key=_key(key, body),
+            key=form_key("submit", body, secret=digest_secret(task_type.name)),
             owner_id=current_owner_id(),
             now=utcnow(),
             payload_keys=payload_keys(),
             make_room=quotas.room_in(session),
         )
-
-
-def _key(sent: str, body: dict[str, Any]) -> idempotency.Key | None:
-    if not UUID_TEXT.fullmatch(sent):
-        return None
-    owner, secret = str(current_owner_id()), digest_secret(body["type"])
-    return idempotency.taken("dashboard.submit", sent, body, owner=owner, secret=secret)
 
 
 def _page(

@@ -1,7 +1,7 @@
 """Webhooks: where an account is told of events, what was sent there and what came of it."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
@@ -15,6 +15,7 @@ from app.api.transaction import transaction
 from app.api.webhooks import MakeWebhook
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
+from app.dashboard.form_keys import form_key
 from app.dashboard.people import names_of
 from app.errors import Refused, flatten
 from app.services import webhooks
@@ -57,14 +58,20 @@ def make_webhook() -> Any:
         wanted = MakeWebhook().load(sent)
         with transaction() as session:
             made, secret = webhooks.create(
-                session, wanted, owner_id=current_principal().user_id, key=None, keys=payload_keys(), now=utcnow()
+                session,
+                wanted,
+                owner_id=current_principal().user_id,
+                key=form_key("webhooks", sent),
+                keys=payload_keys(),
+                now=utcnow(),
             )
-            _audit(session, "webhook.created", made.id)
+            if secret is not None:
+                _audit(session, "webhook.created", made.id)
     except ValidationError as error:
         return _list(sent=sent, faults=flatten(error.normalized_messages())), 422
     except Refused as error:
         return _list(sent=sent, faults=flatten(error.errors)), 422
-    return _list(secret=secret, made=made)
+    return _list(secret=secret, made=made)  # without a secret where this form had made it before
 
 
 @blueprint.get("/webhooks/<uuid:webhook_id>")
@@ -131,6 +138,7 @@ def _list(**more: Any) -> str:
         events=EVENTS,
         usual=FINISHED_EVENTS,
         types=sorted(load_types()),
+        key=uuid4(),
         next_cursor=pagination.encode(last and str(last), "dashboard.webhooks"),
         **more,
     )

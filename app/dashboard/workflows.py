@@ -8,16 +8,16 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from app.api import json_body, pagination, quotas
-from app.api.auth import Access, access, current_owner_id, visible_owner
+from app.api.auth import Access, access, visible_owner
 from app.api.transaction import repeated, transaction
 from app.api.workflows import caller
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
+from app.dashboard.form_keys import form_key
 from app.dashboard.runs import with_lines
 from app.errors import Refused, flatten
-from app.services import idempotency, workflows
+from app.services import workflows
 from app.services.workflows import Filter, NewRun, picture
-from tasks.fields import UUID_TEXT
 from tasks.workflow import Definition
 
 PAGE, RUNS_SHOWN = 50, 10
@@ -92,13 +92,7 @@ def act_on_workflow(name: str, action: str) -> Response:
 
 def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
     quotas.check_size(given)
-    sent, body = request.form.get("key", ""), {"workflow": name, "input": given}
-    # A form that is sent twice (a double click, a reload) starts one run.
-    key = (
-        idempotency.taken("dashboard.runs", sent, body, owner=str(current_owner_id()))
-        if UUID_TEXT.fullmatch(sent)
-        else None
-    )
+    key = form_key("runs", {"workflow": name, "input": given})
     wanted, room = NewRun(input=given), quotas.room_in(session)
     run, is_new = workflows.start_once(session, name, wanted, key=key, caller=caller(), now=utcnow(), make_room=room)
     return run.id, is_new

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import structlog
 
-from app.database import in_transaction
+from app.database import in_transaction, is_away
+from app.dispatcher.duty import each_by_itself
 from app.services import schedules
 
 log = structlog.get_logger(__name__)
@@ -23,10 +24,23 @@ class Schedules:
 
     def run_once(self, now: datetime) -> int:
         """One batch of each kind; returns how many schedules were looked at."""
-        recomputed = self._recompute(now)
-        due = in_transaction(lambda session: schedules.fire_due(session, now=now, limit=BATCH))
-        released = in_transaction(lambda session: schedules.fire_released(session, now=now, limit=BATCH))
-        return recomputed + due + released
+        return each_by_itself((self._recompute, self._fire_all), lambda part: part(now))
+
+    def _fire_all(self, now: datetime) -> int:
+        try:
+            return self._fire(now)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.warning("schedules_fired_one_by_one", error=f"{type(error).__name__}: {error}")
+        # One that cannot be looked at comes first each time, and would be in the way of all others for ever.
+        ids = in_transaction(lambda session: schedules.with_something_to_fire(session, now=now, limit=BATCH))
+        return each_by_itself(ids, lambda id_: self._fire(now, only=id_))
+
+    def _fire(self, now: datetime, *, only: UUID | None = None) -> int:
+        due = in_transaction(lambda session: schedules.fire_due(session, now=now, limit=BATCH, only=only))
+        released = in_transaction(lambda session: schedules.fire_released(session, now=now, limit=BATCH, only=only))
+        return due + released
 
     def _recompute(self, now: datetime) -> int:
         """At start and daily, every schedule once: by zone data that is read anew."""

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
 from app.models import ApiKey, ApiKeyRecord, Scope, new_id
+from app.services import idempotency
 from app.services.accounts.secrets import digest, new_api_key, shown
 from app.services.owners import count_one_by_one
 
@@ -27,22 +28,28 @@ def create(
     now: datetime,
     is_admin: bool,
     key: str | None = None,
-) -> tuple[ApiKeyRecord, str]:
+    once: idempotency.Key | None = None,
+) -> tuple[ApiKeyRecord, str | None]:
     """Make a key; it is returned here and never again. `key` is given where it was made elsewhere (the embedded mode).
 
-    Raises Refused for the scope `admin` without being one, an end in the past, and more keys than anybody can watch.
+    The second use of an Idempotency-Key, `once`, returns the record that the first one made, without the key. Raises
+    Refused for the scope `admin` without being one, an end in the past, and more keys than anybody can watch.
     """
     if Scope.ADMIN in scopes and not is_admin:
         raise Refused({"scopes": ["admin needs an admin's account"]})
     if expires_at is not None and expires_at <= now:
         raise Refused({"expires_at": ["must be in the future"]})
+    key_id = new_id()
+    first = None if once is None else idempotency.first_use(session, once, key_id, now=now)
+    if first is not None:
+        return _read(session, first), None
     count_one_by_one(session, "api_keys", user_id)
     held = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
     if (session.scalar(held) or 0) >= MOST_KEYS:
         raise Refused({"name": [f"there are {MOST_KEYS} keys already; revoke one that is not used"]})
     secret = key or new_api_key()
     values = {
-        "id": new_id(),
+        "id": key_id,
         "user_id": user_id,
         "name": name,
         "prefix": shown(secret),
@@ -53,6 +60,11 @@ def create(
     }
     row = session.execute(sa.insert(KEYS).values(values).returning(*RECORD_COLUMNS)).mappings().one()
     return ApiKeyRecord(**row), secret
+
+
+def _read(session: Session, key_id: UUID) -> ApiKeyRecord:
+    row = session.execute(sa.select(*RECORD_COLUMNS).where(KEYS.c.id == key_id)).mappings().one()
+    return ApiKeyRecord(**row)
 
 
 def find(session: Session, user_id: UUID, *, before: UUID | None, limit: int) -> tuple[list[ApiKeyRecord], UUID | None]:

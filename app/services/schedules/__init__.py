@@ -1,7 +1,7 @@
 """Schedules: rules that submit tasks, and what became of each of their slots. docs/explanation/schedules.md"""
 
 from app.services.schedules.changing import NewSchedule, change, create, delete, run_now
-from app.services.schedules.firing import fire_due, fire_released
+from app.services.schedules.firing import fire_due, fire_released, with_something_to_fire
 from app.services.schedules.moments import forget as forget_zone_data
 from app.services.schedules.previewing import Preview, preview
 from app.services.schedules.reading import find, of_task, read, slots, soonest
@@ -32,4 +32,5 @@ __all__ = [
     "run_once_now",
     "slots",
     "soonest",
+    "with_something_to_fire",
 ]

@@ -20,14 +20,15 @@ from app.services.schedules.targets import Draft, RunDraft
 SLOTS_A_BATCH = 2_000  # of all schedules together: bounds a transaction
 
 # SKIP LOCKED: what another dispatcher has in hand is its own. Who dies in between leaves the rows as they were.
+_ONE = "(CAST(:only AS uuid) IS NULL OR schedules.id = :only)"
 _TAKE_DUE = sa.text(
-    "SELECT * FROM schedules WHERE next_at <= :now ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+    f"SELECT * FROM schedules WHERE next_at <= :now AND {_ONE} ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED"
 )
 _TAKE_RELEASED = sa.text(
     "SELECT schedules.* FROM schedules LEFT JOIN tasks ON tasks.id = last_task_id "
     "LEFT JOIN workflow_runs ON workflow_runs.id = last_run_id "
     "WHERE queued_slot_at IS NOT NULL AND (tasks.id IS NULL OR tasks.finished_at IS NOT NULL) "
-    "AND (workflow_runs.id IS NULL OR workflow_runs.finished_at IS NOT NULL) "
+    f"AND (workflow_runs.id IS NULL OR workflow_runs.finished_at IS NOT NULL) AND {_ONE} "
     "LIMIT :limit FOR UPDATE OF schedules SKIP LOCKED"
 )
 _UNFINISHED = sa.text(
@@ -63,14 +64,21 @@ class Went:
     drafts: Mapping[datetime, Draft]
 
 
-def fire_due(session: Session, *, now: datetime, limit: int) -> int:
-    """Decide the slots that have come of up to `limit` schedules; returns how many schedules were looked at."""
-    return _fire(session, _take(session, _TAKE_DUE, {"now": now, "limit": limit}), now)
+def fire_due(session: Session, *, now: datetime, limit: int, only: UUID | None = None) -> int:
+    """Decide the slots that have come of up to `limit` schedules, or of one; returns how many were looked at."""
+    return _fire(session, _take(session, _TAKE_DUE, {"now": now, "limit": limit, "only": only}), now)
 
 
-def fire_released(session: Session, *, now: datetime, limit: int) -> int:
+def fire_released(session: Session, *, now: datetime, limit: int, only: UUID | None = None) -> int:
     """Fire slots that waited for the last task to finish, where it has; returns how many schedules were looked at."""
-    return _fire(session, _take(session, _TAKE_RELEASED, {"limit": limit}), now)
+    return _fire(session, _take(session, _TAKE_RELEASED, {"limit": limit, "only": only}), now)
+
+
+def with_something_to_fire(session: Session, *, now: datetime, limit: int) -> list[UUID]:
+    """The schedules that the other two would look at."""
+    due = _take(session, _TAKE_DUE, {"now": now, "limit": limit, "only": None})
+    released = _take(session, _TAKE_RELEASED, {"limit": limit, "only": None})
+    return list(dict.fromkeys(each.id for each in (*due, *released)))
 
 
 def _take(session: Session, statement: sa.TextClause, parameters: Mapping[str, Any]) -> list[ScheduleRecord]:

@@ -34,6 +34,19 @@ def test_a_key_is_shown_once_and_kept_as_a_digest(client, made, session):
     assert made["key"] not in str(session.execute(sa.text("SELECT * FROM api_keys")).all())
 
 
+def test_a_repeated_request_makes_one_key_and_shows_it_once(client, session):
+    body, headers = {"name": "import", "scopes": ["tasks:read"]}, {"Idempotency-Key": "import-1"}
+
+    first, again = client.post(KEYS, json=body, headers=headers), client.post(KEYS, json=body, headers=headers)
+    other = client.post(KEYS, json=body | {"scopes": ["tasks:write"]}, headers=headers)
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 422)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json == first.json | {"key": None}
+    assert session.scalar(sa.text("SELECT count(*) FROM api_keys WHERE name = 'import'")) == 1
+    assert session.scalar(sa.text("SELECT count(*) FROM audit_log WHERE action = 'api_key.created'")) == 1
+
+
 def test_a_key_works_until_it_is_revoked(client, anonymous, made):
     assert use(anonymous, made["key"]).status_code == 200
 

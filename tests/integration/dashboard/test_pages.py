@@ -284,6 +284,17 @@ def test_a_new_key_is_shown_once_and_works(page, application):
     assert application.test_client().post("/api/v1/tasks", headers=headers, json={}).status_code == 403
 
 
+def test_the_page_of_a_new_key_that_is_reloaded_makes_no_other(page, session):
+    once = re.search(r'name="key" value="([^"]+)"', page.get("/account").text).group(1)
+    form = {"name": "import", "scope": "tasks:read", "days": "30", "key": once}
+
+    first, again = send(page, "/account/keys", **form), send(page, "/account/keys", **form)
+
+    assert "This is the new key" in first.text
+    assert "This form was sent before" in again.text
+    assert session.scalar(sa.text("SELECT count(*) FROM api_keys WHERE name = 'import'")) == 1
+
+
 def test_a_user_cannot_make_an_admins_key(page):
     assert send(page, "/account/keys", name="x", scope="admin").status_code == 422
 

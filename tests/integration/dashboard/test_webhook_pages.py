@@ -30,6 +30,19 @@ def test_the_secret_of_a_new_webhook_is_shown_once(page, session):
     assert session.execute(sa.text("SELECT action FROM audit_log")).scalars().all() == ["webhook.created"]
 
 
+def test_the_page_of_a_new_webhook_that_is_reloaded_makes_no_other(page, session):
+    key = re.search(r'name="key" value="([^"]+)"', page.get("/webhooks").text).group(1)
+    form = {"url": URL, "event": ["task.failed"], "key": key}
+
+    first, again = send(page, "/webhooks", **form), send(page, "/webhooks", **form)
+
+    assert "whsec_" in first.text
+    assert "whsec_" not in again.text
+    assert "This form was sent before" in again.text
+    assert session.execute(sa.text("SELECT count(*) FROM webhooks")).scalar_one() == 1
+    assert session.execute(sa.text("SELECT count(*) FROM audit_log")).scalar_one() == 1
+
+
 @pytest.mark.parametrize("form", [{"url": "nowhere", "event": ["task.failed"]}, {"url": URL, "event": ["task.eaten"]},
                                   {"url": URL}])  # fmt: skip
 def test_a_webhook_that_is_refused_is_shown_again_with_the_reason(form, page, session):

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from app.dispatcher.retention import Retention
 from app.dispatcher.schedules import Schedules
 from app.services import schedules
+from app.services.schedules import firing
 from tests.factories import NOON, make_schedule, slots_of
 
 ONE = NOON + timedelta(hours=1)
@@ -44,6 +45,29 @@ def test_ten_thousand_schedules_due_in_the_same_second_all_fire_within_ten_secon
     )
     assert session.scalar(sa.text(fired), {"at": ONE}) == 10_000
     assert took < 10
+
+
+def test_a_schedule_that_cannot_be_looked_at_keeps_none_of_the_others_from_firing(session, monkeypatch):
+    broken, *others = [make_schedule(session) for _ in range(3)]
+    session.commit()
+
+    def look(schedule, now, come=firing.what_has_come):
+        if schedule.id == broken.id:
+            raise ArithmeticError("no calendar has this")
+        return come(schedule, now)
+
+    monkeypatch.setattr(firing, "what_has_come", look)
+    duty = Schedules()
+
+    for _ in range(2):
+        with pytest.raises(ArithmeticError):
+            duty.run_once(ONE)
+
+    assert [[slot.state for slot in slots_of(session, each)] for each in (broken, *others)] == [
+        [],
+        ["fired"],
+        ["fired"],
+    ]
 
 
 @pytest.fixture
