@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -29,9 +30,13 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.config import get_settings
+from app.metric_files import CountFile
 
 disable_created_metrics()  # a second series for each, which nobody reads
+log = structlog.get_logger(__name__)
+
 SAMPLE_SECONDS = 1.0
+NO_SLOT = 1_000_000_000  # added to the process id of a process that could not take a slot: its counts are its own
 REGISTRY = CollectorRegistry()
 # From a millisecond to the 25 minutes that an attempt may take.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1500)
@@ -115,7 +120,7 @@ class Shared:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._held: tuple[int, int] | None = None  # slot, file descriptor
+        self._held: tuple[int, int | None] | None = None  # slot, file descriptor
         self._leaves_at_fork = False
 
     def slot(self) -> int:
@@ -124,7 +129,11 @@ class Shared:
             if not self._leaves_at_fork:
                 os.register_at_fork(after_in_child=self._leave_to_parent)
                 self._leaves_at_fork = True
-            self._held = self._free_slot()
+            try:
+                self._held = self._free_slot()
+            except OSError as error:  # a full disk, or no descriptor left: counting must not cost the work
+                self._held = (NO_SLOT + os.getpid(), None)
+                log.warning("no_metrics_slot", why=str(error))
         return self._held[0]
 
     def _free_slot(self) -> tuple[int, int]:
@@ -136,9 +145,9 @@ class Shared:
 
     def _leave_to_parent(self) -> None:
         """In a child that was just forked: the inherited slot is its parent's, who keeps a lock of its own."""
-        if self._held is not None:
+        if self._held is not None and self._held[1] is not None:
             os.close(self._held[1])
-            self._held = None
+        self._held = None
 
     def forget_the_dead(self) -> None:
         """What a gauge says of a process that is gone must not be added to what the others say."""
@@ -185,6 +194,7 @@ def share(service: str, *, owner: int) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         _shared = Shared(directory)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+        values.MmapedDict = CountFile  # type: ignore[misc]
         values.ValueClass = values.MultiProcessValue(_shared.slot)  # takes a slot, so that nobody removes it
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 20_000
+TRACEBACK_PARTS = 1_000  # the last of a chain of causes; a part is a frame with its line, or a message
+SCRUBBED_CHARACTERS = 100_000
+LONGEST_SECRET = 20_000  # characters; a private key in JSON has some thousands
 _VARYING = re.compile(
     r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\d+(\.\d+)?"
 )
@@ -35,12 +38,23 @@ class Failure:
 
 def of_exception(error: BaseException, *, scrub: Callable[[str], str]) -> Failure:
     """Describe an exception that a handler raised; `scrub` takes the secrets out, before anything is cut."""
-    lines = "".join(traceback.format_exception(error))
+    lines = [_scrubbed(line, scrub) for line in traceback.format_exception(error)[-TRACEBACK_PARTS:]]
     return Failure(
         type=type(error).__name__,
-        message=scrub(storable(_said(error)))[:MESSAGE_CHARACTERS],
-        traceback=scrub(storable(lines))[-TRACEBACK_CHARACTERS:],
+        message=_scrubbed(_said(error), scrub)[:MESSAGE_CHARACTERS],
+        traceback="".join(lines)[-TRACEBACK_CHARACTERS:],
     )
+
+
+def _scrubbed(text: str, scrub: Callable[[str], str]) -> str:
+    """The text without secrets. Of a long one only the beginning is kept: to scrub 50 MB takes longer than a lease.
+
+    The cut may go through a secret, which is not recognised then: what could be the beginning of one is left out.
+    """
+    if len(text) <= SCRUBBED_CHARACTERS:
+        return scrub(storable(text))
+    beginning = scrub(storable(text[:SCRUBBED_CHARACTERS]))
+    return f"{beginning[:-LONGEST_SECRET]} ... ({len(text)} characters)\n"
 
 
 def _said(error: BaseException) -> str:

@@ -51,9 +51,13 @@ class Stopped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GivenBack:
-    """The attempt did not happen, or was interrupted; it is not counted."""
+    """The attempt did not happen, or was interrupted; it is not counted.
+
+    `instead`: for an attempt that had begun, what is recorded once its number was interrupted MAX_INTERRUPTIONS times.
+    """
 
     reason: str
+    instead: "Outcome | None" = None
 
 
 Outcome: TypeAlias = Completed | Retrying | Failed | Stopped | GivenBack
@@ -73,7 +77,7 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
 
 
 def _record(session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime) -> dict[UUID, Outcome]:
-    settled = _make_writes(session, ended, now)
+    settled = [(held, _bounded(session, held, outcome)) for held, outcome in _make_writes(session, ended, now)]
     completed = [(held, outcome.result) for held, outcome in settled if isinstance(outcome, Completed)]
     recorded = lifecycle.complete(session, completed, now=now) if completed else set()
     for held, outcome in settled:
@@ -121,6 +125,13 @@ def _written(session: Session, outcome: Completed, now: datetime) -> Outcome:
         if outcome.otherwise is None:
             raise
         return outcome.otherwise(error)
+
+
+def _bounded(session: Session, held: Claim, outcome: Outcome) -> Outcome:
+    """What is recorded of an attempt: one that was interrupted too often ends as if its worker had been lost."""
+    if not isinstance(outcome, GivenBack) or outcome.instead is None:
+        return outcome
+    return outcome.instead if lifecycle.is_interrupted_too_often(session, held.id, held.attempt) else outcome
 
 
 def _record_one(session: Session, held: Claim, outcome: Outcome, now: datetime) -> None:

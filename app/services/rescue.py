@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.models import Priority
-from app.services import counters
+from app.services import counters, lifecycle
 from app.services.failures import Failure
 from app.services.lifecycle import Claim, lost
 from tasks.errors import UnknownTaskType
@@ -62,11 +62,20 @@ def lost_process(
     return _count_attempts(session, known, lambda row: _over_limit(row, now) or failure, now=now, random=random)
 
 
-def interrupted(session: Session, ids: Sequence[UUID], *, worker: str, pid: int, now: datetime) -> Moved:
-    """Return uncounted what a child held that its own worker killed while shutting down."""
+def interrupted(
+    session: Session, ids: Sequence[UUID], *, worker: str, pid: int, now: datetime, random: Random
+) -> Moved:
+    """Return uncounted what a child held that its own worker killed while shutting down.
+
+    An attempt to which that happens again and again is charged as a lost one.
+    """
     rows = lost.of_process(session, ids, worker=worker, pid=pid)
-    lost.return_uncounted(session, rows, reason="given back: its worker was shutting down", now=now)
-    return Moved(count=len(rows))
+    spent = [row for row in rows if lifecycle.is_interrupted_too_often(session, row["id"], row["attempt"])]
+    rest = [row for row in rows if row not in spent]
+    lost.return_uncounted(session, rest, reason=f"{lifecycle.INTERRUPTED} was shutting down", now=now)
+    failure = Failure(type="WorkerLost", message=lifecycle.TOO_MANY_INTERRUPTIONS)
+    known = [{**row, "solo": True} for row in spent]
+    return Moved(count=len(rest)) + _count_attempts(session, known, lambda _row: failure, now=now, random=random)
 
 
 def expired_leases(

@@ -9,9 +9,11 @@ from celery import Task, signals
 from app import metrics, runtime, tracing
 from app.config import get_settings
 from app.messaging.signing import HEADER
-from app.worker import executor, identity
+from app.worker import executor, heartbeat, identity
+from app.worker.leftovers import LEFTOVERS
 from app.worker.liveness import LIVENESS
 from app.worker.lost_children import LOST
+from app.worker.remote_control import CANCELLATIONS
 from app.worker.shutdown import SHUTDOWN
 from tasks import correlation
 from tasks.celery import app as celery_app
@@ -73,6 +75,7 @@ def _before_children(**_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _child_begins(**_: Any) -> None:
+    LEFTOVERS.begin()
     tracing.start("worker")
 
 
@@ -84,12 +87,14 @@ def _child_ends(**_: Any) -> None:
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
     LOST.start()
+    CANCELLATIONS.start()
     runtime.serve_metrics(get_settings().worker_metrics_port)
     LIVENESS.start(sender)
 
 
 @signals.worker_shutting_down.connect
 def _shutting_down(how: str, **_: Any) -> None:
+    heartbeat.PARENT_STOP.announce()
     if how == "Warm":
         SHUTDOWN.begin(get_settings().shutdown_grace_seconds)
 
@@ -97,6 +102,7 @@ def _shutting_down(how: str, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _shut_down(**_: Any) -> None:
     LOST.join(5)
+    CANCELLATIONS.join(5)
     LIVENESS.stop()
 
 

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from billiard.common import terminate_handler_fired
+
 from app import log, tracing
 from app.config import get_settings
 from app.database import Unreadable, to_json
 from app.errors import TaskledgerError
 from app.scrubbing import scrub
-from app.services import sealing
+from app.services import lifecycle, sealing
 from app.services.failures import Failure, of_exception, of_sensitive
 from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
@@ -49,7 +51,7 @@ class LeaseGone(BaseException):
 
 
 def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper: Stopper) -> Outcome:
-    """Run the handler once. Only LeaseGone and the SystemExit by which the pool ends this process leave it."""
+    """Run the handler once. Only LeaseGone and the SystemExit of a signal that ends this process leave it."""
     try:
         payload = task_type.payload.load(_opened(task_type, held))
         with stopper.armed():
@@ -58,7 +60,7 @@ def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper:
     except TaskCancelled:
         return Stopped()
     except ShuttingDown:
-        return GivenBack(reason="given back: its worker is shutting down")
+        return interrupted(task_type, held, "is shutting down")
     except LeaseGone:
         raise
     except BaseException as error:
@@ -68,11 +70,8 @@ def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper:
 
 
 def is_the_pools_exit(error: BaseException) -> bool:
-    """Whether the pool ends this process; a handler's own sys.exit() is a failure like any other.
-
-    billiard exits with -(256 - signal number) from its signal handlers (billiard/common.py).
-    """
-    return isinstance(error, SystemExit) and isinstance(error.code, int) and -256 < error.code < 0
+    """Whether a signal ends this process; a handler's own sys.exit(), with any code, is a failure like any other."""
+    return isinstance(error, SystemExit) and terminate_handler_fired()
 
 
 def with_writes(task_type: TaskType, held: Claim, outcome: Outcome, writes: tuple[Write, ...]) -> Outcome:
@@ -94,6 +93,22 @@ def after_hard_limit(task_type: TaskType, held: Claim, seconds: float) -> Outcom
     """The attempt did not end within its limit and grace, and its process is being ended."""
     failure = Failure(type="TimeLimitExceeded", message=f"still running after its limit of {seconds:g} s; ended")
     return decided(task_type, held, TimeoutError(failure.message), failure)
+
+
+def interrupted(task_type: TaskType, held: Claim, why: str) -> GivenBack:
+    """The worker ended the attempt for reasons of its own: it is not counted, unless that happens again and again."""
+    reason = f"{lifecycle.INTERRUPTED} {why}"
+    return GivenBack(reason=reason, instead=_lost(task_type, held, lifecycle.TOO_MANY_INTERRUPTIONS))
+
+
+def after_foreign_signal(task_type: TaskType, held: Claim) -> Outcome:
+    """A signal ended the process, and the worker had not sent it: the handler did, or somebody on the machine."""
+    return _lost(task_type, held, "its process was ended by a signal that its worker had not sent")
+
+
+def _lost(task_type: TaskType, held: Claim, message: str) -> Outcome:
+    failure = Failure(type="WorkerLost", message=message)
+    return decided(task_type, held, RuntimeError(message), failure)
 
 
 def decided(task_type: TaskType, held: Claim, error: BaseException, failure: Failure) -> Outcome:

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 import structlog
+from billiard.common import clear_terminate_handler_fired
+from billiard.pool import EX_RECYCLE
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 
@@ -28,6 +31,7 @@ from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
 from app.worker.burial import letter
 from app.worker.context import AttemptContext
+from app.worker.leftovers import LEFTOVERS
 from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, patiently
 from app.worker.run import HintRun, Running
 from tasks.errors import TaskCancelled
@@ -38,6 +42,7 @@ log = structlog.get_logger(__name__)
 FLUSH_SECONDS = 0.2  # outcomes of a chunk are recorded at least this often
 CHUNK_SECONDS = 1.0  # a chunk starts no further task after this long
 REQUEUE_PAUSE_SECONDS = 1.0
+PARENT_SECONDS = 1.0  # how much later than its child a parent may hear of the same SIGTERM
 
 
 OUTCOMES: dict[type[Outcome], str] = {
@@ -61,6 +66,7 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
     """Run those tasks of a hint that are ours to run; returns, or raises, what Celery shall show for it."""
     stopper = heartbeat.STOPPER
     stopper.install()
+    LEFTOVERS.remember()
     if stopper.shutting_down:
         raise Reject("the worker is shutting down", requeue=True)
     task_type = get_type(type_name)
@@ -69,8 +75,19 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
         _account_for_rest(ids, claims)
     if not claims:
         raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
-    ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
+    try:
+        ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
+    finally:
+        _end_spoilt_process()
     return _shown(claims, ended)
+
+
+def _end_spoilt_process() -> None:
+    """End a child whose handlers left more behind than can be put back: all is recorded, and the pool replaces it."""
+    if reason := LEFTOVERS.reason_to_end():
+        log.error("process_replaced", pid=os.getpid(), why=reason)
+        clear_terminate_handler_fired()  # else the pool would think that this hint was cut off, and wait for it
+        raise SystemExit(EX_RECYCLE)
 
 
 def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
@@ -146,7 +163,7 @@ class _HintWork:
                     self._flush()
         except SystemExit:
             # The pool ends this process (a cold shutdown, or its hard limit): what has not ended goes back.
-            self._give_back_rest("given back: its worker was stopped")
+            self._give_back_rest()
             raise
         finally:
             try:
@@ -160,7 +177,7 @@ class _HintWork:
         if held.id in self._run.cancelled:
             return Stopped()
         if heartbeat.STOPPER.shutting_down:
-            return GivenBack(reason="given back: its worker is shutting down")
+            return GivenBack(reason="given back: its turn had not come when its worker shut down")
         if self._hard_limit is not None and self._hard_limit < (held.timeout_seconds or 0):
             # The row's limit was raised after the hint went out; the pool would kill it too early.
             return GivenBack(reason="given back: its hint carried an older time limit")
@@ -201,14 +218,18 @@ class _HintWork:
             elapsed = time.monotonic() - running.started
             if elapsed >= running.timeout_seconds:
                 self._unrecorded.append((held, attempt.after_hard_limit(self._type, held, running.timeout_seconds)))
+            elif heartbeat.PARENT_STOP.is_announced(wait_seconds=PARENT_SECONDS):
+                self._unrecorded.append((held, attempt.interrupted(self._type, held, "was stopped")))
             else:
-                self._unrecorded.append((held, GivenBack(reason="given back: its worker was stopped")))
+                self._unrecorded.append((held, attempt.after_foreign_signal(self._type, held)))
             raise
         finally:
             self._run.current = None
+            LEFTOVERS.clear()
             heartbeat.HEARTBEAT.keep(running)
 
-    def _give_back_rest(self, reason: str) -> None:
+    def _give_back_rest(self) -> None:
+        reason = "given back: its turn had not come when its process ended"
         ended = {held.id for held, _ in self._unrecorded} | set(self._recorded) | self._run.lost
         rest = [held for held in self._claims if held.id not in ended]
         self._unrecorded.extend((held, GivenBack(reason=reason)) for held in rest)

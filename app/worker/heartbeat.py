@@ -25,7 +25,7 @@ from app.services.lifecycle import Claim
 from app.services.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.run import Desk, HintRun, Running
-from app.worker.stopping import Stopper
+from app.worker.stopping import ParentStop, Stopper
 from tasks.errors import TaskCancelled, TimeLimitReached
 
 log = structlog.get_logger(__name__)
@@ -215,5 +215,6 @@ def _short_waits() -> sa.Engine:
 
 
 DESK = Desk()
-STOPPER = Stopper()
+PARENT_STOP = ParentStop()
+STOPPER = Stopper(PARENT_STOP)
 HEARTBEAT = Heartbeat(DESK, STOPPER)

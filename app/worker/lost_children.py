@@ -1,9 +1,9 @@
 """Children that are gone: a small thread of the parent process moves on what they held."""
 
+import contextlib
 import os
-import queue
 import random
-import threading
+import signal
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from app.services.failures import Failure
 from app.services.rescue import Moved
 from app.worker import identity
 from app.worker.burial import letter
+from app.worker.parent_thread import ParentThread
 from app.worker.patience import patiently
 
 log = structlog.get_logger(__name__)
@@ -38,15 +39,13 @@ class LostChild:
 
 
 class LostChildren:
-    """A small thread that records lost attempts."""
+    """Records lost attempts, in a thread of the parent."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[LostChild] = queue.Queue()
-        self._thread: threading.Thread | None = None
+        self._thread = ParentThread("lost-children", _record)
 
     def start(self) -> None:
         """Begin; called in the parent."""
-        self._thread = threading.Thread(target=self._run, name="lost-children", daemon=True)
         self._thread.start()
 
     def put(self, request: Any, error: BaseException, *, by_shutdown: bool = False) -> None:
@@ -55,28 +54,21 @@ class LostChildren:
             ids = tuple(UUID(str(id_)) for id_ in request.args)
         except ValueError:
             return  # no hint of ours; nothing was claimed for it
-        self._queue.put(LostChild(ids=ids, pid=request.worker_pid or 0, error=str(error), by_shutdown=by_shutdown))
+        self._thread.put(LostChild(ids=ids, pid=request.worker_pid or 0, error=str(error), by_shutdown=by_shutdown))
 
     def put_ids(self, ids: tuple[UUID, ...], pid: int, error: str) -> None:
         """Hand over tasks that are leased to a process which does not work on them."""
-        self._queue.put(LostChild(ids=ids, pid=pid, error=error))
+        self._thread.put(LostChild(ids=ids, pid=pid, error=error))
 
     def join(self, seconds: float) -> None:
         """Wait until all that was handed over is recorded, so long at most."""
-        end = time.monotonic() + seconds
-        while self._queue.unfinished_tasks and time.monotonic() < end:
-            time.sleep(0.05)
+        self._thread.join(seconds)
 
-    def _run(self) -> None:
-        while True:
-            lost = self._queue.get()
-            try:
-                _wait_until_gone(lost.pid)
-                patiently(lambda each=lost: _move_on(each), seconds=MOVE_ON_SECONDS)
-            except Exception as error:  # noqa: BLE001 (the thread goes on with the next; leases run out)
-                log.error("lost_child_not_recorded", ids=[str(id_) for id_ in lost.ids], error=str(error))
-            finally:
-                self._queue.task_done()
+
+def _record(lost: LostChild) -> None:
+    _wait_until_gone(lost.pid)
+    _kill_group(lost.pid)
+    patiently(lambda: _move_on(lost), seconds=MOVE_ON_SECONDS)
 
 
 def _wait_until_gone(pid: int) -> None:
@@ -84,6 +76,13 @@ def _wait_until_gone(pid: int) -> None:
     give_up = time.monotonic() + GONE_SECONDS
     while _runs(pid) and time.monotonic() < give_up:
         time.sleep(0.02)
+
+
+def _kill_group(pid: int) -> None:
+    """End what the handler of a child that is gone had started: a child leads a process group."""
+    if pid > 0 and not _runs(pid) and pid != os.getpgrp():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _runs(pid: int) -> bool:
@@ -102,7 +101,11 @@ def _move_on(lost: LostChild) -> None:
 
 def _interrupted(lost: LostChild) -> Moved:
     worker, now = identity.worker_id(), clock.utcnow()
-    return in_transaction(lambda session: rescue.interrupted(session, lost.ids, worker=worker, pid=lost.pid, now=now))
+    return in_transaction(
+        lambda session: rescue.interrupted(
+            session, lost.ids, worker=worker, pid=lost.pid, now=now, random=random.random
+        )
+    )
 
 
 def _lost(lost: LostChild) -> Moved:

@@ -1,8 +1,10 @@
 """Stopping a running handler from another thread or process: a signal whose exception is raised in the handler only."""
 
+import mmap
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,13 +15,36 @@ from tasks.errors import ShuttingDown
 STOP_SIGNAL, GIVE_BACK_SIGNAL = signal.SIGUSR1, signal.SIGUSR2
 
 
+class ParentStop:
+    """Whether the parent process stops its children: one byte of memory, which forked children share with it.
+
+    A signal does not tell who sent it. A handler may send SIGTERM to its own process; what the worker itself ends is
+    given back uncounted, and everything else counts as an attempt.
+    """
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def announce(self) -> None:
+        """The worker shuts down; called in the parent before it sends its children any signal."""
+        self._byte[0] = 1
+
+    def is_announced(self, *, wait_seconds: float = 0.0) -> bool:
+        """Whether the worker shuts down. A service manager signals parent and children at once: wait for the parent."""
+        end = time.monotonic() + wait_seconds
+        while not self._byte[0] and time.monotonic() < end:
+            time.sleep(0.02)
+        return bool(self._byte[0])
+
+
 class Stopper:
     """Raises in the handler while one runs, and never while an outcome is being recorded.
 
     Signals reach the main thread of the process, which is where a prefork child runs its handlers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent_stop: ParentStop) -> None:
+        self._parent_stop = parent_stop
         self.shutting_down = False
         self.interrupts = True
         """Whether a handler can be interrupted: signals reach the main thread only, so not in a pool of threads."""
@@ -57,6 +82,8 @@ class Stopper:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == GIVE_BACK_SIGNAL:
+            if not self._parent_stop.is_announced():
+                return  # not from the parent: a child that believed it would refuse every hint from now on
             self.shutting_down = True
             self._wanted, self._still_wanted = ShuttingDown(), _always
         wanted, self._wanted = self._wanted, None

@@ -1,12 +1,25 @@
 """The one door: the only package that writes `tasks.status`, each time by one guarded statement."""
 
-from app.services.lifecycle.claims import claim, give_back, held_under, renew, report_progress
+from app.services.lifecycle.claims import (
+    INTERRUPTED,
+    MAX_INTERRUPTIONS,
+    TOO_MANY_INTERRUPTIONS,
+    claim,
+    give_back,
+    held_under,
+    is_interrupted_too_often,
+    renew,
+    report_progress,
+)
 from app.services.lifecycle.door import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.outcomes import complete, fail, lock_held, retry_later, stopped
 from app.services.lifecycle.waiting import Waiting, admitted, ask_to_stop, cancel, expire, fall_due, replay, reschedule
 
 __all__ = [
+    "INTERRUPTED",
     "LOOK_AGAIN",
+    "MAX_INTERRUPTIONS",
+    "TOO_MANY_INTERRUPTIONS",
     "Claim",
     "Holder",
     "LeaseLost",
@@ -22,6 +35,7 @@ __all__ = [
     "fall_due",
     "give_back",
     "held_under",
+    "is_interrupted_too_often",
     "lock_held",
     "renew",
     "replay",

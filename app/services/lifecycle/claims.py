@@ -109,6 +109,21 @@ def give_back(session: Session, held: Sequence[Claim], *, reason: str, now: date
     return set(session.scalars(GIVE_BACK, {**parameters, "now": now}))
 
 
+INTERRUPTED = "given back: its worker"  # how the reason of an interrupted attempt begins
+MAX_INTERRUPTIONS = 20  # of one attempt; the next one is charged as a lost worker is, so that no task runs for ever
+TOO_MANY_INTERRUPTIONS = f"it was interrupted {MAX_INTERRUPTIONS} times and did not end"
+INTERRUPTIONS = sa.text(
+    "SELECT count(*) FROM task_events WHERE task_id = :id AND status = 'PENDING' AND previous_status = 'PROCESSING' "
+    "AND attempt = :attempt AND starts_with(detail ->> 'reason', :reason)"
+)
+
+
+def is_interrupted_too_often(session: Session, task_id: UUID, attempt: int) -> bool:
+    """Whether this attempt of a task, by its number, was given back MAX_INTERRUPTIONS times after it had begun."""
+    parameters = {"id": task_id, "attempt": attempt, "reason": INTERRUPTED}
+    return (session.scalar(INTERRUPTIONS, parameters) or 0) >= MAX_INTERRUPTIONS
+
+
 PROGRESS = sa.text("UPDATE tasks SET progress = CAST(:progress AS jsonb) WHERE id = :id AND lease = :lease")
 
 

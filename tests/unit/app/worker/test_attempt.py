@@ -1,10 +1,12 @@
 """One attempt: what a handler does becomes an outcome."""
 
+import signal
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from billiard import common
 from msgspec import structs
 
 from app import scrubbing
@@ -12,7 +14,7 @@ from app.models import new_id
 from app.services.lifecycle import Claim
 from app.services.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
 from app.worker.attempt import RESULT_BYTES, run_attempt
-from app.worker.stopping import Stopper
+from app.worker.stopping import ParentStop, Stopper
 from tasks.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
 from tasks.registry import get_type
 from tests.factories import NOON
@@ -35,7 +37,7 @@ CLAIM = Claim(
 
 def run(handler, **claim):
     task_type = replace(get_type("reverse_string"), handler=handler)
-    return run_attempt(task_type, structs.replace(CLAIM, **claim), None, Stopper())
+    return run_attempt(task_type, structs.replace(CLAIM, **claim), None, Stopper(ParentStop()))
 
 
 def raising(error):
@@ -127,14 +129,30 @@ class OddError(BaseException):
     """As asyncio.CancelledError is one."""
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), SystemExit(None), SystemExit("bye"), UnreadableError(), OddError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        SystemExit(-1),
+        SystemExit(-(256 - 15)),
+        SystemExit(None),
+        SystemExit("bye"),
+        UnreadableError(),
+        OddError(),
+    ],
+)
 def test_whatever_a_handler_raises_is_a_failure_that_counts(error):
     assert isinstance(run(raising(error)), Retrying)
 
 
 def test_the_exit_by_which_the_pool_ends_a_process_is_passed_on():
-    with pytest.raises(SystemExit):
-        run(raising(SystemExit(-(256 - 15))))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit):
+            run(lambda *_: common._shutdown_cleanup(signal.SIGTERM, None))
+    finally:
+        common.clear_terminate_handler_fired()
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_escape_of_a_nul_as_plain_characters_is_a_result_like_any_other():

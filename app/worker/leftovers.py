@@ -1,0 +1,204 @@
+"""What a handler leaves behind in a child of the pool, and what is done so that no later task pays for it.
+
+Processes that it started end with its attempt, timers and signal handlers are put back, closed standard streams are
+opened again. What cannot be put back (descriptors, threads) ends the child once its outcomes are recorded.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import multiprocessing
+import multiprocessing.resource_tracker
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from billiard.common import terminate_handler_fired
+
+log = structlog.get_logger(__name__)
+
+TERM_SECONDS = 1.0  # how long a left process may take to end by itself
+MAX_THREADS_LEFT = 100  # a library's own pool of threads is smaller; a handler that leaks threads gets there
+USED_DESCRIPTORS = 0.8  # of the limit: the child needs some to reach its database and its metrics
+RESERVED_DESCRIPTORS = 16  # let go when a handler has used up all others, so that its outcome can be recorded
+# What decides how this process ends and whether later tasks are interrupted. The stopping signals are `Stopper`'s.
+KEPT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
+TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+
+
+class Leftovers:
+    """Puts a child of the prefork pool back into the state in which its handlers are to find it."""
+
+    def __init__(self) -> None:
+        self._pid = 0  # of the child that has begun; in the parent, and in other pools, there is nothing to put back
+        self._signals: dict[signal.Signals, Any] = {}
+        self._mask: set[signal.Signals] = set()
+        self._streams: dict[int, tuple[int, tuple[int, int]]] = {}
+        self._directory = ""
+        self._umask = 0
+        self._threads = 0
+        self._descriptors = 0
+        self._reserve: list[int] = []
+
+    def begin(self) -> None:
+        """Remember the state of this child; called once, before its first hint."""
+        self._pid = os.getpid()
+        with contextlib.suppress(OSError):  # it leads a session already
+            os.setpgid(0, 0)  # so that a kill reaches what its handlers start, too
+        _adopt_orphans()
+        # billiard calls its children daemons, which multiprocessing does not allow to have children.
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        self._streams = {number: _copy_of(number) for number in (1, 2)}
+        self._directory = os.getcwd()
+        self._umask = os.umask(0)
+        os.umask(self._umask)
+        self._threads = threading.active_count()
+        self._reserve = [os.open(os.devnull, os.O_RDONLY) for _ in range(RESERVED_DESCRIPTORS)]
+        self._descriptors = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * USED_DESCRIPTORS)
+
+    def remember(self) -> None:
+        """Note how signals are handled before the first hint: the pool sets its own after its child has begun."""
+        if self._pid == os.getpid() and not self._signals:
+            self._signals = {number: signal.getsignal(number) for number in KEPT_SIGNALS}
+            self._mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    def clear(self) -> None:
+        """After each attempt: its timers and processes end, the rest is as it was. Costs some microseconds."""
+        if self._pid != os.getpid():
+            return
+        for timer in TIMERS:
+            signal.setitimer(timer, 0)
+        if self._reserve and _lowest_free_descriptor() is None:
+            for descriptor in self._reserve:
+                os.close(descriptor)
+            self._reserve = []
+        if _has_children():
+            _end_processes()
+        self._put_back()
+
+    def reason_to_end(self) -> str | None:
+        """Why this child must not run another hint, if so."""
+        if self._pid != os.getpid():
+            return None
+        if terminate_handler_fired():
+            return "a signal told it to end, and its handler went on"
+        threads = threading.active_count() - self._threads
+        if threads > MAX_THREADS_LEFT:
+            return f"its handlers left {threads} threads running"
+        lowest = _lowest_free_descriptor()
+        if lowest is None or lowest > self._descriptors or not self._reserve:
+            return "its handlers left too many files open"
+        return None
+
+    def _put_back(self) -> None:
+        for number, handler in self._signals.items():
+            if signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+        if set(signal.pthread_sigmask(signal.SIG_BLOCK, ())) != self._mask:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        for number, (copy, identity) in self._streams.items():
+            if _identity(number) != identity:
+                os.dup2(copy, number)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            if getattr(getattr(sys, name), "closed", True):
+                setattr(sys, name, open(number, "w", buffering=1, closefd=False))  # noqa: SIM115 (lives on)
+        with contextlib.suppress(OSError):
+            os.chdir(self._directory)
+        os.umask(self._umask)
+
+
+def _lowest_free_descriptor() -> int | None:
+    """About how many descriptors are in use; None where none is left."""
+    try:
+        lowest = os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None
+    os.close(lowest)
+    return lowest
+
+
+def _adopt_orphans() -> None:
+    """Have what a handler's processes leave behind handed to this child, so that it can end them (Linux)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _copy_of(number: int) -> tuple[int, tuple[int, int]]:
+    """A duplicate of a standard stream far from the low numbers, and what tells whether the stream is still that."""
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100), _identity(number)
+    except OSError:  # started without it
+        fallback = os.open(os.devnull, os.O_RDWR)
+        os.dup2(fallback, number)
+        return fallback, _identity(number)
+
+
+def _identity(number: int) -> tuple[int, int]:
+    try:
+        found = os.fstat(number)
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _has_children() -> bool:
+    """Whether this process has any, running or ended; takes nothing from a handler that waits for one."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _end_processes() -> None:
+    """End all processes below this one: those that its handler started, and those that these left behind."""
+    left = _until_none(_children, signal.SIGTERM, TERM_SECONDS)
+    if left:
+        left = _until_none(_children, signal.SIGKILL, TERM_SECONDS)
+    if left:
+        log.error("processes_left", pids=left, why="they did not end on SIGKILL")
+
+
+def _until_none(children: Callable[[], list[int]], number: signal.Signals, seconds: float) -> list[int]:
+    """Signal each child once, and those that appear while they end; returns what is left after so many seconds."""
+    told: set[int] = set()
+    end = time.monotonic() + seconds
+    while (alive := children()) and time.monotonic() < end:
+        for pid in alive:
+            if pid not in told:
+                told.add(pid)
+                log.warning("process_ended", pid=pid, signal=number.name, why="its task has ended")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        time.sleep(0.01)
+    return alive
+
+
+def _children() -> list[int]:
+    """Processes below this one that run; those that have ended are reaped on the way."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    tracker = multiprocessing.resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
+    return [pid for pid in _pids_below(os.getpid()) if pid != tracker]
+
+
+def _pids_below(parent: int) -> list[int]:
+    """The children of all threads of a process, as Linux lists them; elsewhere none are known."""
+    pids: list[int] = []
+    for listing in Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            pids.extend(int(pid) for pid in listing.read_text().split())
+    return pids
+
+
+LEFTOVERS = Leftovers()
