@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 import requests
@@ -48,6 +49,37 @@ def test_celery_inspect_names_every_task_type(stack):
         assert name in shown
 
 
+@pytest.mark.parametrize("command", ["revoke", "revoke with terminate", "terminate"])
+def test_remote_control_cancels_tasks_that_wait_and_tasks_that_run(stack, command):
+    waiting = stack.submit("sleep_for", 30.0, scheduled_at="2100-01-01T00:00:00Z")
+    running = stack.submit("sleep_for", 30.0, priority="high")
+    stack.wait_until("PROCESSING", [running])
+    ids = [waiting, running, str(uuid4())]
+
+    match command:
+        case "revoke":
+            shown = _celery(stack, "control", "revoke", *ids)
+        case "terminate":
+            shown = _celery(stack, "control", "terminate", "TERM", *ids)
+        case _:
+            call = f"print(app.control.revoke({ids}, terminate=True, reply=True))"
+            shown = _run(stack, [sys.executable, "-c", f"from tasks.celery import app; {call}"])
+
+    assert "3 tasks are being cancelled" in shown
+    stack.wait_until("CANCELLED", [waiting, running])
+    rows = stack.rows("SELECT cancel_receipt FROM tasks WHERE id = ANY(%(ids)s::uuid[])", {"ids": [waiting, running]})
+    assert {row["cancel_receipt"] for row in rows} == {"never_started", "stopped"}
+
+
+def test_a_task_whose_id_was_revoked_before_runs_once_it_is_replayed(stack):
+    task_id = stack.submit("reverse_string", "stressed", priority="high", scheduled_at="2100-01-01T00:00:00Z")
+    _celery(stack, "control", "revoke", task_id)
+    stack.wait_until("CANCELLED", [task_id])
+
+    assert stack.post(f"/tasks/{task_id}/retry", {}).status_code < 300
+    stack.wait_until("COMPLETED", [task_id])
+
+
 def test_flower_lists_a_task_by_its_id_with_its_type_and_state(stack):
     with Flower(stack.environment) as flower:
         wait_for(lambda: _hears(flower, stack.worker), timeout=30, what="Flower hears of the worker")
@@ -66,7 +98,10 @@ def test_flower_tells_nothing_without_its_password(stack):
 
 
 def _celery(stack, *arguments: str) -> str:
-    command = [sys.executable, "-m", "celery", "-A", "tasks", *arguments]
+    return _run(stack, [sys.executable, "-m", "celery", "-A", "tasks", *arguments])
+
+
+def _run(stack, command: list[str]) -> str:
     done = subprocess.run(command, cwd=ROOT, env=stack.environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
