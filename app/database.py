@@ -35,7 +35,8 @@ NAMING_CONVENTION = {
 }
 TRANSACTION_TRIES = 3
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
-_RESTARTING = ("57P01", "57P02", "57P03", "25006")  # shutting down, crashed, starting up, read-only stand-by
+_RESTARTING = ("57P01", "57P02", "57P03")  # shutting down, crashed, starting up
+READ_ONLY = "25006"  # a stand-by, or the server that was the primary until a moment ago
 
 
 class Base(DeclarativeBase):
@@ -105,6 +106,11 @@ SESSION_SETTINGS = {
     "jit": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
+    # The server's side of connect_args: a session whose client's host was cut off ends, and with it what it had locked.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
 }
 
 
@@ -124,6 +130,24 @@ def set_up_sessions(engine: sa.Engine, settings: Mapping[str, str] = SESSION_SET
         dbapi_connection.commit()  # a rollback would take them back
 
     event.listen(engine, "connect", set_up)
+
+
+def leave_read_only(engine: sa.Engine) -> None:
+    """Give up connections to a server that takes no changes: the next ones find the new primary, where there is one."""
+
+    def leave(context: sa.engine.ExceptionContext) -> None:
+        if getattr(context.original_exception, "pgcode", None) == READ_ONLY:
+            context.is_disconnect = True
+
+    event.listen(engine, "handle_error", leave)
+
+
+def only_short_locks(session: Session) -> None:
+    """For the rest of the transaction, give up after a second of waiting for a lock (55P03).
+
+    For whoever judges others: a statement that waited would act on what was true before.
+    """
+    session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
 
 
 def watch_clock(engine: sa.Engine) -> None:
@@ -148,6 +172,7 @@ def make_engine(settings: Settings, *, application_name: str = "taskledger", **m
     engine = sa.create_engine(sqlalchemy_url(settings), **options)
     set_up_sessions(engine)
     watch_clock(engine)
+    leave_read_only(engine)
     return engine
 
 
@@ -278,7 +303,7 @@ def is_away(error: Exception) -> bool:
     """Whether the error says that the database cannot be reached now, as opposed to: the statement is wrong."""
     if isinstance(error, PoolTimeout):
         return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or sqlstate(error) == READ_ONLY):
         return True
     if not isinstance(error, OperationalError | InterfaceError):
         return False

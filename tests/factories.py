@@ -121,3 +121,13 @@ def slots_of(session: Session, schedule: ScheduleRecord) -> list[SlotRecord]:
         sa.text("SELECT * FROM schedule_slots WHERE schedule_id = :id ORDER BY slot_at"), {"id": schedule.id}
     )
     return [SlotRecord(**row) for row in rows.mappings()]
+
+
+class Steady:
+    """A clock that nobody sets, for tests: it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.passed = 1_000.0
+
+    def __call__(self) -> float:
+        return self.passed

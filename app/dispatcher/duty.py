@@ -133,7 +133,7 @@ class Duty:
                 DUTY_SECONDS.labels(self.name).observe(time.perf_counter() - began)
                 sample_pool(engine().pool, process="dispatcher")
                 pause = self._every()
-                self._connected.answered(clock.utcnow())
+                self._connected.answered()
                 self._recovered()
                 self._record(None)
             except Exception as error:  # noqa: BLE001 (a duty never ends; what went wrong is said and tried again)

@@ -1,20 +1,24 @@
 """Duty: move on what expired leases and lost workers left behind."""
 
 import random
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
+from app import clock
 from app.config import get_settings
 from app.continuity import Continuity
-from app.database import in_transaction
+from app.database import in_transaction, only_short_locks
 from app.dispatcher.duty import Look
 from app.messaging import DeadLetter, bury
 from app.services import rescue
 from app.services.lifecycle import Claim
 from app.services.rescue import Moved
+from app.services.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
 
 log = structlog.get_logger(__name__)
 
@@ -24,52 +28,76 @@ UNSEEN = timedelta(seconds=15)
 # attempt. Only where that has not happened, the dispatcher does the second part. See docs/decisions/0004.
 PARENT_FIRST = timedelta(seconds=3)
 REMEMBER = timedelta(days=1)
+SILENT = UNSEEN - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
 
+NOW = sa.text("SELECT clock_timestamp()")
+# One who was silent for less may still be there: see `Suspicion`.
 GONE = sa.text(
-    "SELECT id FROM workers WHERE last_seen_at > :remembered AND (last_seen_at < :unseen OR stopped_at IS NOT NULL)"
+    "SELECT id, stopped_at IS NOT NULL AS has_stopped FROM workers WHERE last_seen_at > :remembered "
+    "AND (last_seen_at < :silent OR stopped_at IS NOT NULL)"
 )
 
 
 class Rescue:
     """Rescues only after it has been connected for one whole lease: after an outage every worker may renew first."""
 
-    def __init__(self, connected: Continuity) -> None:
+    def __init__(self, connected: Continuity, steady: Callable[[], float] = clock.steady) -> None:
         self._connected = connected
+        self._suspected_leases: Suspicion[tuple[UUID, UUID]] = Suspicion(steady)
+        self._suspected_workers: Suspicion[str] = Suspicion(steady)
         self._lease = timedelta(seconds=get_settings().lease_seconds)
         self._look = Look()
         self._emptied: set[str] = set()  # workers that are gone, and whose leases have been moved on
 
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many tasks were moved on."""
-        in_transaction(lambda session: session.execute(sa.text("SELECT 1")))
-        if not self._connected.for_at_least(UNSEEN, now):
+        if not clock.agrees(in_transaction(lambda session: session.execute(NOW).scalar_one())):
+            return 0  # PostgreSQL's clock was set: workers renew by it, and must not be judged by ours
+        gone, expired = in_transaction(lambda session: self._look_around(session, now))
+        if not self._connected.for_at_least(UNSEEN):
             return 0
-        moved = in_transaction(lambda session: self._lost_workers(session, now))
-        if self._connected.for_at_least(self._lease + PARENT_FIRST, now):
-            moved += self._expired_leases(now)
+        moved = self._lost_workers(gone, now)
+        if self._connected.for_at_least(self._lease + PARENT_FIRST):
+            moved += self._expired_leases(expired, now)
         if moved.count:
             log.warning("rescued", count=moved.count, failed=len(moved.dead))
         bury(*(_letter(held) for held in moved.dead))
         return moved.count
 
-    def _expired_leases(self, now: datetime) -> Moved:
-        since, before = self._look.since(now), now - PARENT_FIRST
-        moved = in_transaction(
-            lambda session: rescue.expired_leases(
-                session, since=since, before=before, now=now, limit=BATCH, random=random.random
-            )
-        )
-        if moved.count < BATCH:
-            self._look.found_nothing_more(before)
-        return moved
+    def _look_around(self, session: Session, now: datetime) -> tuple[set[str], list[UUID]]:
+        """Workers that are gone, and tasks whose lease ran out, as far as several looks have shown it.
 
-    def _lost_workers(self, session: Session, now: datetime) -> Moved:
-        gone = set(session.scalars(GONE, {"remembered": now - REMEMBER, "unseen": now - UNSEEN}))
+        A look that has to wait for a lock fails: what it would see in the moment of the release is not how things are.
+        """
+        only_short_locks(session)
+        rows = session.execute(GONE, {"remembered": now - REMEMBER, "silent": now - SILENT}).all()
+        silent = self._suspected_workers.confirmed([row.id for row in rows])
+        gone = {row.id for row in rows if row.has_stopped or row.id in silent}
+        since, before = self._look.since(now), now - PARENT_FIRST
+        leases = rescue.expired(session, since=since, before=before, limit=BATCH)
+        if not leases:
+            self._look.found_nothing_more(before)
+        suspected = rescue.renewable(session, leases) if leases else []
+        return gone, [task_id for task_id, _ in self._suspected_leases.confirmed(suspected)]
+
+    def _expired_leases(self, ids: Sequence[UUID], now: datetime) -> Moved:
+        def move(session: Session) -> Moved:
+            only_short_locks(session)
+            return rescue.expired_leases(session, ids, before=now - PARENT_FIRST, now=now, random=random.random)
+
+        return in_transaction(move) if ids else Moved()
+
+    def _lost_workers(self, gone: set[str], now: datetime) -> Moved:
         self._emptied &= gone  # one that was only frozen, or cut off, may be back and take tasks again
         to_empty = gone - self._emptied
         if not to_empty:
             return Moved()
-        moved = rescue.lost_workers(session, to_empty, now=now, limit=BATCH, random=random.random)
+
+        def move(session: Session) -> Moved:
+            only_short_locks(session)
+            return rescue.lost_workers(session, to_empty, now=now, limit=BATCH, random=random.random)
+
+        moved = in_transaction(move)
         if moved.count < BATCH:
             self._emptied |= to_empty
         return moved

@@ -78,11 +78,20 @@ def interrupted(
     return Moved(count=len(rest)) + _count_attempts(session, known, lambda _row: failure, now=now, random=random)
 
 
-def expired_leases(
-    session: Session, *, since: datetime, before: datetime, now: datetime, limit: int, random: Random
-) -> Moved:
-    """Move on the tasks whose lease ran out between two moments."""
-    rows = lost.overdue(session, since=since, before=before, limit=limit)
+def expired(session: Session, *, since: datetime, before: datetime, limit: int) -> list[tuple[UUID, UUID]]:
+    """Ids and leases of tasks whose lease ran out between two moments."""
+    return lost.overdue(session, since=since, before=before, limit=limit)
+
+
+def renewable(session: Session, leases: Sequence[tuple[UUID, UUID]]) -> list[tuple[UUID, UUID]]:
+    """Those leases that nothing keeps from being renewed: a row that a person has locked says nothing of its child."""
+    free = lost.locked_by_nobody(session, [task_id for task_id, _ in leases])
+    return [each for each in leases if each[0] in free]
+
+
+def expired_leases(session: Session, ids: Sequence[UUID], *, before: datetime, now: datetime, random: Random) -> Moved:
+    """Move on those of these tasks whose lease ran out before a moment."""
+    rows = lost.of_expired(session, ids, before=before)
     return _count_attempts(session, rows, _no_sign_of_life, now=now, random=random)
 
 

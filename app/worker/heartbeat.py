@@ -9,16 +9,23 @@ import signal
 import threading
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
-from app import clock, database
+from app import database
 from app.config import get_settings
-from app.database import SESSION_SETTINGS, engine_options, set_up_sessions, sqlalchemy_url, watch_clock
+from app.database import (
+    SESSION_SETTINGS,
+    engine_options,
+    leave_read_only,
+    set_up_sessions,
+    sqlalchemy_url,
+    watch_clock,
+)
 from app.metrics import sample_pool
 from app.services import counters, lifecycle, task_log
 from app.services.lifecycle import Claim
@@ -36,7 +43,10 @@ SLOW_ROUNDS = 3  # a lease is renewed at a third of its length
 STATEMENT_SECONDS = 3
 MOST_UNWRITTEN = 10_000  # log lines that wait for a database that is away
 
-LOOK = sa.text("SELECT id, lease, cancel_requested_at FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))")
+LOOK = sa.text(
+    "SELECT id, lease, cancel_requested_at, extract(epoch FROM due_at - clock_timestamp())::float AS seconds_left "
+    "FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))"
+)
 PASS = sa.text(
     "INSERT INTO queue_positions (queue, priority, passed_at) VALUES (:queue, :priority, :passed_at) "
     "ON CONFLICT (queue, priority) DO UPDATE SET passed_at = excluded.passed_at "
@@ -139,7 +149,8 @@ class Heartbeat:
             return
         with Session(self._engine) as session:
             rows = session.execute(LOOK, {"ids": list(claims)}).mappings().all()
-            self._renew_if_time(session, run, claims)
+            left = [row["seconds_left"] for row in rows if row["lease"] == claims[row["id"]].lease]
+            self._renew_if_time(session, claims, min(left, default=0.0))
         leases = {row["id"]: row["lease"] for row in rows}
         run.lost.update(id_ for id_, held in claims.items() if leases.get(id_) != held.lease)
         run.cancelled.update(row["id"] for row in rows if row["cancel_requested_at"] is not None)
@@ -150,13 +161,11 @@ class Heartbeat:
             elif current.claim.id in run.cancelled:
                 self._ask_to_stop(current, TaskCancelled())
 
-    def _renew_if_time(self, session: Session, run: HintRun, claims: dict[Any, Claim]) -> None:
+    def _renew_if_time(self, session: Session, claims: dict[Any, Claim], seconds_left: float) -> None:
+        """When a third of the lease is over by PostgreSQL's clock: so also in the second after that was set forward."""
         any_claim = next(iter(claims.values()))
-        if time.monotonic() - run.renewed < any_claim.lease_seconds / SLOW_ROUNDS:
-            return
-        until = clock.utcnow() + timedelta(seconds=any_claim.lease_seconds)
-        lifecycle.renew(session, any_claim, list(claims), until=until)
-        run.renewed = time.monotonic()
+        if seconds_left <= any_claim.lease_seconds * (1 - 1 / SLOW_ROUNDS):
+            lifecycle.renew(session, any_claim, list(claims))
 
     def _write_down(self) -> None:
         """Progress, log lines and queue positions, if there are any to write."""
@@ -211,6 +220,7 @@ def _short_waits() -> sa.Engine:
     quick = {"statement_timeout": f"{STATEMENT_SECONDS}s", "synchronous_commit": "off"}
     set_up_sessions(engine, SESSION_SETTINGS | quick)
     watch_clock(engine)
+    leave_read_only(engine)
     return engine
 
 

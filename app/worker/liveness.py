@@ -5,20 +5,23 @@ import platform
 import signal
 import socket
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
 from app.continuity import Continuity
-from app.database import in_transaction
+from app.database import in_transaction, only_short_locks
 from app.models import Worker
 from app.services.sql import published
+from app.services.suspicion import Suspicion
 from app.worker import identity
 from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues
@@ -31,8 +34,10 @@ BEAT_SECONDS = 1.0
 
 # A child whose handler never lets go of the interpreter cannot renew its lease. Killing it first keeps the promise
 # that nothing runs beside a replay; the pool then reports it as lost, and the row moves on.
+# A row that somebody has locked cannot be renewed: it says nothing of its child.
 HUNG = sa.text(
-    "SELECT id, leased_pid FROM tasks WHERE due_at <= :now AND status = 'PROCESSING' AND leased_by = :worker LIMIT 100"
+    "SELECT id, leased_pid FROM tasks WHERE due_at <= clock_timestamp() AND status = 'PROCESSING' "
+    "AND leased_by = :worker LIMIT 100 FOR SHARE SKIP LOCKED"
 )
 
 
@@ -45,6 +50,7 @@ class Liveness:
         self._row: dict[str, Any] = {}
         self._paused: PausedQueues | None = None
         self._continuity = Continuity()
+        self._suspicion: Suspicion[tuple[UUID, int]] = Suspicion()
         self._lease = timedelta(0)
         self._has_published = False
 
@@ -89,7 +95,7 @@ class Liveness:
             self._write()
             if self._paused is not None:
                 self._paused.apply()
-            self._end_hung(clock.utcnow())
+            self._end_hung()
             self._publish_types()
         except Exception as error:  # noqa: BLE001 (a worker that beats no more loses all its tasks)
             self._continuity.broke()
@@ -102,12 +108,13 @@ class Liveness:
             in_transaction(lambda session: published.types(session, load_types().values(), now=now))
             self._has_published = True
 
-    def _end_hung(self, now: datetime) -> None:
-        self._continuity.answered(now)
-        if not self._continuity.for_at_least(self._lease, now):
+    def _end_hung(self) -> None:
+        hung = in_transaction(_hung)
+        self._continuity.answered()
+        confirmed = self._suspicion.confirmed(hung)
+        if not self._continuity.for_at_least(self._lease):
             return  # after an outage children renew first
-        parameters = {"now": now, "worker": identity.worker_id()}
-        for task_id, pid in in_transaction(lambda session: session.execute(HUNG, parameters).all()):
+        for task_id, pid in confirmed:
             if pid == os.getpid():
                 continue  # a pool of threads: the dispatcher moves the task on, and its outcome will be dropped
             if any(request.worker_pid == pid and str(task_id) in request.args for request in active_requests()):
@@ -125,6 +132,13 @@ class Liveness:
         changing["last_seen_at"] = sa.func.clock_timestamp()
         statement = statement.on_conflict_do_update(index_elements=[Worker.id], set_=changing)
         in_transaction(lambda session: session.execute(statement))
+
+
+def _hung(session: Session) -> list[tuple[UUID, int]]:
+    """Tasks whose lease has run out in the hands of this worker, each with its child."""
+    only_short_locks(session)
+    rows = session.execute(HUNG, {"worker": identity.worker_id()})
+    return [(row.id, row.leased_pid) for row in rows]
 
 
 def _runtime(consumer: Any) -> dict[str, Any]:

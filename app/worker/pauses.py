@@ -3,11 +3,18 @@
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
-from app.database import in_transaction
+from app.database import in_transaction, only_short_locks
 from app.services import queues
+from app.services.queues import Paused
 
 log = structlog.get_logger(__name__)
+
+
+def _pauses(session: Session) -> list[Paused]:
+    only_short_locks(session)  # the thread that asks also tells that the worker lives: it must not wait
+    return list(queues.pauses(session))
 
 
 class PausedQueues:
@@ -20,7 +27,7 @@ class PausedQueues:
 
     def apply(self) -> None:
         """Cancel and resume consumers as needed; runs in a thread, so the event loop is asked to do it."""
-        paused = {each.name for each in in_transaction(queues.pauses) if each.kind == "queue"} & self._served
+        paused = {each.name for each in in_transaction(_pauses) if each.kind == "queue"} & self._served
         for name in paused - self._cancelled:
             log.info("queue_paused", queue=name)
             self._consumer.call_soon(self._consumer.cancel_task_queue, name)

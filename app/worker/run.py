@@ -39,7 +39,6 @@ class HintRun:
 
     claims: dict[UUID, Claim]
     started: float = field(default_factory=time.monotonic)
-    renewed: float = field(default_factory=time.monotonic)
     looked: float = 0.0  # time.monotonic() when its rows were last read
     current: Running | None = None
     cancelled: set[UUID] = field(default_factory=set)  # asked to stop before they started

@@ -81,7 +81,7 @@ def test_rescue_against_completion(racing):
         claim = racing.claimed(now=utcnow() - AGO)
         moved, recorded = racing.race(
             lambda session: rescue.expired_leases(
-                session, since=racing.due, before=utcnow(), now=utcnow(), limit=10, random=lambda: 1.0
+                session, [claim.id], before=utcnow(), now=utcnow(), random=lambda: 1.0
             ),
             lambda session: outcomes.record(session, [(claim, Completed(result=1))], now=utcnow()),
             is_an_outcome=True,
@@ -103,7 +103,7 @@ def test_replay_against_rescue(racing):
         claim = racing.claimed(now=utcnow() - AGO, max_retries=0)
         moved, replayed = racing.race(
             lambda session: rescue.expired_leases(
-                session, since=racing.due, before=utcnow(), now=utcnow(), limit=10, random=lambda: 1.0
+                session, [claim.id], before=utcnow(), now=utcnow(), random=lambda: 1.0
             ),
             lambda session: _conflict_or(lambda: replay.replay(session, claim.id, owner=None, now=utcnow())),
         )

@@ -83,12 +83,21 @@ def held_under(session: Session, lease: UUID, ids: Sequence[UUID], *, lease_seco
     return [Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows]
 
 
-RENEW = sa.text("UPDATE tasks SET due_at = :until WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease RETURNING id")
+# A row that somebody has locked is passed over: the leases of the other tasks of its hint must not wait for it.
+RENEW = sa.text(
+    "WITH free AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease "
+    "ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) "
+    "UPDATE tasks SET due_at = clock_timestamp() + make_interval(secs => :seconds) FROM free WHERE tasks.id = free.id "
+    "RETURNING tasks.id"
+)
 
 
-def renew(session: Session, held: Claim, ids: Sequence[UUID], *, until: datetime) -> set[UUID]:
-    """Hold the leases of a hint until a later moment; ids that are not returned are lost."""
-    return set(session.scalars(RENEW, {"ids": list(ids), "lease": held.lease, "until": until}))
+def renew(session: Session, held: Claim, ids: Sequence[UUID]) -> set[UUID]:
+    """Hold the leases of a hint for their whole length from now on, by PostgreSQL's clock.
+
+    Ids that are not returned are lost, or locked by somebody.
+    """
+    return set(session.scalars(RENEW, {"ids": list(ids), "lease": held.lease, "seconds": held.lease_seconds}))
 
 
 GIVE_BACK = update(

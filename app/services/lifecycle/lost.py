@@ -24,7 +24,15 @@ _HELD = (
 HELD_BY_PROCESS = sa.text(
     _HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND leased_by = :worker AND leased_pid = :pid", limit="")
 )
-HELD_TOO_LONG = sa.text(_HELD.format(which="due_at <= :before AND due_at >= :since", limit="LIMIT :limit"))
+HELD_TOO_LONG = sa.text(_HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND due_at <= :before", limit=""))
+OVERDUE = sa.text(
+    "SELECT id, lease FROM tasks WHERE status = 'PROCESSING' AND due_at <= :before AND due_at >= :since "
+    "ORDER BY due_at LIMIT :limit"
+)
+# Shared locks: two dispatchers may look at once.
+LOCKED_BY_NOBODY = sa.text(
+    "SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR SHARE SKIP LOCKED"
+)
 HELD_BY_WORKERS = sa.text(
     _HELD.format(which="due_at IS NOT NULL AND leased_by = ANY(CAST(:workers AS text[]))", limit="LIMIT :limit")
 )
@@ -36,9 +44,20 @@ def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) 
     return _rows(session, HELD_BY_PROCESS, ids=list(ids), worker=worker, pid=pid)
 
 
-def overdue(session: Session, *, since: datetime, before: datetime, limit: int) -> list[dict[str, Any]]:
-    """Tasks whose lease expired between two moments, locked."""
-    return _rows(session, HELD_TOO_LONG, since=since, before=before, limit=limit)
+def overdue(session: Session, *, since: datetime, before: datetime, limit: int) -> list[tuple[UUID, UUID]]:
+    """Ids and leases of tasks whose lease expired between two moments."""
+    rows = session.execute(OVERDUE, {"since": since, "before": before, "limit": limit})
+    return [(row.id, row.lease) for row in rows]
+
+
+def locked_by_nobody(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these tasks whose row their child could renew now."""
+    return set(session.scalars(LOCKED_BY_NOBODY, {"ids": list(ids)}))
+
+
+def of_expired(session: Session, ids: Sequence[UUID], *, before: datetime) -> list[dict[str, Any]]:
+    """Those of these tasks whose lease expired before a moment, locked."""
+    return _rows(session, HELD_TOO_LONG, ids=list(ids), before=before)
 
 
 def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[dict[str, Any]]:

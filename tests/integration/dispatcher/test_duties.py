@@ -3,13 +3,14 @@
 import json
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg2.errors
 import pytest
 import sqlalchemy as sa
 from amqp.exceptions import PreconditionFailed
 
+from app import clock
 from app.continuity import Continuity
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import Duty, Look, each_by_itself
@@ -19,7 +20,7 @@ from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import Retention
 from app.models import Status
 from app.services import counters, queues, retention
-from tests.factories import HOLDER, NOON, make_claim, make_task, read_task, seconds
+from tests.factories import HOLDER, NOON, Steady, make_claim, make_task, read_task, seconds
 from tests.integration.dispatcher.publisher import ScriptedPublisher, ids_of
 
 
@@ -240,11 +241,23 @@ def test_a_task_whose_type_no_live_worker_knows_is_looked_at_less_and_less(sessi
     assert len(looks) < 15
 
 
-def rescuer(now):
-    """A rescue that has been connected since long before `now`."""
-    continuity = Continuity()
-    continuity.answered(now - timedelta(hours=1))
-    return Rescue(continuity)
+class Rescuer:
+    """A rescue that looks once a second, and has been connected for an hour."""
+
+    def __init__(self, *, connected_seconds: int = 3600) -> None:
+        self._steady = Steady()
+        self.continuity = Continuity(self._steady)
+        for _ in range(connected_seconds + 1):
+            self._steady.passed += 1
+            self.continuity.answered()
+        self._rescue = Rescue(self.continuity, self._steady)
+
+    def look(self, since: datetime, until: datetime) -> None:
+        """Once a second, from one moment to the other."""
+        for second in range(int((until - since).total_seconds()) + 1):
+            self._steady.passed += 1
+            self._rescue.run_once(since + seconds(second))
+            self.continuity.answered()
 
 
 def worker(session, *, seen, stopped=None, types=None):
@@ -262,9 +275,9 @@ def worker(session, *, seen, stopped=None, types=None):
 @pytest.mark.parametrize(("unseen_seconds", "status"), [(14, Status.PROCESSING), (16, Status.RETRYING)])
 def test_leases_of_a_worker_that_is_not_seen_for_fifteen_seconds_are_moved_on(session, unseen_seconds, status):
     held = make_claim(session, solo=True)
-    worker(session, seen=NOON - seconds(unseen_seconds))
+    worker(session, seen=NOON)
 
-    rescuer(NOON).run_once(NOON)
+    Rescuer().look(NOON, NOON + seconds(unseen_seconds))
 
     assert now_is(session, held.id).status == status
 
@@ -273,33 +286,75 @@ def test_leases_of_a_worker_that_stopped_are_moved_on(session):
     held = make_claim(session, solo=True)
     worker(session, seen=NOON, stopped=NOON)
 
-    rescuer(NOON).run_once(NOON)
+    Rescuer().look(NOON, NOON)
 
     assert now_is(session, held.id).status == Status.RETRYING
 
 
 def test_an_expired_lease_is_left_to_the_worker_s_parent_for_three_seconds(session):
-    """It ends the process first: moved on before that, the task would run a second time beside it."""
+    """It ends the process first: moved on before that, the task would run a second time beside it.
+
+    Both of them look for five seconds before they act.
+    """
     held = make_claim(session, solo=True)
     session.commit()
+    rescuer = Rescuer()
 
-    rescuer(NOON).run_once(NOON + seconds(62))
+    rescuer.look(NOON + seconds(55), NOON + seconds(67))
     assert now_is(session, held.id).status == Status.PROCESSING
 
-    rescuer(NOON).run_once(NOON + seconds(63))
+    rescuer.look(NOON + seconds(68), NOON + seconds(68))
     assert now_is(session, held.id).status == Status.RETRYING
+
+
+def test_a_lease_that_is_renewed_in_the_last_moment_is_left_alone(session):
+    held = make_claim(session, solo=True)
+    session.commit()
+    rescuer = Rescuer()
+    rescuer.look(NOON + seconds(100), NOON + seconds(104))
+    session.execute(sa.text("UPDATE tasks SET due_at = :until"), {"until": NOON + seconds(164)})
+    session.commit()
+
+    rescuer.look(NOON + seconds(105), NOON + seconds(110))
+
+    assert now_is(session, held.id).status == Status.PROCESSING
+
+
+def test_a_row_that_somebody_has_locked_is_not_judged_until_its_child_had_time_to_renew(session, engine):
+    held = make_claim(session, solo=True)
+    session.commit()
+    rescuer = Rescuer()
+    with engine.connect() as somebody:
+        somebody.execute(sa.text("SELECT FROM tasks WHERE id = :id FOR UPDATE"), {"id": held.id})
+        rescuer.look(NOON + seconds(100), NOON + seconds(120))
+        somebody.rollback()
+
+    rescuer.look(NOON + seconds(121), NOON + seconds(124))
+    assert now_is(session, held.id).status == Status.PROCESSING
+
+    rescuer.look(NOON + seconds(125), NOON + seconds(127))
+    assert now_is(session, held.id).status == Status.RETRYING
+
+
+def test_nobody_is_judged_while_the_database_tells_another_time_than_ours(session, monkeypatch):
+    held = make_claim(session, solo=True)
+    worker(session, seen=NOON, stopped=NOON)
+    monkeypatch.setattr(clock, "agrees", lambda _: False)
+
+    Rescuer().look(NOON, NOON + seconds(100))
+
+    assert now_is(session, held.id).status == Status.PROCESSING
 
 
 def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
     worker(session, seen=NOON - seconds(16))
-    rescue = rescuer(NOON)
-    rescue.run_once(NOON)
-    session.execute(sa.text("UPDATE workers SET last_seen_at = :now"), {"now": NOON + seconds(5)})
+    rescuer = Rescuer()
+    rescuer.look(NOON, NOON + seconds(6))
+    session.execute(sa.text("UPDATE workers SET last_seen_at = :now"), {"now": NOON + seconds(7)})
     held = make_claim(session, solo=True)
     session.commit()
-    rescue.run_once(NOON + seconds(6))
 
-    rescue.run_once(NOON + seconds(21))
+    rescuer.look(NOON + seconds(7), NOON + seconds(23))
 
     assert now_is(session, held.id).status == Status.RETRYING
 
@@ -307,26 +362,27 @@ def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
 def test_a_dispatcher_rescues_only_after_it_was_connected_for_a_whole_lease(session):
     held = make_claim(session, solo=True)
     session.commit()
-    continuity = Continuity()
-    rescue = Rescue(continuity)
+    rescuer = Rescuer(connected_seconds=0)
     late = NOON + seconds(600)
 
-    continuity.answered(late)
-    rescue.run_once(late + seconds(62))
+    rescuer.look(late, late + seconds(61))
     assert now_is(session, held.id).status == Status.PROCESSING
 
-    rescue.run_once(late + seconds(63))  # three more: a worker's parent has the first say
+    rescuer.look(late + seconds(62), late + seconds(64))  # three more: a worker's parent has the first say
     assert now_is(session, held.id).status == Status.RETRYING
 
 
 def test_a_broken_connection_starts_the_wait_anew():
-    continuity = Continuity()
-    continuity.answered(NOON)
+    steady = Steady()
+    continuity = Continuity(steady)
+    continuity.answered()
     continuity.broke()
-    continuity.answered(NOON + seconds(100))
+    steady.passed += 2
+    continuity.answered()
 
-    assert not continuity.for_at_least(seconds(60), NOON + seconds(159))
-    assert continuity.for_at_least(seconds(60), NOON + seconds(160))
+    assert not continuity.for_at_least(seconds(1))
+    steady.passed += 1
+    assert continuity.for_at_least(seconds(1))
 
 
 def test_held_tasks_of_a_resumed_type_are_released_in_batches(session):
@@ -363,11 +419,11 @@ def test_a_look_begins_where_the_last_one_found_nothing_more_and_sees_everything
 )
 def test_only_a_database_that_is_away_breaks_the_continuity(engine, error, is_broken):
     continuity = Continuity()
-    continuity.answered(NOON)
+    continuity.answered()
 
     Duty("retention", lambda now: 0, every_seconds=1, connected=continuity)._failed(error)
 
-    assert continuity.for_at_least(seconds(0), NOON) is not is_broken
+    assert continuity.for_at_least(seconds(0)) is not is_broken
 
 
 def partitions(session):

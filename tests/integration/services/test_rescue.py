@@ -78,7 +78,7 @@ def test_a_lease_is_respected_until_it_has_expired(session, after, status):
     held = make_claim(session, solo=True)
 
     now = NOON + seconds(after)
-    rescue.expired_leases(session, since=NOON, before=now, now=now, limit=10, **HALF)
+    rescue.expired_leases(session, [held.id], before=now, now=now, **HALF)
 
     assert read_task(session, held.id).status == status
 
@@ -108,7 +108,7 @@ def test_a_row_that_its_own_worker_is_recording_is_not_waited_for(engine, sessio
         other.execute(sa.text("SELECT 1 FROM tasks WHERE id = :id FOR UPDATE"), {"id": held.id})
 
         now = NOON + seconds(90)
-        moved = rescue.expired_leases(session, since=NOON, before=now, now=now, limit=10, **HALF)
+        moved = rescue.expired_leases(session, [held.id], before=now, now=now, **HALF)
 
     assert moved.count == 0
 

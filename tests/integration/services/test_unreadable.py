@@ -54,7 +54,7 @@ def test_its_neighbours_are_rescued_and_listed(session, pair):
     session.commit()
     later = began + timedelta(seconds=120)
 
-    moved = rescue.expired_leases(session, since=began, before=later, now=later, limit=10, random=lambda: 0.5)
+    moved = rescue.expired_leases(session, [good.id, bad.id], before=later, now=later, random=lambda: 0.5)
     session.commit()
 
     assert moved.count == 2

@@ -1,4 +1,4 @@
-"""The clock's offset: which measurements are believed."""
+"""The clock: which measurements are believed, and that nobody can set it but PostgreSQL."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -6,24 +6,38 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app import clock
+from tests.factories import NOON, Steady
+
+HOUR = timedelta(hours=1)
 
 
-class SlowServer:
-    """A connection to a server that is an hour ahead, and whose answers take so long, one after the other."""
+@pytest.fixture(autouse=True)
+def steady(monkeypatch):
+    """A steady clock of the test's own, and nothing measured yet."""
+    steady = Steady()
+    monkeypatch.setattr(clock, "steady", steady)
+    monkeypatch.setattr(clock, "_measured", None)
+    monkeypatch.setattr(clock, "_is_doubtful", False)
+    return steady
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *round_trips: float) -> None:
-        self._now = 1_000.0
-        self._round_trips = itertools.cycle(round_trips)
-        monkeypatch.setattr(clock.time, "monotonic", lambda: self._now)
 
-    def cursor(self) -> "SlowServer":
+class Server:
+    """A connection to a server whose answers take so long, one after the other."""
+
+    def __init__(self, steady: Steady, *round_trips: float, now: datetime = NOON) -> None:
+        self._steady = steady
+        self._began = steady.passed
+        self._now = now
+        self._round_trips = itertools.cycle(round_trips or (0.0,))
+
+    def cursor(self) -> "Server":
         return self
 
     def execute(self, sql: str) -> None:
-        self._now += next(self._round_trips)
+        self._steady.passed += next(self._round_trips)
 
     def fetchone(self) -> tuple[datetime]:
-        return (datetime.now(UTC) + timedelta(hours=1),)
+        return (self._now + timedelta(seconds=self._steady.passed - self._began),)
 
     def close(self) -> None:
         pass
@@ -33,20 +47,50 @@ class SlowServer:
     ("round_trip", "measured_before", "is_believed"), [(0.4, True, True), (0.6, True, False), (0.6, False, True)]
 )
 def test_a_slow_answer_is_believed_only_when_nothing_was_ever_measured(
-    monkeypatch, round_trip, measured_before, is_believed
+    steady, round_trip, measured_before, is_believed
 ):
-    monkeypatch.setattr(clock, "_offset", timedelta(0))
-    monkeypatch.setattr(clock, "_measured_at", 900.0 if measured_before else None)
+    if measured_before:
+        clock.measure(Server(steady, now=NOON - HOUR))
+        steady.passed += 61
 
-    clock.measure(SlowServer(monkeypatch, round_trip))
+    clock.measure(Server(steady, round_trip))
 
-    assert (clock._offset > timedelta(minutes=59)) is is_believed
+    assert (clock.utcnow() >= NOON) is is_believed
     assert clock.is_stale() is not is_believed
 
 
-def test_of_several_answers_the_soonest_counts(monkeypatch):
-    monkeypatch.setattr(clock, "_offset", timedelta(0))
+def test_of_several_answers_the_soonest_counts(steady):
+    server = Server(steady, 0.4, 0.3, 0.002, 0.4, 0.4)
 
-    clock.measure(SlowServer(monkeypatch, 0.4, 0.3, 0.002, 0.4, 0.4))
+    clock.measure(server)
 
-    assert abs(clock._offset - timedelta(hours=1)) < timedelta(seconds=0.1)
+    assert abs(clock.utcnow() - server.fetchone()[0]) < timedelta(seconds=0.002)
+
+
+def test_the_host_s_time_of_day_is_not_asked_once_postgresql_has_answered(steady, monkeypatch):
+    clock.measure(Server(steady))
+    steady.passed += 30
+
+    class SetForward(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + HOUR
+
+    monkeypatch.setattr(clock, "datetime", SetForward)
+
+    assert clock.utcnow() == NOON + timedelta(seconds=30)
+
+
+def test_before_the_first_answer_it_is_the_host_s():
+    assert abs(clock.utcnow() - datetime.now(UTC)) < timedelta(seconds=1)
+
+
+def test_a_postgresql_whose_clock_was_set_is_asked_again(steady):
+    clock.measure(Server(steady))
+
+    assert clock.agrees(NOON + timedelta(seconds=1))
+    assert not clock.agrees(NOON + HOUR)
+    assert clock.is_stale()
+
+    clock.measure(Server(steady, now=NOON + HOUR))
+    assert clock.agrees(NOON + HOUR)
