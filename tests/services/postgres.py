@@ -27,8 +27,10 @@ class PrivatePostgres(Process):
 
     stop_signal = signal.SIGINT  # "fast": ends sessions, keeps everything committed
 
-    def __init__(self, *, durable: bool = False, tls: Path | None = None) -> None:
-        """`tls`: a folder with postgres.crt and postgres.key; it takes no other connections over TCP then.
+    def __init__(self, *, durable: bool = False, tls: Path | None = None, other_host: str | None = None) -> None:
+        """`other_host`: an address of this machine in a network of the test's own, where it listens, too.
+
+        `tls`: a folder with postgres.crt and postgres.key; it takes no other connections over TCP then.
 
         The wheel's server knows no TLS: that needs an installed one (`find_programs`).
         """
@@ -39,6 +41,7 @@ class PrivatePostgres(Process):
         self._programs: Path | None = None
         self._options = ALWAYS if durable else ALWAYS + FAST
         self._tls = tls
+        self._other_host = other_host
         super().__init__(
             (),
             name="postgres",
@@ -54,7 +57,7 @@ class PrivatePostgres(Process):
         if self._programs is None:
             self._programs = self._prepare()
         settings = [part for option in self._options for part in ("-c", option)]
-        address = ("-h", "127.0.0.1", "-p", str(self.port))
+        address = ("-h", ",".join(filter(None, ("127.0.0.1", self._other_host))), "-p", str(self.port))
         self.command = [self._programs / "postgres", "-D", self._data, *address, *settings]
         return super().start()
 
@@ -97,6 +100,9 @@ class PrivatePostgres(Process):
         assert done.returncode == 0, f"initdb failed: {done.stderr.decode()}"
         if self._tls is not None:
             self._demand_tls(self._tls)
+        if self._other_host is not None:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
         return programs
 
     def _demand_tls(self, folder: Path) -> None:
