@@ -215,7 +215,7 @@ class TaskView(QuickView):
     )
     parent_id = ma.fields.UUID(**_shown("The task whose handler submitted it; null: from outside", allow_none=True))
     links = ma.fields.Function(
-        links_of,
+        lambda task: links_of(task),
         metadata={
             "type": "object",
             "properties": {**{name: {"type": "string"} for name in LINKS}, "parent": {"type": ["string", "null"]}},
