@@ -59,9 +59,11 @@ def wish(type_name: str, payload: Any, key: str | None, options: Mapping[str, An
     The payload is copied: what the handler does with its own afterwards changes nothing.
     """
     where = f"task.submit({type_name!r})"
+    if not isinstance(type_name, str):
+        raise PermanentError(f"{where}: no task type is called so; give the name of one, such as 'reverse_string'")
     try:
         kind = get_type(type_name)
-    except (UnknownTaskType, TypeError) as error:
+    except UnknownTaskType as error:
         raise PermanentError(f"{where}: {error}") from None
     if kind.internal:
         raise PermanentError(f"{where}: is submitted by the service itself only")
