@@ -41,7 +41,7 @@ class HandOut:
 def hand_out(task: TaskContext, payload: HandOut) -> list[str]:
     """Submit the parts; return their ids."""
     ids = [
-        str(task.submit(part.type, part.payload, key=part.key, now=part.now, **(part.options or {})))  # type: ignore[arg-type]
+        str(task.submit(part.type, part.payload, key=part.key, now=part.now, **(part.options or {})))
         for part in payload.parts
     ]
     time.sleep(payload.seconds)
