@@ -170,8 +170,11 @@ class WorkerChildren:
                 self._take_room_in(session)
             children.store(session, self._claim.id, [child], now=clock.utcnow())
 
-        # A commit whose answer was lost is repeated, and finds the child under its key.
-        _transact(write)
+        try:
+            _transact(write)  # a commit whose answer was lost is repeated, and finds the child under its key
+        except BaseException:
+            self.__dict__.pop("_family", None)  # it may be there all the same: whoever asks again, looks again
+            raise
         self._made += 1
 
 

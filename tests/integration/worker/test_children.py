@@ -159,6 +159,28 @@ def test_a_commit_whose_answer_was_lost_is_repeated_without_a_second_child(sessi
     assert (parent.result, len(calls)) == (str(child.id), 3)
 
 
+def test_a_handler_that_asks_again_after_a_fault_finds_what_was_stored_all_the_same(session, run):
+    real, calls = worker_children.in_transaction, []
+
+    def break_after_the_commit(work):
+        done = real(work)
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("interrupted between the commit and the return")
+        return done
+
+    def handler(task):
+        with pytest.raises(RuntimeError):
+            task.submit("reverse_string", "x", key="k", now=True)
+        return str(task.submit("reverse_string", "x", key="k", now=True))
+
+    with mock.patch.object(worker_children, "in_transaction", break_after_the_commit):
+        parent = run(handler)
+
+    [child] = children_of(session, parent)
+    assert parent.result == str(child.id)
+
+
 def test_a_key_that_was_kept_for_the_outcome_can_be_submitted_at_once_after_all(session, run):
     def handler(task):
         kept = task.submit("reverse_string", "x", key="k")
