@@ -8,7 +8,7 @@ from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each
 from tests.chaos.faults import Restarter
 from tests.services.waiting import wait_for
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 PARENTS, AT_ONCE, WITH_OUTCOME, KILLS = 12, 3, 2, 3
 CHILDREN = "SELECT id, parent_id, payload FROM tasks WHERE parent_id = ANY(%(ids)s::uuid[])"
@@ -36,7 +36,7 @@ def test_children_survive_kill_9_of_the_worker_between_submission_and_outcome(ma
         with ledger.timed("until all parents are completed"):
             stack.wait_until("COMPLETED", ids, timeout=90)
         children = stack.rows(CHILDREN, {"ids": ids})
-        stack.wait_until("COMPLETED", [child["id"] for child in children], timeout=30)
+        stack.wait_until("COMPLETED", [child["id"] for child in children], timeout=90)
 
     _assert_each_has_its_own(stack, ids, parts, children)
     [lost] = stack.rows(LOST, {"ids": ids})
