@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 from uuid import UUID
 
 from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What task.submit() takes besides type, payload and key: the options of POST /tasks. Moments are aware."""
+
+    name: str | None
+    priority: Literal["high", "normal", "low"]
+    scheduled_at: datetime | None
+    max_retries: int | None
+    timeout: int | None
+    labels: Mapping[str, str]
+    expires_at: datetime | None
+    callback_url: str | None
+    concurrency_key: str | None
+    ordering_key: str | None
+    after_failure: Literal["block", "release"] | None
 
 
 class TaskContext(Protocol):
@@ -51,6 +67,26 @@ class TaskContext(Protocol):
 
     def with_settings_of(self, type_name: str) -> TaskContext:
         """The same attempt with the settings that another type declared: an undo reads those of its own type."""
+
+    def submit(
+        self,
+        type_name: str,
+        payload: Any,
+        /,
+        *,
+        key: str | None = None,
+        now: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> UUID:
+        """Submit another task for the same account, this one's child; returns its id.
+
+        It is stored in the transaction that records this attempt's outcome, if the handler returns: an attempt that
+        fails, or that has lost its lease, submits nothing. With `now` it is stored before the call returns, so that
+        it can start while this handler runs; that needs a `key`. A key names the child on every attempt of the task: a
+        second call returns the first one's id and submits nothing, whatever its payload.
+        Raises PermanentError for what POST /tasks would refuse, naming the path; NoRoom when a quota is reached;
+        TaskCancelled when cancelling was asked for.
+        """
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far the task is, 0 to 1; cheap, because only the newest word is written, about once a second."""

@@ -36,6 +36,13 @@ class RetryLater(TaskError):
         return self.message or f"asked to be tried again in {self.seconds:g} s"
 
 
+class NoRoom(TaskError):
+    """Raised by task.submit(): the account has as many waiting tasks as it may.
+
+    Not permanent: a handler that lets it pass is tried again later, as its retry policy says.
+    """
+
+
 class PayloadRefused(PermanentError):
     """The payload does not fit its type; `errors` holds the path of each refused value, from "payload" down.
 

@@ -82,6 +82,11 @@ class FakeTask:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     reported: list[tuple[float, str]] = field(default_factory=list)
     lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    submitted: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
+
+    def submit(self, type_name: str, payload: Any, /, **options: Any) -> UUID:
+        self.submitted.append((type_name, payload, options))
+        return uuid4()
 
     def progress(self, fraction: float, message: str = "") -> None:
         self.reported.append((fraction, message))

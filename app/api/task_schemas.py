@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 from marshmallow import validate
@@ -28,10 +29,11 @@ MOST_LABELS, LONGEST_LABEL = 32, 256
 LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"
 LONGEST_WAIT_SECONDS = 60
 LONGEST_URL = 2_048  # each delivery to it keeps a copy
-LINKS = {"self": "", "events": "/events", "attempts": "/attempts", "logs": "/logs"}
+LINKS = {"self": "", "events": "/events", "attempts": "/attempts", "logs": "/logs", "children": "/children"}
 READ_ONLY = frozenset({
     "id", "status", "reason", "result", "error", "queue", "attempt", "progress", "owner", "links", "due_at",
     "created_at", "started_at", "finished_at", "updated_at", "cancel_requested_at", "cancel_receipt",
+    "parent_id",
 })  # fmt: skip
 
 
@@ -211,25 +213,34 @@ class TaskView(QuickView):
             schema={"enum": [*(word.value for word in Receipt), None]},
         )
     )
+    parent_id = ma.fields.UUID(**_shown("The task whose handler submitted it; null: from outside", allow_none=True))
     links = ma.fields.Function(
-        lambda task: links_of(task_path(task)),
+        lambda task: links_of(task),
         metadata={
             "type": "object",
-            "properties": {name: {"type": "string"} for name in LINKS},
+            "properties": {**{name: {"type": "string"} for name in LINKS}, "parent": {"type": ["string", "null"]}},
             "description": "Paths of what belongs to it",
         },
         required=True,
     )
 
 
-def links_of(path: str) -> dict[str, str]:
-    """Paths of what belongs to a task."""
-    return {name: path + below for name, below in LINKS.items()}
+def links_of(task: TaskRecord) -> dict[str, str | None]:
+    """Paths of what belongs to a task, and of the one it belongs to."""
+    path = task_path(task)
+    links: dict[str, str | None] = {name: path + below for name, below in LINKS.items()}
+    links["parent"] = None if task.parent_id is None else path_of(task.parent_id)
+    return links
 
 
 def task_path(task: TaskRecord) -> str:
     """Where a task is read."""
-    return f"/api/v1/tasks/{task.id}"
+    return path_of(task.id)
+
+
+def path_of(task_id: UUID) -> str:
+    """Where the task of this id is read."""
+    return f"/api/v1/tasks/{task_id}"
 
 
 class TaskList(ma.Schema):

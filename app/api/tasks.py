@@ -29,6 +29,7 @@ from app.clock import utcnow
 from app.errors import NotFound
 from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
+from app.services import children
 from app.services import submission as submission_service
 from app.services import tasks as task_service
 from app.services.submission import Submission
@@ -171,6 +172,20 @@ def list_events(page: dict[str, Any], task_id: str) -> dict[str, Any]:
     with single_statement() as session:
         items, last = task_service.events(session, id_, owner=visible_owner(), after=after, limit=page["limit"])
     return {"items": items, "next": pagination.encode(last, "events")}
+
+
+@blueprint.get("/tasks/<task_id>/children", parameters=TASK_ID)
+@blueprint.arguments(pagination.Page(), location="query")
+@blueprint.response(200, TaskList())
+def list_children(page: dict[str, Any], task_id: str) -> dict[str, Any]:
+    """List the tasks that a task's handler submitted, newest first."""
+    id_ = parse_id(task_id)
+    before = pagination.decode(page["cursor"], "children")
+    with single_statement() as session:
+        items, last = children.find(
+            session, id_, owner=visible_owner(), before=before and UUID(before), limit=page["limit"]
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "children")}
 
 
 def parse_id(text: str) -> UUID:

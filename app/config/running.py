@@ -32,6 +32,13 @@ class Running:
         default=20,
         check=Range(0, 1500),
     )
+    max_task_depth: int = setting(
+        "int",
+        "How many tasks may stand above a task that a handler submits, each submitted by the one before",
+        example="100",
+        default=100,
+        check=Range(1, 1000),
+    )
     retention_completed_days: int = setting(
         "int",
         "COMPLETED tasks are deleted after so many days, with their history; 0 keeps them",

@@ -15,14 +15,14 @@ from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
 from app.errors import NotFound
 from app.models import FINISHED, WAITING, EventRecord, Status, TaskRecord
-from app.services import artifacts, attempts, compensation, explain, schedules, task_log
+from app.services import artifacts, attempts, children, compensation, explain, schedules, task_log
 from app.services import tasks as task_service
 from app.services.attempts import Attempt
 from tasks.errors import UnknownTaskType
 from tasks.fields import UUID_TEXT
 from tasks.registry import TaskType, get_type
 
-MOST_EVENTS, MOST_FILES = 500, 50
+MOST_EVENTS, MOST_FILES, MOST_CHILDREN = 500, 50, 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +44,15 @@ def show_task(task_id: str) -> str:
     with transaction() as session:
         task = task_service.read(session, id_, owner=owner)
         history, more = task_service.events(session, id_, owner=owner, after=None, limit=MOST_EVENTS)
+        submitted, more_children = children.find(session, id_, owner=owner, before=None, limit=MOST_CHILDREN)
         found: dict[str, Any] = {
             "history": history,
             "is_history_cut": more is not None,
             "attempts": _attempts(history),
             "log": task_log.of_task(session, id_, owner=owner),
             "files": artifacts.find(session, owner=owner, task_id=id_, limit=MOST_FILES)[0],
+            "children": submitted,
+            "are_children_cut": more_children is not None,
             "slot": schedules.of_task(session, id_, task.created_at),
             "undoing": compensation.find(session, id_),
             "why": explain.why(session, id_, owner=owner, now=utcnow()) if task.status in WAITING else None,

@@ -16,6 +16,7 @@ from app.models.sink import Sink, TaskStat
 from app.models.sql_interface import KnownType, SqlArrival, SqlCount, SqlLimit, SqlRole
 from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
 from app.models.task import Json, Task, TaskRecord
+from app.models.task_child import TaskChild
 from app.models.task_log import TaskLogLine
 from app.models.task_note import TaskNote
 from app.models.user import Role, User, UserRecord
@@ -91,6 +92,7 @@ __all__ = [
     "StepRecord",
     "StepState",
     "Task",
+    "TaskChild",
     "TaskCount",
     "TaskEvent",
     "TaskLogLine",

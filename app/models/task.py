@@ -97,6 +97,10 @@ class Task(Base):
     after_failure: Mapped[str | None] = mapped_column(
         comment="What its failure does to the tasks behind it with the same ordering key: block (null, too) or release"
     )
+    # No index: task_children leads from a task to its children. No foreign key: a parent may be deleted first.
+    parent_id: Mapped[UUID | None] = mapped_column(
+        comment="The task whose handler submitted it; null: it was submitted from outside"
+    )
 
     __table_args__ = (
         # Serves every duty of the dispatcher: what is due, whatever its status.
@@ -176,6 +180,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     concurrency_key: str | None = None
     ordering_key: str | None = None
     after_failure: str | None = None
+    parent_id: UUID | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":

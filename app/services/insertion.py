@@ -21,7 +21,7 @@ WRITTEN = (
     "id", "type", "name", "status", "payload", "priority", "queue", "max_retries", "timeout_seconds",
     "owner_id", "labels", "created_at", "scheduled_at", "expires_at", "due_at", "dispatched_at",
     "solo", "callback_url", "run_id", "step", "request_id", "traceparent",
-    "concurrency_key", "ordering_key", "after_failure",
+    "concurrency_key", "ordering_key", "after_failure", "parent_id",
 )  # fmt: skip
 SETTLED = ("updated_at", "due_at", "dispatched_at", "gated")
 MOST_ROWS = 1_000  # of one statement

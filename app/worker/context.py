@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import structlog
@@ -20,6 +20,7 @@ from app.services.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.ports import Ports
 from app.worker.run import Running
+from tasks.context import SubmitOptions
 from tasks.errors import TaskCancelled
 from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
 from tasks.registry import TaskType, get_type
@@ -87,13 +88,27 @@ class AttemptContext:
     @property
     def writes(self) -> tuple[Write, ...]:
         """What the ports shall do in the outcome's transaction."""
-        return tuple(self._ports.writes)
+        return self._ports.all_writes
 
     def with_settings_of(self, type_name: str) -> "AttemptContext":
         """The same attempt with another type's settings."""
         other = copy.copy(self)
         other._type = get_type(type_name)
         return other
+
+    def submit(
+        self,
+        type_name: str,
+        payload: Any,
+        /,
+        *,
+        key: str | None = None,
+        now: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> UUID:
+        """Submit a task, with this attempt's outcome or at once."""
+        self.check_cancelled()
+        return self._ports.children.submit(type_name, payload, key=key, now=now, options=options)
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far the task is; written with the next heartbeat."""

@@ -24,6 +24,7 @@ from app.services.artifacts.content import chunks_of
 from app.services.failures import storable
 from app.services.lifecycle import Claim, LeaseLost
 from app.services.outcomes import Write
+from app.worker.children import WorkerChildren
 from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, is_passing, patiently
 from tasks.errors import PermanentError
 from tasks.ports import Artifact, CompletedTask, InvoiceDraft, OutgoingWebhook
@@ -66,6 +67,17 @@ class Ports:
     def webhooks(self) -> "WorkerWebhooks":
         """Deliveries."""
         return WorkerWebhooks(self)
+
+    @cached_property
+    def children(self) -> WorkerChildren:
+        """Tasks that the handler submits."""
+        return WorkerChildren(self.claim, self.fence)
+
+    @property
+    def all_writes(self) -> tuple[Write, ...]:
+        """What shall happen in the outcome's transaction; the children last, when nothing can be refused any more."""
+        known = self.__dict__.get("children")
+        return (*self.writes, *(() if known is None or known.is_empty else (known.write,)))
 
     def fence(self, session: Session) -> None:
         """Raises LeaseLost unless the attempt still has the say; until the transaction ends, it keeps it."""

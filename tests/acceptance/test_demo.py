@@ -138,6 +138,10 @@ def test_the_readmes_invoice_is_issued_printed_and_mailed(embedded):
     ]
     assert (status["status"], status["run"]["id"], invoice["status"]) == ("COMPLETED", run_id, "ISSUED")
     assert b"application/pdf" in mail
+    path = re.search(r"`GET (/invoices/\{number\}/pdf)`", README.read_text())[1].format(number=invoice["number"])
+    printed = requests.get(f"{embedded.url}{path}?wait=10", headers=embedded.as_admin, timeout=20)
+    assert printed.content.startswith(b"%PDF-")
+    assert invoice["number"] != "INV-000001"  # the demonstration before this drew that, and it is of another customer
     assert _get(embedded, f"/invoices/{invoice['number']}/pdf").content.startswith(b"%PDF-")
     assert "COMPLETED, 100 %" in _get(embedded, f"/runs/{run_id}/graph.svg").text
 

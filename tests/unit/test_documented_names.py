@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -57,12 +56,6 @@ def test_every_block_has_a_language_that_a_test_knows_what_to_do_with(page):
     hidden = [text for language, text in fences(page) if language == "" and LOOKS_LIKE_A_COMMAND.search(text)]
 
     assert (unknown, hidden) == ([], [])
-
-
-def test_python_can_be_read(page):
-    for language, text in fences(page):
-        if language == "python":
-            compile(textwrap.dedent(text), page.name, "exec")
 
 
 def test_commands_and_their_options_exist(page):

@@ -16,7 +16,19 @@ COLOURS = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow", "PROCES
 WIDEST_CELL = 120
 WIDE = 110  # columns of a terminal; an id takes 36 of them
 PIPED_WIDTH = 250  # no terminal says how wide it is, and grep wants one line a task
-FIELDS = ("id", "type", "name", "status", "reason", "priority", "queue", "attempt", "max_retries", "labels")
+FIELDS = (
+    "id",
+    "type",
+    "name",
+    "status",
+    "reason",
+    "priority",
+    "queue",
+    "attempt",
+    "max_retries",
+    "labels",
+    "parent_id",
+)
 MOMENTS = ("created_at", "scheduled_at", "started_at", "finished_at", "due_at")
 CONTENT = ("payload", "progress", "result", "error")
 
@@ -55,8 +67,9 @@ def one(task: Mapping[str, Any], events: Sequence[Mapping[str, Any]], logs: Sequ
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name in FIELDS:
-        shown = coloured(task[name]) if name == "status" else escape(compact(task[name]))
-        if task[name] not in (None, {}, ""):
+        value = task.get(name)  # a service of the release before does not say all of them
+        shown = coloured(value) if name == "status" else escape(compact(value))
+        if value not in (None, {}, ""):
             table.add_row(name, shown)
     for name in MOMENTS:
         if task[name]:

@@ -87,11 +87,14 @@ Rule = Callable[[Evidence], Answer | None]
 
 
 def rank(evidence: Evidence) -> Answer:
-    """The first cause that holds; the others that hold as well are named in its evidence."""
-    found = [(name, answer) for name, rule in RULES if (answer := rule(evidence)) is not None]
-    name, first = found[0]
+    """The first cause that holds; the others that hold as well are named in its evidence.
+
+    Only the rules of its status are asked: of a task that waits for nobody, nothing was looked at that others need.
+    """
     task = evidence.task
-    also = [other for other, _ in found[1:] if other != "in_line"]
+    found = [(name, answer) for name, rule in _rules_of(task) if (answer := rule(evidence)) is not None]
+    name, first = found[0]
+    also = [other for other, _ in found[1:] if other not in LAST_WORDS]
     told = {**first.evidence, "also": also} if also else dict(first.evidence)
     return replace(first, cause=name, task_id=task.id, status=task.status, evidence=told)
 
@@ -345,11 +348,13 @@ def _in_line(evidence: Evidence) -> Answer:
     )
 
 
-RULES: Sequence[tuple[str, Rule]] = (
-    ("finished", _finished),
+OF_FINISHED: Sequence[tuple[str, Rule]] = (("finished", _finished),)
+OF_RUNNING: Sequence[tuple[str, Rule]] = (
     ("worker_lost", _worker_lost),
     ("stopping", _stopping),
     ("running", _running),
+)
+OF_WAITING: Sequence[tuple[str, Rule]] = (
     ("not_due", _not_due),
     ("retry_due", _retry_due),
     ("type_paused", _type_paused),
@@ -366,4 +371,11 @@ RULES: Sequence[tuple[str, Rule]] = (
     ("message_lost", _message_lost),
     ("in_line", _in_line),
 )
-CAUSES = tuple(name for name, _ in RULES)
+CAUSES = tuple(name for name, _ in (*OF_FINISHED, *OF_RUNNING, *OF_WAITING))
+LAST_WORDS = frozenset({"running", "in_line"})  # what is said where nothing is in the way: true of no other answer
+
+
+def _rules_of(task: TaskRecord) -> Sequence[tuple[str, Rule]]:
+    if task.is_finished:
+        return OF_FINISHED
+    return OF_RUNNING if task.status == Status.PROCESSING else OF_WAITING

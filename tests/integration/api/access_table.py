@@ -206,6 +206,7 @@ TABLE: dict[str, Line] = {
     "DELETE /api/v1/tasks/{task_id}": changing_own(finished_task, 204),
     "GET /api/v1/tasks/{task_id}/events": reading_own(waiting_task),
     "GET /api/v1/tasks/{task_id}/attempts": reading_own(waiting_task),
+    "GET /api/v1/tasks/{task_id}/children": reading_own(waiting_task),
     "GET /api/v1/tasks/{task_id}/logs": reading_own(waiting_task),
     "POST /api/v1/tasks/{task_id}/cancel": changing_own(waiting_task),
     "POST /api/v1/tasks/{task_id}/retry": changing_own(failed_task),

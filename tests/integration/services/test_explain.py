@@ -250,6 +250,53 @@ def test_other_causes_that_hold_as_well_are_named(session):
     assert answer.evidence["also"] == ["no_live_worker", "no_worker_takes_queue", "no_worker_knows_type"]
 
 
+ENDED_OR_RUNNING = (completed, failed, cancelled, held_by_a_lost_worker, asked_to_stop, running)
+
+
+@pytest.mark.parametrize("make", ENDED_OR_RUNNING, ids=lambda make: make.__name__)
+def test_nothing_is_said_to_hold_that_was_not_looked_at(session, make):
+    """Who has ended, or runs, waits for no worker: not to have counted them does not mean that there is none."""
+    worker(session, node="another")
+    task_id = make(session)
+
+    answer = explain.why(session, task_id, owner=None, now=NOON)
+
+    assert "also" not in answer.evidence
+
+
+def test_of_a_lost_worker_that_was_to_stop_both_is_said_and_not_that_it_runs(session):
+    task_id = held_by_a_lost_worker(session)
+    lifecycle.ask_to_stop(session, [task_id], now=NOON)
+
+    answer = explain.why(session, task_id, owner=None, now=NOON)
+
+    assert (answer.cause, answer.evidence["also"]) == ("worker_lost", ["stopping"])
+
+
+ALSO = {
+    without_any_worker: ["no_worker_takes_queue", "no_worker_knows_type"],
+    in_a_queue_that_nobody_takes: ["no_worker_knows_type"],
+    starting_later: ["no_live_worker", "no_worker_takes_queue", "no_worker_knows_type"],
+    waiting_for_its_retry: ["no_live_worker", "no_worker_takes_queue", "no_worker_knows_type"],
+    under_a_full_limit: ["dispatcher_away", "waiting_for_dispatch"],
+    under_a_spent_rate: ["dispatcher_away", "waiting_for_dispatch"],
+    behind_another_with_its_key: ["dispatcher_away", "waiting_for_dispatch"],
+    held_for_its_turn: ["waiting_for_dispatch"],
+    due_without_a_dispatcher: ["waiting_for_dispatch"],
+    of_a_paused_type: ["waiting_for_dispatch"],
+}
+"""What else holds in each of the cases, as somebody would find who looked; nothing in those that are not here."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.make.__name__ for case in CASES])
+def test_what_else_is_named_holds(session, case):
+    task_id = case.make(session)
+
+    answer = explain.why(session, task_id, owner=None, now=NOON)
+
+    assert answer.evidence.get("also", []) == ALSO.get(case.make, [])
+
+
 def test_the_place_in_a_long_line_is_told_without_counting(session, monkeypatch):
     monkeypatch.setattr("app.services.levels.LINES_FROM", 100)
     make_claim(session, holder=worker(session, slots=1))

@@ -270,7 +270,7 @@ def test_the_statements_can_be_printed_for_an_administrator(command):
     shown = command(args=["sql-roles", "create", "--print"])
 
     assert shown.exit_code == 0
-    assert "GRANT SELECT ON taskledger.v_dead_letters" in shown.output
+    assert "GRANT SELECT ON taskledger.v_children, taskledger.v_dead_letters" in shown.output
     assert roles.OPERATE in shown.output
 
 

@@ -1,0 +1,42 @@
+"""What the tests of documents read in them: pages, fenced blocks, and words between backticks."""
+
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A fenced block of Python and the page that it is on."""
+
+    page: Path
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}-{self.number}"
+
+
+def python_blocks() -> list[Block]:
+    return [
+        Block(page=page, number=number, text=textwrap.dedent(text))
+        for page in PAGES
+        for number, (language, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
+        if language == "python"
+    ]
+
+
+def running_text(page: Path) -> str:
+    """The text of a page without its fenced blocks, on one line."""
+    return " ".join(FENCE.sub("", page.read_text(encoding="utf-8")).split())
+
+
+def spans(page: Path) -> list[str]:
+    """What stands between backticks in the running text."""
+    return SPAN.findall(running_text(page))

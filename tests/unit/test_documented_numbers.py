@@ -1,0 +1,179 @@
+"""Times, limits and sizes on the pages are those that hold: each is held against its constant, or says who measured it.
+
+A number with a unit in docs/how-to or docs/explanation that is in none of the tables below fails the test. Add a line:
+to CLAIMS with what the code says, to MEASURED with the program that measures it, or to ELSEWHERE where it is not ours.
+"""
+
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.api.auth import KEY_SECONDS
+from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
+from app.config.running import Running
+from app.dashboard import sessions as dashboard_sessions
+from app.database import SESSION_SETTINGS
+from app.dispatcher.rescue import UNSEEN
+from app.services.accounts import quotas, sessions, tokens
+from app.services.children import LONGEST_KEY, MOST_CHILDREN
+from app.services.queues import LIVE
+from app.services.readiness import LATEST_LOOK
+from app.services.schedules.policy import LATE
+from app.services.schedules.targets import LONGEST_TARGET
+from app.services.searching import MOST_LOOKED_AT
+from app.services.webhooks.secrets import OVERLAP
+from app.worker.children import MOST_BYTES
+from app.worker.patience import CLAIM_SECONDS
+from app.worker.shutdown import GRACE_AFTER_SIGNAL_SECONDS
+from tasks.handlers import webhook_delivery
+from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType
+from tasks.retry import RetryPolicy
+from tests.unit.documents import ROOT, running_text
+
+PAGES = [*sorted((ROOT / "docs/how-to").glob("*.md")), *sorted((ROOT / "docs/explanation").glob("*.md"))]
+UNITS = "ms|s|seconds?|minutes?|min|h|hours?|days?|weeks?|years?|KB|MB|GB|KiB|MiB|kB|%|characters|bytes|children"
+QUANTITY = re.compile(rf"(?<![\w.,])\d[\d,.]*\s?(?:{UNITS})(?!\w)")
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Words of a page, and what the code says in the place of each number in them."""
+
+    page: str
+    words: str
+    holds: Sequence[float]
+
+
+def seconds(span: timedelta) -> float:
+    return span.total_seconds()
+
+
+def default_of(kind: type, field: str) -> float:
+    return float(kind.__dataclass_fields__[field].default)
+
+
+def number_in(path: str, pattern: str) -> float:
+    """The number that a file of the repository has there."""
+    found = re.search(pattern, (ROOT / path).read_text(encoding="utf-8"))
+    assert found is not None, f"{path} has nothing like {pattern}"
+    return float(found[1])
+
+
+KUBERNETES = "deploy/kubernetes/base"
+RETRY = RetryPolicy()
+CLAIMS = [
+    Claim("accounts-and-keys.md", "an access token for 15 minutes and a refresh token for 30 days",
+          (seconds(tokens.LIFETIME) / 60, sessions.REFRESH_LIFETIME.days)),
+    Claim("accounts-and-keys.md", "revokes one, within 2 seconds everywhere", (KEY_SECONDS,)),
+    Claim("accounts-and-keys.md", "Waiting tasks are counted every 5 seconds", (quotas.LOOK_AGAIN_SECONDS,)),
+    Claim("add-a-task-type.md", "3 retries; 2 s, doubling, at most 600 s, each drawn at random from 0 to that",
+          (RETRY.max_retries, RETRY.base_seconds, RETRY.cap_seconds, 0)),
+    Claim("add-a-task-type.md", "`timeout_seconds` | 300 |", (default_of(TaskType, "timeout_seconds"),)),
+    Claim("add-a-task-type.md", "`grace_seconds` | 10 |", (default_of(TaskType, "grace_seconds"),)),
+    Claim("add-a-task-type.md", "both limits together at most 1560 s", (LONGEST_HARD_LIMIT_SECONDS,)),
+    Claim("add-a-task-type.md", "on every attempt of its task (1 to 200 characters)", (1, LONGEST_KEY)),
+    Claim("add-a-task-type.md", "A task has at most 1,000 children", (MOST_CHILDREN,)),
+    Claim("add-a-task-type.md", "keeps at most 8 MiB of payloads for its outcome", (MOST_BYTES / 1024**2,)),
+    Claim("add-a-task-type.md", "At most 100 tasks stand above one another", (default_of(Running, "max_task_depth"),)),
+    Claim("dashboard.md", "A session ends after 12 hours without use, and after 30 days",
+          (seconds(dashboard_sessions.IDLE) / 3600, sessions.REFRESH_LIFETIME.days)),
+    Claim("dashboard.md", "they ask every 1.5 seconds",
+          (number_in("app/dashboard/static/live.js", r"const LOOK_MS = (\d+);") / 1000,)),
+    Claim("dashboard.md", "looks at the next 20,000 tasks", (MOST_LOOKED_AT,)),
+    Claim("dbeaver.md", "`SET statement_timeout = '30s'`", (float(SESSION_SETTINGS["statement_timeout"][:-1]),)),
+    Claim("deploy-on-kubernetes.md", "`preStop` waits 8 s until the endpoints are gone",
+          (number_in(f"{KUBERNETES}/api.yaml", r"sleep: \{ seconds: (\d+) \}"),)),
+    Claim("deploy-on-kubernetes.md", "gunicorn then lets requests finish for 25 s",
+          (number_in("Dockerfile.api", r"--graceful-timeout=(\d+)"),)),
+    Claim("deploy-on-kubernetes.md", "60 s to end: 20 to finish, 8 more until a handler that does not stop is killed",
+          (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
+           default_of(Running, "shutdown_grace_seconds"), GRACE_AFTER_SIGNAL_SECONDS)),
+    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(UNSEEN),)),
+    Claim("deploy-with-compose.md", "fails above 250 MB",
+          (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
+    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(UNSEEN),)),
+    Claim("production-checklist.md", "ran within 26 hours", (LONGEST_BACKUP_HOURS,)),
+    Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
+    Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
+    Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
+    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),
+    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(UNSEEN),)),
+    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
+    Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
+    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(UNSEEN),)),
+    Claim("schedules.md", "at most 32 KiB", (LONGEST_TARGET / 1024,)),
+    Claim("schedules.md", "noticed more than 30 seconds after its moment", (seconds(LATE),)),
+]  # fmt: skip
+
+MEASURED = [
+    ("dashboard.md", r"took 68 ms at the 95th percentile; the bound is 200 ms", "benchmarks/dashboard.py"),
+    ("deploy-with-compose.md", r"has 131 MB for the API and 245 MB for the worker", "deploy/check_images.sh"),
+    ("fairness.md", r"\| 7\.8 and 41\.6 ms \|", "benchmarks/fairness.py"),
+    ("fairness.md", r"\| 25\.5 and 41\.1 ms \|", "benchmarks/fairness.py"),
+    ("hundred-million-rows.md", ".*", "benchmarks/growth.py"),
+    ("performance.md", ".*", "benchmarks/latency.py"),
+]
+"""What a program has found, which may find something else on another machine: page, words, and the program."""
+
+ELSEWHERE = [
+    ("upgrade.md", "did not answer for 72 seconds when we tried it"),
+    ("deploy-on-kubernetes.md", "120 s is the most on Fargate"),
+    ("deploy-on-kubernetes.md", "deregistration delay of 30 s"),
+    ("deploy-on-kubernetes.md", "Cloud Run gives 10 s after SIGTERM"),
+    ("comparison.md", "no limit of 15 minutes or 256 kB"),
+]
+"""What others do or advise, or was seen once; nothing of ours would change it."""
+
+
+def page_of(name: str) -> Path:
+    [page] = [page for page in PAGES if page.name == name]
+    return page
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.page}: {claim.words[:50]}")
+def test_a_claim_is_on_its_page_and_holds(claim):
+    text = running_text(page_of(claim.page))
+    said = [float(number.replace(",", "")) for number in NUMBER.findall(re.sub(r"(?<=\d)s\b", "", claim.words))]
+
+    assert claim.words in text
+    assert said == [float(value) for value in claim.holds]
+
+
+@pytest.mark.parametrize(("page", "words", "program"), MEASURED)
+def test_what_was_measured_names_a_program_that_is_there(page, words, program):
+    text = running_text(page_of(page))
+
+    assert re.search(words, text)
+    assert (ROOT / program).exists() or (ROOT / program.removesuffix(".py") / "__main__.py").exists()
+    named = re.findall(r"python -m (benchmarks\.[a-z_]+)", text)
+    assert [name for name in named if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_number_with_a_unit_is_held_against_something(page):
+    text = running_text(page)
+    known = [re.escape(claim.words) for claim in CLAIMS if claim.page == page.name]
+    known += [words for name, words, _ in MEASURED if name == page.name]
+    known += [re.escape(words) for name, words in ELSEWHERE if name == page.name]
+    covered = [found.span() for words in known for found in re.finditer(words, text)]
+
+    loose = [
+        text[max(0, found.start() - 40) : found.end() + 20]
+        for found in QUANTITY.finditer(text)
+        if not any(start <= found.start() and found.end() <= end for start, end in covered)
+    ]
+
+    assert loose == []
+
+
+def test_a_number_that_nobody_holds_against_anything_would_be_found():
+    assert QUANTITY.findall("within 5 seconds, 1,000 children or 8 MiB; 12.5 %, 30s") == [
+        "5 seconds", "1,000 children", "8 MiB", "12.5 %", "30s"
+    ]  # fmt: skip
+    assert QUANTITY.findall("page 4 of 10, step-2, 0.95, 3 workers") == []
