@@ -106,7 +106,11 @@ def cancel_run(run_id: str) -> tuple[RunView, int]:
 @blueprint.problem(409, "Neither FAILED nor CANCELLED")
 def retry_run(run_id: str) -> RunView:
     """Retry a run from the step where it ended; completed steps are not repeated."""
-    return _changed(run_id, workflows.retry)
+
+    def retry(session: Session, id_: UUID, **options: Any) -> RunRecord:
+        return workflows.retry(session, id_, room_of=quotas.rooms_in(session), **options)
+
+    return _changed(run_id, retry)
 
 
 @blueprint.post("/runs/<run_id>/compensate", parameters=RUN_ID)

@@ -60,14 +60,13 @@ EXAMPLES = {
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission, secret=digest_secret(submission.type)) if headers["key"] else None
-    if key is None and submission.unique is None:
-        quotas.admit_alone(submission.payload)
+    quotas.check_size(submission.payload)
+    if key is None and submission.unique is None and quotas.has_plain_room(1):
         made = submission_service.draft(
             submission, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
         )
         task, is_new = store_together(made), True
     else:
-        quotas.check_size(submission.payload)
         with transaction() as session:
             task, is_new = submission_service.accept_once(
                 session,

@@ -51,7 +51,7 @@ def limits(session: Session, settings: Settings, *, now: datetime) -> None:
     for name, value in values.items():
         statement = insert(LIMITS).values(name=name, value=value)
         session.execute(statement.on_conflict_do_update(index_elements=[LIMITS.c.name], set_={"value": value}))
-    session.execute(sa.delete(COUNTS).where(COUNTS.c.counted_at < now - COUNTS_KEPT))
+    session.execute(sa.delete(COUNTS).where(COUNTS.c.counted_at < now - COUNTS_KEPT, COUNTS.c.backend != 0))
 
 
 def row_of(task_type: TaskType) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from app.config import get_settings
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
 from app.services import idempotency, lifecycle
-from app.services.accounts.quotas import MakeRoom, unlimited
+from app.services.accounts.quotas import MakeRoom, RoomOf, unlimited, unlimited_of
 from app.services.idempotency import Key
 from app.services.workflows import advancing, door, steps, transitions
 from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay
@@ -71,12 +71,20 @@ def start_once(
     first = idempotency.first_use(session, key, run_id, now=now) if key else None
     if first is None:
         workflow = read(session, name, caller=caller, now=now)
-        make_room(1)
+        make_room(places_of(session, workflow))
         return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
     found = door.lock(session, [first])
     if not found:
         raise Gone(f"This Idempotency-Key started the run {first}, which has been deleted; use a new key.")
     return found[0], False
+
+
+def places_of(session: Session, workflow: WorkflowRecord) -> int:
+    """How many places of its owner's quota a run takes: all of its steps have theirs from the start.
+
+    So a run that was started is never held up by the quota, and no number of runs leads past it.
+    """
+    return len(definition_of(session, workflow.version_id).steps)
 
 
 def start(
@@ -148,15 +156,19 @@ def cancel(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetim
     return advancing.advance(session, run, now=now)
 
 
-def retry(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
-    """Go on from the steps that failed or were cancelled, with fresh retries. Raises NotFound or Conflict."""
+def retry(
+    session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime, room_of: RoomOf = unlimited_of
+) -> RunRecord:
+    """Go on from the steps that failed or were cancelled, with fresh retries.
+
+    Raises NotFound, Conflict, or QuotaReached where there is no room for the steps that are left.
+    """
     run = _locked(session, run_id, seen_by)
+    current = steps.read(session, run.id)
+    bad = {key: each for key, each in current.items() if each.state in (StepState.FAILED, StepState.CANCELLED)}
+    if run.status in transitions.RETRIED.sources:
+        room_of(run.owner_id)(len(bad) + sum(each.state == StepState.WAITING for each in current.values()))
     moved = _moved(session, run, transitions.RETRIED, "retried", now=now)
-    bad = {
-        key: each
-        for key, each in steps.read(session, run.id).items()
-        if each.state in (StepState.FAILED, StepState.CANCELLED)
-    }
     ids = sorted(each.task_id for each in bad.values() if each.task_id is not None)
     replayed = lifecycle.replay(session, ids, now=now, run_id=run.id) if ids else set()
     again = {key for key, each in bad.items() if each.task_id in replayed}
