@@ -12,6 +12,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from app.api import limits
+from app.api.environment import current_settings
 from app.api.proxies import is_within
 from app.api.transaction import transaction
 from app.clock import utcnow
@@ -117,7 +118,9 @@ class Keys:
         if found is not None and not fresh and time.monotonic() < found[1] and not _has_ended(found[0]):
             return found[0]
         with transaction() as session:
-            principal = identification.by_key(session, key, now=utcnow())
+            principal = identification.by_key(
+                session, key, now=utcnow(), outside=current_settings().lets_new_accounts_out
+            )
         with self._lock:
             if principal is None:
                 self._known.pop(known, None)
@@ -180,7 +183,9 @@ class Gate:
         except tokens.BadToken as error:
             raise self._refused(str(error)) from None
         with transaction() as session:
-            principal = identification.by_claims(session, claims, now=utcnow())
+            principal = identification.by_claims(
+                session, claims, now=utcnow(), outside=current_settings().lets_new_accounts_out
+            )
         if principal is None:
             raise self._refused("The access token does not hold any more: log in again.")
         return principal

@@ -46,6 +46,10 @@ class TaskTypeView(ma.Schema):
     compensable = ma.fields.Boolean(
         required=True, metadata={"description": "Whether a completed task can be undone: POST /tasks/{id}/compensate"}
     )
+    reaches_outside = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "Whether it sends to addresses that its payload names; not every account may use it"},
+    )
     chunk = ma.fields.Integer(required=True, metadata={"description": "Up to so many tasks travel in one hint"})
 
 

@@ -45,7 +45,9 @@ def principal() -> Principal | None:
     if said is None:
         return None
     with single_statement() as database:
-        return identification.by_claims(database, said, now=utcnow())
+        return identification.by_claims(
+            database, said, now=utcnow(), outside=current_settings().lets_new_accounts_out
+        )
 
 
 def identify(_kind: Access) -> Principal:

@@ -46,6 +46,7 @@ def upgrade() -> None:
     )
     op.execute("UPDATE limits SET shared = true WHERE kind = 'key'")
     resources.run("0018_room.sql")
+    resources.run("0018_replay.sql")
     op.alter_column(
         "sql_counts", "backend", comment="0: of all processes; a process id: of a connection far from the quota; "
         "the same, negative: a block of places that its transaction has taken",
