@@ -21,6 +21,7 @@ from app.models import Role, Scope
 from app.services.accounts import identification, tokens
 from app.services.accounts.audit import Actor
 from app.services.accounts.principals import Principal
+from app.services.accounts.rights import Rights
 from app.services.accounts.secrets import API_KEY_PREFIX, digest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,6 +81,12 @@ def current_owner_id() -> UUID | None:
     """The account that what this request makes will belong to."""
     principal: Principal | None = g.get("principal")
     return None if principal is None else principal.user_id
+
+
+def current_rights() -> tuple[Rights, ...]:
+    """Which task types the caller may use: the rights of the account, and those of its API key."""
+    principal: Principal | None = g.get("principal")
+    return () if principal is None else principal.rights
 
 
 def visible_owner() -> UUID | None:

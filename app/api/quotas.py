@@ -6,10 +6,11 @@ from uuid import UUID
 from flask import request
 from sqlalchemy.orm import Session
 
-from app.api.auth import current_principal
+from app.api.auth import current_principal, current_rights
 from app.api.environment import current_settings
 from app.api.transaction import single_statement
 from app.services.accounts import quotas
+from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, RoomOf, check_payload
 
 
@@ -36,6 +37,11 @@ def room_in(session: Session) -> MakeRoom:
 def rooms_in(session: Session) -> RoomOf:
     """The same of whichever account the tasks will belong to: an admin may start what is somebody else's."""
     return quotas.rooms(session, default=current_settings().max_waiting_tasks)
+
+
+def allowance_in(session: Session) -> Allowance:
+    """What the caller may start in a transaction: types by the caller's rights, and as many tasks as there is room."""
+    return Allowance(rights=current_rights(), room_of=rooms_in(session))
 
 
 def _quota() -> tuple[UUID, int]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 from sqlalchemy.orm import Session
 
-from app.api import pagination
+from app.api import pagination, quotas
 from app.api.auth import visible_owner
 from app.api.parsing import Blueprint
 from app.api.transaction import repeated, transaction
@@ -108,7 +108,7 @@ def retry_run(run_id: str) -> RunView:
     """Retry a run from the step where it ended; completed steps are not repeated."""
 
     def retry(session: Session, id_: UUID, **options: Any) -> RunRecord:
-        return workflows.retry(session, id_, room_of=quotas.rooms_in(session), **options)
+        return workflows.retry(session, id_, allowance=quotas.allowance_in(session), **options)
 
     return _changed(run_id, retry)
 

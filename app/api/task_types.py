@@ -95,5 +95,6 @@ def _shown(task_type: TaskType) -> dict[str, Any]:
         "retry": task_type.retry,
         "queue": task_type.queue,
         "compensable": task_type.compensable,
+        "reaches_outside": task_type.reaches_outside,
         "chunk": task_type.chunk,
     }

@@ -7,6 +7,7 @@ from flask import g, redirect, request, session, url_for
 from werkzeug.exceptions import HTTPException, Unauthorized
 
 from app.api.auth import Access
+from app.api.environment import current_settings
 from app.api.transaction import single_statement
 from app.clock import utcnow
 from app.dashboard import csrf

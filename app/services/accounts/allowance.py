@@ -19,6 +19,10 @@ class Allowance:
         """Raises TypeNotAllowed unless all of these may be used."""
         rights_by_type.check_names(self.rights, names)
 
+    def check_callback(self) -> None:
+        """Raises TypeNotAllowed unless tasks may call somebody when they end."""
+        rights_by_type.check_outside(self.rights)
+
 
 ANYTHING = Allowance()
 """For what the service does by itself, and what nothing may stop, such as undoing."""

@@ -167,14 +167,21 @@ def _reached(waiting: int, tasks: int, most: int) -> QuotaReached:
 WAITING_TASKS = WaitingTasks()
 
 
+def quota_of(session: Session, owner_id: UUID | None, *, default: int) -> int:
+    """How many tasks of an account may wait; 0: any number. `default` is the service's own quota."""
+    if owner_id is None:
+        return 0
+    own: int | None = session.connection().scalar(_OWN_QUOTA, {"id": owner_id})
+    return default if own is None else own
+
+
 def rooms(session: Session, *, default: int) -> RoomOf:
     """The rooms of accounts in a transaction; `default` is the service's own quota, 0 for none."""
 
     def room_of(owner_id: UUID | None) -> MakeRoom:
         if owner_id is None:
             return unlimited
-        own = session.connection().scalar(_OWN_QUOTA, {"id": owner_id})
-        most = default if own is None else own
+        most = quota_of(session, owner_id, default=default)
         return lambda tasks: WAITING_TASKS.take(session, owner_id, tasks, most=most)
 
     return room_of

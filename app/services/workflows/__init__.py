@@ -22,6 +22,7 @@ from app.services.workflows.definitions import (
     delete,
     set_active,
     sync,
+    types_of,
     version_list,
 )
 from app.services.workflows.definitions import find as find_workflows
@@ -63,6 +64,7 @@ __all__ = [
     "start_once",
     "sync",
     "task_ids",
+    "types_of",
     "version_list",
     "view",
 ]

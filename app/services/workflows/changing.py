@@ -12,10 +12,10 @@ from app.config import get_settings
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
 from app.services import idempotency, lifecycle
-from app.services.accounts.quotas import MakeRoom, RoomOf, unlimited, unlimited_of
+from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.workflows import advancing, door, steps, transitions
-from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay
+from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay, types_of
 from app.services.workflows.transitions import Transition
 from app.services.workflows.versions import definition_of
 from tasks.workflow import Definition, InputRefused
@@ -61,17 +61,19 @@ def start_once(
     key: Key | None,
     caller: Caller,
     now: datetime,
-    make_room: MakeRoom = unlimited,
+    allowance: Allowance = ANYTHING,
 ) -> tuple[RunRecord, bool]:
     """Start a run, or return the one that an earlier request with the same key started; and whether it is new.
 
-    Raises NotFound, Conflict (not active), Refused, or Gone for a run that was deleted since.
+    Raises NotFound, Conflict (not active), Refused, TypeNotAllowed, QuotaReached, or Gone for a run that was deleted
+    since.
     """
     run_id = new_id()
     first = idempotency.first_use(session, key, run_id, now=now) if key else None
     if first is None:
         workflow = read(session, name, caller=caller, now=now)
-        make_room(places_of(session, workflow))
+        allowance.check_types(types_of(definition_of(session, workflow.version_id)))
+        allowance.room_of(caller.owner_id)(places_of(session, workflow))
         return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
     found = door.lock(session, [first])
     if not found:
@@ -157,17 +159,19 @@ def cancel(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetim
 
 
 def retry(
-    session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime, room_of: RoomOf = unlimited_of
+    session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime, allowance: Allowance = ANYTHING
 ) -> RunRecord:
     """Go on from the steps that failed or were cancelled, with fresh retries.
 
-    Raises NotFound, Conflict, or QuotaReached where there is no room for the steps that are left.
+    Raises NotFound, Conflict, TypeNotAllowed, or QuotaReached where there is no room for the steps that are left.
     """
     run = _locked(session, run_id, seen_by)
     current = steps.read(session, run.id)
     bad = {key: each for key, each in current.items() if each.state in (StepState.FAILED, StepState.CANCELLED)}
     if run.status in transitions.RETRIED.sources:
-        room_of(run.owner_id)(len(bad) + sum(each.state == StepState.WAITING for each in current.values()))
+        left = [*bad, *(key for key, each in current.items() if each.state == StepState.WAITING)]
+        allowance.check_types(current[key].type for key in left)
+        allowance.room_of(run.owner_id)(len(left))
     moved = _moved(session, run, transitions.RETRIED, "retried", now=now)
     ids = sorted(each.task_id for each in bad.values() if each.task_id is not None)
     replayed = lifecycle.replay(session, ids, now=now, run_id=run.id) if ids else set()
