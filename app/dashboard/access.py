@@ -46,9 +46,7 @@ def principal() -> Principal | None:
     if said is None:
         return None
     with single_statement() as database:
-        return identification.by_claims(
-            database, said, now=utcnow(), outside=current_settings().lets_new_accounts_out
-        )
+        return identification.by_claims(database, said, now=utcnow(), outside=current_settings().lets_new_accounts_out)
 
 
 def identify(_kind: Access) -> Principal:

@@ -44,9 +44,7 @@ def _cancel(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
 
 
 def _retry(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
-    replay.replay(
-        session, task.id, owner=visible_owner(), now=utcnow(), allowance=quotas.allowance_in(session)
-    )
+    replay.replay(session, task.id, owner=visible_owner(), now=utcnow(), allowance=quotas.allowance_in(session))
     return "Starts over.", task.id
 
 

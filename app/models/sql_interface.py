@@ -69,7 +69,9 @@ class SqlLimit(Base):
 
     __tablename__ = "sql_limits"
 
-    name: Mapped[str] = mapped_column(primary_key=True, comment="max_payload_bytes, max_waiting_tasks, new_accounts_reach_outside")
+    name: Mapped[str] = mapped_column(
+        primary_key=True, comment="max_payload_bytes, max_waiting_tasks, new_accounts_reach_outside"
+    )
     value: Mapped[int] = mapped_column(sa.BigInteger, comment="Its value, written by setup")
 
     __table_args__ = ({"comment": "Settings that functions in the database apply"},)
@@ -81,8 +83,12 @@ class SqlCount(Base):
     __tablename__ = "sql_counts"
 
     owner_id: Mapped[UUID] = mapped_column(primary_key=True, comment="users.id")
-    backend: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="0: of all processes; a process id: of a connection far from the quota; "
-        "the same, negative: a block of places that its transaction has taken")
+    backend: Mapped[int] = mapped_column(
+        primary_key=True,
+        autoincrement=False,
+        comment="0: of all processes; a process id: of a connection far from the quota; "
+        "the same, negative: a block of places that its transaction has taken",
+    )
     waiting: Mapped[int] = mapped_column(
         sa.BigInteger, comment="Waiting tasks then, with those taken since; of a block, its places"
     )

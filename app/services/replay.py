@@ -17,10 +17,10 @@ from app.services.lifecycle.transitions import REPLAYED
 from app.services.tasks import check_own, read
 from tasks.registry import get_type
 
-
 # In the order of accounts, so that two who take places for several do not wait crosswise.
 _OWNERS = sa.text(
-    "SELECT owner_id, count(*) AS tasks FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY owner_id ORDER BY owner_id"
+    "SELECT owner_id, count(*) AS tasks FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY owner_id "
+    "ORDER BY owner_id"
 )
 
 
@@ -44,8 +44,8 @@ def replay(
 ) -> TaskRecord:
     """Start one task over.
 
-    Raises NotFound, Conflict, PayloadRefused, TypeNotAllowed, or QuotaReached: a dead letter does not wait, so it needs a
-    place again.
+    Raises NotFound, Conflict, PayloadRefused, TypeNotAllowed, or QuotaReached: a dead letter does not wait, so it needs
+    a place again.
     """
     task = read(session, task_id, owner=owner)
     check_own(task, "replayed")
@@ -63,9 +63,7 @@ def replay(
     return read(session, task_id, owner=owner)
 
 
-def replay_batch(
-    session: Session, wanted: DeadLetterFilter, *, now: datetime, allowance: Allowance = ANYTHING
-) -> int:
+def replay_batch(session: Session, wanted: DeadLetterFilter, *, now: datetime, allowance: Allowance = ANYTHING) -> int:
     """Start the next few hundred over; returns how many, 0 when all are done. A transaction for each batch.
 
     Raises TypeNotAllowed or QuotaReached; then none of them starts over.

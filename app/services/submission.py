@@ -110,9 +110,7 @@ def accept_once(
     task_id = new_id()
     first = key and idempotency.first_use(session, key, task_id, now=now)
     if first is None:
-        made = draft(
-            submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights
-        )
+        made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
         unique = submission.unique
         other = None if unique is None else uniqueness.take(session, submission, unique, made, now=now)
         if other is not None:

@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_users_max_stored_bytes_not_negative"), "users", "max_stored_bytes >= 0", postgresql_not_valid=True
     )
+    op.execute("ALTER TABLE users VALIDATE CONSTRAINT ck_users_max_stored_bytes_not_negative")
     op.create_table(
         "stored_bytes",
         sa.Column("owner_id", sa.Uuid(), nullable=False, comment="users.id"),

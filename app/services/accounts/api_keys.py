@@ -34,8 +34,9 @@ def create(
 ) -> tuple[ApiKeyRecord, str | None]:
     """Make a key; it is returned here and never again. `key` is given where it was made elsewhere (the embedded mode).
 
-    `allowed_types` and `allowed_queues` limit what may be submitted with it; None does not. The second use of an Idempotency-Key, `once`, returns the record that the first one made, without the key. Raises
-    Refused for the scope `admin` without being one, an end in the past, and more keys than anybody can watch.
+    `allowed_types` and `allowed_queues` limit what may be submitted with it; None does not. The second use of an
+    Idempotency-Key, `once`, returns the record that the first one made, without the key. Raises Refused for the scope
+    `admin` without being one, an end in the past, and more keys than anybody can watch.
     """
     if Scope.ADMIN in scopes and not is_admin:
         raise Refused({"scopes": ["admin needs an admin's account"]})

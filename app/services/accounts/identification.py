@@ -15,7 +15,8 @@ NOTE_USE_AFTER = timedelta(minutes=1)
 
 _BY_KEY = sa.text(
     "SELECT k.id, k.user_id, k.scopes, k.expires_at, k.last_used_at, u.role, u.max_waiting_tasks, "
-    "u.allowed_types, u.allowed_queues, u.may_reach_outside, k.allowed_types AS key_types, k.allowed_queues AS key_queues "
+    "u.allowed_types, u.allowed_queues, u.may_reach_outside, k.allowed_types AS key_types, "
+    "k.allowed_queues AS key_queues "
     "FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.digest = :digest AND k.revoked_at IS NULL "
     "AND (k.expires_at IS NULL OR k.expires_at > :now) AND u.disabled_at IS NULL"
 )
@@ -34,8 +35,8 @@ _BY_TOKEN = sa.text(
 def by_key(session: Session, key: str, *, now: datetime, outside: bool) -> Principal | None:
     """The principal of an API key, None if it is unknown, revoked, expired or its account closed.
 
-    Notes the use, at most once a minute. `outside`, here and below: whether accounts that no admin has decided about may
-    reach outside.
+    Notes the use, at most once a minute. `outside`, here and below: whether accounts that no admin has decided about
+    may reach outside.
     """
     row = session.connection().execute(_BY_KEY, {"digest": digest(key), "now": now}).mappings().first()
     if row is None:

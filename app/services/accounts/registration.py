@@ -31,7 +31,8 @@ def create(
 ) -> UserRecord:
     """Make an account; passwords.check_new and passwords.hashed come before, outside of any transaction.
 
-    `may_reach_outside` None: no admin has decided, and NEW_ACCOUNTS_REACH_OUTSIDE says. Raises EmailTaken, also for an address that only differs in case.
+    `may_reach_outside` None: no admin has decided, and NEW_ACCOUNTS_REACH_OUTSIDE says. Raises EmailTaken, also for an
+    address that only differs in case.
     """
     values = {
         "id": new_id(),

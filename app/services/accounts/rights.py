@@ -42,7 +42,8 @@ class Rights:
         name, whose = task_type.name, f"This {self.holder}"
         if self.types is not None and name not in self.types:
             raise TypeNotAllowed(
-                name, f"{whose} may not use tasks of type {name}; it may use {_listed(self.types)}. {self._ask('types')}"
+                name,
+                f"{whose} may not use tasks of type {name}; it may use {_listed(self.types)}. {self._ask('types')}",
             )
         if self.queues is not None and task_type.queue not in self.queues:
             raise TypeNotAllowed(

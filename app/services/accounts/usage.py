@@ -38,7 +38,8 @@ def of_account(session: Session, account: UserRecord, *, settings: Settings) -> 
             allowed=_allowed(account.max_waiting_tasks, settings.max_waiting_tasks),
         ),
         stored_bytes=Used(
-            used=stored_bytes(session, account.id), allowed=_allowed(account.max_stored_bytes, settings.max_stored_bytes)
+            used=stored_bytes(session, account.id),
+            allowed=_allowed(account.max_stored_bytes, settings.max_stored_bytes),
         ),
     )
 

@@ -19,8 +19,9 @@ class Obstacle:
     """What a held task waits for.
 
     `holders` and `others`: the tasks that hold the places, as far as the viewer may know of them, and how many of other
-    accounts there are beside them. `cause`: `limit` (all places are taken), `rate` (spent for now), `order` (one before it with the same ordering key
-    is not finished), `blocked` (one before it FAILED and blocks the key), `turn` (others go first; nothing forbids it).
+    accounts there are beside them. `cause`: `limit` (all places are taken), `rate` (spent for now), `order` (one before
+    it with the same ordering key is not finished), `blocked` (one before it FAILED and blocks the key), `turn` (others
+    go first; nothing forbids it).
     """
 
     cause: str
@@ -90,12 +91,10 @@ def _full(session: Session, applied: Applied, lane: Lane, viewer: UUID | None) -
     limit = applied.limit
     if limit.max_running is not None:
         counted = {"kind": limit.kind, "name": applied.name, "of": applied.owner_id}
-        holders = session.execute(_ACTIVE, counted).all()
-        if len(holders) >= limit.max_running:
-            named = [row.task_id for row in holders if viewer in (None, row.owner_id)]
-            return Obstacle(
-                cause="limit", limit=limit, holders=tuple(named[:SHOWN]), others=len(holders) - len(named)
-            )
+        active = session.execute(_ACTIVE, counted).all()
+        if len(active) >= limit.max_running:
+            named = [row.task_id for row in active if viewer in (None, row.owner_id)]
+            return Obstacle(cause="limit", limit=limit, holders=tuple(named[:SHOWN]), others=len(active) - len(named))
     if limit.max_hints is not None:
         holders = session.scalars(_OF_PAIR, {"owner_id": lane.owner_id, "type": lane.type}).all()
         if len(holders) >= limit.max_hints:

@@ -39,8 +39,8 @@ class Rate:
 class Limit:
     """One limit; what is None does not limit.
 
-    A limit of a key gives each account places of its own, unless it is `shared`. All other kinds are shared by what they
-    are, and do not say so.
+    A limit of a key gives each account places of its own, unless it is `shared`. All other kinds are shared by what
+    they are, and do not say so.
     """
 
     kind: str

@@ -21,11 +21,11 @@ class StorageFull(TaskledgerError):
     """The account has no room for the file: its quota for stored files is reached."""
 
     def __init__(self, *, used: int, allowed: int, size: int | None = None) -> None:
-        what = "The file" if size is None else f"The file has {size} bytes, and"
+        what = "The file does" if size is None else f"The file has {size} bytes; it does"
         super().__init__(
-            f"{what} {'does' if size is None else 'it does'} not fit: {used} of the {allowed} bytes that your account may "
-            f"store are used, so {max(allowed - used, 0)} are free. Delete files (DELETE /api/v1/artifacts/ID), or ask an "
-            "admin for a larger quota (max_stored_bytes of the account)."
+            f"{what} not fit: {used} of the {allowed} bytes that your account may store are used, so "
+            f"{max(allowed - used, 0)} are free. Delete files (DELETE /api/v1/artifacts/ID), or ask an admin for a "
+            "larger quota (max_stored_bytes of the account)."
         )
         self.used, self.allowed = used, allowed
 

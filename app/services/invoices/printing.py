@@ -46,8 +46,8 @@ def pdf(
 ) -> Pdf:
     """The PDF of an invoice or credit note.
 
-    Raises NotFound, Conflict where printing it again has failed, and TypeNotAllowed or QuotaReached where nothing may be
-    printed again now.
+    Raises NotFound, Conflict where printing it again has failed, and TypeNotAllowed or QuotaReached where nothing may
+    be printed again now.
     """
     invoice = read(session, number, owner_id=owner_id)
     found = _stored(session, invoice)

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.database import to_json
 from app.models import ScheduleRecord, SlotState
 from app.services.schedules import targets
-from app.services.schedules.leave import Leave, leave_of
 from app.services.schedules.coming import Coming, what_has_come
+from app.services.schedules.leave import Leave, leave_of
 from app.services.schedules.policy import Circumstances, Decision, Verdict, decide, start_of
 from app.services.schedules.targets import Draft, RunDraft
 

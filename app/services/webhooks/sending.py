@@ -8,8 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import to_json
 from app.config import get_settings
+from app.database import to_json
 from app.services import sealing
 from app.services.accounts.rights import check_outside, of_account
 from app.services.webhooks import secrets

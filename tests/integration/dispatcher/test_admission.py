@@ -308,13 +308,13 @@ def test_why_a_task_is_held(session, duty, publisher):
     [last] = submit(session, ordering_key="order-7")
     duty.run_once(NOON)
 
-    full = admission.obstacle(session, waiting, now=NOON)
-    in_order = admission.obstacle(session, last, now=NOON)
+    full = admission.obstacle(session, waiting, viewer=None, now=NOON)
+    in_order = admission.obstacle(session, last, viewer=None, now=NOON)
 
     assert (full.cause, full.holders, full.limit.reason) == ("limit", (running,), "a fragile partner")
     assert (in_order.cause, in_order.holders) == ("order", (behind,))
-    assert admission.obstacle(session, running, now=NOON) is None
-    assert admission.obstacle(session, new_id(), now=NOON) is None
+    assert admission.obstacle(session, running, viewer=None, now=NOON) is None
+    assert admission.obstacle(session, new_id(), viewer=None, now=NOON) is None
 
 
 def test_why_a_rate_holds_a_task_and_until_when(session, duty, publisher):
@@ -322,7 +322,7 @@ def test_why_a_rate_holds_a_task_and_until_when(session, duty, publisher):
     _, waiting = submit(session, 2)
     duty.run_once(NOON)
 
-    found = admission.obstacle(session, waiting, now=NOON)
+    found = admission.obstacle(session, waiting, viewer=None, now=NOON)
 
     assert (found.cause, found.frees_at) == ("rate", NOON + seconds(10))
 
