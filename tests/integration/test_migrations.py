@@ -78,7 +78,7 @@ def test_a_migration_waits_for_another_one_beyond_the_statement_timeout(database
 
 @pytest.fixture
 def behind(databases):
-    """Tables that lack the last migration that changes `tasks`, and somebody's transaction left open after a look at them."""
+    """Tables that lack a migration that changes `tasks`, and somebody's transaction left open after a look at them."""
     from app.config import load
     from app.factory import create_app
 

@@ -24,7 +24,7 @@ PATIENCE_MS = 1_000  # for another transaction of the same account, which somebo
 
 _TAKEN = sa.text("SELECT taskledger.places_taken(CAST(:owner_id AS uuid))")
 _TAKE = sa.text(
-    "SELECT waiting, granted, was_busy FROM taskledger.take_room(CAST(:owner_id AS uuid), :tasks, :tasks, :most, "
+    "SELECT waiting, granted, was_busy FROM taskledger.take_room(CAST(:owner_id AS uuid), :needed, :wanted, :most, "
     ":patience)"
 )
 _OWN_QUOTA = sa.text("SELECT max_waiting_tasks FROM users WHERE id = :id")
@@ -110,7 +110,7 @@ class WaitingTasks:
         if self.take_far(session, owner_id, tasks, most=most):
             return
         self._check_refused(owner_id, tasks, most)
-        named = {"owner_id": str(owner_id), "tasks": tasks, "most": most, "patience": patience}
+        named = {"owner_id": str(owner_id), "needed": tasks, "wanted": tasks, "most": most, "patience": patience}
         room = session.connection().execute(_TAKE, named).one()
         self._know(owner_id, room.waiting + room.granted)
         if room.was_busy:
@@ -120,18 +120,6 @@ class WaitingTasks:
             )
         if not room.granted:
             raise _reached(room.waiting, tasks, most)
-
-    def try_take(self, session: Session, owner_id: UUID, tasks: int, *, most: int, patience: int) -> bool:
-        """Whether there was room for so many more; it is taken until the transaction ends.
-
-        Whoever works for all accounts waits for none: if another transaction of this one takes longer than `patience`
-        milliseconds, what is committed decides.
-        """
-        if self.take_far(session, owner_id, tasks, most=most):
-            return True
-        named = {"owner_id": str(owner_id), "tasks": tasks, "most": most, "patience": patience}
-        room = session.connection().execute(_TAKE, named).one()
-        return bool(room.granted)
 
     def forget(self) -> None:
         """Count anew at the next submission."""
@@ -165,6 +153,43 @@ def _reached(waiting: int, tasks: int, most: int) -> QuotaReached:
 
 
 WAITING_TASKS = WaitingTasks()
+
+
+class LaterRoom:
+    """The room of one account for a transaction that decides much first and stores it at its end.
+
+    Whoever works for all accounts waits for none: if another transaction of this one takes longer than `patience`
+    milliseconds, what is committed decides.
+    """
+
+    def __init__(self, session: Session, owner_id: UUID, *, most: int, patience: int) -> None:
+        self._session, self._owner_id = session, owner_id
+        self._most, self._patience = most, patience
+        self._left: int | None = None
+        self._taken = 0
+        self._is_locked = False
+
+    def take(self, places: int) -> bool:
+        """Whether there was room for so many more; then it is taken."""
+        if self._left is None and WAITING_TASKS.take_far(self._session, self._owner_id, places, most=self._most):
+            return True
+        if self._left is None:
+            room = self._ask(needed=self._most + 1, wanted=0)  # nothing is granted: it locks, and counts
+            self._left, self._is_locked = self._most - room.waiting, not room.was_busy
+        if places > self._left:
+            return False
+        self._left -= places
+        self._taken += places
+        return True
+
+    def settle(self) -> None:
+        """Note what was taken; before the transaction ends, and once."""
+        if self._taken and self._is_locked:
+            self._ask(needed=0, wanted=self._taken)
+
+    def _ask(self, *, needed: int, wanted: int) -> Any:
+        named = {"owner_id": str(self._owner_id), "needed": needed, "wanted": wanted}
+        return self._session.execute(_TAKE, {**named, "most": self._most, "patience": self._patience}).one()
 
 
 def quota_of(session: Session, owner_id: UUID | None, *, default: int) -> int:

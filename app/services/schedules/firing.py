@@ -94,6 +94,8 @@ def _fire(session: Session, schedules: Sequence[ScheduleRecord], now: datetime) 
         _look(session, each, coming, busy=_last(each) in unfinished, leave=owners[each.owner_id], now=now)
         for each, coming in _bounded(schedules, now)
     ]
+    for owner in owners.values():
+        owner.settle()
     _store(session, looks, now)
     return len(looks)
 

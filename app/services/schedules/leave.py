@@ -11,7 +11,7 @@ from app.errors import Refused
 from app.models import ScheduleRecord, SlotState
 from app.services.accounts import rights
 from app.services.accounts.allowance import Allowance
-from app.services.accounts.quotas import WAITING_TASKS, quota_of
+from app.services.accounts.quotas import LaterRoom, quota_of
 from app.services.accounts.rights import Rights, TypeNotAllowed
 from app.services.owners import owner_is_active
 from app.services.schedules import targets
@@ -26,11 +26,10 @@ PATIENCE_MS = 100  # the dispatcher works for all accounts, and waits for nobody
 class Leave:
     """What an owner may start, read once for all schedules that are looked at together."""
 
-    owner_id: UUID | None
     is_active: bool
     rights: tuple[Rights, ...]
-    most: int
-    """Places of its quota; 0: no quota."""
+    room: LaterRoom | None
+    """None: there is no quota."""
 
     def why_not(self, session: Session, schedule: ScheduleRecord, *, now: datetime) -> str | None:
         """Why no slot of this schedule may fire now; None when they may."""
@@ -47,27 +46,29 @@ class Leave:
 
     def within_quota(self, session: Session, schedule: ScheduleRecord, verdict: Verdict, *, now: datetime) -> Verdict:
         """The verdict with those slots skipped for which the owner has no room; the places of the others are taken."""
-        if self.owner_id is None or not self.most or not any(_fires(each) for each in verdict.decisions):
+        room = self.room
+        if room is None or not any(_fires(each) for each in verdict.decisions):
             return verdict
         places = targets.places_of(session, schedule, now=now)
         decisions = tuple(
-            each if not _fires(each) or self._has_room(session, self.owner_id, places) else _skipped(each)
-            for each in verdict.decisions
+            each if not _fires(each) or room.take(places) else _skipped(each) for each in verdict.decisions
         )
         return replace(verdict, decisions=decisions)
 
-    def _has_room(self, session: Session, owner_id: UUID, places: int) -> bool:
-        return WAITING_TASKS.try_take(session, owner_id, places, most=self.most, patience=PATIENCE_MS)
+    def settle(self) -> None:
+        """Note in the quota what fires; before the transaction ends, and once."""
+        if self.room is not None:
+            self.room.settle()
 
 
 def leave_of(session: Session, owner_id: UUID | None) -> Leave:
     """What an account, or the service itself, may start."""
     settings = get_settings()
+    most = quota_of(session, owner_id, default=settings.max_waiting_tasks)
     return Leave(
-        owner_id=owner_id,
         is_active=owner_is_active(session, owner_id),
         rights=rights.of_account(session, owner_id, settings=settings),
-        most=quota_of(session, owner_id, default=settings.max_waiting_tasks),
+        room=LaterRoom(session, owner_id, most=most, patience=PATIENCE_MS) if owner_id is not None and most else None,
     )
 
 
