@@ -12,6 +12,7 @@ from app.api.transaction import single_statement
 from app.services.accounts import quotas
 from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, RoomOf, check_payload
+from app.services.accounts.rights import OF_KEY
 
 
 def has_plain_room(tasks: int) -> bool:
@@ -42,6 +43,14 @@ def rooms_in(session: Session) -> RoomOf:
 def allowance_in(session: Session) -> Allowance:
     """What the caller may start in a transaction: types by the caller's rights, and as many tasks as there is room."""
     return Allowance(rights=current_rights(), room_of=rooms_in(session))
+
+
+def undoing_allowance() -> Allowance:
+    """What the caller may undo: an account everything that it did, a limited API key only tasks of its own types.
+
+    No quota and no right of the account stops an undo: what was done may have to be taken back.
+    """
+    return Allowance(rights=tuple(each for each in current_rights() if each.holder == OF_KEY))
 
 
 def _quota() -> tuple[UUID, int]:

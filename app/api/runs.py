@@ -126,6 +126,7 @@ def compensate_run(fields: dict[str, Any], run_id: str) -> RunView:
             id_,
             reason=fields.get("reason", ""),
             done_by_hand=fields.get("done_by_hand", ()),
+            allowance=quotas.undoing_allowance(),
             **options,
         )
 

@@ -26,6 +26,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION taskledger.count_stored_bytes() IS 'Keeps stored_bytes in step with artifacts';
 
+REVOKE ALL ON FUNCTION taskledger.count_stored_bytes() FROM PUBLIC;
+
 CREATE TRIGGER count_stored_bytes_made AFTER INSERT ON artifacts
     REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION taskledger.count_stored_bytes();
 CREATE TRIGGER count_stored_bytes_changed AFTER UPDATE ON artifacts

@@ -16,6 +16,7 @@ from tasks.registry import TaskType, get_type
 
 CALLBACKS = "webhook_delivery"
 """The type of the tasks that call `callback_url` and webhooks: what is asked of who wants them."""
+OF_ACCOUNT, OF_KEY = "account", "API key"
 MOST_NAMED = 100  # of a list of types or queues
 _OF_ACCOUNT = sa.text("SELECT role, allowed_types, allowed_queues, may_reach_outside FROM users WHERE id = :id")
 
@@ -30,9 +31,9 @@ class TypeNotAllowed(TaskledgerError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rights:
-    """What one holder may use; None is everything. `holder` is "account" or "API key"."""
+    """What one holder may use; None is everything. `holder` is OF_ACCOUNT or OF_KEY."""
 
-    holder: str = "account"
+    holder: str = OF_ACCOUNT
     types: frozenset[str] | None = None
     queues: frozenset[str] | None = None
     reaches_outside: bool = True
@@ -64,7 +65,7 @@ class Rights:
         )
 
     def _ask(self, what: str) -> str:
-        if self.holder == "account":
+        if self.holder == OF_ACCOUNT:
             return f"Ask an admin of this installation to allow it (allowed_{what} of the account)."
         return f"Use another key, or make one whose allowed_{what} name it."
 
@@ -87,7 +88,7 @@ def of_key(types: list[str] | None, queues: list[str] | None) -> Rights | None:
     """The rights of an API key; None for one that is not limited."""
     if types is None and queues is None:
         return None
-    return Rights(holder="API key", types=_set(types), queues=_set(queues))
+    return Rights(holder=OF_KEY, types=_set(types), queues=_set(queues))
 
 
 def _set(names: list[str] | None) -> frozenset[str] | None:

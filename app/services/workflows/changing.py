@@ -189,14 +189,18 @@ def compensate(
     reason: str,
     now: datetime,
     done_by_hand: Collection[str] = (),
+    allowance: Allowance = ANYTHING,
 ) -> RunRecord:
-    """Undo what a finished run has done, or go on with that where it failed. Raises NotFound, Conflict or Refused.
+    """Undo what a finished run has done, or go on with that where it failed.
+
+    No quota is asked. Raises NotFound, Conflict, Refused or TypeNotAllowed.
 
     `done_by_hand`: keys of steps that a person has undone, and no task shall.
     """
     run = _locked(session, run_id, seen_by)
     if run.status in (RunStatus.COMPENSATING, RunStatus.COMPENSATED):
         return run
+    allowance.check_types(types_of(definition_of(session, run.version_id)))
     current = steps.read(session, run.id)
     for key in done_by_hand:
         if key not in current or current[key].state != StepState.COMPLETED:

@@ -343,7 +343,9 @@ STARTS_NOTHING = frozenset({
     *(route for route in TABLE if route.startswith(("GET ", "DELETE "))),
     *(route for route in TABLE if "/auth/" in route or "/users" in route or "/api-keys" in route),  # accounts
     *(route for route in TABLE if route.startswith("PUT /api/v1/limits")),
-    *(route for route in TABLE if route.endswith(("/pause", "/resume", "/cancel", "/activate", "/deactivate", "/purge"))),
+    *(route for route in TABLE if route.endswith(("/pause", "/resume", "/cancel", "/purge"))),
+    "POST /api/v1/workflows/{name}/activate",
+    "POST /api/v1/workflows/{name}/deactivate",
     "POST /api/v1/schedules/preview",
     "POST /api/v1/webhooks/secret",
     "POST /api/v1/webhooks/{webhook_id}/secret",

@@ -1,5 +1,8 @@
 """Rights by type over HTTP: what an account or a key may use, and who may reach outside."""
 
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -9,12 +12,14 @@ from app.api.auth import KEYS
 from app.factory import create_app
 from app.models import SlotState, Status
 from app.services import schedules, webhooks, workflows
+from app.services.accounts.quotas import WAITING_TASKS
 from app.services.accounts.rights import TypeNotAllowed
+from app.services.accounts.secrets import digest
 from tasks.registry import get_type
 from tests.factories import NOON, make_schedule, make_task, seconds, slots_of
-from tests.integration.api.access_table import STARTS_NOTHING, TABLE, World
+from tests.integration.api.access_table import STARTS_NOTHING, TABLE, World, invoiced_task
 from tests.integration.api.conftest import TASKS
-from tests.people import make_person
+from tests.people import make_key, make_person
 from tests.runs import make_workflow, step
 
 HELLO = {"type": "reverse_string", "payload": "hello"}
@@ -272,7 +277,76 @@ def test_types_say_whether_they_reach_outside(client):
     assert get_type("webhook_delivery").reaches_outside
 
 
+@pytest.mark.parametrize("types", [["uppercase_text"], ["create_invoice"]])
+def test_a_limited_key_undoes_only_what_it_may_submit_and_an_account_everything(
+    types, theirs, person, session, database_url, application, change
+):
+    place = invoiced_task(World(session=session, database_url=database_url, owner=person))
+    session.commit()
+    key = make_key(database_url, person, scopes=("tasks:write",))
+    session.execute(
+        sa.text("UPDATE api_keys SET allowed_types = :types WHERE digest = :digest"),
+        {"types": types, "digest": digest(key.key)},
+    )
+    change(allowed_types=[])
+    path = f"{TASKS}/{place['task_id']}/compensate"
+
+    answer = key.client(application).post(path)
+
+    assert answer.status_code == (201 if types == ["create_invoice"] else 403)
+    assert theirs.post(path).status_code in (200, 201)
+
+
 # Quotas over HTTP
+
+
+def test_of_twenty_requests_at_once_as_many_pass_as_the_quota_says(person, application, change, session):
+    change(max_waiting_tasks=5)
+    WAITING_TASKS.forget()
+    together = threading.Barrier(20)
+
+    def one(number: int) -> int:
+        client = person.client(application)
+        together.wait()
+        key = {"Idempotency-Key": f"k{number}"} if number % 3 else {}
+        if number % 2:
+            return client.post(TASKS, json=HELLO, headers=key).status_code
+        return client.post(f"{TASKS}/batch", json={"tasks": [HELLO]}, headers=key).status_code
+
+    with ThreadPoolExecutor(20) as threads:
+        statuses = list(threads.map(one, range(20)))
+
+    assert sorted(set(statuses)) in ([200, 201, 429], [201, 429], [200, 429])
+    assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 5
+
+
+def test_a_file_without_room_is_413_and_says_how_much_is_used(theirs, change):
+    change(max_stored_bytes=10)
+
+    def upload(content: bytes):
+        return theirs.post("/api/v1/artifacts", data={"file": (io.BytesIO(content), "a.csv")})
+
+    assert upload(b"123456").status_code == 201
+    answer = upload(b"12345")
+
+    assert (answer.status_code, answer.json["code"]) == (413, "storage_quota_reached")
+    assert "6 of the 10 bytes" in answer.json["detail"]
+    assert theirs.get("/api/v1/auth/me").json["quotas"]["stored_bytes"] == {"used": 6, "allowed": 10}
+    [kept] = theirs.get("/api/v1/artifacts").json["items"]
+    theirs.delete(kept["links"]["self"])
+    assert upload(b"12345").status_code == 201
+
+
+def test_a_run_that_needs_more_places_than_the_quota_is_429(theirs, change):
+    change(max_waiting_tasks=3)
+    WAITING_TASKS.forget()
+    steps = {f"s{number}": HELLO for number in range(4)}
+    theirs.post("/api/v1/workflows", json={"name": "many", "definition": {"steps": steps}})
+
+    answer = theirs.post("/api/v1/workflows/many/runs", json={})
+
+    assert (answer.status_code, answer.json["code"]) == (429, "quota_reached")
+    assert theirs.get("/api/v1/tasks").json["items"] == []
 
 
 def test_me_tells_how_much_is_used_of_what(theirs, person, change):
