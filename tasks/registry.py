@@ -42,7 +42,8 @@ class TaskType:
     for long. Up to `chunk` tasks may share one hint, when each takes at most `max_seconds_each`. `undo` takes back a
     completed task, as part of a compensation: undo(task: TaskContext, payload, result), where `payload` is what the
     handler was given, `result` what it returned, and `task` the attempt of the compensation.
-    Tasks of an `internal` type are submitted by the service itself only.
+    Tasks of an `internal` type are submitted by the service itself only. A type that `reaches_outside` sends to
+    addresses that its payload names: accounts use it only when they may reach outside.
     """
 
     name: str
@@ -57,6 +58,7 @@ class TaskType:
     max_seconds_each: float | None = None
     sensitive: bool = False
     internal: bool = False
+    reaches_outside: bool = False
     settings: tuple[str, ...] = ()
     undo: Undo | None = None
     examples: tuple[Any, ...] = ()
@@ -91,6 +93,7 @@ class Options(TypedDict, total=False):
     max_seconds_each: float | None
     sensitive: bool
     internal: bool
+    reaches_outside: bool
     settings: tuple[str, ...]
     undo: Undo | None
     examples: tuple[Any, ...]

@@ -15,7 +15,7 @@ from app.api.parsing import Blueprint, StrictSchema
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.models import Role, UserRecord
-from app.services.accounts import audit, passwords, registration, sessions, tokens, users
+from app.services.accounts import audit, passwords, registration, sessions, tokens, usage, users
 from app.services.accounts.sessions import LoggedIn, Reused
 from tasks import fields as strict
 
@@ -87,15 +87,64 @@ class AccountView(ma.Schema):
     max_waiting_tasks = ma.fields.Integer(
         required=True, allow_none=True, metadata={"description": "A quota of its own; null: the service's"}
     )
+    max_stored_bytes = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "A quota of its own for stored files; null: the service's"},
+    )
+    allowed_types = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Task types that it may use; null: all"},
+    )
+    allowed_queues = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Queues whose task types it may use; null: all"},
+    )
+    may_reach_outside = ma.fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Whether it may use what reaches outside; null: no admin has decided, and "
+            "NEW_ACCOUNTS_REACH_OUTSIDE says"
+        },
+    )
     created_at = Instant(required=True)
     last_login_at = Instant(required=True, allow_none=True)
     disabled_at = Instant(required=True, allow_none=True, metadata={"description": "Since when it is closed"})
+
+
+class QuotaView(ma.Schema):
+    """How much of something is used."""
+
+    used = ma.fields.Integer(required=True)
+    allowed = ma.fields.Integer(required=True, allow_none=True, metadata={"description": "null: no quota"})
+
+
+class QuotasView(ma.Schema):
+    """The quotas of an account."""
+
+    waiting_tasks = ma.fields.Nested(
+        QuotaView,
+        required=True,
+        metadata={"description": "Tasks that wait, and steps of runs that have a place and no task yet"},
+    )
+    stored_bytes = ma.fields.Nested(
+        QuotaView, required=True, metadata={"description": "Bytes of files, uploaded or made by tasks"}
+    )
 
 
 class Me(AccountView):
     """The caller's account, and what the credential may be used for."""
 
     scopes = ma.fields.List(ma.fields.String(), required=True)
+    reaches_outside = ma.fields.Boolean(
+        required=True, metadata={"description": "Whether it may use now what reaches outside"}
+    )
+    quotas = ma.fields.Nested(QuotasView, required=True)
 
 
 class TokensView(ma.Schema):
@@ -121,7 +170,12 @@ def register_account(asked: dict[str, Any]) -> UserRecord:
     password_hash = passwords.hashed(asked["password"])
     with transaction() as session:
         made = registration.create(
-            session, email=asked["email"], name=asked["name"], password_hash=password_hash, now=utcnow()
+            session,
+            email=asked["email"],
+            name=asked["name"],
+            password_hash=password_hash,
+            now=utcnow(),
+            may_reach_outside=None,
         )
         audit.record(session, "user.registered", current_actor(), now=utcnow(), subject=f"user:{made.id}")
     return made
@@ -205,9 +259,12 @@ def read_me() -> dict[str, Any]:
     principal = current_principal()
     with single_statement() as session:
         account = users.read(session, principal.user_id)
+        used = usage.of_account(session, account, settings=current_settings())
     return {
         **{name: getattr(account, name) for name in UserRecord.__slots__},
         "scopes": sorted(principal.scopes),
+        "reaches_outside": all(each.reaches_outside for each in principal.rights),
+        "quotas": used,
     }
 
 

@@ -13,6 +13,7 @@ from app.api.fields import Instant, one_of, text
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
+from app.api.rights_fields import allowed_queues_field, allowed_types_field
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.errors import NotFound
@@ -42,6 +43,8 @@ class NewApiKey(StrictSchema):
     expires_at = strict.Moment(
         load_default=None, allow_none=True, metadata={"description": "Refused from then on; null: never"}
     )
+    allowed_types = allowed_types_field(load_default=None)
+    allowed_queues = allowed_queues_field(load_default=None)
 
 
 class ApiKeyView(ma.Schema):
@@ -51,6 +54,18 @@ class ApiKeyView(ma.Schema):
     name = ma.fields.String(required=True)
     prefix = ma.fields.String(required=True, metadata={"description": "The first characters of the key"})
     scopes = ma.fields.List(ma.fields.String(), required=True)
+    allowed_types = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Task types that it may be used for; null: all of its account's"},
+    )
+    allowed_queues = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Queues whose task types it may be used for; null: all of its account's"},
+    )
     created_at = Instant(required=True)
     expires_at = Instant(required=True, allow_none=True)
     revoked_at = Instant(required=True, allow_none=True)
@@ -97,6 +112,8 @@ def create_api_key(asked: dict[str, Any], headers: dict[str, Any]) -> tuple[dict
                 subject=f"api_key:{made.id}",
                 name=made.name,
                 scopes=made.scopes,
+                allowed_types=made.allowed_types,
+                allowed_queues=made.allowed_queues,
             )
     shown = {**{name: getattr(made, name) for name in ApiKeyRecord.__slots__}, "key": key}
     return shown, 201 if key else 200, {} if key else REPLAYED

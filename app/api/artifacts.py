@@ -109,7 +109,7 @@ class _SavedBefore(Exception):
 @blueprint.response(201, ArtifactView(), description="Stored and durable")
 @blueprint.alt_response(200, schema=ArtifactView(), description="The Idempotency-Key was used before: its file")
 @blueprint.problem(410, "The Idempotency-Key was used before, its file is deleted")
-@blueprint.problem(413, "Larger than ARTIFACT_MAX_BYTES")
+@blueprint.problem(413, "Larger than ARTIFACT_MAX_BYTES, or than what is free of the quota of the account")
 @blueprint.problem(415, "Not multipart/form-data")
 @blueprint.problem(422, "No file in the field `file`, or more than one part")
 @blueprint.problem(503, "The store does not answer")

@@ -12,6 +12,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from app.api import limits
+from app.api.environment import current_settings
 from app.api.proxies import is_within
 from app.api.transaction import transaction
 from app.clock import utcnow
@@ -20,6 +21,7 @@ from app.models import Role, Scope
 from app.services.accounts import identification, tokens
 from app.services.accounts.audit import Actor
 from app.services.accounts.principals import Principal
+from app.services.accounts.rights import Rights
 from app.services.accounts.secrets import API_KEY_PREFIX, digest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,6 +83,12 @@ def current_owner_id() -> UUID | None:
     return None if principal is None else principal.user_id
 
 
+def current_rights() -> tuple[Rights, ...]:
+    """Which task types the caller may use: the rights of the account, and those of its API key."""
+    principal: Principal | None = g.get("principal")
+    return () if principal is None else principal.rights
+
+
 def visible_owner() -> UUID | None:
     """Whose things the caller sees: their own; None (everybody's) for an admin. The `owner` of every service."""
     return current_principal().sees
@@ -117,7 +125,9 @@ class Keys:
         if found is not None and not fresh and time.monotonic() < found[1] and not _has_ended(found[0]):
             return found[0]
         with transaction() as session:
-            principal = identification.by_key(session, key, now=utcnow())
+            principal = identification.by_key(
+                session, key, now=utcnow(), outside=current_settings().lets_new_accounts_out
+            )
         with self._lock:
             if principal is None:
                 self._known.pop(known, None)
@@ -180,7 +190,9 @@ class Gate:
         except tokens.BadToken as error:
             raise self._refused(str(error)) from None
         with transaction() as session:
-            principal = identification.by_claims(session, claims, now=utcnow())
+            principal = identification.by_claims(
+                session, claims, now=utcnow(), outside=current_settings().lets_new_accounts_out
+            )
         if principal is None:
             raise self._refused("The access token does not hold any more: log in again.")
         return principal

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.api import quotas
 from app.api.auth import visible_owner
 from app.api.fields import text
 from app.api.parsing import Blueprint, StrictSchema
@@ -28,13 +29,19 @@ class Compensate(StrictSchema):
 @blueprint.arguments(Compensate(), required=False)
 @blueprint.response(201, TaskView(), description="The task that undoes it")
 @blueprint.alt_response(200, schema=TaskView(), description="It was asked for before: the task that undoes it")
+@blueprint.problem(403, "The API key may not be used for tasks of its type: `type_not_allowed`")
 @blueprint.problem(409, "Not COMPLETED, or its type cannot be undone")
 def compensate_task(fields: dict[str, Any], task_id: str) -> tuple[TaskRecord, int, dict[str, str]]:
     """Undo a completed task, by a task that does so; asking again answers with the same one."""
     id_ = parse_id(task_id)
     with transaction() as session:
         made, is_new = compensation.request(
-            session, id_, owner=visible_owner(), reason=fields.get("reason", ""), now=utcnow()
+            session,
+            id_,
+            owner=visible_owner(),
+            reason=fields.get("reason", ""),
+            now=utcnow(),
+            allowance=quotas.undoing_allowance(),
         )
     if is_new and made.dispatched_at is not None:
         dispatch_soon(Hint.of(made))

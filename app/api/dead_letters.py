@@ -8,7 +8,7 @@ from uuid import UUID
 import marshmallow as ma
 from marshmallow import validate
 
-from app.api import pagination
+from app.api import pagination, quotas
 from app.api.auth import visible_owner
 from app.api.dry_run import said_in, token_for
 from app.api.fields import Instant, QueryMoment, matching, rfc_3339
@@ -18,6 +18,7 @@ from app.api.task_schemas import TaskList
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.services import dead_letters, replay
+from app.services.accounts.quotas import QuotaReached
 from app.services.dead_letters import DeadLetterFilter
 from tasks import fields as strict
 from tasks.registry import NAME
@@ -107,7 +108,9 @@ def list_groups() -> dict[str, Any]:
 @blueprint.post("/dead-letters/replay")
 @blueprint.arguments(MassChange())
 @blueprint.response(200, MassChangeView())
+@blueprint.problem(403, "Some are of a task type that the account, or its API key, may not use")
 @blueprint.problem(422, "No token, or one that is not valid any more")
+@blueprint.problem(429, "There is no room for so many waiting tasks; how many were started over is said")
 def replay_dead_letters(asked: dict[str, Any]) -> dict[str, Any]:
     """Start all that match over; first with dry_run."""
     return _mass_change("replay", asked)
@@ -127,11 +130,18 @@ def _mass_change(action: str, asked: dict[str, Any]) -> dict[str, Any]:
         # What fails from now on was not counted, so it is not changed either.
         wanted = DeadLetterFilter(**{"failed_before": utcnow(), **asked["filter"]}, owner_id=visible_owner())
         with transaction() as session:
+            if action == "replay":
+                replay.check_all(session, wanted, allowance=quotas.allowance_in(session))
             return {"count": dead_letters.count(session, wanted), "token": _token(action, wanted)}
     wanted = _from_token(action, asked.get("token"))
     done = 0
-    while changed := _batch(action, wanted):
-        done += changed
+    try:
+        while changed := _batch(action, wanted):
+            done += changed
+    except QuotaReached as error:
+        if not done:
+            raise
+        raise QuotaReached(f"{done} were started over, the others were not. {error}") from None
     return {"count": done, "token": None}
 
 
@@ -139,7 +149,7 @@ def _batch(action: str, wanted: DeadLetterFilter) -> int:
     with transaction() as session:
         if action == "purge":
             return dead_letters.purge_batch(session, wanted)
-        return replay.replay_batch(session, wanted, now=utcnow())
+        return replay.replay_batch(session, wanted, now=utcnow(), allowance=quotas.allowance_in(session))
 
 
 def _token(action: str, wanted: DeadLetterFilter) -> str:

@@ -13,6 +13,7 @@ from app.errors import NotFound
 from app.services import admission
 from app.services.accounts import audit
 from app.services.admission import Limit, Rate
+from tasks import fields as strict
 
 blueprint = Blueprint("fairness", __name__, url_prefix="/api/v1", description="Limits, and how they are used")
 
@@ -56,6 +57,12 @@ class SetLimit(StrictSchema):
     weight = whole(
         1, 1000, allow_none=True, metadata={"description": "An owner's share where owners compete; 1 unless given"}
     )
+    shared = strict.Flag(
+        metadata={
+            "description": "Of a key: whether its places are for all accounts together; unless given, each account has "
+            "places of its own"
+        }
+    )
     reason = text(500, allow_none=True, metadata={"description": "Why, for whoever asks"})
 
 
@@ -76,6 +83,10 @@ class LimitView(ma.Schema):
     rate = ma.fields.Nested(RateView, required=True, allow_none=True)
     max_hints = ma.fields.Integer(required=True, allow_none=True)
     weight = ma.fields.Integer(required=True, allow_none=True)
+    shared = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "Of a key: its places are for all accounts together; false: each has its own"},
+    )
     reason = ma.fields.String(required=True, allow_none=True)
     changed_at = Instant(required=True)
     changed_by = ma.fields.String(required=True, allow_none=True)

@@ -69,9 +69,9 @@ def start_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[RunV
     quotas.check_size(wanted.input)
 
     def start(session: Session) -> tuple[RunView, bool]:
-        room = quotas.room_in(session)
+        allowance = quotas.allowance_in(session)
         run, is_new = workflows.start_once(
-            session, invoices.WORKFLOW, wanted, key=key, caller=caller, now=utcnow(), make_room=room
+            session, invoices.WORKFLOW, wanted, key=key, caller=caller, now=utcnow(), allowance=allowance
         )
         return workflows.view(session, run), is_new
 
@@ -196,7 +196,10 @@ def _check_path(part: str) -> None:
 
 def _pdf(number: str) -> Pdf:
     def find(session: Session) -> Pdf:
-        return invoices.pdf(session, number, owner_id=current_owner_id(), seller=_seller(), now=utcnow())
+        allowance = quotas.allowance_in(session)
+        return invoices.pdf(
+            session, number, owner_id=current_owner_id(), seller=_seller(), now=utcnow(), allowance=allowance
+        )
 
     return repeated(find)
 
@@ -210,7 +213,13 @@ def _schedule(
     try:
         with transaction() as session:
             made, is_new = schedules.create_once(
-                session, wanted, key=key, owner_id=current_owner_id(), most=most, now=now
+                session,
+                wanted,
+                key=key,
+                owner_id=current_owner_id(),
+                most=most,
+                now=now,
+                allowance=quotas.allowance_in(session),
             )
     except Refused as error:
         raise _in_words_of_the_request(error, now) from None

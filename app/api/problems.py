@@ -18,6 +18,8 @@ from app.scrubbing import scrub
 from app.services.accounts.passwords import Busy
 from app.services.accounts.quotas import QuotaReached
 from app.services.accounts.registration import EmailTaken
+from app.services.accounts.rights import TypeNotAllowed
+from app.services.artifacts import StorageFull
 from tasks.errors import PayloadRefused, UnknownTaskType
 
 log = get_logger(__name__)
@@ -153,6 +155,17 @@ def on_application_error(error: TaskledgerError) -> Response:
     return problem(status, str(error), code=code)
 
 
+def on_type_not_allowed(error: TypeNotAllowed) -> Response:
+    """A task type that the account, or its API key, may not use."""
+    text = str(error)
+    return problem(403, text, code="type_not_allowed", errors={"type": [f"{error.type_name} is not allowed"]})
+
+
+def on_storage_full(error: StorageFull) -> Response:
+    """A file for which the account has no room."""
+    return problem(413, str(error), code="storage_quota_reached", errors={"file": [str(error)]})
+
+
 def on_later(error: QuotaReached | Busy) -> Response:
     """What is possible again after a while."""
     if isinstance(error, Busy):
@@ -187,6 +200,8 @@ def body_of(error: Exception) -> dict[str, Any]:
             response = on_unknown_type(error)
         case PayloadRefused():
             response = on_payload_refused(error)
+        case TypeNotAllowed():
+            response = on_type_not_allowed(error)
         case HTTPException():
             response = on_http_error(error)
         case TaskledgerError():
@@ -215,6 +230,8 @@ HANDLERS: tuple[tuple[type[Exception], Callable[[Any], Response]], ...] = (
     (Refused, on_refused),
     (UnknownTaskType, on_unknown_type),
     (PayloadRefused, on_payload_refused),
+    (TypeNotAllowed, on_type_not_allowed),
+    (StorageFull, on_storage_full),
     *((kind, on_application_error) for kind in (NotFound, Conflict, EmailTaken, Gone, Outdated)),
     *((kind, on_later) for kind in (QuotaReached, Busy)),
     *((kind, on_database_error) for kind in (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error)),

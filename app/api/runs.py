@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 from sqlalchemy.orm import Session
 
-from app.api import pagination
+from app.api import pagination, quotas
 from app.api.auth import visible_owner
 from app.api.parsing import Blueprint
 from app.api.transaction import repeated, transaction
@@ -106,7 +106,11 @@ def cancel_run(run_id: str) -> tuple[RunView, int]:
 @blueprint.problem(409, "Neither FAILED nor CANCELLED")
 def retry_run(run_id: str) -> RunView:
     """Retry a run from the step where it ended; completed steps are not repeated."""
-    return _changed(run_id, workflows.retry)
+
+    def retry(session: Session, id_: UUID, **options: Any) -> RunRecord:
+        return workflows.retry(session, id_, allowance=quotas.allowance_in(session), **options)
+
+    return _changed(run_id, retry)
 
 
 @blueprint.post("/runs/<run_id>/compensate", parameters=RUN_ID)
@@ -122,6 +126,7 @@ def compensate_run(fields: dict[str, Any], run_id: str) -> RunView:
             id_,
             reason=fields.get("reason", ""),
             done_by_hand=fields.get("done_by_hand", ()),
+            allowance=quotas.undoing_allowance(),
             **options,
         )
 

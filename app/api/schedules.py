@@ -103,7 +103,13 @@ def make_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> tuple[Schedul
     most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
     with transaction() as session:
         schedule, is_new = schedules.create_once(
-            session, wanted, key=key, owner_id=current_owner_id(), most=most, now=utcnow()
+            session,
+            wanted,
+            key=key,
+            owner_id=current_owner_id(),
+            most=most,
+            now=utcnow(),
+            allowance=quotas.allowance_in(session),
         )
     answered = {"Location": schedule_path(schedule)}
     return schedule, 201 if is_new else 200, answered if is_new else answered | REPLAYED
@@ -151,7 +157,14 @@ def read_schedule(schedule_id: UUID) -> ScheduleRecord:
 def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord:
     """Change, enable or disable a schedule; a new rule begins now."""
     with transaction() as session:
-        return schedules.change(session, schedule_id, fields, seen_by=visible_owner(), now=utcnow())
+        return schedules.change(
+            session,
+            schedule_id,
+            fields,
+            seen_by=visible_owner(),
+            now=utcnow(),
+            allowance=quotas.allowance_in(session),
+        )
 
 
 @blueprint.delete("/schedules/<uuid:schedule_id>")
@@ -173,9 +186,9 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[Any, int, 
     key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
 
     def run(session: Session) -> tuple[TaskRecord | RunView, bool]:
-        room = quotas.room_in(session)
+        allowance = quotas.allowance_in(session)
         id_, is_new = schedules.run_once_now(
-            session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow(), make_room=room
+            session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow(), allowance=allowance
         )
         found = schedules.read(session, schedule_id, seen_by=visible_owner())
         if "task" in found.target:

@@ -89,6 +89,7 @@ def cancel_task(task_id: str) -> tuple[TaskRecord, int]:
 @blueprint.post("/tasks/<task_id>/retry", parameters=TASK_ID)
 @blueprint.arguments(RetryTask(), required=False)
 @blueprint.response(200, TaskView(), description="It starts over, with fresh retries; attempts count on")
+@blueprint.problem(403, "The account, or its API key, may not use its task type: `type_not_allowed`")
 @blueprint.problem(409, "It is neither FAILED nor CANCELLED")
 @blueprint.problem(422, "Its type refuses the new payload")
 def retry_task(fields: dict[str, Any], task_id: str) -> TaskRecord:
@@ -105,6 +106,7 @@ def retry_task(fields: dict[str, Any], task_id: str) -> TaskRecord:
             edited=edited,
             max_retries=fields.get("max_retries"),
             payload_keys=payload_keys(),
+            allowance=quotas.allowance_in(session),
         )
 
 

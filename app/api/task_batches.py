@@ -8,7 +8,7 @@ import marshmallow as ma
 from werkzeug.exceptions import BadRequest
 
 from app.api import json_body, quotas
-from app.api.auth import current_owner_id
+from app.api.auth import current_owner_id, current_rights
 from app.api.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, item_shape
 from app.api.environment import current_settings
 from app.api.idempotency import IdempotencyHeader
@@ -53,11 +53,15 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     now, owner_id = utcnow(), current_owner_id()
     read = [_read(index, data, headers["key"], str(owner_id)) for index, data in enumerate(sent)]
     items = [item for item in read if isinstance(item, Item)]
-    drafted = batches.drafts(items, owner_id=owner_id, now=now, payload_keys=payload_keys())
+    drafted = batches.drafts(items, owner_id=owner_id, now=now, payload_keys=payload_keys(), rights=current_rights())
     # Mostly there is one INSERT to do; a key, and a place that is taken for a unique task, stand or fall with it.
     is_more = any(item.key or item.submission.unique for item in items)
-    with transaction() if is_more else single_statement() as session:
-        stored = iter(batches.store(session, items, drafted, now=now, make_room=quotas.room_in(session)))
+    if not is_more and quotas.has_plain_room(sum(isinstance(made, TaskRecord) for made in drafted)):
+        with single_statement() as session:
+            stored = iter(batches.store(session, items, drafted, now=now))
+    else:
+        with transaction() as session:
+            stored = iter(batches.store(session, items, drafted, now=now, make_room=quotas.room_in(session)))
     results = [next(stored) if isinstance(item, Item) else item for item in read]
     _dispatch(results)
     accepted = sum(isinstance(result, Accepted) for result in results)

@@ -46,6 +46,10 @@ class TaskTypeView(ma.Schema):
     compensable = ma.fields.Boolean(
         required=True, metadata={"description": "Whether a completed task can be undone: POST /tasks/{id}/compensate"}
     )
+    reaches_outside = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "Whether it sends to addresses that its payload names; not every account may use it"},
+    )
     chunk = ma.fields.Integer(required=True, metadata={"description": "Up to so many tasks travel in one hint"})
 
 
@@ -91,5 +95,6 @@ def _shown(task_type: TaskType) -> dict[str, Any]:
         "retry": task_type.retry,
         "queue": task_type.queue,
         "compensable": task_type.compensable,
+        "reaches_outside": task_type.reaches_outside,
         "chunk": task_type.chunk,
     }

@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Response, request
 
 from app.api import pagination, quotas
-from app.api.auth import current_owner_id, visible_owner
+from app.api.auth import current_owner_id, current_rights, visible_owner
 from app.api.etags import IfMatch, IfNoneMatch, etag
 from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
@@ -56,19 +56,23 @@ EXAMPLES = {
 @blueprint.alt_response(
     200, schema=TaskView(), description="The Idempotency-Key was used before, or `unique` found its like: that task"
 )
+@blueprint.problem(403, "The account, or its API key, may not use this task type: `type_not_allowed`")
 @blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
 @blueprint.problem(422, "Unknown type, or a payload its type refuses")
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission, secret=digest_secret(submission.type)) if headers["key"] else None
-    if key is None and submission.unique is None:
-        quotas.admit_alone(submission.payload)
+    quotas.check_size(submission.payload)
+    if key is None and submission.unique is None and quotas.has_plain_room(1):
         made = submission_service.draft(
-            submission, owner_id=current_owner_id(), now=utcnow(), payload_keys=payload_keys()
+            submission,
+            owner_id=current_owner_id(),
+            now=utcnow(),
+            payload_keys=payload_keys(),
+            rights=current_rights(),
         )
         task, is_new = store_together(made), True
     else:
-        quotas.check_size(submission.payload)
         with transaction() as session:
             task, is_new = submission_service.accept_once(
                 session,
@@ -78,6 +82,7 @@ def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRe
                 now=utcnow(),
                 payload_keys=payload_keys(),
                 make_room=quotas.room_in(session),
+                rights=current_rights(),
             )
     if is_new and task.dispatched_at is not None:
         dispatch_soon(Hint.of(task))
@@ -143,6 +148,7 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
             states=headers["states"],
             now=utcnow(),
             payload_keys=payload_keys(),
+            rights=current_rights(),
         )
     if task.status == Status.PENDING and not task.gated:
         # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.

@@ -11,6 +11,7 @@ from app.api.auth import KEYS, Access, access, current_actor
 from app.api.fields import one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
+from app.api.rights_fields import allowed_queues_field, allowed_types_field
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.errors import NotFound
@@ -52,6 +53,18 @@ class ChangeUser(StrictSchema):
     is_disabled = strict.Flag(metadata={"description": "A closed account's keys and log-ins are refused"})
     max_waiting_tasks = whole(
         0, 1_000_000_000, allow_none=True, metadata={"description": "0: no quota; null: the service's own"}
+    )
+    max_stored_bytes = whole(
+        0, 2**60, allow_none=True, metadata={"description": "Of files; 0: no quota; null: the service's own"}
+    )
+    allowed_types = allowed_types_field()
+    allowed_queues = allowed_queues_field()
+    may_reach_outside = strict.Flag(
+        allow_none=True,
+        metadata={
+            "description": "Whether it may use task types that reach outside, webhooks and callbacks; null: "
+            "NEW_ACCOUNTS_REACH_OUTSIDE says"
+        },
     )
 
 
@@ -113,7 +126,10 @@ def read_user(user_id: str) -> UserRecord:
 @blueprint.problem(409, "It is the last open admin account")
 @access(Access.ADMIN)
 def change_user(fields: dict[str, Any], user_id: str) -> UserRecord:
-    """Change role, name or quota of an account, or close it; a new role ends its log-ins at once."""
+    """Change role, name, quotas or rights of an account, or close it; a new role ends its log-ins at once.
+
+    New quotas and rights hold for API keys within 2 seconds in every process, for access tokens and SQL at once.
+    """
     id_ = _parse_id(user_id)
     with transaction() as session:
         changed = users.change(session, id_, fields, now=utcnow())

@@ -10,7 +10,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from app.api import pagination
-from app.api.auth import current_actor, current_principal, visible_owner
+from app.api.auth import current_actor, current_principal, current_rights, visible_owner
 from app.api.fields import Instant, Verbatim, matching, text
 from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
@@ -23,6 +23,7 @@ from app.clock import utcnow
 from app.models import DeliveryRecord, WebhookRecord
 from app.services import webhooks
 from app.services.accounts import audit
+from app.services.accounts.rights import check_outside
 from app.services.webhooks import EVENTS, FINISHED_EVENTS, NewWebhook
 from tasks import fields as strict
 from tasks.redaction import mask_url
@@ -182,11 +183,13 @@ def webhook_path(webhook: WebhookRecord) -> str:
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.response(201, WebhookWithSecret(), headers=LOCATION)
 @blueprint.alt_response(200, schema=WebhookWithSecret(), description="The Idempotency-Key was used before: its webhook")
+@blueprint.problem(403, "The account may not reach outside: `type_not_allowed`")
 @blueprint.problem(404, "The Idempotency-Key was used before, its webhook is deleted")
 def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNamespace, int, dict[str, str]]:
     """Make a webhook for the caller's own tasks; keep the secret, it is not shown again."""
     key = key_of(headers, "webhooks", wanted)
     now = utcnow()
+    check_outside(current_rights())
     with transaction() as session:
         owner_id = current_principal().user_id
         made, secret = webhooks.create(session, wanted, owner_id=owner_id, key=key, keys=payload_keys(), now=now)
@@ -232,6 +235,8 @@ def read_webhook(webhook_id: UUID) -> WebhookRecord:
 @blueprint.response(200, WebhookView())
 def change_webhook(given: dict[str, Any], webhook_id: UUID) -> WebhookRecord:
     """Change, enable or disable a webhook; what happened while it was disabled is not sent later."""
+    if "url" in given or given.get("enabled"):
+        check_outside(current_rights())
     now, said = utcnow(), {"subject": f"webhook:{webhook_id}", "fields": sorted(given)}
     with transaction() as session:
         changed = webhooks.change(session, webhook_id, given, owner=visible_owner(), now=now)
@@ -266,6 +271,7 @@ def rotate_secret(webhook_id: UUID) -> SimpleNamespace:
 @blueprint.problem(409, "It is disabled")
 def test_webhook(webhook_id: UUID) -> DeliveryRecord:
     """Send a `webhook.test` to a webhook; its delivery log shows what came of it."""
+    check_outside(current_rights())
     with transaction() as session:
         return webhooks.send_test(session, webhook_id, owner=visible_owner(), now=utcnow())
 
@@ -288,6 +294,7 @@ def list_deliveries(page: dict[str, Any], webhook_id: UUID) -> dict[str, Any]:
 @blueprint.problem(409, "It is still under way, or the webhook is disabled")
 def redeliver(webhook_id: UUID, delivery_id: UUID) -> DeliveryRecord:
     """Send a delivery once more, with the same id and body."""
+    check_outside(current_rights())
     with transaction() as session:
         return webhooks.send_again(session, webhook_id, delivery_id, owner=visible_owner(), now=utcnow())
 

@@ -94,7 +94,14 @@ def make_workflow(wanted: NewWorkflow, headers: dict[str, Any]) -> tuple[Workflo
     """Make a workflow."""
     key = key_of(headers, "workflows", wanted)
     with transaction() as session:
-        made, is_new = workflows.create_once(session, wanted, key=key, owner_id=current_owner_id(), now=utcnow())
+        made, is_new = workflows.create_once(
+            session,
+            wanted,
+            key=key,
+            owner_id=current_owner_id(),
+            now=utcnow(),
+            allowance=quotas.allowance_in(session),
+        )
     answered = {"Location": workflow_path(made)}
     return made, 201 if is_new else 200, answered if is_new else answered | REPLAYED
 
@@ -134,7 +141,9 @@ def read_workflow(wanted: dict[str, Any], name: str) -> WorkflowRecord:
 def change_workflow(fields: dict[str, Any], name: str) -> WorkflowRecord:
     """Change a workflow; runs under way go by the version they began with."""
     with transaction() as session:
-        return workflows.change(session, name, caller=caller(), now=utcnow(), **fields)
+        return workflows.change(
+            session, name, caller=caller(), now=utcnow(), allowance=quotas.allowance_in(session), **fields
+        )
 
 
 @blueprint.delete("/workflows/<name>")
@@ -204,9 +213,9 @@ def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> tuple[RunVi
     quotas.check_size(wanted.input)
 
     def start(session: Any) -> tuple[RunView, bool]:
-        room = quotas.room_in(session)
+        allowance = quotas.allowance_in(session)
         run, is_new = workflows.start_once(
-            session, name, wanted, key=key, caller=caller(), now=utcnow(), make_room=room
+            session, name, wanted, key=key, caller=caller(), now=utcnow(), allowance=allowance
         )
         return workflows.view(session, run), is_new
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from marshmallow.validate import OneOf
+from marshmallow.validate import OneOf, Range
 
 from app.config.checks import check_api_key, check_payload_keys
 from app.config.production import DEVELOPMENT_SECRET
@@ -42,6 +42,21 @@ class Accounts:
         default="open",
         check=OneOf(("open", "closed")),
     )
+    new_accounts_reach_outside: str = setting(
+        "str",
+        "Whether an account that somebody made for themselves may use task types that reach outside, webhooks and "
+        "callbacks before an admin has decided: `open` or `closed`; unset: closed in production, else open",
+        example="closed",
+        default="",
+        check=OneOf(("", "open", "closed")),
+    )
+    max_stored_bytes: int = setting(
+        "int",
+        "Bytes of files that one account may have stored, unless the account has a quota of its own; 0: no quota",
+        example="10737418240",
+        default=10_737_418_240,
+        check=Range(0, 2**60),
+    )
     admin_email: str = setting(
         "str",
         "E-mail address of the first admin, whom `flask --app app setup` makes",
@@ -57,3 +72,9 @@ class Accounts:
         check=check_api_key,
         secret=True,
     )
+
+    @property
+    def lets_new_accounts_out(self) -> bool:
+        """Whether an account that no admin has decided about may reach outside."""
+        said = self.new_accounts_reach_outside
+        return said == "open" if said else self.app_env != "production"

@@ -7,6 +7,7 @@ from flask import g, redirect, request, session, url_for
 from werkzeug.exceptions import HTTPException, Unauthorized
 
 from app.api.auth import Access
+from app.api.environment import current_settings
 from app.api.transaction import single_statement
 from app.clock import utcnow
 from app.dashboard import csrf
@@ -45,7 +46,7 @@ def principal() -> Principal | None:
     if said is None:
         return None
     with single_statement() as database:
-        return identification.by_claims(database, said, now=utcnow())
+        return identification.by_claims(database, said, now=utcnow(), outside=current_settings().lets_new_accounts_out)
 
 
 def identify(_kind: Access) -> Principal:

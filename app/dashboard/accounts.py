@@ -8,17 +8,21 @@ from marshmallow import ValidationError
 
 from app.api import pagination
 from app.api.auth import KEYS, Access, access, current_actor
+from app.api.environment import current_settings
 from app.api.transaction import transaction
 from app.api.users import ChangeUser, NewUser
 from app.clock import utcnow
+from app.dashboard import rights_form
 from app.dashboard.blueprint import blueprint
 from app.errors import Conflict, Refused, flatten
 from app.models import Role, UserRecord
-from app.services.accounts import audit, passwords, registration, users
+from app.services.accounts import audit, passwords, registration, usage, users
 from app.services.accounts.registration import EmailTaken
 
 PAGE = 50
 LONGEST = 200
+QUOTAS = ("max_waiting_tasks", "max_stored_bytes")
+OUTSIDE = {"yes": True, "no": False, "": None}
 
 
 @blueprint.get("/accounts")
@@ -59,20 +63,23 @@ def make_account() -> Any:
 def show_user(user_id: UUID) -> str:
     """One account, with the form that changes it."""
     with transaction() as session:
-        return _one(users.read(session, user_id))
+        account = users.read(session, user_id)
+    return _one(account)
 
 
 @blueprint.post("/accounts/<uuid:user_id>")
 @access(Access.ADMIN)
 def change_account(user_id: UUID) -> Any:
-    """Change role, name or quota, or close the account."""
-    quota = request.form.get("max_waiting_tasks", "").strip()
+    """Change role, name, quotas or rights, or close the account; what the form does not hold stays."""
     sent: dict[str, Any] = {
         "name": request.form.get("name", ""),
         "role": request.form.get("role", ""),
         "is_disabled": "is_disabled" in request.form,
-        "max_waiting_tasks": int(quota) if quota.isascii() and quota.isdigit() else quota or None,
+        **{name: _number(request.form[name]) for name in QUOTAS if name in request.form},
+        **rights_form.lists(request.form),
     }
+    if "may_reach_outside" in request.form:
+        sent["may_reach_outside"] = OUTSIDE.get(request.form["may_reach_outside"])
     with transaction() as session:
         account = users.read(session, user_id)
     try:
@@ -87,6 +94,12 @@ def change_account(user_id: UUID) -> Any:
     return redirect(url_for("dashboard.show_user", user_id=user_id))
 
 
+def _number(text: str) -> int | str | None:
+    """What a field for a number holds; None when it is blank, and the text itself where it is no number."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() else text or None
+
+
 def _list(**more: Any) -> str:
     text = request.args.get("q", "").strip()[:LONGEST].replace("\0", "")
     before = pagination.decode(request.args.get("cursor"), "dashboard.accounts")
@@ -97,7 +110,16 @@ def _list(**more: Any) -> str:
 
 
 def _one(account: UserRecord, **more: Any) -> str:
-    return render_template("dashboard/account_edit.html", account=account, roles=list(Role), **more)
+    with transaction() as session:
+        used = usage.of_account(session, account, settings=current_settings())
+    return render_template(
+        "dashboard/account_edit.html",
+        account=account,
+        roles=list(Role),
+        used=used,
+        outside="open" if current_settings().lets_new_accounts_out else "closed",
+        **more,
+    )
 
 
 def _messages(error: Exception) -> list[str]:

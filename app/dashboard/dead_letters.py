@@ -7,6 +7,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from app.api import quotas
 from app.api.auth import Access, access, visible_owner
 from app.api.fields import rfc_3339
 from app.api.transaction import transaction
@@ -14,6 +15,7 @@ from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.errors import Refused
 from app.services import dead_letters, replay
+from app.services.accounts.quotas import QuotaReached
 from app.services.dead_letters import DeadLetterFilter
 
 DAYS = {"1": 1, "7": 7, "30": 30, "90": 90}
@@ -58,8 +60,13 @@ def change_many(action: str) -> Response:
     wanted, done = _filter(request.form), 0
     if wanted.failed_before is None:
         raise Refused({"failed_before": ["is missing: open the preview again"]})
-    while changed := _batch(action, wanted):
-        done += changed
+    try:
+        while changed := _batch(action, wanted):
+            done += changed
+    except QuotaReached as error:
+        if not done:
+            raise
+        flash(f"The others were not: {error}")
     flash(f"{done} dead letters were {'started over' if action == 'replay' else 'deleted'}.")
     return redirect(url_for("dashboard.list_causes"))
 
@@ -68,7 +75,7 @@ def _batch(action: str, wanted: DeadLetterFilter) -> int:
     with transaction() as session:
         if action == "purge":
             return dead_letters.purge_batch(session, wanted)
-        return replay.replay_batch(session, wanted, now=utcnow())
+        return replay.replay_batch(session, wanted, now=utcnow(), allowance=quotas.allowance_in(session))
 
 
 def _filter(sent: Any) -> DeadLetterFilter:

@@ -11,7 +11,7 @@ from app.api.environment import current_settings
 from app.clock import utcnow
 from app.config import words
 from app.config.production import split_url
-from app.dashboard import csrf
+from app.dashboard import csrf, rights_form
 from app.models import Status
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -128,6 +128,7 @@ def register(app: Flask) -> None:
     for each in (duration, ago, absolute, clock, pretty, brief, number, file_size, short_id):
         app.add_template_filter(each)
     app.add_template_global(is_cut)
+    app.add_template_global(rights_form.shown, "names_shown")
 
     @app.context_processor
     def _common() -> dict[str, Any]:

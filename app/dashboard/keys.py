@@ -5,17 +5,21 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flask import flash, redirect, render_template, request, session, url_for
+from marshmallow import ValidationError
 from werkzeug.wrappers import Response
 
 from app.api import logging_in
+from app.api.api_keys import NewApiKey
 from app.api.auth import KEYS, Access, access, current_actor, current_principal
+from app.api.environment import current_settings
 from app.api.transaction import transaction
 from app.clock import utcnow
+from app.dashboard import rights_form
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
 from app.errors import NotFound, Refused
 from app.models import Scope
-from app.services.accounts import api_keys, audit, sessions, users
+from app.services.accounts import api_keys, audit, sessions, usage, users
 
 PAGE = 100
 LONGEST_NAME = 200
@@ -36,12 +40,14 @@ def make_key() -> Any:
     principal = current_principal()
     name = request.form.get("name", "").strip()[:LONGEST_NAME].replace("\0", "")
     scopes = [scope for scope in request.form.getlist("scope") if scope in set(Scope)]
+    limited = rights_form.lists(request.form)
     lifetime = LIFETIMES.get(request.form.get("days", ""))
     try:
         if not name:
             raise Refused({"name": ["is missing: say what the key is for"]})
         if not scopes:
             raise Refused({"scopes": ["must be one at least"]})
+        limited = _checked(limited)
         with transaction() as database:
             made, key = api_keys.create(
                 database,
@@ -51,13 +57,24 @@ def make_key() -> Any:
                 expires_at=utcnow() + lifetime if lifetime else None,
                 now=utcnow(),
                 is_admin=principal.is_admin,
-                once=form_key("api-keys", {"name": name, "scopes": scopes, "days": request.form.get("days", "")}),
+                once=form_key(
+                    "api-keys",
+                    {"name": name, "scopes": scopes, "days": request.form.get("days", ""), **limited},
+                ),
+                **limited,
             )
             if key is not None:
                 subject = f"api_key:{made.id}"
                 actor = current_actor()
                 audit.record(
-                    database, "api_key.created", actor, now=utcnow(), subject=subject, name=name, scopes=scopes
+                    database,
+                    "api_key.created",
+                    actor,
+                    now=utcnow(),
+                    subject=subject,
+                    name=name,
+                    scopes=scopes,
+                    **limited,
                 )
     except Refused as error:
         return _page(fault=str(error)), 422
@@ -116,16 +133,28 @@ def log_out_everywhere() -> Response:
     return redirect(url_for("dashboard.log_in"))
 
 
+def _checked(limited: dict[str, list[str] | None]) -> dict[str, list[str] | None]:
+    """The lists as the API takes them. Raises Refused."""
+    try:
+        checked = NewApiKey(only=tuple(rights_form.LISTS)).load(limited)
+    except ValidationError as error:
+        raise Refused(error.normalized_messages()) from None
+    return {name: checked[name] for name in rights_form.LISTS}
+
+
 def _page(**more: Any) -> str:
     principal = current_principal()
     with transaction() as database:
         account = users.read(database, principal.user_id)
         keys, _ = api_keys.find(database, principal.user_id, before=None, limit=PAGE)
+        used = usage.of_account(database, account, settings=current_settings())
     scopes = [scope for scope in Scope if scope != Scope.ADMIN or principal.is_admin]
     return render_template(
         "dashboard/account.html",
         account=account,
         keys=keys,
+        used=used,
+        reaches_outside=all(each.reaches_outside for each in principal.rights),
         scopes=scopes,
         lifetimes=list(LIFETIMES),
         form_key=uuid4(),

@@ -8,7 +8,7 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from app.api import pagination
+from app.api import pagination, quotas
 from app.api.auth import Access, access, visible_owner
 from app.api.transaction import repeated, transaction
 from app.clock import utcnow
@@ -104,7 +104,12 @@ def act_on_run(run_id: UUID, action: str) -> Response:
         "compensate": workflows.compensate,
     }
     more: dict[str, Any] = {"reason": reason} if action == "compensate" else {}
-    repeated(lambda session: changes[action](session, run_id, seen_by=visible_owner(), now=utcnow(), **more))
+
+    def change(session: Session) -> None:
+        asked = more | ({"allowance": quotas.allowance_in(session)} if action == "retry" else {})
+        changes[action](session, run_id, seen_by=visible_owner(), now=utcnow(), **asked)
+
+    repeated(change)
     flash(ACTIONS[action][0])
     return redirect(url_for("dashboard.show_run", run_id=run_id))
 

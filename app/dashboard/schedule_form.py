@@ -8,6 +8,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from marshmallow import ValidationError
 from werkzeug.datastructures import MultiDict
 
+from app.api import quotas
 from app.api.auth import Access, access, current_owner_id, visible_owner
 from app.api.schedule_schemas import ChangeSchedule, MakeSchedule
 from app.api.transaction import transaction
@@ -69,7 +70,14 @@ def make_schedule() -> Any:
         wanted = MakeSchedule().load(_body(task_type, form))
         most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
         with transaction() as session:
-            made = schedules.create(session, wanted, owner_id=current_owner_id(), most=most, now=utcnow())
+            made = schedules.create(
+                session,
+                wanted,
+                owner_id=current_owner_id(),
+                most=most,
+                now=utcnow(),
+                allowance=quotas.allowance_in(session),
+            )
     except (Refused, PayloadRefused, ValidationError) as error:
         return _page(task_type, form, errors=_errors(error)), 422
     flash("Made.")
@@ -103,7 +111,14 @@ def change_schedule(schedule_id: UUID) -> Any:
         body["task"] = _not_drawn(schedule.target["task"]) | body["task"]
         fields = ChangeSchedule().load(body)
         with transaction() as session:
-            schedules.change(session, schedule_id, fields, seen_by=visible_owner(), now=utcnow())
+            schedules.change(
+                session,
+                schedule_id,
+                fields,
+                seen_by=visible_owner(),
+                now=utcnow(),
+                allowance=quotas.allowance_in(session),
+            )
     except (Refused, PayloadRefused, ValidationError) as error:
         return _page(task_type, form, schedule=schedule, errors=_errors(error)), 422
     flash("Changed; the new rule begins now.")

@@ -98,13 +98,20 @@ def act_on_schedule(schedule_id: UUID, action: str) -> Response:
 
 def _do(session: Session, schedule_id: UUID, action: str) -> str:
     if action == "run":
-        room = quotas.room_in(session)
+        allowance = quotas.allowance_in(session)
         id_, _ = schedules.run_once_now(
-            session, schedule_id, key=None, seen_by=visible_owner(), now=utcnow(), make_room=room
+            session, schedule_id, key=None, seen_by=visible_owner(), now=utcnow(), allowance=allowance
         )
         is_task = "task" in schedules.read(session, schedule_id, seen_by=visible_owner()).target
         return url_for("dashboard.show_task", task_id=id_) if is_task else url_for("dashboard.show_run", run_id=id_)
-    schedules.change(session, schedule_id, {"enabled": action == "enable"}, seen_by=visible_owner(), now=utcnow())
+    schedules.change(
+        session,
+        schedule_id,
+        {"enabled": action == "enable"},
+        seen_by=visible_owner(),
+        now=utcnow(),
+        allowance=quotas.allowance_in(session),
+    )
     return url_for("dashboard.show_schedule", schedule_id=schedule_id)
 
 

@@ -8,7 +8,7 @@ from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
 from app.api import quotas
-from app.api.auth import Access, access, current_owner_id, visible_owner
+from app.api.auth import Access, access, current_owner_id, current_rights, visible_owner
 from app.api.privacy import digest_secret, payload_keys
 from app.api.task_schemas import SubmitTask
 from app.api.transaction import single_statement, transaction
@@ -85,6 +85,7 @@ def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> t
             now=utcnow(),
             payload_keys=payload_keys(),
             make_room=quotas.room_in(session),
+            rights=current_rights(),
         )
 
 

@@ -9,6 +9,7 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from app.api import quotas
 from app.api.auth import Access, access, visible_owner
 from app.api.transaction import transaction
 from app.clock import utcnow
@@ -43,7 +44,7 @@ def _cancel(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
 
 
 def _retry(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
-    replay.replay(session, task.id, owner=visible_owner(), now=utcnow())
+    replay.replay(session, task.id, owner=visible_owner(), now=utcnow(), allowance=quotas.allowance_in(session))
     return "Starts over.", task.id
 
 
@@ -129,7 +130,9 @@ def many(action: str) -> Callable[[Session, UUID], Any]:
     if action == "cancel":
         return lambda session, id_: cancellation.cancel(session, id_, owner=visible_owner(), by=None, now=utcnow())
     if action == "retry":
-        return lambda session, id_: replay.replay(session, id_, owner=visible_owner(), now=utcnow())
+        return lambda session, id_: replay.replay(
+            session, id_, owner=visible_owner(), now=utcnow(), allowance=quotas.allowance_in(session)
+        )
     if action == "delete":
         return lambda session, id_: task_service.delete(session, id_, owner=visible_owner(), states=None)
     raise NotFound("Selected tasks can be cancelled, started over or deleted.")

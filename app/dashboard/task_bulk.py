@@ -14,6 +14,8 @@ from app.dashboard.task_page import actions_for
 from app.errors import Conflict, NotFound
 from app.models import TaskRecord
 from app.services import tasks as task_service
+from app.services.accounts.quotas import QuotaReached
+from app.services.accounts.rights import TypeNotAllowed
 from tasks.fields import UUID_TEXT
 
 MOST_SELECTED = 200
@@ -42,7 +44,7 @@ def act_on_selected() -> Any:
             with transaction() as session:  # one each: what one task refuses must not undo the others
                 work(session, id_)
             done += 1
-        except (NotFound, Conflict) as error:
+        except (NotFound, Conflict, QuotaReached, TypeNotAllowed) as error:
             refused[str(error).replace(str(id_), "")] += 1
     flash(f"{VERBS[action]}: done for {done} of {len(ids)}.")
     for reason, count in refused.items():

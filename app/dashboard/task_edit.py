@@ -6,7 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
 from app.api import quotas
-from app.api.auth import Access, access, visible_owner
+from app.api.auth import Access, access, current_rights, visible_owner
 from app.api.etags import States, etag
 from app.api.privacy import payload_keys
 from app.api.task_schemas import ChangeTask
@@ -75,6 +75,7 @@ def _change(task: TaskRecord, draft: Draft, state: str) -> TaskRecord:
             states=States().deserialize(f'"{state}"'),
             now=utcnow(),
             payload_keys=payload_keys(),
+            rights=current_rights(),
         )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.api import pagination
-from app.api.auth import Access, access, current_actor, current_principal, visible_owner
+from app.api.auth import Access, access, current_actor, current_principal, current_rights, visible_owner
 from app.api.privacy import payload_keys
 from app.api.transaction import transaction
 from app.api.webhooks import MakeWebhook
@@ -20,6 +20,7 @@ from app.dashboard.people import names_of
 from app.errors import Refused, flatten
 from app.services import webhooks
 from app.services.accounts import audit
+from app.services.accounts.rights import check_outside
 from app.services.webhooks import EVENTS, FINISHED_EVENTS
 from tasks.redaction import mask_url
 from tasks.registry import load_types
@@ -56,6 +57,7 @@ def make_webhook() -> Any:
     }
     try:
         wanted = MakeWebhook().load(sent)
+        check_outside(current_rights())
         with transaction() as session:
             made, secret = webhooks.create(
                 session,
@@ -95,6 +97,8 @@ def ask_webhook(webhook_id: UUID, action: str) -> str:
 def act_on_webhook(webhook_id: UUID, action: str) -> Any:
     """Do it."""
     owner, secret = visible_owner(), None
+    if action in ("test", "enable"):
+        check_outside(current_rights())
     with transaction() as session:
         if action == "test":
             webhooks.send_test(session, webhook_id, owner=owner, now=utcnow())
@@ -119,6 +123,7 @@ def act_on_webhook(webhook_id: UUID, action: str) -> Any:
 @blueprint.post("/webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver")
 def redeliver(webhook_id: UUID, delivery_id: UUID) -> Response:
     """Send a delivery once more."""
+    check_outside(current_rights())
     with transaction() as session:
         webhooks.send_again(session, webhook_id, delivery_id, owner=visible_owner(), now=utcnow())
     flash("It is sent once more, with the same id and body.")

@@ -93,8 +93,15 @@ def act_on_workflow(name: str, action: str) -> Response:
 def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
     quotas.check_size(given)
     key = form_key("runs", {"workflow": name, "input": given})
-    wanted, room = NewRun(input=given), quotas.room_in(session)
-    run, is_new = workflows.start_once(session, name, wanted, key=key, caller=caller(), now=utcnow(), make_room=room)
+    run, is_new = workflows.start_once(
+        session,
+        name,
+        NewRun(input=given),
+        key=key,
+        caller=caller(),
+        now=utcnow(),
+        allowance=quotas.allowance_in(session),
+    )
     return run.id, is_new
 
 

@@ -1,7 +1,7 @@
 """What we remember: tables, and the frozen records that leave a transaction."""
 
 from app.models.api_key import ApiKey, ApiKeyRecord, Scope
-from app.models.artifact import Artifact
+from app.models.artifact import Artifact, StoredBytes
 from app.models.audit import AuditEntry, AuditRecord
 from app.models.compensation import Compensation
 from app.models.control import Counter, IdempotencyKey, Measurement, Pause
@@ -91,6 +91,7 @@ __all__ = [
     "Status",
     "StepRecord",
     "StepState",
+    "StoredBytes",
     "Task",
     "TaskChild",
     "TaskCount",

@@ -32,6 +32,12 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(comment="The first characters of the key, to recognise it by")
     digest: Mapped[bytes] = mapped_column(unique=True, comment="SHA-256 of the key")
     scopes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), comment="What it may be used for")
+    allowed_types: Mapped[list[str] | None] = mapped_column(
+        ARRAY(sa.Text), comment="Task types that it may be used for; null: all of its account's"
+    )
+    allowed_queues: Mapped[list[str] | None] = mapped_column(
+        ARRAY(sa.Text), comment="Queues whose task types it may be used for; null: all of its account's"
+    )
     created_at: Mapped[datetime] = mapped_column(comment="When it was made")
     expires_at: Mapped[datetime | None] = mapped_column(comment="Refused from then on; null: never")
     revoked_at: Mapped[datetime | None] = mapped_column(comment="When it was revoked; null: it is not")
@@ -52,6 +58,8 @@ class ApiKeyRecord:
     name: str
     prefix: str
     scopes: list[str]
+    allowed_types: list[str] | None
+    allowed_queues: list[str] | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None

@@ -10,6 +10,22 @@ from app.database import Base
 from app.models.ids import new_id
 
 
+class StoredBytes(Base):
+    """How much an account has stored."""
+
+    __tablename__ = "stored_bytes"
+
+    owner_id: Mapped[UUID] = mapped_column(primary_key=True, comment="users.id")
+    bytes: Mapped[int] = mapped_column(sa.BigInteger, comment="Size of all files that can be read")
+
+    __table_args__ = (
+        {
+            "comment": "Bytes of stored files by account; kept by triggers on artifacts",
+            "postgresql_with": {"fillfactor": "50"},
+        },
+    )
+
+
 class Artifact(Base):
     """One stored file. It is there while `stored_at` is set; `remove_at` is when content and row are removed."""
 

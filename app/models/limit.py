@@ -26,6 +26,10 @@ class Limit(Base):
         comment="At most so many of each owner and type on their way to workers"
     )
     weight: Mapped[int | None] = mapped_column(comment="An owner's share where owners compete; null: 1")
+    shared: Mapped[bool] = mapped_column(
+        server_default=sa.false(),
+        comment="Of a key: its places are for all accounts together; false: each account has places of its own",
+    )
     reason: Mapped[str | None] = mapped_column(comment="Why, in the words of who set it")
     changed_at: Mapped[datetime] = mapped_column(server_default=sa.func.now(), comment="Last change")
     changed_by: Mapped[str | None] = mapped_column(comment="Who changed it last")

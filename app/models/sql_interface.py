@@ -25,6 +25,9 @@ class KnownType(Base):
     internal: Mapped[bool] = mapped_column(
         server_default=sa.text("false"), comment="Whether only the service itself submits such tasks"
     )
+    reaches_outside: Mapped[bool] = mapped_column(
+        server_default=sa.text("false"), comment="Whether it sends to addresses that its payload names"
+    )
     queue: Mapped[str] = mapped_column(comment="Broker queue of its tasks")
     chunk: Mapped[int] = mapped_column(comment="Up to so many tasks travel in one hint")
     max_retries: Mapped[int] = mapped_column(comment="Retries of a task that says nothing else")
@@ -66,24 +69,33 @@ class SqlLimit(Base):
 
     __tablename__ = "sql_limits"
 
-    name: Mapped[str] = mapped_column(primary_key=True, comment="max_payload_bytes, max_waiting_tasks")
+    name: Mapped[str] = mapped_column(
+        primary_key=True, comment="max_payload_bytes, max_waiting_tasks, new_accounts_reach_outside"
+    )
     value: Mapped[int] = mapped_column(sa.BigInteger, comment="Its value, written by setup")
 
     __table_args__ = ({"comment": "Settings that functions in the database apply"},)
 
 
 class SqlCount(Base):
-    """How many tasks of an account waited when a connection last counted them."""
+    """How many places of an account's quota were taken at a count, and how many have been taken since."""
 
     __tablename__ = "sql_counts"
 
     owner_id: Mapped[UUID] = mapped_column(primary_key=True, comment="users.id")
-    backend: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="Process id of the connection")
-    waiting: Mapped[int] = mapped_column(sa.BigInteger, comment="Waiting tasks then, with the one being submitted")
+    backend: Mapped[int] = mapped_column(
+        primary_key=True,
+        autoincrement=False,
+        comment="0: of all processes; a process id: of a connection far from the quota; "
+        "the same, negative: a block of places that its transaction has taken",
+    )
+    waiting: Mapped[int] = mapped_column(
+        sa.BigInteger, comment="Waiting tasks then, with those taken since; of a block, its places"
+    )
     number: Mapped[int] = mapped_column(sa.BigInteger, comment="Number that taskledger.sql_submissions had reached")
     counted_at: Mapped[datetime] = mapped_column(comment="When; another count is made 5 seconds later")
 
-    __table_args__ = ({"comment": "Counts for quotas of submissions through SQL", "prefixes": ["UNLOGGED"]},)
+    __table_args__ = ({"comment": "Counts for quotas of waiting tasks", "prefixes": ["UNLOGGED"]},)
 
 
 class SqlArrival(Base):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -33,6 +34,18 @@ class User(Base):
         server_default="0", comment="Access tokens carry it; raising it ends all that were given out"
     )
     max_waiting_tasks: Mapped[int | None] = mapped_column(comment="A quota of their own; null: MAX_WAITING_TASKS")
+    max_stored_bytes: Mapped[int | None] = mapped_column(
+        sa.BigInteger, comment="A quota of their own for stored files; null: MAX_STORED_BYTES"
+    )
+    allowed_types: Mapped[list[str] | None] = mapped_column(
+        ARRAY(sa.Text), comment="Task types that they may use; null: all"
+    )
+    allowed_queues: Mapped[list[str] | None] = mapped_column(
+        ARRAY(sa.Text), comment="Queues whose task types they may use; null: all"
+    )
+    may_reach_outside: Mapped[bool | None] = mapped_column(
+        server_default=sa.true(), comment="Whether an admin lets them reach outside; null: NEW_ACCOUNTS_REACH_OUTSIDE"
+    )
     created_at: Mapped[datetime] = mapped_column(comment="When they registered")
     updated_at: Mapped[datetime] = mapped_column(comment="Last change of the account")
     last_login_at: Mapped[datetime | None] = mapped_column(comment="Last log-in with a password")
@@ -43,6 +56,7 @@ class User(Base):
         sa.Index("uq_users_email_lower", sa.text("lower(email)"), unique=True),
         sa.CheckConstraint("role IN ('admin', 'user')", name="role_known"),
         sa.CheckConstraint("max_waiting_tasks >= 0", name="max_waiting_tasks_not_negative"),
+        sa.CheckConstraint("max_stored_bytes >= 0", name="max_stored_bytes_not_negative"),
         {"comment": "Accounts; they are closed, never deleted, because tasks and the audit log name them"},
     )
 
@@ -56,6 +70,10 @@ class UserRecord:
     name: str
     role: str
     max_waiting_tasks: int | None
+    max_stored_bytes: int | None
+    allowed_types: list[str] | None
+    allowed_queues: list[str] | None
+    may_reach_outside: bool | None
     created_at: datetime
     last_login_at: datetime | None
     disabled_at: datetime | None

@@ -14,6 +14,7 @@ from app.models import Task, TaskRecord
 from app.models.task import RECORD_FIELDS
 from app.services import idempotency, insertion, sealing, uniqueness
 from app.services.accounts.quotas import MakeRoom, unlimited
+from app.services.accounts.rights import Rights, TypeNotAllowed
 from app.services.idempotency import Key
 from app.services.submission import Submission, draft
 from tasks.errors import PayloadRefused, UnknownTaskType
@@ -28,8 +29,8 @@ GONE = "This idempotency_key made the task {}, which has been deleted; use a new
 # The items that share keys: by the key's place, the first of them and its draft.
 _Firsts: TypeAlias = dict[tuple[str, str, str], tuple[Key, TaskRecord]]
 _Used: TypeAlias = dict[Key, idempotency.FirstUse]
-Refusal: TypeAlias = Refused | PayloadRefused | UnknownTaskType | Gone
-REFUSALS = (Refused, PayloadRefused, UnknownTaskType, Gone)
+Refusal: TypeAlias = Refused | PayloadRefused | UnknownTaskType | TypeNotAllowed | Gone
+REFUSALS = (Refused, PayloadRefused, UnknownTaskType, TypeNotAllowed, Gone)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,15 +50,22 @@ class Accepted:
 
 
 def drafts(
-    items: Sequence[Item], *, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys = ()
+    items: Sequence[Item],
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+    payload_keys: sealing.Keys = (),
+    rights: Sequence[Rights] = (),
 ) -> list[TaskRecord | Refusal]:
     """The rows to be, or why there will be none, in the order of the items. Touches no database."""
-    return [_draft(item, owner_id, now, payload_keys) for item in items]
+    return [_draft(item, owner_id, now, payload_keys, rights) for item in items]
 
 
-def _draft(item: Item, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys) -> TaskRecord | Refusal:
+def _draft(
+    item: Item, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys, rights: Sequence[Rights]
+) -> TaskRecord | Refusal:
     try:
-        return draft(item.submission, owner_id=owner_id, now=now, payload_keys=payload_keys)
+        return draft(item.submission, owner_id=owner_id, now=now, payload_keys=payload_keys, rights=rights)
     except REFUSALS as refusal:
         return refusal
 

@@ -12,6 +12,7 @@ from app.errors import Conflict, NotFound
 from app.models import Json, Status, TaskRecord
 from app.services import submission
 from app.services import tasks as task_service
+from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.submission import Submission
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
@@ -50,14 +51,22 @@ LOCK_TASK = sa.text("SELECT id FROM tasks WHERE id = :task_id FOR UPDATE")
 
 
 def request(
-    session: Session, task_id: UUID, *, owner: UUID | None, reason: str, now: datetime
+    session: Session,
+    task_id: UUID,
+    *,
+    owner: UUID | None,
+    reason: str,
+    now: datetime,
+    allowance: Allowance = ANYTHING,
 ) -> tuple[TaskRecord, bool]:
     """Submit the task that undoes another, or find the one that does; and whether it is new.
 
-    It belongs to the owner of the task it undoes. Raises NotFound, or Conflict for a task that is not COMPLETED, cannot
+    It belongs to the owner of the task it undoes, and needs no room in a quota: what was done may have to be taken
+    back, however much waits. Raises NotFound, TypeNotAllowed, or Conflict for a task that is not COMPLETED, cannot
     be undone, or was undone by a task that has been deleted.
     """
     task = task_service.read(session, task_id, owner=owner)
+    allowance.check_types([task.type])
     session.execute(LOCK_TASK, {"task_id": task_id})  # of two requests, the second finds what the first submitted
     check_undoable(task)
     undoing = _undoing(session, task_id)

@@ -63,6 +63,12 @@ def ids_batch(session: Session, wanted: DeadLetterFilter) -> list[UUID]:
     return list(session.scalars(theirs.order_by(TASKS.c.id).limit(BATCH)))
 
 
+def types_of(session: Session, wanted: DeadLetterFilter) -> list[str]:
+    """The types of those that match and can be changed by themselves."""
+    theirs = sa.select(TASKS.c.type).where(*wanted.conditions(), TASKS.c.run_id.is_(None)).distinct()
+    return list(session.scalars(theirs.order_by(TASKS.c.type)))
+
+
 # A question for each task by itself: as a join, the whole outbox would be read for each batch.
 _PASSED_ON = sa.text(
     "NOT (SELECT EXISTS (SELECT FROM task_events AS e JOIN event_outbox AS o ON o.event_id = e.id "

@@ -4,15 +4,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import to_json
 from app.errors import Conflict
 from app.models import Json, TaskRecord
 from app.services import lifecycle, sealing
-from app.services.dead_letters import DeadLetterFilter, ids_batch
+from app.services.accounts.allowance import ANYTHING, Allowance
+from app.services.dead_letters import DeadLetterFilter, ids_batch, types_of
+from app.services.lifecycle.transitions import REPLAYED
 from app.services.tasks import check_own, read
 from tasks.registry import get_type
+
+# In the order of accounts, so that two who take places for several do not wait crosswise.
+_OWNERS = sa.text(
+    "SELECT owner_id, count(*) AS tasks FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY owner_id "
+    "ORDER BY owner_id"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,10 +40,18 @@ def replay(
     edited: Edited | None = None,
     max_retries: int | None = None,
     payload_keys: sealing.Keys = (),
+    allowance: Allowance = ANYTHING,
 ) -> TaskRecord:
-    """Start one task over, or run one that waits for its retry at once. Raises NotFound, Conflict or PayloadRefused."""
+    """Start one task over.
+
+    Raises NotFound, Conflict, PayloadRefused, TypeNotAllowed, or QuotaReached: a dead letter does not wait, so it needs
+    a place again.
+    """
     task = read(session, task_id, owner=owner)
     check_own(task, "replayed")
+    if task.status in REPLAYED.sources:
+        allowance.check_types([task.type])
+        allowance.room_of(task.owner_id)(1)
     if edited is not None:
         get_type(task.type).payload.load(edited.payload)
         if get_type(task.type).sensitive:
@@ -46,7 +63,22 @@ def replay(
     return read(session, task_id, owner=owner)
 
 
-def replay_batch(session: Session, wanted: DeadLetterFilter, *, now: datetime) -> int:
-    """Start the next few hundred over; returns how many, 0 when all are done. A transaction for each batch."""
+def replay_batch(session: Session, wanted: DeadLetterFilter, *, now: datetime, allowance: Allowance = ANYTHING) -> int:
+    """Start the next few hundred over; returns how many, 0 when all are done. A transaction for each batch.
+
+    Raises TypeNotAllowed or QuotaReached; then none of them starts over.
+    """
     ids = ids_batch(session, wanted)
-    return len(lifecycle.replay(session, ids, now=now)) if ids else 0
+    if not ids:
+        return 0
+    check_all(session, wanted, allowance=allowance)
+    owners = session.execute(_OWNERS, {"ids": ids}).all()
+    for row in owners:
+        allowance.room_of(row.owner_id)(row.tasks)
+    return len(lifecycle.replay(session, ids, now=now))
+
+
+def check_all(session: Session, wanted: DeadLetterFilter, *, allowance: Allowance) -> None:
+    """Raises TypeNotAllowed when a dead letter that matches is of a type that may not be used."""
+    if allowance.rights:
+        allowance.check_types(types_of(session, wanted))

@@ -1,6 +1,6 @@
 """Submitting a task: what is accepted, and the one statement that makes it durable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 from app.errors import Gone, Refused
 from app.models import Json, Priority, Status, Task, TaskRecord, new_id
 from app.services import idempotency, insertion, sealing, uniqueness
+from app.services.accounts import rights as rights_by_type
 from app.services.accounts.quotas import MakeRoom, unlimited
+from app.services.accounts.rights import Rights
 from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
 from app.services.uniqueness import Unique
@@ -50,14 +52,19 @@ def draft(
     now: datetime,
     task_id: UUID | None = None,
     payload_keys: sealing.Keys = (),
+    rights: Iterable[Rights] = (),
 ) -> TaskRecord:
-    """The row to be, checked and not stored yet. Raises UnknownTaskType, PayloadRefused or Refused.
+    """The row to be, checked and not stored yet. Raises UnknownTaskType, TypeNotAllowed, PayloadRefused or Refused.
 
     `owner_id` is None for what the service submits to itself. `payload_keys` encrypt the payloads of sensitive types.
+    `rights` are those of everybody who must allow it.
     """
     task_type = get_type(submission.type)
     if task_type.internal and owner_id is not None:
         raise Refused({"type": ["is submitted by the service itself only"]})
+    rights_by_type.check(rights, task_type)
+    if submission.callback_url is not None:
+        rights_by_type.check_outside(rights)
     task_type.payload.load(submission.payload)
     check_timeout(task_type, submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
@@ -93,6 +100,7 @@ def accept_once(
     now: datetime,
     payload_keys: sealing.Keys = (),
     make_room: MakeRoom = unlimited,
+    rights: Iterable[Rights] = (),
 ) -> tuple[TaskRecord, bool]:
     """Store a task, or return what an earlier request with the same key made, or its like; and whether it is new.
 
@@ -102,7 +110,7 @@ def accept_once(
     task_id = new_id()
     first = key and idempotency.first_use(session, key, task_id, now=now)
     if first is None:
-        made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
+        made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
         unique = submission.unique
         other = None if unique is None else uniqueness.take(session, submission, unique, made, now=now)
         if other is not None:

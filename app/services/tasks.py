@@ -1,6 +1,6 @@
 """Tasks as their callers see them: reading, listing, changing what waits, deleting what is over."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from app.errors import Conflict, NotFound, Outdated
 from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
 from app.models.task import RECORD_FIELDS
 from app.services import lifecycle, sealing
+from app.services.accounts import rights as rights_by_type
+from app.services.accounts.rights import Rights
 from app.services.submission import check_timeout, check_times
 from tasks.registry import get_type
 
@@ -124,6 +126,7 @@ def change(
     states: Collection[datetime] | None,
     now: datetime,
     payload_keys: sealing.Keys = (),
+    rights: Iterable[Rights] = (),
 ) -> TaskRecord:
     """Change a task that waits; `fields` are named as in a submission, and what it leaves out stays.
 
@@ -135,6 +138,7 @@ def change(
     if old.status not in WAITING:
         raise Conflict(f"The task is {old.status}; only a task that is {_either(WAITING)} can be changed.")
     _check(old, fields, now=now)
+    _check_rights(old, fields, tuple(rights))
     written = {CHANGEABLE[name]: value for name, value in fields.items() if name in CHANGEABLE}
     if "payload" in written and get_type(old.type).sensitive:
         written["payload"] = sealing.sealed(written["payload"], old.id, "payload", keys=payload_keys)
@@ -173,6 +177,14 @@ def _check(old: TaskRecord, fields: Mapping[str, Any], *, now: datetime) -> None
         check_timeout(get_type(old.type), fields["timeout"])
     if "expires_at" in fields or "scheduled_at" in fields:
         check_times(fields.get("scheduled_at", old.scheduled_at), fields.get("expires_at", old.expires_at), now=now)
+
+
+def _check_rights(old: TaskRecord, fields: Mapping[str, Any], rights: tuple[Rights, ...]) -> None:
+    """Another payload is as good as another task, and another address as good as a first one."""
+    if "payload" in fields and fields["payload"] != old.payload:
+        rights_by_type.check_names(rights, [old.type])
+    if fields.get("callback_url") not in (None, old.callback_url):
+        rights_by_type.check_outside(rights)
 
 
 def _check_state(task: TaskRecord, states: Collection[datetime] | None) -> None:

@@ -20,6 +20,7 @@ from app.models import Status, TaskRecord
 from app.scrubbing import scrub
 from app.services import artifacts, compensation, invoices, lifecycle, sealing, task_notes, webhooks
 from app.services import tasks as task_service
+from app.services.accounts.rights import TypeNotAllowed
 from app.services.artifacts.content import chunks_of
 from app.services.failures import storable
 from app.services.lifecycle import Claim, LeaseLost
@@ -125,7 +126,7 @@ class WorkerArtifacts:
                 settings=get_settings(),
                 fence=self._ports.fence,
             )
-        except artifacts.TooLarge as error:
+        except (artifacts.TooLarge, artifacts.StorageFull) as error:
             raise PermanentError(str(error)) from error
         return _shown(record)
 
@@ -218,7 +219,7 @@ class WorkerWebhooks:
 
         try:
             found = _transact(read)
-        except webhooks.NotDeliverable as error:
+        except (webhooks.NotDeliverable, TypeNotAllowed) as error:
             raise PermanentError(str(error)) from error
         return OutgoingWebhook(id=found.id, url=found.url, body=found.body, secrets=found.secrets)
 

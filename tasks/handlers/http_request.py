@@ -59,6 +59,7 @@ class HttpRequest:
     "http_request",
     retry=RetryPolicy(max_retries=5, base_seconds=2, cap_seconds=300),
     timeout_seconds=150,
+    reaches_outside=True,
     settings=("OUTBOUND_ALLOW",),
     examples=(
         {"url": "http://127.0.0.1:8020/orders?customer_id=customer-1&date_from=2026-01-01&date_to=2026-01-31"},

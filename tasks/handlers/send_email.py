@@ -59,6 +59,7 @@ def undo_send_email(task: TaskContext, payload: SendEmail, result: dict[str, Any
     "send_email",
     retry=RetryPolicy(max_retries=8, base_seconds=5, cap_seconds=1800),
     timeout_seconds=180,
+    reaches_outside=True,
     settings=("SMTP_URL", "MAIL_FROM"),
     undo=undo_send_email,
     examples=(

@@ -33,6 +33,7 @@ class WebhookDelivery:
     timeout_seconds=30,
     settings=("OUTBOUND_ALLOW",),
     internal=True,
+    reaches_outside=True,
     examples=({"delivery_id": "018f3c5e-7d2a-7000-8000-0123456789ab"},),
 )
 def webhook_delivery(task: TaskContext, payload: WebhookDelivery) -> dict[str, int]:

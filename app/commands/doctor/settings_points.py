@@ -63,6 +63,12 @@ def of_settings(settings: Settings, *, api_processes: int) -> Findings:
     )
     open_advice = "set REGISTRATION=closed, or keep it if everybody who reaches the API may have an account"
     yield judged("registration", settings.registration == "closed", settings.registration, open_advice, warning)
+    yield judged(
+        "new accounts",
+        settings.registration == "closed" or not settings.lets_new_accounts_out,
+        "who registers may send mail and requests" if settings.lets_new_accounts_out else "may not reach outside yet",
+        "set NEW_ACCOUNTS_REACH_OUTSIDE=closed: then an admin allows each account to (may_reach_outside)",
+    )
     yield from _rate_limits(settings, api_processes)
     yield from _logs(settings)
     yield judged(

@@ -27,13 +27,16 @@ def create(
     expires_at: datetime | None,
     now: datetime,
     is_admin: bool,
+    allowed_types: Collection[str] | None = None,
+    allowed_queues: Collection[str] | None = None,
     key: str | None = None,
     once: idempotency.Key | None = None,
 ) -> tuple[ApiKeyRecord, str | None]:
     """Make a key; it is returned here and never again. `key` is given where it was made elsewhere (the embedded mode).
 
-    The second use of an Idempotency-Key, `once`, returns the record that the first one made, without the key. Raises
-    Refused for the scope `admin` without being one, an end in the past, and more keys than anybody can watch.
+    `allowed_types` and `allowed_queues` limit what may be submitted with it; None does not. The second use of an
+    Idempotency-Key, `once`, returns the record that the first one made, without the key. Raises Refused for the scope
+    `admin` without being one, an end in the past, and more keys than anybody can watch.
     """
     if Scope.ADMIN in scopes and not is_admin:
         raise Refused({"scopes": ["admin needs an admin's account"]})
@@ -55,6 +58,8 @@ def create(
         "prefix": shown(secret),
         "digest": digest(secret),
         "scopes": sorted(set(scopes)),
+        "allowed_types": None if allowed_types is None else sorted(set(allowed_types)),
+        "allowed_queues": None if allowed_queues is None else sorted(set(allowed_queues)),
         "created_at": now,
         "expires_at": expires_at,
     }

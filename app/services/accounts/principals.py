@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.models import Role, Scope
+from app.services.accounts.rights import Rights
 
 EVERY_SCOPE = frozenset(Scope)
 USER_SCOPES = frozenset({Scope.READ, Scope.WRITE})
@@ -21,6 +22,7 @@ class Principal:
     family: UUID | None = None  # the log-in behind an access token
     expires_at: datetime | None = None
     max_waiting_tasks: int | None = None
+    rights: tuple[Rights, ...] = ()  # of the account, and of the key where it is limited
 
     @property
     def is_admin(self) -> bool:

@@ -20,11 +20,19 @@ class EmailTaken(TaskledgerError):
 
 
 def create(
-    session: Session, *, email: str, name: str, password_hash: str, now: datetime, role: Role = Role.USER
+    session: Session,
+    *,
+    email: str,
+    name: str,
+    password_hash: str,
+    now: datetime,
+    role: Role = Role.USER,
+    may_reach_outside: bool | None = True,
 ) -> UserRecord:
     """Make an account; passwords.check_new and passwords.hashed come before, outside of any transaction.
 
-    Raises EmailTaken, also for an address that only differs in case.
+    `may_reach_outside` None: no admin has decided, and NEW_ACCOUNTS_REACH_OUTSIDE says. Raises EmailTaken, also for an
+    address that only differs in case.
     """
     values = {
         "id": new_id(),
@@ -32,6 +40,7 @@ def create(
         "name": name,
         "password_hash": password_hash,
         "role": role.value,
+        "may_reach_outside": may_reach_outside,
         "created_at": now,
         "updated_at": now,
     }

@@ -13,6 +13,9 @@ from app.models import Role, UserRecord
 from app.services.accounts.registration import RECORD_COLUMNS, USERS
 from app.services.accounts.sessions import end_all
 
+CHANGEABLE = (
+    "name", "role", "max_waiting_tasks", "max_stored_bytes", "allowed_types", "allowed_queues", "may_reach_outside",
+)  # fmt: skip
 ADMINS = 7_461_736_002  # any constant that is ours alone: two admins do not demote each other at the same moment
 
 
@@ -52,13 +55,13 @@ def find(
 
 
 def change(session: Session, user_id: UUID, fields: Mapping[str, Any], *, now: datetime) -> UserRecord:
-    """Change role, name, is_disabled or max_waiting_tasks; what is left out stays. Raises NotFound or Conflict.
+    """Change role, name, is_disabled, quotas or rights; what is left out stays. Raises NotFound or Conflict.
 
     A new role or a closed account ends every log-in of it at once. The last admin stays one.
     """
     session.execute(sa.select(sa.func.pg_advisory_xact_lock(ADMINS)))
     old = read(session, user_id)
-    values = {name: fields[name] for name in ("name", "max_waiting_tasks", "role") if name in fields}
+    values = {name: fields[name] for name in CHANGEABLE if name in fields}
     if "is_disabled" in fields and fields["is_disabled"] != (old.disabled_at is not None):
         values["disabled_at"] = now if fields["is_disabled"] else None
     if _was_admin(old) and (values.get("role", Role.ADMIN) != Role.ADMIN or values.get("disabled_at")):

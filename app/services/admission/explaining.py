@@ -18,13 +18,16 @@ SHOWN = 10
 class Obstacle:
     """What a held task waits for.
 
-    `cause`: `limit` (all places are taken), `rate` (spent for now), `order` (one before it with the same ordering key
-    is not finished), `blocked` (one before it FAILED and blocks the key), `turn` (others go first; nothing forbids it).
+    `holders` and `others`: the tasks that hold the places, as far as the viewer may know of them, and how many of other
+    accounts there are beside them. `cause`: `limit` (all places are taken), `rate` (spent for now), `order` (one before
+    it with the same ordering key is not finished), `blocked` (one before it FAILED and blocks the key), `turn` (others
+    go first; nothing forbids it).
     """
 
     cause: str
     limit: limit_service.Limit | None = None
     holders: tuple[UUID, ...] = ()
+    others: int = 0
     ahead: int = 0
     frees_at: datetime | None = None
 
@@ -40,7 +43,8 @@ _BEFORE = sa.text(
 _ACTIVE = sa.text(
     "SELECT task_id, owner_id, type, queue, key FROM admissions WHERE state IN ('out', 'running') "
     "AND (:kind <> 'queue' OR queue = :name) AND (:kind <> 'type' OR type = :name) "
-    "AND (:kind <> 'owner' OR owner_id::text = :name) AND (:kind <> 'key' OR key = :name) ORDER BY since"
+    "AND (:kind <> 'owner' OR owner_id::text = :name) AND (:kind <> 'key' OR key = :name) "
+    "AND (CAST(:of AS uuid) IS NULL OR owner_id = :of) ORDER BY since"
 )
 _OF_PAIR = sa.text(
     "SELECT task_id FROM admissions WHERE state IN ('out', 'running') AND owner_id = :owner_id AND type = :type "
@@ -53,12 +57,15 @@ _AHEAD = sa.text(
 )
 
 
-def obstacle(session: Session, task_id: UUID, *, now: datetime) -> Obstacle | None:
-    """What a task that is held or queued waits for; None for one that is neither."""
+def obstacle(session: Session, task_id: UUID, *, viewer: UUID | None, now: datetime) -> Obstacle | None:
+    """What a task that is held or queued waits for; None for one that is neither.
+
+    `viewer`: whose tasks are named as holders; None: everybody's.
+    """
     place = session.execute(_PLACE, {"id": task_id}).mappings().first()
     if place is None or place["state"] not in ("held", "queued"):
         return None
-    return _in_order(session, place) or _under_limits(session, place, now) or _its_turn(session, place)
+    return _in_order(session, place) or _under_limits(session, place, viewer, now) or _its_turn(session, place)
 
 
 def _in_order(session: Session, place: Any) -> Obstacle | None:
@@ -71,21 +78,23 @@ def _in_order(session: Session, place: Any) -> Obstacle | None:
     return Obstacle(cause="order", holders=tuple(row.task_id for row in before), ahead=len(before))
 
 
-def _under_limits(session: Session, place: Any, now: datetime) -> Obstacle | None:
+def _under_limits(session: Session, place: Any, viewer: UUID | None, now: datetime) -> Obstacle | None:
     lane = Lane(*(place[name] for name in Lane.__slots__))
     for applied in Limits(limit_service.read(session)).of(lane):
-        found = _full(session, applied, lane) or _spent(session, applied, now)
+        found = _full(session, applied, lane, viewer) or _spent(session, applied, now)
         if found:
             return found
     return None
 
 
-def _full(session: Session, applied: Applied, lane: Lane) -> Obstacle | None:
+def _full(session: Session, applied: Applied, lane: Lane, viewer: UUID | None) -> Obstacle | None:
     limit = applied.limit
     if limit.max_running is not None:
-        holders = session.scalars(_ACTIVE, {"kind": limit.kind, "name": applied.name}).all()
-        if len(holders) >= limit.max_running:
-            return Obstacle(cause="limit", limit=limit, holders=tuple(holders[:SHOWN]))
+        counted = {"kind": limit.kind, "name": applied.name, "of": applied.owner_id}
+        active = session.execute(_ACTIVE, counted).all()
+        if len(active) >= limit.max_running:
+            named = [row.task_id for row in active if viewer in (None, row.owner_id)]
+            return Obstacle(cause="limit", limit=limit, holders=tuple(named[:SHOWN]), others=len(active) - len(named))
     if limit.max_hints is not None:
         holders = session.scalars(_OF_PAIR, {"owner_id": lane.owner_id, "type": lane.type}).all()
         if len(holders) >= limit.max_hints:
@@ -97,7 +106,7 @@ def _spent(session: Session, applied: Applied, now: datetime) -> Obstacle | None
     rate = applied.limit.rate
     if rate is None:
         return None
-    kept = session.execute(_TOKENS, {"kind": applied.limit.kind, "name": applied.name}).first()
+    kept = session.execute(_TOKENS, {"kind": applied.place[0], "name": applied.place[1]}).first()
     left = kept.tokens + (now - kept.at).total_seconds() * rate.per_second if kept else rate.capacity
     if left >= 1:
         return None

@@ -37,7 +37,11 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limit:
-    """One limit; what is None does not limit."""
+    """One limit; what is None does not limit.
+
+    A limit of a key gives each account places of its own, unless it is `shared`. All other kinds are shared by what
+    they are, and do not say so.
+    """
 
     kind: str
     name: str
@@ -45,6 +49,7 @@ class Limit:
     rate: Rate | None = None
     max_hints: int | None = None
     weight: int | None = None
+    shared: bool = False
     reason: str | None = None
     changed_at: datetime | None = None
     changed_by: str | None = None
@@ -64,15 +69,19 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A limit as it applies to a lane: what is counted together. A key with * counts each key that it stands for."""
+    """A limit as it applies to a lane: what is counted together. A key with * counts each key that it stands for.
+
+    `owner_id`: of a key that is not shared, the account whose tasks are counted.
+    """
 
     limit: Limit
     name: str
+    owner_id: UUID | None = None
 
     @property
     def place(self) -> tuple[str, str]:
         """What its count and its bucket are kept under."""
-        return self.limit.kind, self.name
+        return self.limit.kind, self.name if self.owner_id is None else f"{self.owner_id} {self.name}"
 
 
 class Limits:
@@ -92,13 +101,16 @@ class Limits:
             ("queue", lane.queue),
             ("type", lane.type),
             ("owner", str(lane.owner_id)),
-            ("key", lane.key),
         )
         found = [Applied(self._exact[place], place[1]) for place in named if place in self._exact]
-        if lane.key and ("key", lane.key) not in self._exact:
-            wide = next((each for each in self._prefixes if lane.key.startswith(each.name[:-1])), None)
-            return [*found, Applied(wide, lane.key)] if wide else found
+        of_key = self._of_key(lane.key) if lane.key else None
+        if of_key is not None:
+            found.append(Applied(of_key, lane.key, None if of_key.shared else lane.owner_id))
         return found
+
+    def _of_key(self, key: str) -> Limit | None:
+        exact = self._exact.get(("key", key))
+        return exact or next((each for each in self._prefixes if key.startswith(each.name[:-1])), None)
 
     def weight_of(self, owner_id: UUID) -> int:
         """An owner's share where owners compete."""
@@ -107,12 +119,13 @@ class Limits:
 
 
 _COLUMNS = (
-    "kind, name, max_running, rate_count, rate_seconds, rate_burst, max_hints, weight, reason, changed_at, changed_by"
+    "kind, name, max_running, rate_count, rate_seconds, rate_burst, max_hints, weight, shared, reason, "
+    "changed_at, changed_by"
 )
 _READ = sa.text(f"SELECT {_COLUMNS} FROM limits ORDER BY kind, name")
 _SET = sa.text(
     f"INSERT INTO limits ({_COLUMNS}) VALUES (:kind, :name, :max_running, :rate_count, :rate_seconds, :rate_burst, "
-    ":max_hints, :weight, :reason, :changed_at, :changed_by) ON CONFLICT (kind, name) DO UPDATE SET "
+    ":max_hints, :weight, :shared, :reason, :changed_at, :changed_by) ON CONFLICT (kind, name) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[2:])
 )
 _REMOVE = sa.text("DELETE FROM limits WHERE kind = :kind AND name = :name RETURNING name")
@@ -162,6 +175,8 @@ def _check(limit: Limit) -> None:
         raise Refused({"name": ["must be the id of an account"]})
     if limit.weight is not None and limit.kind != "owner":
         raise Refused({"weight": ["only owners have one"]})
+    if limit.shared and limit.kind != "key":
+        raise Refused({"shared": ["only keys are shared, or not"]})
     if limit.max_hints is not None and limit.kind not in ("all", "type", "owner"):
         raise Refused({"max_hints": ["can be set for all, for a type and for an owner"]})
     if all(value is None for value in (limit.max_running, limit.rate, limit.max_hints, limit.weight)):

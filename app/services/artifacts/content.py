@@ -17,12 +17,29 @@ class TooLarge(TaskledgerError):
         self.most = most
 
 
-class Measured:
-    """Passes chunks on; afterwards `size` (bytes) and `sha256` say what has passed. Raises TooLarge past `most`."""
+class StorageFull(TaskledgerError):
+    """The account has no room for the file: its quota for stored files is reached."""
 
-    def __init__(self, chunks: Iterable[bytes], *, most: int) -> None:
+    def __init__(self, *, used: int, allowed: int, size: int | None = None) -> None:
+        what = "The file does" if size is None else f"The file has {size} bytes; it does"
+        super().__init__(
+            f"{what} not fit: {used} of the {allowed} bytes that your account may store are used, so "
+            f"{max(allowed - used, 0)} are free. Delete files (DELETE /api/v1/artifacts/ID), or ask an admin for a "
+            "larger quota (max_stored_bytes of the account)."
+        )
+        self.used, self.allowed = used, allowed
+
+
+class Measured:
+    """Passes chunks on; afterwards `size` (bytes) and `sha256` say what has passed.
+
+    Raises TooLarge past `most`, and StorageFull past what is free of `room`: (bytes used, bytes allowed).
+    """
+
+    def __init__(self, chunks: Iterable[bytes], *, most: int, room: tuple[int, int] | None = None) -> None:
         self._chunks = chunks
         self._most = most
+        self._room = room
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -31,6 +48,8 @@ class Measured:
             self.size += len(chunk)
             if self.size > self._most:
                 raise TooLarge(self._most)
+            if self._room is not None and self._room[0] + self.size > self._room[1]:
+                raise StorageFull(used=self._room[0], allowed=self._room[1])
             self._hash.update(chunk)
             yield chunk
 

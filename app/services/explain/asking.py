@@ -31,7 +31,7 @@ _EARLIER = sa.text(
 
 def why(session: Session, task_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
     """The cause of where a task stands. `owner` as in tasks.read. Raises NotFound."""
-    return rank(gather(session, read(session, task_id, owner=owner), now=now))
+    return rank(gather(session, read(session, task_id, owner=owner), viewer=owner, now=now))
 
 
 def why_schedule(session: Session, schedule_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
@@ -47,8 +47,8 @@ def why_run(session: Session, run_id: UUID, *, owner: UUID | None, now: datetime
     return rank_run(workflows.view(session, workflows.read(session, run_id, seen_by=owner)), now=now)
 
 
-def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
-    """All that the rules look at; of a finished task, nothing but itself."""
+def gather(session: Session, task: TaskRecord, *, viewer: UUID | None, now: datetime) -> Evidence:
+    """All that the rules look at; of a finished task, nothing but itself. `viewer`: whose tasks may be named in it."""
     if task.is_finished:
         return Evidence(task=task, now=now)
     if task.status == Status.PROCESSING:
@@ -65,7 +65,7 @@ def gather(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
         dispatcher=_dispatcher(session),
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
-        obstacle=admission.obstacle(session, task.id, now=now) if task.gated else None,
+        obstacle=admission.obstacle(session, task.id, viewer=viewer, now=now) if task.gated else None,
     )
 
 

@@ -10,10 +10,12 @@ from app.services.explain.answers import Answer, moment
 def _told(found: Obstacle) -> dict[str, Any]:
     limit = found.limit
     told: dict[str, Any] = {"holders": [str(each) for each in found.holders]}
+    if found.others:
+        told["holders_of_other_accounts"] = found.others
     if limit is not None:
         rate = limit.rate and {"count": limit.rate.count, "seconds": limit.rate.seconds, "burst": limit.rate.burst}
         told["limit"] = {"kind": limit.kind, "name": limit.name, "max_running": limit.max_running, "rate": rate,
-                         "max_hints": limit.max_hints, "reason": limit.reason}  # fmt: skip
+                         "max_hints": limit.max_hints, "shared": limit.shared, "reason": limit.reason}  # fmt: skip
     return told
 
 
@@ -22,13 +24,20 @@ def _named(found: Obstacle) -> str:
     return "a limit" if limit is None else f"the limit of {limit.kind} {limit.name}"
 
 
+def _by_others(found: Obstacle) -> str:
+    if not found.others:
+        return ""
+    count = "a task" if found.others == 1 else f"{found.others} tasks"
+    return f", {'by' if not found.holders else 'also by'} {count} of another account"
+
+
 def limit_reached(found: Obstacle | None, status: str) -> Answer | None:
     """All places of a limit are taken."""
     if found is None or found.cause != "limit" or status != Status.PENDING:
         return None
     return Answer(
         cause="",
-        summary=f"It is held: all places under {_named(found)} are taken.",
+        summary=f"It is held: all places under {_named(found)} are taken{_by_others(found)}.",
         evidence=_told(found),
         fix="Nothing: it goes when one of the holders ends, in turn with others. An admin may raise the limit: PUT "
         "/api/v1/limits.",

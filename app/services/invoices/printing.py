@@ -13,6 +13,7 @@ from app.errors import Conflict, NotFound
 from app.models import Status, TaskRecord
 from app.services import announcing, artifacts, submission
 from app.services import tasks as task_service
+from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.artifacts import ArtifactRecord
 from app.services.invoices.records import INVOICES, InvoiceRecord, of_owner, read
 from app.services.invoices.workflows import printed
@@ -34,8 +35,20 @@ class Pdf:
     task: TaskRecord | None = None
 
 
-def pdf(session: Session, number: str, *, owner_id: UUID | None, seller: str, now: datetime) -> Pdf:
-    """The PDF of an invoice or credit note. Raises NotFound, or Conflict where printing it again has failed."""
+def pdf(
+    session: Session,
+    number: str,
+    *,
+    owner_id: UUID | None,
+    seller: str,
+    now: datetime,
+    allowance: Allowance = ANYTHING,
+) -> Pdf:
+    """The PDF of an invoice or credit note.
+
+    Raises NotFound, Conflict where printing it again has failed, and TypeNotAllowed or QuotaReached where nothing may
+    be printed again now.
+    """
     invoice = read(session, number, owner_id=owner_id)
     found = _stored(session, invoice)
     if found is not None:
@@ -46,6 +59,8 @@ def pdf(session: Session, number: str, *, owner_id: UUID | None, seller: str, no
     if task is not None and task.status in (Status.FAILED, Status.CANCELLED):
         raise Conflict(f"Printing invoice {number} again ended {task.status}: see task {task.id}, and retry it.")
     if task is None or task.is_finished:
+        allowance.check_types([PDF])
+        allowance.room_of(invoice.owner_id)(1)
         task = _print(session, invoice, seller, now)
     return Pdf(task=task)
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState, new_id
+from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.owners import owner_is_active
 from app.services.schedules import firing, targets
 from app.services.schedules.checking import check_room, check_rule
@@ -55,8 +56,12 @@ def create(
     most: int,
     now: datetime,
     schedule_id: UUID | None = None,
+    allowance: Allowance = ANYTHING,
 ) -> ScheduleRecord:
-    """Store a schedule. Raises Refused; then nothing is stored. `most`: how many an owner may have."""
+    """Store a schedule. Raises Refused or TypeNotAllowed; then nothing is stored. `most`: how many an owner may have.
+
+    One that is to run at once because its moment is past raises QuotaReached, too.
+    """
     values = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
     wanted_task, wanted_workflow, run_if_past = (values.pop(name) for name in ("task", "workflow", "run_if_past"))
     rule = Rule(**{name: values[name] for name in RULE_FIELDS})
@@ -77,16 +82,26 @@ def create(
     }
     made = session.connection().execute(sa.insert(SCHEDULES).values(row).returning(SCHEDULES)).mappings().one()
     schedule = ScheduleRecord.of(made)
+    targets.check(session, schedule, allowance, now=now)
     if is_past and schedule.enabled and schedule.run_at is not None:
+        allowance.room_of(owner_id)(targets.places_of(session, schedule, now=now))
         fire_at_once(session, schedule, slot_at=schedule.run_at, reason=WAS_PAST, now=now)
         return read(session, schedule.id, seen_by=None)
     return schedule
 
 
 def change(
-    session: Session, schedule_id: UUID, wanted: Mapping[str, Any], *, seen_by: UUID | None, now: datetime
+    session: Session,
+    schedule_id: UUID,
+    wanted: Mapping[str, Any],
+    *,
+    seen_by: UUID | None,
+    now: datetime,
+    allowance: Allowance = ANYTHING,
 ) -> ScheduleRecord:
-    """Change a schedule; fields as in NewSchedule, and what is left out stays. Raises NotFound or Refused.
+    """Change a schedule; fields as in NewSchedule, and what is left out stays.
+
+    Raises NotFound, Refused, TypeNotAllowed, or QuotaReached for one that is to run at once.
 
     A new rule begins now: slots of the old one that have come and were not looked at are recorded as missed.
     """
@@ -118,17 +133,27 @@ def change(
             values["queued_slot_at"] = None
     _write(session, schedule_id, values | {"updated_at": now})
     changed = read(session, schedule_id, seen_by=None)
+    if changed.target != old.target or (changed.enabled and not old.enabled):
+        targets.check(session, changed, allowance, now=now)
     if is_past and changed.enabled and changed.run_at is not None:
+        allowance.room_of(changed.owner_id)(targets.places_of(session, changed, now=now))
         fire_at_once(session, changed, slot_at=changed.run_at, reason=WAS_PAST, now=now)
     return read(session, schedule_id, seen_by=None)
 
 
 def run_now(
-    session: Session, schedule_id: UUID, *, seen_by: UUID | None, now: datetime, draft_id: UUID | None = None
+    session: Session,
+    schedule_id: UUID,
+    *,
+    seen_by: UUID | None,
+    now: datetime,
+    draft_id: UUID | None = None,
+    allowance: Allowance = ANYTHING,
 ) -> Draft:
     """Start what the schedule says at once, whatever its rule, its overlap policy and `enabled` say.
 
-    Recorded as a slot of this moment. Raises NotFound, or Conflict when nothing may be submitted.
+    Recorded as a slot of this moment. Raises NotFound, Conflict when nothing can be submitted, TypeNotAllowed, or
+    QuotaReached.
     """
     schedule = read(session, schedule_id, seen_by=seen_by, lock=True)
     reason = targets.why_not(session, schedule, now=now)
@@ -136,6 +161,8 @@ def run_now(
         reason = "the owner's account is disabled"
     if reason is not None:
         raise Conflict(f"The schedule cannot be run: {reason}.")
+    targets.check(session, schedule, allowance, now=now)
+    allowance.room_of(schedule.owner_id)(targets.places_of(session, schedule, now=now))
     return fire_at_once(session, schedule, slot_at=now, reason=ASKED_FOR, now=now, draft_id=draft_id)
 
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.database import to_json
 from app.models import ScheduleRecord, SlotState
-from app.services.owners import owner_is_active
 from app.services.schedules import targets
 from app.services.schedules.coming import Coming, what_has_come
+from app.services.schedules.leave import Leave, leave_of
 from app.services.schedules.policy import Circumstances, Decision, Verdict, decide, start_of
 from app.services.schedules.targets import Draft, RunDraft
 
@@ -89,11 +89,13 @@ def _fire(session: Session, schedules: Sequence[ScheduleRecord], now: datetime) 
     if not schedules:
         return 0
     unfinished = set(session.scalars(_UNFINISHED, {"ids": [last for each in schedules if (last := _last(each))]}))
-    active = {owner_id: owner_is_active(session, owner_id) for owner_id in {each.owner_id for each in schedules}}
+    owners = {owner_id: leave_of(session, owner_id) for owner_id in {each.owner_id for each in schedules}}
     looks = [
-        _look(session, each, coming, busy=_last(each) in unfinished, is_active=active[each.owner_id], now=now)
+        _look(session, each, coming, busy=_last(each) in unfinished, leave=owners[each.owner_id], now=now)
         for each, coming in _bounded(schedules, now)
     ]
+    for owner in owners.values():
+        owner.settle()
     _store(session, looks, now)
     return len(looks)
 
@@ -115,11 +117,11 @@ def _last(schedule: ScheduleRecord) -> UUID | None:
 
 
 def _look(
-    session: Session, schedule: ScheduleRecord, coming: Coming, *, busy: bool, is_active: bool, now: datetime
+    session: Session, schedule: ScheduleRecord, coming: Coming, *, busy: bool, leave: Leave, now: datetime
 ) -> Went:
-    forbidden = targets.why_not(session, schedule, now=now) if is_active else "the owner's account is disabled"
+    forbidden = leave.why_not(session, schedule, now=now)
     given = Circumstances(slots=coming.slots, more=coming.more, busy=busy, forbidden=forbidden)
-    verdict = decide(schedule, given, now=now)
+    verdict = leave.within_quota(session, schedule, decide(schedule, given, now=now), now=now)
     fired = [each.slot_at for each in verdict.decisions if each.state == SlotState.FIRED]
     drafts = {
         slot: targets.draft_of(

@@ -12,6 +12,7 @@ from app.database import to_json
 from app.errors import NotFound, Refused
 from app.models import Json, ScheduleRecord, TaskRecord, new_id
 from app.services import bulk_submission, workflows
+from app.services.accounts.allowance import Allowance
 from app.services.schedules.slot_values import filled
 from app.services.submission import Submission, check_timeout
 from app.services.workflows import Caller, NewRun, WorkflowRecord
@@ -110,6 +111,34 @@ def why_not(session: Session, schedule: ScheduleRecord, *, now: datetime) -> str
     except Refused as error:
         return str(error)
     return None if found.active else f"workflow {found.name!r} is not active"
+
+
+def types_of(session: Session, schedule: ScheduleRecord, *, now: datetime) -> list[str]:
+    """The task types that a slot may submit. Raises Refused for a workflow that is gone."""
+    if "task" in schedule.target:
+        return [schedule.target["task"]["type"]]
+    return workflows.types_of(workflows.definition_of(session, _of_target(session, schedule, now).version_id))
+
+
+def calls_back(schedule: ScheduleRecord) -> bool:
+    """Whether the tasks of its slots are to call somebody when they end."""
+    return schedule.target.get("task", {}).get("callback_url") is not None
+
+
+def places_of(session: Session, schedule: ScheduleRecord, *, now: datetime) -> int:
+    """How many places of its owner's quota a slot takes: one, or one for each step of a run. Raises Refused."""
+    return 1 if "task" in schedule.target else workflows.places_of(session, _of_target(session, schedule, now))
+
+
+def check(session: Session, schedule: ScheduleRecord, allowance: Allowance, *, now: datetime) -> None:
+    """Raises TypeNotAllowed for a schedule whose slots would submit what may not be used."""
+    allowance.check_types(types_of(session, schedule, now=now))
+    if calls_back(schedule):
+        allowance.check_callback()
+
+
+def _of_target(session: Session, schedule: ScheduleRecord, now: datetime) -> WorkflowRecord:
+    return _workflow(session, schedule.target["workflow"]["name"], owner_id=schedule.owner_id, now=now)
 
 
 def draft_of(

@@ -1,4 +1,4 @@
-"""Telling the database what its functions need: the task types as their code declares them, and two limits."""
+"""Telling the database what its functions need: the task types as their code declares them, and three settings."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -47,11 +47,15 @@ def retire_others(session: Session, names: Iterable[str], *, now: datetime) -> N
 
 def limits(session: Session, settings: Settings, *, now: datetime) -> None:
     """Write the settings that functions apply, and forget the counts of connections long gone."""
-    values = {"max_payload_bytes": settings.max_payload_bytes, "max_waiting_tasks": settings.max_waiting_tasks}
+    values = {
+        "max_payload_bytes": settings.max_payload_bytes,
+        "max_waiting_tasks": settings.max_waiting_tasks,
+        "new_accounts_reach_outside": int(settings.lets_new_accounts_out),
+    }
     for name, value in values.items():
         statement = insert(LIMITS).values(name=name, value=value)
         session.execute(statement.on_conflict_do_update(index_elements=[LIMITS.c.name], set_={"value": value}))
-    session.execute(sa.delete(COUNTS).where(COUNTS.c.counted_at < now - COUNTS_KEPT))
+    session.execute(sa.delete(COUNTS).where(COUNTS.c.counted_at < now - COUNTS_KEPT, COUNTS.c.backend != 0))
 
 
 def row_of(task_type: TaskType) -> dict[str, Any]:
@@ -62,6 +66,7 @@ def row_of(task_type: TaskType) -> dict[str, Any]:
         "summary": task_type.summary,
         "sensitive": task_type.sensitive,
         "internal": task_type.internal,
+        "reaches_outside": task_type.reaches_outside,
         "queue": task_type.queue,
         "chunk": task_type.chunk,
         "max_retries": task_type.retry.max_retries,

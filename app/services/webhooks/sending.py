@@ -8,8 +8,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.database import to_json
 from app.services import sealing
+from app.services.accounts.rights import check_outside, of_account
 from app.services.webhooks import secrets
 
 LONGEST_ERROR = 500
@@ -49,12 +51,13 @@ class Outgoing:
 
 
 def outgoing(session: Session, delivery_id: UUID, *, task_id: UUID, keys: sealing.Keys, now: datetime) -> Outgoing:
-    """What the task is to send. Raises NotDeliverable."""
+    """What the task is to send. Raises NotDeliverable, or TypeNotAllowed for an account that may not reach outside."""
     row = session.execute(_DELIVERY, {"id": delivery_id}).first()
     if row is None:
         raise NotDeliverable("the webhook was deleted, or the delivery is no longer kept")
     if row.task_id != task_id:
         raise NotDeliverable("another task makes this delivery")
+    check_outside(of_account(session, row.owner_id, settings=get_settings()))
     body = to_json(row.body).encode()
     if row.webhook_id is None:
         signing = secrets.of_account(session, row.owner_id, keys=keys, now=now)

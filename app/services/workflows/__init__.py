@@ -7,6 +7,7 @@ from app.services.workflows.changing import (
     check_input,
     compensate,
     pause,
+    places_of,
     resume,
     retry,
     start,
@@ -21,6 +22,7 @@ from app.services.workflows.definitions import (
     delete,
     set_active,
     sync,
+    types_of,
     version_list,
 )
 from app.services.workflows.definitions import find as find_workflows
@@ -52,6 +54,7 @@ __all__ = [
     "find_workflows",
     "lock_runs",
     "pause",
+    "places_of",
     "read",
     "read_workflow",
     "resume",
@@ -61,6 +64,7 @@ __all__ = [
     "start_once",
     "sync",
     "task_ids",
+    "types_of",
     "version_list",
     "view",
 ]

@@ -12,10 +12,10 @@ from app.config import get_settings
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
 from app.services import idempotency, lifecycle
-from app.services.accounts.quotas import MakeRoom, unlimited
+from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.workflows import advancing, door, steps, transitions
-from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay
+from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay, types_of
 from app.services.workflows.transitions import Transition
 from app.services.workflows.versions import definition_of
 from tasks.workflow import Definition, InputRefused
@@ -61,22 +61,32 @@ def start_once(
     key: Key | None,
     caller: Caller,
     now: datetime,
-    make_room: MakeRoom = unlimited,
+    allowance: Allowance = ANYTHING,
 ) -> tuple[RunRecord, bool]:
     """Start a run, or return the one that an earlier request with the same key started; and whether it is new.
 
-    Raises NotFound, Conflict (not active), Refused, or Gone for a run that was deleted since.
+    Raises NotFound, Conflict (not active), Refused, TypeNotAllowed, QuotaReached, or Gone for a run that was deleted
+    since.
     """
     run_id = new_id()
     first = idempotency.first_use(session, key, run_id, now=now) if key else None
     if first is None:
         workflow = read(session, name, caller=caller, now=now)
-        make_room(1)
+        allowance.check_types(types_of(definition_of(session, workflow.version_id)))
+        allowance.room_of(caller.owner_id)(places_of(session, workflow))
         return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
     found = door.lock(session, [first])
     if not found:
         raise Gone(f"This Idempotency-Key started the run {first}, which has been deleted; use a new key.")
     return found[0], False
+
+
+def places_of(session: Session, workflow: WorkflowRecord) -> int:
+    """How many places of its owner's quota a run takes: all of its steps have theirs from the start.
+
+    So a run that was started is never held up by the quota, and no number of runs leads past it.
+    """
+    return len(definition_of(session, workflow.version_id).steps)
 
 
 def start(
@@ -148,15 +158,21 @@ def cancel(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetim
     return advancing.advance(session, run, now=now)
 
 
-def retry(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
-    """Go on from the steps that failed or were cancelled, with fresh retries. Raises NotFound or Conflict."""
+def retry(
+    session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime, allowance: Allowance = ANYTHING
+) -> RunRecord:
+    """Go on from the steps that failed or were cancelled, with fresh retries.
+
+    Raises NotFound, Conflict, TypeNotAllowed, or QuotaReached where there is no room for the steps that are left.
+    """
     run = _locked(session, run_id, seen_by)
+    current = steps.read(session, run.id)
+    bad = {key: each for key, each in current.items() if each.state in (StepState.FAILED, StepState.CANCELLED)}
+    if run.status in transitions.RETRIED.sources:
+        left = [*bad, *(key for key, each in current.items() if each.state == StepState.WAITING)]
+        allowance.check_types(current[key].type for key in left)
+        allowance.room_of(run.owner_id)(len(left))
     moved = _moved(session, run, transitions.RETRIED, "retried", now=now)
-    bad = {
-        key: each
-        for key, each in steps.read(session, run.id).items()
-        if each.state in (StepState.FAILED, StepState.CANCELLED)
-    }
     ids = sorted(each.task_id for each in bad.values() if each.task_id is not None)
     replayed = lifecycle.replay(session, ids, now=now, run_id=run.id) if ids else set()
     again = {key for key, each in bad.items() if each.task_id in replayed}
@@ -173,14 +189,18 @@ def compensate(
     reason: str,
     now: datetime,
     done_by_hand: Collection[str] = (),
+    allowance: Allowance = ANYTHING,
 ) -> RunRecord:
-    """Undo what a finished run has done, or go on with that where it failed. Raises NotFound, Conflict or Refused.
+    """Undo what a finished run has done, or go on with that where it failed.
+
+    No quota is asked. Raises NotFound, Conflict, Refused or TypeNotAllowed.
 
     `done_by_hand`: keys of steps that a person has undone, and no task shall.
     """
     run = _locked(session, run_id, seen_by)
     if run.status in (RunStatus.COMPENSATING, RunStatus.COMPENSATED):
         return run
+    allowance.check_types(types_of(definition_of(session, run.version_id)))
     current = steps.read(session, run.id)
     for key in done_by_hand:
         if key not in current or current[key].state != StepState.COMPLETED:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
 from app.services import idempotency
+from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.owners import count_one_by_one
 from app.services.workflows import versions
@@ -70,14 +71,27 @@ def checked(definition: Any) -> Definition:
         raise Refused(error.errors, code="definition_refused") from None
 
 
+def types_of(definition: Definition) -> list[str]:
+    """The task types that a run may submit, those that undo its steps included."""
+    undoing = (step.compensate_with.type for step in definition.steps.values() if step.compensate_with is not None)
+    return list(dict.fromkeys([*(step.type for step in definition.steps.values()), *undoing]))
+
+
 def create_once(
-    session: Session, wanted: NewWorkflow, *, key: Key | None, owner_id: UUID | None, now: datetime
+    session: Session,
+    wanted: NewWorkflow,
+    *,
+    key: Key | None,
+    owner_id: UUID | None,
+    now: datetime,
+    allowance: Allowance = ANYTHING,
 ) -> tuple[WorkflowRecord, bool]:
     """Store a workflow, or return the one that an earlier request with the same key made; and whether it is new.
 
-    Raises Refused, Conflict for a name that is taken, Gone for one that was deleted since.
+    Raises Refused, TypeNotAllowed, Conflict for a name that is taken, Gone for one that was deleted since.
     """
     definition = checked(wanted.definition)
+    allowance.check_types(types_of(definition))
     workflow_id = new_id()
     first = idempotency.first_use(session, key, workflow_id, now=now) if key else None
     if first is None:
@@ -171,15 +185,17 @@ def change(
     now: datetime,
     definition: Any = None,
     description: str | None = None,
+    allowance: Allowance = ANYTHING,
 ) -> WorkflowRecord:
     """Change a workflow; another definition becomes its next version, and runs under way keep theirs.
 
-    Raises NotFound, Refused, or Conflict for one of the service's own.
+    Raises NotFound, Refused, TypeNotAllowed, or Conflict for one of the service's own.
     """
     old = _own(session, name, caller=caller, now=now)
     values: dict[str, Any] = {"updated_at": now}
     if definition is not None:
         new = checked(definition)
+        allowance.check_types(types_of(new))
         if versions.digest_of(new) != versions.digest_of(Definition.stored(old.definition)):
             values["version"] = old.version + 1
             versions.store(session, old.id, old.version + 1, new, now=now)

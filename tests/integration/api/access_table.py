@@ -49,6 +49,8 @@ class Line:
     upload: bytes | None = None
     """Sent as multipart/form-data, in place of a body."""
     headers: dict[str, str] = field(default_factory=dict)
+    starting: Any = None
+    """A body that starts or changes work, where `body` does not."""
 
 
 def open_(status: int, **options: Any) -> Line:
@@ -202,7 +204,9 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/tasks/batch": creating(200, body={"tasks": [SUBMISSION]}),
     "GET /api/v1/tasks": reading(),
     "GET /api/v1/tasks/{task_id}": reading_own(waiting_task),
-    "PATCH /api/v1/tasks/{task_id}": changing_own(waiting_task, body={"name": "renamed"}),
+    "PATCH /api/v1/tasks/{task_id}": changing_own(
+        waiting_task, body={"name": "renamed"}, starting={"payload": "another"}
+    ),
     "DELETE /api/v1/tasks/{task_id}": changing_own(finished_task, 204),
     "GET /api/v1/tasks/{task_id}/events": reading_own(waiting_task),
     "GET /api/v1/tasks/{task_id}/attempts": reading_own(waiting_task),
@@ -213,7 +217,7 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/tasks/{task_id}/compensate": changing_own(invoiced_task, 201),
     "GET /api/v1/dead-letters": reading(),
     "GET /api/v1/dead-letters/groups": reading(),
-    "POST /api/v1/dead-letters/replay": creating(200, body={"dry_run": True}),
+    "POST /api/v1/dead-letters/replay": creating(200, body={"dry_run": True}, given=failed_task),
     "POST /api/v1/dead-letters/purge": creating(200, body={"dry_run": True}),
     # Task types and queues
     "GET /api/v1/task-types": reading(),
@@ -243,7 +247,9 @@ TABLE: dict[str, Line] = {
     "GET /api/v1/schedules": reading(),
     "POST /api/v1/schedules/preview": creating(200, body={"cron": "0 7 * * *", "time_zone": "Europe/Berlin"}),
     "GET /api/v1/schedules/{schedule_id}": reading_own(schedule),
-    "PATCH /api/v1/schedules/{schedule_id}": changing_own(schedule, body={"name": "renamed"}),
+    "PATCH /api/v1/schedules/{schedule_id}": changing_own(
+        schedule, body={"name": "renamed"}, starting={"task": SUBMISSION | {"payload": "another"}}
+    ),
     "DELETE /api/v1/schedules/{schedule_id}": changing_own(schedule, 204),
     "POST /api/v1/schedules/{schedule_id}/run": changing_own(schedule, 201),
     "GET /api/v1/schedules/{schedule_id}/slots": reading_own(schedule),
@@ -254,7 +260,7 @@ TABLE: dict[str, Line] = {
     "GET /api/v1/webhooks": reading(),
     "POST /api/v1/webhooks/secret": creating(200),
     "GET /api/v1/webhooks/{webhook_id}": reading_own(webhook),
-    "PATCH /api/v1/webhooks/{webhook_id}": changing_own(webhook, body={"enabled": False}),
+    "PATCH /api/v1/webhooks/{webhook_id}": changing_own(webhook, body={"enabled": False}, starting={"enabled": True}),
     "DELETE /api/v1/webhooks/{webhook_id}": changing_own(webhook, 204),
     "POST /api/v1/webhooks/{webhook_id}/secret": changing_own(webhook),
     "POST /api/v1/webhooks/{webhook_id}/test": changing_own(webhook, 202),
@@ -264,7 +270,9 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/workflows": creating(201, body=WORKFLOW),
     "GET /api/v1/workflows": reading(),
     "GET /api/v1/workflows/{name}": reading_own(workflow),
-    "PATCH /api/v1/workflows/{name}": changing_own(workflow, body={"description": "other"}),
+    "PATCH /api/v1/workflows/{name}": changing_own(
+        workflow, body={"description": "other"}, starting={"definition": WORKFLOW["definition"]}
+    ),
     "DELETE /api/v1/workflows/{name}": changing_own(workflow, 204),
     "GET /api/v1/workflows/{name}/versions": reading_own(workflow),
     "POST /api/v1/workflows/{name}/activate": changing_own(workflow),
@@ -331,3 +339,19 @@ TABLE: dict[str, Line] = {
 
 OUTSIDE_THE_DOCUMENT = {"GET /openapi.json": 200, "GET /docs": 200, "GET /docs/assets/{filename}": 200}
 """Open to everybody; the OpenAPI document does not describe itself."""
+
+STARTS_NOTHING = frozenset({
+    *(route for route in TABLE if route.startswith(("GET ", "DELETE "))),
+    *(route for route in TABLE if "/auth/" in route or "/users" in route or "/api-keys" in route),  # accounts
+    *(route for route in TABLE if route.startswith("PUT /api/v1/limits")),
+    *(route for route in TABLE if route.endswith(("/pause", "/resume", "/cancel", "/purge"))),
+    "POST /api/v1/workflows/{name}/activate",
+    "POST /api/v1/workflows/{name}/deactivate",
+    "POST /api/v1/schedules/preview",
+    "POST /api/v1/webhooks/secret",
+    "POST /api/v1/webhooks/{webhook_id}/secret",
+    "POST /api/v1/artifacts",
+    "POST /api/v1/tasks/{task_id}/compensate",  # nothing stops an undo: what was done may have to be taken back
+    "POST /api/v1/runs/{run_id}/compensate",
+}) - {"GET /api/v1/invoices/{number}/pdf"}  # fmt: skip
+"""What starts no task of a type that the caller chose; all others are asked for the rights of the account."""

@@ -56,6 +56,13 @@ def test_a_name_that_cannot_be_stored_is_not_there(client, place):
     assert client.delete(f"{LIMITS}/{place}").status_code == 404
 
 
+def test_a_limit_of_a_key_is_each_accounts_own_unless_it_is_shared(client):
+    assert put(client, "key/host:a", max_running=1).json["shared"] is False
+    assert put(client, "key/host:a", max_running=1, shared=True).json["shared"] is True
+    assert [each["shared"] for each in client.get(LIMITS).json["items"]] == [True]
+    assert "shared" in put(client, "type/reverse_string", max_running=1, shared=True).json["errors"]
+
+
 def test_an_unknown_kind_is_not_there(client):
     assert put(client, "planet/mars", max_running=1).status_code == 404
 

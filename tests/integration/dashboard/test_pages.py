@@ -295,6 +295,50 @@ def test_the_page_of_a_new_key_that_is_reloaded_makes_no_other(page, session):
     assert session.scalar(sa.text("SELECT count(*) FROM api_keys WHERE name = 'import'")) == 1
 
 
+def test_a_key_is_limited_to_types_and_queues_by_the_form(page, session):
+    answer = send(page, "/account/keys", name="import", scope="tasks:write", allowed_types="reverse_string, send_email")
+
+    assert "types: reverse_string, send_email" in answer.text
+    row = session.execute(sa.text("SELECT allowed_types, allowed_queues FROM api_keys WHERE name = 'import'")).one()
+    assert tuple(row) == (["reverse_string", "send_email"], None)
+    wrong = send(page, "/account/keys", name="other", scope="tasks:write", allowed_queues="No Queue!")
+    assert wrong.status_code == 422
+    assert "is no name of a queue" in wrong.text
+
+
+def test_an_admin_sets_quotas_and_rights_by_the_form_and_what_is_not_touched_stays(boss, somebody, session):
+    session.execute(sa.text("UPDATE users SET allowed_queues = '{tasks}' WHERE id = :id"), {"id": somebody.id})
+    session.commit()
+    shown = boss.get(f"/accounts/{somebody.id}").text
+    assert 'name="allowed_queues" value="tasks"' in shown
+
+    fields = {"name": "Ada", "role": "user", "max_waiting_tasks": "", "max_stored_bytes": "5000"}
+    lists = {"allowed_types": "-", "allowed_queues": "tasks", "may_reach_outside": "no"}
+    answer = send(boss, f"/accounts/{somebody.id}", **fields, **lists)
+
+    assert answer.status_code == 302
+    names = "max_waiting_tasks, max_stored_bytes, allowed_types, allowed_queues, may_reach_outside"
+    read = sa.text(f"SELECT {names} FROM users WHERE id = :id")
+    assert tuple(session.execute(read, {"id": somebody.id}).one()) == (None, 5000, [], ["tasks"], False)
+    session.rollback()
+    send(boss, f"/accounts/{somebody.id}", name="Renamed", role="user")  # a form without these fields
+    assert tuple(session.execute(read, {"id": somebody.id}).one()) == (None, 5000, [], ["tasks"], False)
+
+
+def test_the_page_of_an_account_tells_what_it_may_use(page, somebody, session):
+    session.execute(
+        sa.text("UPDATE users SET may_reach_outside = false, max_waiting_tasks = 7 WHERE id = :id"), {"id": somebody.id}
+    )
+    session.commit()
+
+    told = page.get("/account").text
+
+    assert "0 of 7" in told
+    assert "not until an admin allows it" in told
+    refused = send(page, "/submit/send_email", **{"payload.to": "a@example.org"})
+    assert refused.status_code in (403, 422)
+
+
 def test_a_user_cannot_make_an_admins_key(page):
     assert send(page, "/account/keys", name="x", scope="admin").status_code == 422
 

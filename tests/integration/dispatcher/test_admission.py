@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from app.dispatcher.admission import Admission
 from app.dispatcher.dispatch import Dispatch
 from app.models import Status, new_id
-from app.services import admission, cancellation, lifecycle, queues
+from app.services import admission, cancellation, explain, lifecycle, queues
 from app.services.admission import Limit, Rate
 from app.services.failures import Failure
 from tests.factories import HOLDER, NOON, make_task, read_task, seconds
@@ -308,13 +308,64 @@ def test_why_a_task_is_held(session, duty, publisher):
     [last] = submit(session, ordering_key="order-7")
     duty.run_once(NOON)
 
-    full = admission.obstacle(session, waiting, now=NOON)
-    in_order = admission.obstacle(session, last, now=NOON)
+    full = admission.obstacle(session, waiting, viewer=None, now=NOON)
+    in_order = admission.obstacle(session, last, viewer=None, now=NOON)
 
     assert (full.cause, full.holders, full.limit.reason) == ("limit", (running,), "a fragile partner")
     assert (in_order.cause, in_order.holders) == ("order", (behind,))
-    assert admission.obstacle(session, running, now=NOON) is None
-    assert admission.obstacle(session, new_id(), now=NOON) is None
+    assert admission.obstacle(session, running, viewer=None, now=NOON) is None
+    assert admission.obstacle(session, new_id(), viewer=None, now=NOON) is None
+
+
+def test_a_key_has_places_of_its_own_for_each_account(session, duty, publisher):
+    limit(session, "key", "host:*", max_running=1)
+    adas = submit(session, 2, owner_id=ADA, concurrency_key="host:a")
+    bens = submit(session, 2, owner_id=BEN, concurrency_key="host:a")
+
+    assert duty.run_once(NOON) == 2
+
+    held = {task for task, state in states(session).items() if state == "held"}
+    assert held == {adas[1], bens[1]}
+    found = admission.obstacle(session, adas[1], viewer=ADA, now=NOON)
+    assert (found.holders, found.others) == ((adas[0],), 0)
+
+
+def test_a_rate_of_a_key_is_kept_for_each_account(session, duty, publisher):
+    limit(session, "key", "host:a", rate=Rate(count=1, seconds=10))
+    for owner in (ADA, BEN):
+        submit(session, owner_id=owner, concurrency_key="host:a")
+
+    assert duty.run_once(NOON) == 2
+    [again] = submit(session, owner_id=ADA, concurrency_key="host:a")
+    assert duty.run_once(NOON) == 0
+    assert admission.obstacle(session, again, viewer=ADA, now=NOON).frees_at == NOON + seconds(10)
+
+
+def test_a_shared_key_has_its_places_for_all_accounts_together_and_names_no_task_of_others(session, duty, publisher):
+    limit(session, "key", "host:*", max_running=1, shared=True)
+    [first] = submit(session, owner_id=ADA, concurrency_key="host:a")
+    [second] = submit(session, owner_id=BEN, concurrency_key="host:a")
+
+    assert duty.run_once(NOON) == 1
+
+    assert states(session)[second] == "held"
+    found = admission.obstacle(session, second, viewer=BEN, now=NOON)
+    assert (found.holders, found.others) == ((), 1)
+    told = explain.why(session, second, owner=BEN, now=NOON)
+    assert told.cause == "limit_reached" or "limit_reached" in told.evidence["also"]
+    assert str(first) not in f"{told.summary} {told.evidence}"
+    assert admission.obstacle(session, second, viewer=None, now=NOON).holders == (first,)
+
+
+def test_a_limit_of_a_type_names_no_task_of_others_either(session, duty, publisher):
+    limit(session, "type", "reverse_string", max_running=2)
+    submit(session, owner_id=ADA)
+    [own, waiting] = submit(session, 2, owner_id=BEN)
+    duty.run_once(NOON)
+
+    found = admission.obstacle(session, waiting, viewer=BEN, now=NOON)
+
+    assert (found.holders, found.others) == ((own,), 1)
 
 
 def test_why_a_rate_holds_a_task_and_until_when(session, duty, publisher):
@@ -322,7 +373,7 @@ def test_why_a_rate_holds_a_task_and_until_when(session, duty, publisher):
     _, waiting = submit(session, 2)
     duty.run_once(NOON)
 
-    found = admission.obstacle(session, waiting, now=NOON)
+    found = admission.obstacle(session, waiting, viewer=None, now=NOON)
 
     assert (found.cause, found.frees_at) == ("rate", NOON + seconds(10))
 

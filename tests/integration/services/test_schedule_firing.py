@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.models import new_id
 from app.services import bulk_submission, schedules
-from app.services.schedules import firing
+from app.services.schedules import leave
 from app.services.schedules.coming import SLOTS_A_LOOK
 from tests.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
 from tests.runs import make_workflow, step
@@ -188,7 +188,7 @@ def test_jitter_moves_the_start_of_the_task_and_not_the_slot(session):
 def test_a_disabled_owner_fires_nothing_and_the_slot_says_why(session, monkeypatch):
     owner = new_id()
     theirs, others = make_schedule(session, owner_id=owner), make_schedule(session)
-    monkeypatch.setattr(firing, "owner_is_active", lambda _, owner_id: owner_id != owner)
+    monkeypatch.setattr(leave, "owner_is_active", lambda _, owner_id: owner_id != owner)
 
     fire(session, ONE)
 

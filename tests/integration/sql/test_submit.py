@@ -1,5 +1,7 @@
 """taskledger.submit: in the user's own transaction, checked by the database."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -208,6 +210,83 @@ def test_a_quota_holds_within_a_transaction_too(log_in, person, psql):
         ana(SUBMIT)
     psql("SELECT taskledger.cancel(id) FROM (SELECT id FROM tasks LIMIT 1) AS one")
     ana(SUBMIT)
+
+
+def test_two_transactions_at_once_pass_no_quota(log_in, person, psql):
+    psql("UPDATE users SET max_waiting_tasks = 5 WHERE id = %s", str(person.id))
+    together = threading.Barrier(10)
+    sessions = [log_in(person) for _ in range(10)]
+
+    def one(own):
+        together.wait()
+        try:
+            own(SUBMIT)
+        except psycopg2.errors.ProgramLimitExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(10) as threads:
+        assert sum(threads.map(one, sessions)) == 5
+    assert psql.one("SELECT count(*) FROM tasks") == 5
+
+
+def test_a_transaction_that_submits_much_takes_its_places_in_blocks(log_in, person, psql):
+    psql("UPDATE users SET max_waiting_tasks = 500 WHERE id = %s", str(person.id))
+    ana, ben = log_in(person), log_in(person)
+    ana("BEGIN")
+    ana("SELECT taskledger.submit('reverse_string', '\"a\"') FROM generate_series(1, 500)")
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded):
+        ana(SUBMIT)
+    ana("ROLLBACK")
+
+    ben("SELECT taskledger.submit('reverse_string', '\"a\"') FROM generate_series(1, 500)")
+    assert psql.one("SELECT count(*) FROM tasks") == 500
+
+
+def test_starting_over_needs_room(log_in, person, psql):
+    ana = log_in(person)
+    ids = [ana.one(SUBMIT) for _ in range(2)]
+    for id_ in ids:
+        ana("SELECT taskledger.cancel(%s)", id_)
+    psql("UPDATE users SET max_waiting_tasks = 1 WHERE id = %s", str(person.id))
+
+    ana("SELECT taskledger.retry(%s)", ids[0])
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded, match="no room for the 1"):
+        ana("SELECT taskledger.retry(%s)", ids[1])
+
+
+MAIL = """SELECT taskledger.submit('send_email', '{"to": "a@example.org", "subject": "a", "text": "b"}')"""
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "statement", "hint"),
+    [
+        ("allowed_types", ["uppercase_text"], SUBMIT, "allowed_types"),
+        ("allowed_queues", ["other"], SUBMIT, "allowed_queues"),
+        ("may_reach_outside", False, MAIL, "may_reach_outside"),
+    ],
+)
+def test_an_account_submits_only_what_it_may_use(column, value, statement, hint, log_in, person, psql):
+    ana = log_in(person)
+    kept = ana.one(statement)
+    ana("SELECT taskledger.cancel(%s)", kept)
+    psql(f"UPDATE users SET {column} = %s WHERE id = %s", value, str(person.id))
+
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege) as refused:
+        ana(statement)
+    assert hint in refused.value.diag.message_hint
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ana("SELECT taskledger.retry(%s)", kept)
+
+
+def test_of_who_registered_the_setting_decides(log_in, person, psql):
+    psql("UPDATE users SET may_reach_outside = NULL WHERE id = %s", str(person.id))
+    ana = log_in(person)
+    ana(MAIL)
+    psql("UPDATE sql_limits SET value = 0 WHERE name = 'new_accounts_reach_outside'")
+
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="send_email reach outside"):
+        ana(MAIL)
 
 
 def test_ids_are_uuid_7_in_the_order_of_submission(psql):
