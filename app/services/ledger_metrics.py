@@ -26,6 +26,10 @@ COUNTED = {
         "taskledger_duplicates_suppressed",
         "Hints that found their task taken, finished or not due",
     ),
+    counters.MESSAGES_REFUSED: (
+        "taskledger_sink_messages_refused",
+        "Messages to sinks that no dispatcher can have sent: unreadable, or naming events that never happened",
+    ),
 }
 
 
@@ -130,14 +134,24 @@ def _growing(found: Levels, now: datetime) -> Iterator[Metric]:
 
 
 def _sinks(session: Session, now: datetime) -> Iterator[Metric]:
-    events = GaugeMetricFamily("taskledger_sink_lag_events", "Events that a sink has not taken yet", labels=["sink"])
+    events = GaugeMetricFamily(
+        "taskledger_sink_lag_events",
+        "Events that a sink has not taken yet; below zero: it stands beyond the ledger's newest",
+        labels=["sink"],
+    )
     seconds = GaugeMetricFamily(
         "taskledger_sink_lag_seconds", "How long ago the oldest of them happened", labels=["sink"]
+    )
+    alarm = GaugeMetricFamily(
+        "taskledger_sink_alarm",
+        "1 while a sink stands beyond the ledger's newest event, and for an hour after it was lied to or missed events",
+        labels=["sink"],
     )
     for sink in sinks.statuses(session, now=now):
         events.add_metric([sink.name], sink.lag_events)
         seconds.add_metric([sink.name], sink.lag_seconds)
-    yield from (events, seconds)
+        alarm.add_metric([sink.name], sink.is_alarmed)
+    yield from (events, seconds, alarm)
 
 
 def _duties(session: Session, now: datetime) -> Iterator[Metric]:
