@@ -9,7 +9,8 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy.orm import Session
 
 from app.models import FINISHED, Status
-from app.services import counters, levels, queue_report, queues, sinks, workers
+from app.services import circuits, counters, levels, queue_report, queues, sinks, workers
+from app.services.circuits import State
 from app.services.levels import Levels
 from app.services.queue_report import QueueFigures
 from tasks.registry import load_types
@@ -46,6 +47,7 @@ def families(session: Session, *, drain_seconds: int, slots_per_worker: int, now
         *_counters(counters.read(session)),
         *_growing(found, now),
         *_sinks(session, now),
+        _circuits(session),
         *_duties(session, now),
         _measured(found, now),
     ]
@@ -152,6 +154,16 @@ def _sinks(session: Session, now: datetime) -> Iterator[Metric]:
         seconds.add_metric([sink.name], sink.lag_seconds)
         alarm.add_metric([sink.name], sink.is_alarmed)
     yield from (events, seconds, alarm)
+
+
+def _circuits(session: Session) -> Metric:
+    found = GaugeMetricFamily(
+        "taskledger_webhook_circuits", "Receivers of webhooks whose circuit is not closed", labels=["state"]
+    )
+    counts = circuits.counts(session)
+    for state in (State.OPEN, State.HALF_OPEN):
+        found.add_metric([state.value], counts.get(state, 0))
+    return found
 
 
 def _duties(session: Session, now: datetime) -> Iterator[Metric]:

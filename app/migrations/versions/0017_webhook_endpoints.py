@@ -55,7 +55,7 @@ def upgrade() -> None:
         "webhook_endpoints",
         sa.Column("key", sa.Text(), nullable=False, comment="The concurrency_key of the tasks that deliver there"),
         sa.Column("owner_id", sa.Uuid(), nullable=True, comment="users.id of who is told; null: the service"),
-        sa.Column("webhook_id", sa.Uuid(), nullable=True, comment="The webhook; null: callbacks to the origin"),
+        sa.Column("webhook_id", sa.Uuid(), nullable=True, comment="The webhook; null: callbacks to origin"),
         sa.Column("origin", sa.Text(), nullable=True, comment="Scheme, host and port of callbacks; null: a webhook"),
         sa.Column("state", sa.Text(), nullable=False, comment="closed (deliveries are made), open, or half_open"),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False, comment="When it came into this state"),

@@ -18,7 +18,8 @@ LOOK_AT_LEAST_SECONDS = 0.5  # before somebody is refused
 
 _WAITING = sa.text(
     "SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND owner_id = :owner_id "
-    "AND status IN ('SCHEDULED', 'PENDING', 'RETRYING')"
+    # Deliveries to webhooks wait for their receivers: nobody's submissions are refused for that.
+    "AND status IN ('SCHEDULED', 'PENDING', 'RETRYING') AND type <> 'webhook_delivery'"
 )
 
 

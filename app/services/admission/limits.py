@@ -1,15 +1,16 @@
 """The limits in force: reading, setting and removing them, and how they apply to a task."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
+from app.services.circuits import DELIVERY_TYPE
 from tasks.registry import load_types
 
 KINDS = ("all", "queue", "type", "owner", "key")
@@ -75,10 +76,18 @@ class Applied:
         return self.limit.kind, self.name
 
 
+class BuiltIn(Protocol):
+    """Limits that nobody sets."""
+
+    def limits_of(self, lane: Lane) -> Sequence[Applied]:
+        """Those of a lane."""
+
+
 class Limits:
     """All limits, arranged for the question which of them concern a lane. Pure."""
 
-    def __init__(self, limits: Iterable[Limit]) -> None:
+    def __init__(self, limits: Iterable[Limit], *, deliveries: BuiltIn | None = None) -> None:
+        self._deliveries = deliveries
         self._exact = {(each.kind, each.name): each for each in limits}
         self._prefixes = sorted(
             (each for each in self._exact.values() if each.kind == "key" and each.name.endswith("*")),
@@ -86,19 +95,27 @@ class Limits:
         )
 
     def of(self, lane: Lane) -> list[Applied]:
-        """The limits of a lane, the widest first; of several for its key, the most exact one."""
-        named = (
+        """The limits of a lane, the widest first; of several for its key, the most exact one.
+
+        Deliveries to webhooks have limits of their own, and take nothing from what is set for all or for their owner:
+        a receiver that does not answer must not hold up the tasks of which it is told.
+        """
+        if lane.type == DELIVERY_TYPE and self._deliveries is not None:
+            return [*self._named(("queue", lane.queue), ("type", lane.type)), *self._deliveries.limits_of(lane)]
+        found = self._named(
             ("all", EVERYTHING),
             ("queue", lane.queue),
             ("type", lane.type),
             ("owner", str(lane.owner_id)),
             ("key", lane.key),
         )
-        found = [Applied(self._exact[place], place[1]) for place in named if place in self._exact]
         if lane.key and ("key", lane.key) not in self._exact:
             wide = next((each for each in self._prefixes if lane.key.startswith(each.name[:-1])), None)
             return [*found, Applied(wide, lane.key)] if wide else found
         return found
+
+    def _named(self, *places: tuple[str, str]) -> list[Applied]:
+        return [Applied(self._exact[place], place[1]) for place in places if place in self._exact]
 
     def weight_of(self, owner_id: UUID) -> int:
         """An owner's share where owners compete."""

@@ -23,9 +23,7 @@ class Window:
         self._pages: deque[Page] = deque(maxlen=most)
         self._lock = threading.Lock()
 
-    def read_after(
-        self, transaction: Callable[[], AbstractContextManager[Session]], after: int, *, limit: int
-    ) -> Page:
+    def read_after(self, transaction: Callable[[], AbstractContextManager[Session]], after: int, *, limit: int) -> Page:
         """As events.read_after; begins a transaction only when nobody has read these events a moment ago."""
         with self._lock:  # held while one reads: the others want the same page
             kept = self._kept(after)
