@@ -101,7 +101,7 @@ def test_a_migration_waits_for_an_open_transaction_without_holding_up_others(beh
     took = []
 
     def use():
-        for _ in range(20):
+        for _ in range(40):
             began = time.perf_counter()
             with engine.begin() as connection:
                 connection.execute(sa.text("UPDATE tasks SET aged = aged"))
