@@ -16,7 +16,7 @@ SWEEP_EVERY = timedelta(seconds=2)
 PAUSES = {admission.Busy.HELD: 0.02, admission.Busy.ACTIVE: 0.05, admission.Busy.IDLE: 0.25}
 BRISK_SECONDS = 0.005  # while places come free again and again
 BRISK_ROUNDS = 100
-SHUT_PAUSE_SECONDS = 0.05  # while all that is held waits for receivers that do not answer, maybe for days
+RECEIVERS_PAUSE_SECONDS = 0.05  # while all that is held waits for receivers that do not answer, maybe for days
 
 
 class Admission:
@@ -33,10 +33,12 @@ class Admission:
 
     def pause_seconds(self) -> float:
         """How long until the next round."""
-        if self._busy is admission.Busy.HELD and self._held.waits_for_circuits:
-            return SHUT_PAUSE_SECONDS
-        is_brisk = self._busy is admission.Busy.HELD and self._rounds_without < BRISK_ROUNDS
-        return BRISK_SECONDS if is_brisk else PAUSES[self._busy]
+        if self._busy is admission.Busy.HELD:
+            if self._rounds_without < BRISK_ROUNDS and not self._held.waits_for_circuits:
+                return BRISK_SECONDS
+            if self._held.is_of_deliveries:
+                return RECEIVERS_PAUSE_SECONDS
+        return PAUSES[self._busy]
 
     def run_once(self, now: datetime) -> int:
         """One round; returns how many tasks were admitted. Raises one of the publisher's `errors`."""

@@ -77,7 +77,9 @@ class Held:
         self._after, self._aging = FIRST_LANE, aging
         self._slots = Slots()
         self.waits_for_circuits = False
-        """Whether all that was held at the last look waits for receivers of webhooks, which takes a while."""
+        """Whether all that was held at the last look waits for circuits of receivers, which takes a while."""
+        self.is_of_deliveries = False
+        """Whether all of that were deliveries to webhooks."""
 
     def deliveries(self, session: Session, lanes: Sequence[Lane], *, now: datetime) -> Deliveries | None:
         """What the limits of deliveries depend on; None where there are none."""
@@ -124,6 +126,7 @@ def admit(session: Session, held: Held, turns: Turns, *, now: datetime) -> list[
         return []
     candidates = held.read(session, now=now)
     held.waits_for_circuits = False
+    held.is_of_deliveries = all(each.lane.type == DELIVERY_TYPE for each in candidates)
     if not candidates:
         return []
     active = [(_lane(row), row["count"]) for row in session.execute(_ACTIVE).mappings()]
