@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,7 @@ class Attacked:
 
     def __init__(self, stack: Stack, csv_dir: Path, receiver: HTTPServer) -> None:
         self.stack, self._csv_dir, self._receiver = stack, csv_dir, receiver
+        self.sink = Sink(stack.environment, *NAMES)
         self.victim, self.attacker = make_person(stack.database_url), make_person(stack.database_url)
         receiver.expect_request("/hook").respond_with_data("thanks")
         made = self._post(self.attacker, "/webhooks", {"url": receiver.url_for("/hook"), "events": ["task.completed"]})
@@ -62,12 +64,12 @@ class Attacked:
 
         wait_for(is_so, timeout=30, what="the sinks have what the ledger has, no more and no less")
 
-    def send(self, *bodies: bytes) -> None:
+    def send(self, *bodies: bytes, **headers: str) -> None:
         """What anybody may who can write to the broker."""
         with self.stack.broker.connect() as connection:
             producer = Producer(connection.channel(), Exchange("task.events", type="topic"), auto_declare=False)
             for body in bodies:
-                producer.publish(body, routing_key="events", content_type="application/json")
+                producer.publish(body, routing_key="events", content_type="application/json", headers=headers)
 
     def forge(self, first: int, last: int, **event: Any) -> None:
         """A slice that looks like the dispatcher's."""
@@ -113,10 +115,9 @@ def attacked(databases, request, tmp_path_factory) -> Iterator[Attacked]:
                 csv_dir=str(csv_dir),
             )
         )
-        sink = Sink(stack.environment, *NAMES)
-        closing.callback(sink.end)
-        sink.start().wait_until_ready()
         installation = Attacked(stack, csv_dir, receiver)
+        closing.callback(installation.sink.end)
+        installation.sink.start().wait_until_ready()
         installation.works_still()
         yield installation
 
@@ -172,3 +173,65 @@ def test_nonsense_and_huge_messages_stop_no_sink(attacked):
     attacked.send(b"", b"\x80\x04N.", b"[]", b"null", deep, number, huge, huge, b'{"last_position": -5}')
 
     attacked.works_still()
+
+
+def test_what_would_unpack_to_gigabytes_is_not_unpacked(attacked):
+    bomb = bomb_of(800)
+
+    attacked.send(bomb, bomb, compression="application/x-gzip")
+    attacked.works_still()
+
+    assert resident_peak(attacked.sink.pid) < 500_000_000
+    assert attacked.sink.log_of_this_run.count("sink_started") == len(NAMES)  # each once: none began anew
+
+
+def test_a_hint_that_would_unpack_to_gigabytes_is_a_dead_letter(attacked):
+    before = attacked.stack.broker.ready("tasks.dead")
+    headers = {"compression": "application/x-gzip", "task": "reverse_string", "id": str(uuid4())}
+    with attacked.stack.broker.connect() as connection:
+        producer = Producer(connection.channel(), Exchange("tasks", type="direct"), auto_declare=False)
+        producer.publish(bomb_of(800), routing_key="tasks", content_type="application/json", headers=headers)
+
+    wait_for(lambda: attacked.stack.broker.ready("tasks.dead") > before, timeout=20, what="it was refused")
+
+    assert resident_peak(attacked.stack.worker.pid) < 500_000_000
+    attacked.works_still()
+
+
+def bomb_of(megabytes: int) -> bytes:
+    """JSON of so many megabytes, packed into some kilobytes."""
+    packer, piece = zlib.compressobj(), b"x" * 1_000_000
+    packed = [packer.compress(b'{"last_position": 1, "a": "')]
+    packed += [packer.compress(piece) for _ in range(megabytes)]
+    return b"".join([*packed, packer.compress(b'"}'), packer.flush()])
+
+
+def resident_peak(pid: int) -> int:
+    """The most memory that a process ever had, in bytes."""
+    [line] = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+EVERYWHERE = (
+    ("tasks", "tasks"), ("tasks", "webhooks"), ("task.events", "#"), ("celeryev", "#"), ("task.updates", "updates"),
+)  # fmt: skip
+
+
+def test_who_reads_everything_in_the_broker_reads_no_payload_and_no_result(attacked):
+    word = uuid4().hex
+    with attacked.stack.broker.connect() as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).queue
+        for exchange, key in EVERYWHERE:
+            channel.queue_bind(queue, exchange, key)
+        task_id = attacked.submit(attacked.attacker, word)
+        wait_for(lambda: any(word in body for body in attacked.received()), timeout=30, what="the webhook was called")
+        attacked.wait_until_sinks_have_all()
+        bodies = []
+        while (message := channel.basic_get(queue, no_ack=True)) is not None:
+            bodies.append(message.body if isinstance(message.body, bytes) else str(message.body).encode())
+
+    read = b"".join(bodies)
+    assert task_id.encode() in read  # it has seen the hint, and the events
+    assert word.encode() not in read
+    assert word[::-1].encode() not in read
