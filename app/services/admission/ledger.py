@@ -101,6 +101,8 @@ class Held:
         ]
 
     def _risen(self, row: Any, now: datetime) -> Lane:
+        if row["type"] == DELIVERY_TYPE:  # the longest wait is that for receivers which do not answer
+            return _lane(row)
         return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._aging))
 
 

@@ -91,6 +91,18 @@ def test_accounts_take_turns(session, duty):
     assert set(bens) <= out(session)
 
 
+def test_what_has_waited_for_hours_does_not_go_before_the_turns_of_others(session, duty):
+    worker(session, slots=8)
+    for number in range(10):
+        deliver(session, f"a-{number}", 2)
+    session.execute(sa.text("UPDATE admissions SET since = :then"), {"then": NOON - seconds(36_000)})
+    bens = deliver(session, "b", 2, owner=BEN)
+
+    duty.run_once(NOON)
+
+    assert set(bens) <= out(session)
+
+
 def test_receivers_that_fail_leave_half_of_it_to_the_others(session, duty):
     worker(session, slots=8)
     for number in range(10):
