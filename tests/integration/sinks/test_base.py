@@ -5,6 +5,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
+from app.commands.doctor.service_points import of_sinks
 from app.messaging import Numbered, Slice
 from app.services import counters, events, sinks
 from app.services.events import Window
@@ -207,6 +208,25 @@ def test_a_sink_that_stands_beyond_the_ledger_says_so_and_goes_back(session, mak
 
     assert (sink.taken, place(session).position) == ([1, 2, 3], 3)
     assert "stood at 1000000000000000, and the newest event is 2" in alarm(session).alarm
+
+
+def test_the_doctor_tells_of_sinks_beyond_the_ledger_and_of_alarms(session, runner):
+    def told():
+        session.commit()
+        return [(found.state, found.seen) for found in of_sinks(session, now=NOON)]
+
+    happen(session, 1)
+    runner.catch_up()
+    assert told() == [("ok", "each is within the ledger")]
+
+    session.execute(sa.text("UPDATE sinks SET position = 8"))
+    assert told() == [("fault", "beyond the newest event: remembering by 7")]
+
+    session.execute(sa.text("UPDATE sinks SET position = 1"))
+    runner.receive(Message(b"nonsense"))
+    runner.on_iteration()
+    [(state, seen)] = told()
+    assert (state, seen.startswith("remembering: a message of 8 bytes could not be read")) == ("warning", True)
 
 
 def test_numbers_that_are_in_the_ledger_no_more_are_an_alarm(session, runner, sink):
