@@ -223,6 +223,7 @@ def test_the_doctor_tells_of_sinks_beyond_the_ledger_and_of_alarms(session, runn
     assert told() == [("fault", "beyond the newest event: remembering by 7")]
 
     session.execute(sa.text("UPDATE sinks SET position = 1"))
+    session.commit()
     runner.receive(Message(b"nonsense"))
     runner.on_iteration()
     [(state, seen)] = told()
