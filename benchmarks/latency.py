@@ -81,7 +81,7 @@ def measure(stack: Stack, count: int) -> list[tuple[str, Spread]]:
 
 
 @contextmanager
-def installation() -> Iterator[Stack]:
+def installation(**settings: str) -> Iterator[Stack]:
     """Servers and processes for the measurement alone, or on the servers that the environment names."""
     with ExitStack() as closing:
         broker_url = os.environ.get("TEST_BROKER_URL")
@@ -96,7 +96,8 @@ def installation() -> Iterator[Stack]:
             server_url = closing.enter_context(PrivatePostgres(durable=True)).url()
         databases = Databases(server_url)
         closing.callback(databases.drop_all)
-        yield closing.enter_context(Stack(database_url=databases.create("latency"), broker_url=broker_url))
+        database_url = databases.create("latency")
+        yield closing.enter_context(Stack(database_url=database_url, broker_url=broker_url, **settings))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,21 @@ class SinkView(ma.Schema):
     running = ma.fields.Boolean(required=True, metadata={"description": "Seen within the last 10 seconds"})
     position = ma.fields.Integer(required=True, metadata={"description": "Number of the last event it has taken"})
     newest_position = ma.fields.Integer(required=True, metadata={"description": "Number of the newest event"})
-    lag_events = ma.fields.Integer(required=True, metadata={"description": "How many it has not taken yet"})
+    lag_events = ma.fields.Integer(
+        required=True,
+        metadata={"description": "How many it has not taken yet; below zero: it stands beyond the newest, see `alarm`"},
+    )
     lag_seconds = ma.fields.Float(required=True, metadata={"description": "How long ago the oldest of these happened"})
     last_seen_at = Instant(required=True, allow_none=True)
     moved_at = Instant(required=True, allow_none=True, metadata={"description": "When it last took events"})
     node = ma.fields.String(required=True, allow_none=True, metadata={"description": "Host and process id"})
     last_error = ma.fields.String(required=True, allow_none=True)
+    alarm = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What was last wrong with its position, or with what the broker told it"},
+    )
+    alarm_at = Instant(required=True, allow_none=True, metadata={"description": "When that was last seen"})
 
 
 class SinkList(ma.Schema):

@@ -1,5 +1,6 @@
 """/webhooks: where an account wants to be told of events, and what was delivered there."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from types import SimpleNamespace
@@ -21,9 +22,10 @@ from app.api.task_schemas import url_field
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.models import DeliveryRecord, WebhookRecord
-from app.services import webhooks
+from app.services import circuits, webhooks
 from app.services.accounts import audit
 from app.services.accounts.rights import check_outside
+from app.services.circuits import Circuit, State
 from app.services.webhooks import EVENTS, FINISHED_EVENTS, NewWebhook
 from tasks import fields as strict
 from tasks.redaction import mask_url
@@ -34,7 +36,7 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1", description="B
 MOST_TYPES = 100
 READ_ONLY = frozenset({
     "id", "owner", "secret", "failing_since", "disabled_at", "disabled_reason", "created_at", "updated_at", "links",
-    "previous_secret_until",
+    "previous_secret_until", "circuit",
 })  # fmt: skip
 
 
@@ -90,6 +92,33 @@ class ChangeWebhook(WebhookFields):
     enabled = strict.Flag(metadata={"description": "Whether events are sent; enabling forgets past failures"})
 
 
+class CircuitView(ma.Schema):
+    """Whether deliveries are made to a receiver. While its circuit is open they wait; none is lost."""
+
+    state = ma.fields.String(
+        required=True,
+        metadata={"enum": [each.value for each in State], "description": "half_open: one delivery tries just now"},
+    )
+    since = Instant(required=True, allow_none=True, metadata={"description": "null: no attempt has ever failed"})
+    failures = ma.fields.Integer(required=True, metadata={"description": "Attempts that failed in a row"})
+    retry_at = Instant(required=True, allow_none=True, metadata={"description": "Open until then; one delivery tries"})
+    reason = ma.fields.String(required=True, allow_none=True, metadata={"description": "What the last of them met"})
+
+
+class CallbackReceiver(CircuitView):
+    """A receiver of callbacks, all that have the same scheme, host and port, at which attempts have failed."""
+
+    origin = ma.fields.String(required=True)
+    owner = ma.fields.UUID(required=True, allow_none=True, attribute="owner_id")
+
+
+class CallbackReceiverList(ma.Schema):
+    """A page of them, by origin."""
+
+    items = ma.fields.List(ma.fields.Nested(CallbackReceiver), required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
 class WebhookView(ma.Schema):
     """A webhook."""
 
@@ -105,6 +134,7 @@ class WebhookView(ma.Schema):
     description = ma.fields.String(required=True, allow_none=True)
     enabled = ma.fields.Boolean(required=True)
     failing_since = Instant(required=True, allow_none=True, metadata={"description": "No attempt succeeded since"})
+    circuit = ma.fields.Nested(CircuitView, required=True)
     disabled_at = Instant(required=True, allow_none=True)
     disabled_reason = ma.fields.String(required=True, allow_none=True)
     previous_secret_until = Instant(
@@ -195,8 +225,9 @@ def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNam
         made, secret = webhooks.create(session, wanted, owner_id=owner_id, key=key, keys=payload_keys(), now=now)
         if secret is not None:
             audit.record(session, "webhook.created", current_actor(), now=now, subject=f"webhook:{made.id}")
+        circuit = webhooks.circuits_of(session, [made])
     location = {"Location": webhook_path(made)}
-    return _with(made, secret), 201 if secret else 200, location if secret else location | REPLAYED
+    return _with(made, circuit, secret=secret), 201 if secret else 200, location if secret else location | REPLAYED
 
 
 @blueprint.get("/webhooks")
@@ -205,9 +236,21 @@ def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNam
 def list_webhooks(page: dict[str, Any]) -> dict[str, Any]:
     """List webhooks, newest first."""
     before = pagination.decode(page["cursor"], "webhooks")
-    with single_statement() as session:
+    with transaction() as session:
         items, last = webhooks.find(session, owner=visible_owner(), before=before and UUID(before), limit=page["limit"])
-    return {"items": items, "next": pagination.encode(last and str(last), "webhooks")}
+        found = webhooks.circuits_of(session, items)
+    return {"items": [_with(each, found) for each in items], "next": pagination.encode(last and str(last), "webhooks")}
+
+
+@blueprint.get("/webhooks/callbacks")
+@blueprint.arguments(Page(), location="query")
+@blueprint.response(200, CallbackReceiverList())
+def list_callback_receivers(page: dict[str, Any]) -> dict[str, Any]:
+    """List where callbacks (`callback_url`) have failed since they last succeeded, with the state of their circuits."""
+    after = pagination.decode(page["cursor"], "callbacks")
+    with single_statement() as session:
+        items, last = circuits.of_callbacks(session, owner=visible_owner(), after=after, limit=page["limit"])
+    return {"items": items, "next": pagination.encode(last, "callbacks")}
 
 
 @blueprint.post("/webhooks/secret")
@@ -224,16 +267,17 @@ def rotate_account_secret() -> dict[str, str | datetime | None]:
 
 @blueprint.get("/webhooks/<uuid:webhook_id>")
 @blueprint.response(200, WebhookView())
-def read_webhook(webhook_id: UUID) -> WebhookRecord:
+def read_webhook(webhook_id: UUID) -> SimpleNamespace:
     """Read a webhook."""
-    with single_statement() as session:
-        return webhooks.read(session, webhook_id, owner=visible_owner())
+    with transaction() as session:
+        webhook = webhooks.read(session, webhook_id, owner=visible_owner())
+        return _with(webhook, webhooks.circuits_of(session, [webhook]))
 
 
 @blueprint.patch("/webhooks/<uuid:webhook_id>")
 @blueprint.arguments(ChangeWebhook())
 @blueprint.response(200, WebhookView())
-def change_webhook(given: dict[str, Any], webhook_id: UUID) -> WebhookRecord:
+def change_webhook(given: dict[str, Any], webhook_id: UUID) -> SimpleNamespace:
     """Change, enable or disable a webhook; what happened while it was disabled is not sent later."""
     if "url" in given or given.get("enabled"):
         check_outside(current_rights())
@@ -242,7 +286,7 @@ def change_webhook(given: dict[str, Any], webhook_id: UUID) -> WebhookRecord:
         changed = webhooks.change(session, webhook_id, given, owner=visible_owner(), now=now)
         # Which fields, and not the new address: it may hold a secret.
         audit.record(session, "webhook.changed", current_actor(), now=now, **said)
-    return changed
+        return _with(changed, webhooks.circuits_of(session, [changed]))
 
 
 @blueprint.delete("/webhooks/<uuid:webhook_id>")
@@ -263,7 +307,8 @@ def rotate_secret(webhook_id: UUID) -> SimpleNamespace:
     with transaction() as session:
         changed, secret = webhooks.rotate(session, webhook_id, owner=visible_owner(), keys=payload_keys(), now=now)
         audit.record(session, "webhook.secret_rotated", current_actor(), now=now, subject=f"webhook:{webhook_id}")
-    return _with(changed, secret)
+        circuit = webhooks.circuits_of(session, [changed])
+    return _with(changed, circuit, secret=secret)
 
 
 @blueprint.post("/webhooks/<uuid:webhook_id>/test")
@@ -299,5 +344,8 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> DeliveryRecord:
         return webhooks.send_again(session, webhook_id, delivery_id, owner=visible_owner(), now=utcnow())
 
 
-def _with(webhook: WebhookRecord, secret: str | None) -> SimpleNamespace:
-    return SimpleNamespace(**asdict(webhook), secret=secret)
+NEVER_FAILED = {"state": State.CLOSED.value, "since": None, "failures": 0, "retry_at": None, "reason": None}
+
+
+def _with(webhook: WebhookRecord, found: Mapping[UUID, Circuit], **more: str | None) -> SimpleNamespace:
+    return SimpleNamespace(**asdict(webhook), circuit=found.get(webhook.id, NEVER_FAILED), **more)

@@ -9,7 +9,8 @@ import click
 import structlog
 
 from app.config import DEFAULT_VAR_DIR, Settings, get_settings
-from app.messaging import Publisher
+from app.messaging import Publisher, refuse_compressed
+from app.services.events import Window
 from app.services.sinks import NAMES
 from app.sinks.base import Sink, SinkRunner
 from app.sinks.csv import CsvSink
@@ -42,7 +43,9 @@ SINKS: dict[str, Callable[[Settings], Sink]] = {
 def sink(names: tuple[str, ...]) -> None:
     """Run one or more sinks: csv, stats, webhooks. Further copies wait until the first one ends."""
     os.nice(NICE)
-    runners = {name: make_runner(name) for name in dict.fromkeys(names)}
+    refuse_compressed()
+    window = Window()
+    runners = {name: make_runner(name, window) for name in dict.fromkeys(names)}
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -61,9 +64,9 @@ def sink(names: tuple[str, ...]) -> None:
     raise SystemExit(0 if stopping.is_set() else 1)
 
 
-def make_runner(name: str) -> SinkRunner:
-    """A sink with connections of its own."""
+def make_runner(name: str, window: Window) -> SinkRunner:
+    """A sink with connections of its own; what one reads of the ledger, the others find in the window."""
     settings = get_settings()
     broker = broker_of(settings.broker_url)
     connection = celery_app.connection_for_read(transport_options=dict(broker.transport_options), heartbeat=30)
-    return SinkRunner(SINKS[name](settings), connection, Publisher())
+    return SinkRunner(SINKS[name](settings), connection, Publisher(), window=window)

@@ -135,9 +135,11 @@ def _list(**more: Any) -> str:
     with transaction() as session:
         items, last = webhooks.find(session, owner=visible_owner(), before=before and UUID(before), limit=PAGE)
         people = names_of(session, [each.owner_id for each in items])
+        circuits = webhooks.circuits_of(session, items)
     return render_template(
         "dashboard/webhooks.html",
         items=items,
+        circuits=circuits,
         people=people,
         mask_url=mask_url,
         events=EVENTS,
@@ -157,9 +159,11 @@ def _one(webhook_id: UUID, **more: Any) -> str:
             session, webhook_id, owner=visible_owner(), before=before and UUID(before), limit=DELIVERIES_PAGE
         )
         people = names_of(session, [webhook.owner_id])
+        circuit = webhooks.circuits_of(session, [webhook]).get(webhook.id)
     return render_template(
         "dashboard/webhook.html",
         webhook=webhook,
+        circuit=circuit,
         address=mask_url(webhook.url),
         deliveries=deliveries,
         people=people,

@@ -8,7 +8,7 @@ from app.config import get_settings
 from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.messaging import Hint, Publisher
-from app.services import admission
+from app.services import admission, webhooks
 
 BATCH = 1_000
 SWEEP_EVERY = timedelta(seconds=2)
@@ -16,6 +16,7 @@ SWEEP_EVERY = timedelta(seconds=2)
 PAUSES = {admission.Busy.HELD: 0.02, admission.Busy.ACTIVE: 0.05, admission.Busy.IDLE: 0.25}
 BRISK_SECONDS = 0.005  # while places come free again and again
 BRISK_ROUNDS = 100
+RECEIVERS_PAUSE_SECONDS = 0.05  # while all that is held waits for receivers that do not answer, maybe for days
 
 
 class Admission:
@@ -28,11 +29,16 @@ class Admission:
         self._swept_at: datetime | None = None
         self._busy = admission.Busy.IDLE
         self._rounds_without = 0
+        self._may_find_earlier = True
 
     def pause_seconds(self) -> float:
         """How long until the next round."""
-        is_brisk = self._busy is admission.Busy.HELD and self._rounds_without < BRISK_ROUNDS
-        return BRISK_SECONDS if is_brisk else PAUSES[self._busy]
+        if self._busy is admission.Busy.HELD:
+            if self._rounds_without < BRISK_ROUNDS and not self._held.waits_for_circuits:
+                return BRISK_SECONDS
+            if self._held.is_of_deliveries:
+                return RECEIVERS_PAUSE_SECONDS
+        return PAUSES[self._busy]
 
     def run_once(self, now: datetime) -> int:
         """One round; returns how many tasks were admitted. Raises one of the publisher's `errors`."""
@@ -51,6 +57,10 @@ class Admission:
         if self._swept_at is not None and now - self._swept_at < SWEEP_EVERY:
             return 0
         brought = in_transaction(lambda session: admission.gate_earlier(session, now=now, limit=BATCH))
+        if self._may_find_earlier:  # of a release before, whose sinks may still run: once, and what is new is gated
+            adopted = in_transaction(lambda session: webhooks.adopt_earlier(session, limit=BATCH))
+            self._may_find_earlier = adopted > 0
+            brought += adopted
         promoted = in_transaction(admission.promote_first)
         if not brought:
             self._swept_at = now

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from app.services import retention, schedules, task_stats, uniqueness, webhooks
+from app.services import circuits, retention, schedules, task_stats, uniqueness, webhooks
 from app.services.retention import Ages
 from app.services.workflows import upkeep
 
@@ -41,6 +41,8 @@ class Retention:
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
         told = in_transaction(lambda session: webhooks.prune(session, before=now - DELIVERIES_KEPT))
+        told += in_transaction(lambda session: webhooks.give_up(session, now=now, limit=retention.BATCH))
+        in_transaction(lambda session: circuits.prune(session, now=now, limit=retention.BATCH))
         events = in_transaction(lambda session: self._prune_event_log(session, now))
         runs = in_transaction(lambda session: upkeep.prune(session, self._ages, now=now, limit=retention.BATCH))
         stray = in_transaction(lambda session: retention.prune_default_events(session, self._ages, now=now))

@@ -1,8 +1,9 @@
 """Hints on their way to the broker. Losing one costs a few seconds, never a task."""
 
 from app.messaging.background import broker_fault, bury, dispatch_soon, waiting_hints
+from app.messaging.compression import refuse_compressed
 from app.messaging.dead_letter import DeadLetter
-from app.messaging.events import NotASlice, Numbered, Slice, slice_in, slices
+from app.messaging.events import NotASlice, Numbered, Slice, newest_named, slices
 from app.messaging.hint import Dispatchable, Hint, coalesce
 from app.messaging.publisher import Published, Publisher, publish_each
 
@@ -19,8 +20,9 @@ __all__ = [
     "bury",
     "coalesce",
     "dispatch_soon",
+    "newest_named",
     "publish_each",
-    "slice_in",
+    "refuse_compressed",
     "slices",
     "waiting_hints",
 ]

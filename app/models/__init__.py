@@ -20,7 +20,7 @@ from app.models.task_child import TaskChild
 from app.models.task_log import TaskLogLine
 from app.models.task_note import TaskNote
 from app.models.user import Role, User, UserRecord
-from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, WebhookRecord, WebhookSecret
+from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, WebhookEndpoint, WebhookRecord, WebhookSecret
 from app.models.worker import Duty, QueuePosition, Worker
 from app.models.workflow import (
     RUN_UNFINISHED,
@@ -106,6 +106,7 @@ __all__ = [
     "UserRecord",
     "Webhook",
     "WebhookDelivery",
+    "WebhookEndpoint",
     "WebhookRecord",
     "WebhookSecret",
     "Worker",

@@ -26,6 +26,8 @@ class Sink(Base):
     node: Mapped[str | None] = mapped_column(comment="Host and process id of the one that runs, or ran last")
     last_seen_at: Mapped[datetime | None] = mapped_column(comment="Written every two seconds while it runs")
     last_error: Mapped[str | None] = mapped_column(comment="What stopped it last; null since it has moved on")
+    alarm: Mapped[str | None] = mapped_column(comment="What was wrong with its position, or with what the broker said")
+    alarm_at: Mapped[datetime | None] = mapped_column(comment="When that was last seen")
 
     __table_args__ = ({"comment": "Consumers of the events and how far each has come"},)
 

@@ -63,6 +63,33 @@ class WebhookSecret(Base):
     __table_args__ = ({"comment": "One secret an account, for the callbacks of its tasks"},)
 
 
+class WebhookEndpoint(Base):
+    """A receiver that an attempt to deliver has failed at, and the state of its circuit."""
+
+    __tablename__ = "webhook_endpoints"
+
+    key: Mapped[str] = mapped_column(primary_key=True, comment="The concurrency_key of the tasks that deliver there")
+    owner_id: Mapped[UUID | None] = mapped_column(comment="users.id of who is told; null: the service")
+    webhook_id: Mapped[UUID | None] = mapped_column(
+        sa.ForeignKey("webhooks.id", ondelete="CASCADE"), index=True, comment="The webhook; null: callbacks to origin"
+    )
+    origin: Mapped[str | None] = mapped_column(comment="Scheme, host and port of callbacks; null: a webhook")
+    state: Mapped[str] = mapped_column(comment="closed (deliveries are made), open, or half_open")
+    since: Mapped[datetime] = mapped_column(comment="When it came into this state")
+    failures: Mapped[int] = mapped_column(comment="Attempts that failed since the last success")
+    openings: Mapped[int] = mapped_column(comment="How often it opened since the last success")
+    failed_at: Mapped[datetime | None] = mapped_column(comment="When an attempt last failed")
+    retry_at: Mapped[datetime | None] = mapped_column(comment="When one delivery tries again")
+    reason: Mapped[str | None] = mapped_column(comment="What the last failed attempt met")
+
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('closed', 'open', 'half_open')", name="state_known"),
+        # Serves the list of an account's callbacks.
+        sa.Index("ix_webhook_endpoints_owner_id", "owner_id"),
+        {"comment": "Receivers that an attempt to deliver has failed at, and the state of their circuit"},
+    )
+
+
 class WebhookDelivery(Base):
     """One event for one endpoint; a task of type webhook_delivery sends it."""
 

@@ -9,6 +9,7 @@ DUPLICATES_SUPPRESSED = "duplicates_suppressed"  # hints that found their task t
 OUTCOMES_DROPPED = "outcomes_dropped"  # attempts that lost their lease: what they did is not recorded
 ATTEMPTS_LOST = "attempts_lost"  # attempts whose worker was gone
 HINTS_REPUBLISHED = "hints_republished"  # hints that were lost on the way
+MESSAGES_REFUSED = "sink_messages_refused"  # messages to sinks that no dispatcher of this ledger can have sent
 
 _ADD = sa.text(
     "INSERT INTO counters (name, value) VALUES (:name, :value) "

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Status, Task, TaskRecord
+from app.services.circuits import DELIVERY_TYPE
+from app.services.tasks import belonging_to
 
 TASKS = Task.metadata.tables["tasks"]
 BATCH = 500
@@ -36,7 +38,7 @@ class DeadLetterFilter:
         if self.failed_before is not None:
             found.append(TASKS.c.finished_at < self.failed_before)
         if self.owner_id is not None:
-            found.append(TASKS.c.owner_id == self.owner_id)
+            found += belonging_to(self.owner_id, types=(self.type,) if self.type else ())
         return found
 
 
@@ -109,13 +111,13 @@ GROUPS = sa.text(
     "SELECT error_fingerprint AS fingerprint, type, max(error->>'type') AS error_type, "
     "max(error->>'message') AS message, count(*) AS count, min(finished_at) AS first_at, max(finished_at) AS last_at, "
     "(array_agg(id ORDER BY id DESC))[1] AS example_id FROM tasks WHERE status = 'FAILED' AND finished_at >= :since "
-    "AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = :owner_id) "
+    "AND (CAST(:owner_id AS uuid) IS NULL OR (owner_id = :owner_id AND type <> :delivery)) "
     "GROUP BY error_fingerprint, type ORDER BY count(*) DESC, max(finished_at) DESC LIMIT :limit"
 )
 
 
 def groups(session: Session, *, owner: UUID | None, now: datetime, days: int = 30, limit: int = 100) -> list[Group]:
     """Dead letters of the last days by cause, most frequent first; `owner` None: everybody's."""
-    parameters = {"since": now - timedelta(days=days), "limit": limit, "owner_id": owner}
+    parameters = {"since": now - timedelta(days=days), "limit": limit, "owner_id": owner, "delivery": DELIVERY_TYPE}
     rows: Any = session.execute(GROUPS, parameters).mappings()
     return [Group(**row) for row in rows]

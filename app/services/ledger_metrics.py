@@ -9,7 +9,8 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy.orm import Session
 
 from app.models import FINISHED, Status
-from app.services import counters, levels, queue_report, queues, sinks, workers
+from app.services import circuits, counters, levels, queue_report, queues, sinks, workers
+from app.services.circuits import State
 from app.services.levels import Levels
 from app.services.queue_report import QueueFigures
 from tasks.registry import load_types
@@ -25,6 +26,10 @@ COUNTED = {
     counters.DUPLICATES_SUPPRESSED: (
         "taskledger_duplicates_suppressed",
         "Hints that found their task taken, finished or not due",
+    ),
+    counters.MESSAGES_REFUSED: (
+        "taskledger_sink_messages_refused",
+        "Messages to sinks that no dispatcher can have sent: unreadable, or naming events that never happened",
     ),
 }
 
@@ -42,6 +47,7 @@ def families(session: Session, *, drain_seconds: int, slots_per_worker: int, now
         *_counters(counters.read(session)),
         *_growing(found, now),
         *_sinks(session, now),
+        _circuits(session),
         *_duties(session, now),
         _measured(found, now),
     ]
@@ -130,14 +136,34 @@ def _growing(found: Levels, now: datetime) -> Iterator[Metric]:
 
 
 def _sinks(session: Session, now: datetime) -> Iterator[Metric]:
-    events = GaugeMetricFamily("taskledger_sink_lag_events", "Events that a sink has not taken yet", labels=["sink"])
+    events = GaugeMetricFamily(
+        "taskledger_sink_lag_events",
+        "Events that a sink has not taken yet; below zero: it stands beyond the ledger's newest",
+        labels=["sink"],
+    )
     seconds = GaugeMetricFamily(
         "taskledger_sink_lag_seconds", "How long ago the oldest of them happened", labels=["sink"]
+    )
+    alarm = GaugeMetricFamily(
+        "taskledger_sink_alarm",
+        "1 while a sink stands beyond the ledger's newest event, and for an hour after it was lied to or missed events",
+        labels=["sink"],
     )
     for sink in sinks.statuses(session, now=now):
         events.add_metric([sink.name], sink.lag_events)
         seconds.add_metric([sink.name], sink.lag_seconds)
-    yield from (events, seconds)
+        alarm.add_metric([sink.name], sink.is_alarmed)
+    yield from (events, seconds, alarm)
+
+
+def _circuits(session: Session) -> Metric:
+    found = GaugeMetricFamily(
+        "taskledger_webhook_circuits", "Receivers of webhooks whose circuit is not closed", labels=["state"]
+    )
+    counts = circuits.counts(session)
+    for state in (State.OPEN, State.HALF_OPEN):
+        found.add_metric([state.value], counts.get(state, 0))
+    return found
 
 
 def _duties(session: Session, now: datetime) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import FINISHED, Status
-from app.services.tasks import TASKS, Filter, conditions
+from app.services.tasks import TASKS, Filter, belonging_to, conditions
 
 MOST_LOOKED_AT = 20_000
 ENDED_BADLY = frozenset({Status.FAILED, Status.CANCELLED})
@@ -61,7 +61,7 @@ def search(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID
     """
     within: list[sa.ColumnElement[bool]] = []
     if owner is not None:
-        within.append(TASKS.c.owner_id == owner)
+        within += belonging_to(owner, types=wanted.types)
     if before is not None:
         within.append(TASKS.c.id < before)
     floor = None if is_served(wanted) else _floor(session, within)

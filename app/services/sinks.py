@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.database import to_json
 
 LIVE = timedelta(seconds=10)
+ALARMED = timedelta(hours=1)
 NAMES = ("csv", "stats", "webhooks")
 
 
@@ -23,7 +24,10 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SinkStatus:
-    """One sink as seen now; `lag_seconds` is how long ago its oldest untaken event happened, 0 when there is none."""
+    """One sink as seen now; `lag_seconds` is how long ago its oldest untaken event happened, 0 when there is none.
+
+    `lag_events` below zero: it stands beyond the newest event, which nothing that we do makes so.
+    """
 
     name: str
     running: bool
@@ -35,6 +39,9 @@ class SinkStatus:
     moved_at: datetime | None
     node: str | None
     last_error: str | None
+    alarm: str | None
+    alarm_at: datetime | None
+    is_alarmed: bool
 
 
 _PLACE = sa.text("SELECT position, state FROM sinks WHERE name = :name")
@@ -47,6 +54,8 @@ _ADVANCE = sa.text(
 )
 _SEEN = sa.text("UPDATE sinks SET node = :node, last_seen_at = :now WHERE name = :name")
 _FAILED = sa.text("UPDATE sinks SET last_error = :error WHERE name = :name")
+_ALARMED = sa.text("UPDATE sinks SET alarm = :text, alarm_at = :now WHERE name = :name")
+_GO_BACK = sa.text("UPDATE sinks SET position = :position WHERE name = :name AND position > :position")
 # The oldest event that a sink has not taken is the next number's; when it happened, its batch knows well enough.
 _STATUS = sa.text(
     "SELECT sinks.*, newest.position AS newest_position, (SELECT oldest_at FROM event_batches "
@@ -80,6 +89,16 @@ def failed(session: Session, name: str, error: str) -> None:
     session.execute(_FAILED, {"name": name, "error": error})
 
 
+def alarm(session: Session, name: str, text: str, *, now: datetime) -> None:
+    """Note that something is not as it can be without somebody's doing."""
+    session.execute(_ALARMED, {"name": name, "text": text, "now": now})
+
+
+def go_back(session: Session, name: str, *, position: int) -> None:
+    """From beyond the ledger's newest number to that number."""
+    session.execute(_GO_BACK, {"name": name, "position": position})
+
+
 def known(session: Session) -> list[str]:
     """The names of all sinks that ever ran."""
     return list(session.scalars(sa.text("SELECT name FROM sinks ORDER BY name")))
@@ -93,12 +112,19 @@ def statuses(session: Session, *, now: datetime) -> list[SinkStatus]:
             running=row.last_seen_at is not None and now - row.last_seen_at < LIVE,
             position=row.position,
             newest_position=row.newest_position,
-            lag_events=max(0, row.newest_position - row.position),
+            lag_events=row.newest_position - row.position,
             lag_seconds=max(0.0, (now - row.waiting_since).total_seconds()) if row.waiting_since else 0.0,
             last_seen_at=row.last_seen_at,
             moved_at=row.moved_at,
             node=row.node,
             last_error=row.last_error,
+            alarm=row.alarm,
+            alarm_at=row.alarm_at,
+            is_alarmed=row.position > row.newest_position or _is_fresh(row.alarm_at, now),
         )
         for row in session.execute(_STATUS, {})
     ]
+
+
+def _is_fresh(alarm_at: datetime | None, now: datetime) -> bool:
+    return alarm_at is not None and now - alarm_at < ALARMED

@@ -15,6 +15,7 @@ from app.models.task import RECORD_FIELDS
 from app.services import lifecycle, sealing
 from app.services.accounts import rights as rights_by_type
 from app.services.accounts.rights import Rights
+from app.services.circuits import DELIVERY_TYPE
 from app.services.submission import check_timeout, check_times
 from tasks.registry import get_type
 
@@ -71,7 +72,7 @@ def find(
     """A page, newest first, of the tasks older than `before`; and the id to give as `before` for the next, if any."""
     query = _TASK.where(*conditions(wanted)).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if owner is not None:
-        query = query.where(TASKS.c.owner_id == owner)
+        query = query.where(*belonging_to(owner, types=wanted.types))
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.connection().execute(query).mappings()]
@@ -84,6 +85,12 @@ def _one(session: Session, query: sa.Select[Any], task_id: UUID, owner: UUID | N
     if row is None or (owner is not None and row["owner_id"] != owner):
         raise NotFound(f"There is no task {task_id}: check the id; it may also have been deleted.")
     return TaskRecord(**row)
+
+
+def belonging_to(owner: UUID, *, types: Collection[str] = ()) -> list[sa.ColumnElement[bool]]:
+    """An account's tasks; the deliveries to its webhooks, which it has not submitted, only where `types` name them."""
+    theirs: list[sa.ColumnElement[bool]] = [TASKS.c.owner_id == owner]
+    return theirs if types else [*theirs, TASKS.c.type != DELIVERY_TYPE]
 
 
 def conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:

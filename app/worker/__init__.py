@@ -8,6 +8,7 @@ from celery import Task, signals
 
 from app import metrics, runtime, tracing
 from app.config import get_settings
+from app.messaging import refuse_compressed
 from app.messaging.signing import HEADER
 from app.worker import executor, heartbeat, identity
 from app.worker.leftovers import LEFTOVERS
@@ -61,6 +62,7 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
     if "gevent" in kind or "eventlet" in kind:
         raise SystemExit(f"The pool {kind} cannot run these tasks: use --pool prefork (the default), solo or threads.")
     identity.begin(sender)
+    refuse_compressed()
     metrics.share("worker", owner=os.getpid())
     if "prefork" not in kind:
         tracing.start("worker")

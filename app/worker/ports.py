@@ -230,7 +230,7 @@ class WorkerWebhooks:
         now, hours = clock.utcnow(), get_settings().webhook_disable_hours
         said = {"status": status, "error": error and scrub(storable(error)), "elapsed_ms": elapsed_ms}
         attempt = {"at": now.isoformat(), "attempt": self._ports.claim.attempt, **said}
-        disabled = _transact(
+        noted = _transact(
             lambda session: webhooks.note_attempt(
                 session,
                 delivery_id,
@@ -241,8 +241,10 @@ class WorkerWebhooks:
                 now=now,
             )
         )
-        if disabled:
+        if noted.disabled:
             log.warning("webhook_disabled", delivery_id=str(delivery_id))
+        if noted.retry_at is not None:
+            log.warning("webhook_circuit_opened", receiver=noted.receiver, until=noted.retry_at.isoformat())
 
 
 def _opened(task: TaskRecord) -> CompletedTask:

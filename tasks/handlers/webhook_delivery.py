@@ -31,6 +31,7 @@ class WebhookDelivery:
     # With full jitter about half of each: some 30 seconds, 3 minutes, 15 minutes, an hour ... three days in all.
     retry=RetryPolicy(max_retries=12, base_seconds=10, factor=5, cap_seconds=43_200),
     timeout_seconds=30,
+    queue="webhooks",
     settings=("OUTBOUND_ALLOW",),
     internal=True,
     reaches_outside=True,

@@ -67,6 +67,7 @@ def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
             now = connection.scalar(sa.text("SELECT now()")) or datetime.now(UTC)
             with Session(connection) as session:
                 yield from service_points.of_processes(session, now=now)
+                yield from service_points.of_sinks(session, now=now)
                 yield from service_points.of_ledger(session, now=now)
     except sa.exc.OperationalError as error:
         advice = "is it running, and are host, password and database right?"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app import messaging
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
-from app.services import integrity, queues, readiness
+from app.services import integrity, queues, readiness, sinks
 from tasks.brokers import broker_of
 from tasks.registry import load_types
 
@@ -66,6 +66,21 @@ def of_processes(session: Session, *, now: datetime) -> Findings:
     seen = f"nobody serves {', '.join(idle)}" if idle else "each is served"
     yield judged("queues", not idle, seen, "start a worker with -Q and its name")
     yield from _types({worker.node: worker.types for worker in workers})
+
+
+def of_sinks(session: Session, *, now: datetime) -> Findings:
+    """Whether the consumers of the events stand where the ledger says; nothing where none ever ran."""
+    found = sinks.statuses(session, now=now)
+    if not found:
+        return
+    beyond = [each for each in found if each.lag_events < 0]
+    if beyond:
+        told = ", ".join(f"{each.name} by {-each.lag_events}" for each in beyond)
+        yield fault("sinks", f"beyond the newest event: {told}", "start them: each goes back to the newest by itself")
+        return
+    alarmed = [f"{each.name}: {each.alarm}" for each in found if each.is_alarmed]
+    advice = "see who can write to the broker, and change its passwords; no event was taken from that message"
+    yield judged("sinks", not alarmed, "; ".join(alarmed) or "each is within the ledger", advice, warning)
 
 
 def _types(known: dict[str, dict[str, str]]) -> Findings:

@@ -8,8 +8,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.services import circuits
+from app.services.admission import deliveries
 from app.services.admission import limits as limit_service
+from app.services.admission.deliveries import Deliveries
 from app.services.admission.limits import Applied, Lane, Limits
+from app.services.circuits import DELIVERY_TYPE, Circuit
 
 SHOWN = 10
 
@@ -19,9 +23,9 @@ class Obstacle:
     """What a held task waits for.
 
     `holders` and `others`: the tasks that hold the places, as far as the viewer may know of them, and how many of other
-    accounts there are beside them. `cause`: `limit` (all places are taken), `rate` (spent for now), `order` (one before
-    it with the same ordering key is not finished), `blocked` (one before it FAILED and blocks the key), `turn` (others
-    go first; nothing forbids it).
+    accounts there are beside them. `cause`: `circuit` (its receiver's is open), `limit` (all places are taken), `rate`
+    (spent for now), `order` (one before it with the same ordering key is not finished), `blocked` (one before it FAILED
+    and blocks the key), `turn` (others go first; nothing forbids it).
     """
 
     cause: str
@@ -30,6 +34,7 @@ class Obstacle:
     others: int = 0
     ahead: int = 0
     frees_at: datetime | None = None
+    circuit: Circuit | None = None
 
 
 _PLACE = sa.text(
@@ -49,6 +54,11 @@ _ACTIVE = sa.text(
 _OF_PAIR = sa.text(
     "SELECT task_id FROM admissions WHERE state IN ('out', 'running') AND owner_id = :owner_id AND type = :type "
     "ORDER BY since"
+)
+_DELIVERING = sa.text(
+    "SELECT task_id, owner_id FROM admissions WHERE state IN ('out', 'running') AND type = :type "
+    "AND (CAST(:key AS text) IS NULL OR key = :key) AND (NOT :failing OR EXISTS (SELECT FROM webhook_endpoints AS e "
+    "WHERE e.key = admissions.key AND e.failures > 0)) ORDER BY since"
 )
 _TOKENS = sa.text("SELECT tokens, at FROM rate_buckets WHERE kind = :kind AND name = :name")
 _AHEAD = sa.text(
@@ -80,15 +90,28 @@ def _in_order(session: Session, place: Any) -> Obstacle | None:
 
 def _under_limits(session: Session, place: Any, viewer: UUID | None, now: datetime) -> Obstacle | None:
     lane = Lane(*(place[name] for name in Lane.__slots__))
-    for applied in Limits(limit_service.read(session)).of(lane):
+    built_in = _deliveries(session, lane, now)
+    if built_in is not None and built_in.is_shut(lane):
+        circuit = built_in.circuits[lane.key]
+        return Obstacle(cause="circuit", circuit=circuit, frees_at=circuit.retry_at)
+    for applied in Limits(limit_service.read(session), deliveries=built_in).of(lane):
         found = _full(session, applied, lane, viewer) or _spent(session, applied, now)
         if found:
             return found
     return None
 
 
+def _deliveries(session: Session, lane: Lane, now: datetime) -> Deliveries | None:
+    if lane.type != DELIVERY_TYPE:
+        return None
+    known = circuits.read(session, {lane.key})
+    return Deliveries(slots=deliveries.slots(session, now=now), circuits=known, now=now)
+
+
 def _full(session: Session, applied: Applied, lane: Lane, viewer: UUID | None) -> Obstacle | None:
     limit = applied.limit
+    if limit.kind in deliveries.KINDS:
+        return _full_of_deliveries(session, applied, lane)
     if limit.max_running is not None:
         counted = {"kind": limit.kind, "name": applied.name, "of": applied.owner_id}
         active = session.execute(_ACTIVE, counted).all()
@@ -100,6 +123,18 @@ def _full(session: Session, applied: Applied, lane: Lane, viewer: UUID | None) -
         if len(holders) >= limit.max_hints:
             return Obstacle(cause="limit", limit=limit, holders=tuple(holders[:SHOWN]))
     return None
+
+
+def _full_of_deliveries(session: Session, applied: Applied, lane: Lane) -> Obstacle | None:
+    """As above; the deliveries of other accounts count, and are not named."""
+    kind = applied.limit.kind
+    to = lane.key if kind == deliveries.RECEIVER else None
+    values = {"type": DELIVERY_TYPE, "key": to, "failing": kind == deliveries.FAILING}
+    holders = session.execute(_DELIVERING, values).all()
+    if len(holders) < (applied.limit.max_running or 0):
+        return None
+    theirs = [row.task_id for row in holders if row.owner_id == lane.owner_id]
+    return Obstacle(cause="limit", limit=applied.limit, holders=tuple(theirs[:SHOWN]))
 
 
 def _spent(session: Session, applied: Applied, now: datetime) -> Obstacle | None:

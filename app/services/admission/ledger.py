@@ -10,9 +10,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.services import circuits
 from app.services.admission import limits as limit_service
+from app.services.admission.deliveries import Deliveries, Slots
 from app.services.admission.limits import Lane, Limits
 from app.services.admission.turns import Candidates, Turns, refilled, room_of
+from app.services.circuits import DELIVERY_TYPE
 from app.services.lifecycle import LOOK_AGAIN, Waiting, admitted
 
 LANES, OF_LANE, MOST = 500, 50, 500
@@ -72,6 +75,19 @@ class Held:
 
     def __init__(self, *, aging: timedelta) -> None:
         self._after, self._aging = FIRST_LANE, aging
+        self._slots = Slots()
+        self.waits_for_circuits = False
+        """Whether all that was held at the last look waits for circuits of receivers, which takes a while."""
+        self.is_of_deliveries = False
+        """Whether all of that were deliveries to webhooks."""
+
+    def deliveries(self, session: Session, lanes: Sequence[Lane], *, now: datetime) -> Deliveries | None:
+        """What the limits of deliveries depend on; None where there are none."""
+        keys = {lane.key for lane in lanes if lane.type == DELIVERY_TYPE}
+        if not keys:
+            return None
+        known = circuits.read(session, keys)
+        return Deliveries(slots=self._slots.count(session, now=now), circuits=known, now=now)
 
     def read(self, session: Session, *, now: datetime) -> list[Candidates]:
         """The first held tasks of the next lanes; those that were held for long rank as if they were more urgent."""
@@ -85,6 +101,8 @@ class Held:
         ]
 
     def _risen(self, row: Any, now: datetime) -> Lane:
+        if row["type"] == DELIVERY_TYPE:  # the longest wait is that for receivers which do not answer
+            return _lane(row)
         return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._aging))
 
 
@@ -109,16 +127,31 @@ def admit(session: Session, held: Held, turns: Turns, *, now: datetime) -> list[
     if not session.scalar(_LOCK, {"key": ONE_ADMITS}):
         return []
     candidates = held.read(session, now=now)
+    held.waits_for_circuits = False
+    held.is_of_deliveries = all(each.lane.type == DELIVERY_TYPE for each in candidates)
     if not candidates:
         return []
-    limits = Limits(limit_service.read(session))
     active = [(_lane(row), row["count"]) for row in session.execute(_ACTIVE).mappings()]
+    lanes = [each.lane for each in candidates]
+    deliveries = held.deliveries(session, [*lanes, *(lane for lane, _ in active)], now=now)
+    if deliveries is not None and all(map(deliveries.is_shut, lanes)):
+        held.waits_for_circuits = True
+        return []
+    limits = Limits(limit_service.read(session), deliveries=deliveries)
     tokens = _tokens(session, candidates, limits, now)
     room = room_of(active, limits, tokens)
     chosen = turns.choose(candidates, limits, room, most=MOST)
     if tokens and chosen:
         _keep(session, room.tokens, now)
+    if deliveries is not None and chosen:
+        circuits.probe(session, deliveries.probed(_keys_of(candidates, set(chosen))), now=now)
     return admitted(session, chosen, until=now + LOOK_AGAIN, now=now)
+
+
+def _keys_of(candidates: Sequence[Candidates], chosen: set[UUID]) -> set[str]:
+    """Where the chosen deliveries go."""
+    deliveries = [each for each in candidates if each.lane.type == DELIVERY_TYPE]
+    return {each.lane.key for each in deliveries if any(task_id in chosen for _, task_id in each.tasks)}
 
 
 def _lane(row: Any) -> Lane:

@@ -1,15 +1,16 @@
 """The limits in force: reading, setting and removing them, and how they apply to a task."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
+from app.services.circuits import DELIVERY_TYPE
 from tasks.registry import load_types
 
 KINDS = ("all", "queue", "type", "owner", "key")
@@ -84,10 +85,18 @@ class Applied:
         return self.limit.kind, self.name if self.owner_id is None else f"{self.owner_id} {self.name}"
 
 
+class BuiltIn(Protocol):
+    """Limits that nobody sets."""
+
+    def limits_of(self, lane: Lane) -> Sequence[Applied]:
+        """Those of a lane."""
+
+
 class Limits:
     """All limits, arranged for the question which of them concern a lane. Pure."""
 
-    def __init__(self, limits: Iterable[Limit]) -> None:
+    def __init__(self, limits: Iterable[Limit], *, deliveries: BuiltIn | None = None) -> None:
+        self._deliveries = deliveries
         self._exact = {(each.kind, each.name): each for each in limits}
         self._prefixes = sorted(
             (each for each in self._exact.values() if each.kind == "key" and each.name.endswith("*")),
@@ -95,22 +104,30 @@ class Limits:
         )
 
     def of(self, lane: Lane) -> list[Applied]:
-        """The limits of a lane, the widest first; of several for its key, the most exact one."""
-        named = (
+        """The limits of a lane, the widest first; of several for its key, the most exact one.
+
+        Deliveries to webhooks have limits of their own, and take nothing from what is set for all or for their owner:
+        a receiver that does not answer must not hold up the tasks of which it is told.
+        """
+        if lane.type == DELIVERY_TYPE and self._deliveries is not None:
+            return [*self._named(("queue", lane.queue), ("type", lane.type)), *self._deliveries.limits_of(lane)]
+        found = self._named(
             ("all", EVERYTHING),
             ("queue", lane.queue),
             ("type", lane.type),
             ("owner", str(lane.owner_id)),
         )
-        found = [Applied(self._exact[place], place[1]) for place in named if place in self._exact]
         of_key = self._of_key(lane.key) if lane.key else None
-        if of_key is not None:
+        if of_key is not None and lane.key is not None:
             found.append(Applied(of_key, lane.key, None if of_key.shared else lane.owner_id))
         return found
 
     def _of_key(self, key: str) -> Limit | None:
         exact = self._exact.get(("key", key))
         return exact or next((each for each in self._prefixes if key.startswith(each.name[:-1])), None)
+
+    def _named(self, *places: tuple[str, str]) -> list[Applied]:
+        return [Applied(self._exact[place], place[1]) for place in places if place in self._exact]
 
     def weight_of(self, owner_id: UUID) -> int:
         """An owner's share where owners compete."""

@@ -5,6 +5,7 @@ from app.services.events.filters import EventFilter, Labels, labels_of
 from app.services.events.history import Before, History
 from app.services.events.log import Page, newest_position, read_after
 from app.services.events.outbox import CHANNEL, Batch, Head, next_batch, published
+from app.services.events.window import Window
 
 __all__ = [
     "CHANNEL",
@@ -16,6 +17,7 @@ __all__ = [
     "Labels",
     "Numbered",
     "Page",
+    "Window",
     "labels_of",
     "newest_position",
     "next_batch",

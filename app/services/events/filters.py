@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.messaging import Numbered
+from app.services.circuits import DELIVERY_TYPE
 
 Labels = Mapping[UUID, Mapping[str, Any]]
 """The labels of tasks, by id."""
@@ -16,7 +17,10 @@ Labels = Mapping[UUID, Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventFilter:
-    """An event is shown when all that is said holds; `owner` None is everybody's, what is empty does not restrict."""
+    """An event is shown when all that is said holds; `owner` None is everybody's, what is empty does not restrict.
+
+    Of an account's events, those of the deliveries to its webhooks are shown only where `types` names them.
+    """
 
     owner: UUID | None = None
     statuses: frozenset[str] = frozenset()
@@ -29,7 +33,7 @@ class EventFilter:
         return (
             (self.owner is None or event.owner_id == self.owner)
             and (not self.statuses or event.status in self.statuses)
-            and (not self.types or event.type in self.types)
+            and (event.type in self.types if self.types else self.owner is None or event.type != DELIVERY_TYPE)
             and (not self.task_ids or event.task_id in self.task_ids)
             and (not self.labels or self._has_labels(labels.get(event.task_id, {})))
         )

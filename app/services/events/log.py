@@ -21,12 +21,14 @@ from app.messaging import Numbered
 class Page:
     """Events after a number, in order; `until` is the last number that it covers, events or not.
 
-    A number without an event belonged to a task that was deleted, or to history that is no longer kept.
+    A number without an event belonged to a task that was deleted, or to history that is no longer kept. `missing` are
+    numbers within it of which the ledger does not even know that they were given.
     """
 
     after: int
     until: int
     events: Sequence[Numbered]
+    missing: int = 0
 
 
 _AFTER = sa.text(
@@ -54,9 +56,10 @@ def newest_position(session: Session) -> int:
 def read_after(session: Session, after: int, *, limit: int) -> Page:
     """At least one and about `limit` events that come after a number; none when there are no more."""
     numbers: dict[int, int] = {}
-    until, oldest, newest = after, None, None
+    until, oldest, newest, missing = after, None, None, 0
     for batch in session.execute(_AFTER, {"after": after, "limit": limit}):
         skipped = max(0, until + 1 - batch.first_position)
+        missing += max(0, batch.first_position - (until + 1))
         wanted = batch.event_ids[skipped : skipped + limit - len(numbers)]
         first = batch.first_position + skipped
         numbers.update(zip(wanted, range(first, first + len(wanted)), strict=True))
@@ -66,7 +69,7 @@ def read_after(session: Session, after: int, *, limit: int) -> Page:
         if len(numbers) >= limit:
             break
     events = load(session, numbers, oldest=oldest, newest=newest)
-    return Page(after=after, until=until, events=events)
+    return Page(after=after, until=until, events=events, missing=missing)
 
 
 def load(

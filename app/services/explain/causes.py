@@ -362,6 +362,7 @@ OF_WAITING: Sequence[tuple[str, Rule]] = (
     ("no_live_worker", _no_live_worker),
     ("no_worker_takes_queue", _no_worker_takes_queue),
     ("no_worker_knows_type", _no_worker_knows_type),
+    ("circuit_open", lambda found: sharing.circuit_open(found.obstacle, found.task.status)),
     ("limit_reached", lambda found: sharing.limit_reached(found.obstacle, found.task.status)),
     ("rate_reached", lambda found: sharing.rate_reached(found.obstacle, found.task.status)),
     ("blocked_by_order", lambda found: sharing.blocked_by_order(found.obstacle, found.task.status)),

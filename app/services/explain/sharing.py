@@ -3,8 +3,14 @@
 from typing import Any
 
 from app.models import Status
-from app.services.admission import Obstacle
+from app.services.admission import Obstacle, deliveries
 from app.services.explain.answers import Answer, moment
+
+BUILT_IN = {
+    deliveries.RECEIVER: "at once for its receiver",
+    deliveries.ALL: "deliveries at once, as many as the workers have slots for",
+    deliveries.FAILING: "deliveries at once to receivers whose last attempt failed",
+}
 
 
 def _told(found: Obstacle) -> dict[str, Any]:
@@ -21,6 +27,8 @@ def _told(found: Obstacle) -> dict[str, Any]:
 
 def _named(found: Obstacle) -> str:
     limit = found.limit
+    if limit is not None and limit.kind in deliveries.KINDS:
+        return f"the built-in limit of {limit.max_running} {BUILT_IN[limit.kind]}"
     return "a limit" if limit is None else f"the limit of {limit.kind} {limit.name}"
 
 
@@ -29,6 +37,30 @@ def _by_others(found: Obstacle) -> str:
         return ""
     count = "a task" if found.others == 1 else f"{found.others} tasks"
     return f", {'by' if not found.holders else 'also by'} {count} of another account"
+
+
+def circuit_open(found: Obstacle | None, status: str) -> Answer | None:
+    """The receiver of a delivery has failed so often that it is left alone for a while."""
+    if found is None or found.circuit is None or status != Status.PENDING:
+        return None
+    circuit = found.circuit
+    told = {name: getattr(circuit, name) for name in ("state", "failures", "reason", "origin")}
+    return Answer(
+        cause="",
+        summary=f"It is held: the circuit of its receiver is open until {moment(circuit.retry_at)}, because "
+        f"{circuit.failures} attempts in a row failed ({circuit.reason}). Then one delivery tries.",
+        evidence={
+            "circuit": {
+                **told,
+                "since": moment(circuit.since),
+                "retry_at": moment(circuit.retry_at),
+                "webhook": circuit.webhook_id and str(circuit.webhook_id),
+            }
+        },
+        next_at=circuit.retry_at,
+        fix="Nothing is lost: it waits, and the first delivery that is accepted closes the circuit. To try at once: "
+        "POST /api/v1/webhooks/{id}/test.",
+    )
 
 
 def limit_reached(found: Obstacle | None, status: str) -> Answer | None:

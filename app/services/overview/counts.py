@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import FINISHED, Status
+from app.services.circuits import DELIVERY_TYPE
 
 MOST_COUNTED = 20_000
 UNFINISHED = tuple(status.value for status in Status if status not in FINISHED)
@@ -17,13 +18,15 @@ UNFINISHED = tuple(status.value for status in Status if status not in FINISHED)
 # Through the partial index on due_at: finished rows are not touched.
 _UNFINISHED = sa.text(
     "SELECT status, count(*) AS tasks, min(created_at) AS oldest FROM (SELECT status, created_at FROM tasks "
-    "WHERE due_at IS NOT NULL AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner) LIMIT :most) AS unfinished "
+    "WHERE due_at IS NOT NULL AND (CAST(:owner AS uuid) IS NULL OR (owner_id = :owner AND type <> :delivery)) "
+    "LIMIT :most) AS unfinished "
     "GROUP BY status"
 )
 # Through the index on what ended badly, without its rows unless an owner is asked for.
 _FAILED = sa.text("SELECT count(*) FROM (SELECT FROM tasks WHERE status = 'FAILED' LIMIT :most) AS failed")
 _FAILED_OF = sa.text(
-    "SELECT count(*) FROM (SELECT FROM tasks WHERE status = 'FAILED' AND owner_id = :owner LIMIT :most) AS failed"
+    "SELECT count(*) FROM (SELECT FROM tasks WHERE status = 'FAILED' AND owner_id = :owner AND type <> :delivery "
+    "LIMIT :most) AS failed"
 )
 
 
@@ -44,12 +47,12 @@ class Standing:
 
 def standing(session: Session, *, owner: UUID | None) -> Standing:
     """How things stand."""
-    rows: Any = session.execute(_UNFINISHED, {"owner": owner, "most": MOST_COUNTED}).all()
+    rows: Any = session.execute(_UNFINISHED, {"owner": owner, "most": MOST_COUNTED, "delivery": DELIVERY_TYPE}).all()
     counted = {row.status: row for row in rows}
     if owner is None:
         failed = session.scalar(_FAILED, {"most": MOST_COUNTED})
     else:
-        failed = session.scalar(_FAILED_OF, {"most": MOST_COUNTED, "owner": owner})
+        failed = session.scalar(_FAILED_OF, {"most": MOST_COUNTED, "owner": owner, "delivery": DELIVERY_TYPE})
     pending = counted.get(Status.PENDING)
     return Standing(
         unfinished={name: counted[name].tasks if name in counted else 0 for name in UNFINISHED},

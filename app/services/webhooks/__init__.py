@@ -1,6 +1,7 @@
 """Webhooks: endpoints and their secrets, one delivery for an event and endpoint, the log of what was sent."""
 
-from app.services.webhooks.deliveries import DELIVERY_TYPE, fan_out, prune, send_again, send_test
+from app.services.circuits import DELIVERY_TYPE
+from app.services.webhooks.deliveries import fan_out, prune, send_again, send_test
 from app.services.webhooks.deliveries import find as find_deliveries
 from app.services.webhooks.deliveries import read as read_delivery
 from app.services.webhooks.endpoints import (
@@ -8,6 +9,7 @@ from app.services.webhooks.endpoints import (
     FINISHED_EVENTS,
     NewWebhook,
     change,
+    circuits_of,
     create,
     delete,
     find,
@@ -16,6 +18,7 @@ from app.services.webhooks.endpoints import (
 )
 from app.services.webhooks.secrets import rotate_account
 from app.services.webhooks.sending import NotDeliverable, Outgoing, note_attempt, outgoing
+from app.services.webhooks.upkeep import adopt_earlier, give_up
 
 __all__ = [
     "DELIVERY_TYPE",
@@ -24,12 +27,15 @@ __all__ = [
     "NewWebhook",
     "NotDeliverable",
     "Outgoing",
+    "adopt_earlier",
     "change",
+    "circuits_of",
     "create",
     "delete",
     "fan_out",
     "find",
     "find_deliveries",
+    "give_up",
     "note_attempt",
     "outgoing",
     "prune",

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from app.database import array
 from app.errors import Conflict, NotFound
-from app.models import FINISHED, DeliveryRecord, Task, TaskRecord, WebhookDelivery, new_id
+from app.models import FINISHED, DeliveryRecord, Priority, Task, TaskRecord, WebhookDelivery, new_id
 from app.models.task import RECORD_FIELDS
-from app.services import bulk_submission
+from app.services import bulk_submission, circuits
+from app.services.circuits import DELIVERY_TYPE, Receiver
 from app.services.events import Numbered
 from app.services.retention import BATCH, first_id_at
 from app.services.submission import Submission
@@ -21,7 +22,6 @@ from app.services.webhooks.body import body_of, event_name, test_body
 from app.services.webhooks.endpoints import FINISHED_EVENTS
 from app.services.webhooks.endpoints import read as read_webhook
 
-DELIVERY_TYPE = "webhook_delivery"
 DELIVERIES = WebhookDelivery.metadata.tables["webhook_deliveries"]
 TASKS = Task.metadata.tables["tasks"]
 _LISTENING = sa.text(
@@ -35,9 +35,10 @@ _CALLED_BACK = sa.text(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Addressed:
-    """An event and who is to hear of it: an endpoint, or a callback URL."""
+    """An event and who is to hear of it: an account by its endpoint, or the task's owner by the task's callback URL."""
 
     event: Numbered
+    owner_id: UUID | None = None
     webhook_id: UUID | None = None
     url: str | None = None
 
@@ -55,9 +56,11 @@ def fan_out(session: Session, events: Sequence[Numbered], *, now: datetime) -> i
     rows = [
         _row(each, tasks[each.event.task_id], now)
         for each in sorted(addressed, key=lambda each: each.event.position)
-        if each.event.task_id in tasks
+        # Whose it is the task's row says, whatever the event was told.
+        if each.event.task_id in tasks and each.owner_id in (None, tasks[each.event.task_id].owner_id)
     ]
-    _store(session, rows, now)
+    if rows:
+        _store(session, rows, now)
     return len(rows)
 
 
@@ -69,7 +72,7 @@ def _for_webhooks(session: Session, events: Sequence[Numbered]) -> list[_Address
     for webhook in session.execute(_LISTENING, {"owners": list(owners)}):
         listening.setdefault(webhook.owner_id, []).append(webhook)
     return [
-        _Addressed(event=event, webhook_id=webhook.id)
+        _Addressed(event=event, owner_id=webhook.owner_id, webhook_id=webhook.id)
         for event in events
         for webhook in listening.get(event.owner_id, ())  # type: ignore[arg-type]
         if _hears(webhook, event)
@@ -103,7 +106,7 @@ def _row(to: _Addressed, task: TaskRecord, now: datetime) -> dict[str, Any]:
     return {
         "id": new_id(),
         "webhook_id": to.webhook_id,
-        "owner_id": to.event.owner_id,
+        "owner_id": task.owner_id,
         "position": to.event.position,
         "source_task_id": to.event.task_id,
         "event": event_name(to.event.status),
@@ -114,19 +117,35 @@ def _row(to: _Addressed, task: TaskRecord, now: datetime) -> dict[str, Any]:
     }
 
 
-def _store(session: Session, rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
+def _store(
+    session: Session, rows: Sequence[Mapping[str, Any]], now: datetime, *, priority: str = Priority.NORMAL
+) -> None:
     session.execute(sa.insert(DELIVERIES), list(rows))
-    bulk_submission.store(session, [_sender(row["id"], row["task_id"], now) for row in rows])
+    senders = [_sender(row["id"], row["task_id"], receiver_of(row), now, priority=priority) for row in rows]
+    bulk_submission.store(session, senders)
 
 
-def _sender(delivery_id: UUID, task_id: UUID, now: datetime) -> TaskRecord:
-    # The service's own: it belongs to no account, so that it takes from nobody's quota and shows in nobody's list.
-    submission = Submission(type=DELIVERY_TYPE, payload={"delivery_id": str(delivery_id)})
-    return bulk_submission.draft(submission, owner_id=None, now=now, task_id=task_id)
+def receiver_of(delivery: Mapping[str, Any] | sa.RowMapping) -> Receiver:
+    """Where a delivery goes, from a row of webhook_deliveries."""
+    if delivery["webhook_id"] is not None:
+        return circuits.of_webhook(delivery["webhook_id"], delivery["owner_id"])
+    return circuits.of_callback(delivery["url"], delivery["owner_id"])
+
+
+def _sender(
+    delivery_id: UUID, task_id: UUID, to: Receiver, now: datetime, *, priority: str = Priority.NORMAL
+) -> TaskRecord:
+    submission = Submission(
+        type=DELIVERY_TYPE, payload={"delivery_id": str(delivery_id)}, concurrency_key=to.key, priority=priority
+    )
+    return bulk_submission.draft(submission, owner_id=to.owner_id, now=now, task_id=task_id)
 
 
 def send_test(session: Session, webhook_id: UUID, *, owner: UUID | None, now: datetime) -> DeliveryRecord:
-    """Send a test to an endpoint. Raises NotFound, and Conflict for one that is disabled."""
+    """Send a test to an endpoint, before all that waits for it and whatever its circuit says.
+
+    Raises NotFound, and Conflict for one that is disabled.
+    """
     webhook = read_webhook(session, webhook_id, owner=owner)
     _check_enabled(webhook.enabled)
     delivery_id = new_id()
@@ -142,7 +161,8 @@ def send_test(session: Session, webhook_id: UUID, *, owner: UUID | None, now: da
         "task_id": new_id(),
         "created_at": now,
     }
-    _store(session, [row], now)
+    circuits.try_now(session, circuits.of_webhook(webhook_id, webhook.owner_id).key, now=now)
+    _store(session, [row], now, priority=Priority.HIGH)
     return read(session, delivery_id, webhook_id=webhook_id)
 
 
@@ -157,7 +177,8 @@ def send_again(
         raise Conflict(f"The delivery is {held.status}: it is still under way by itself.")
     task_id = new_id()
     session.execute(sa.update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(task_id=task_id))
-    bulk_submission.store(session, [_sender(delivery_id, task_id, now)])
+    to = circuits.of_webhook(webhook_id, webhook.owner_id)
+    bulk_submission.store(session, [_sender(delivery_id, task_id, to, now)])
     return read(session, delivery_id, webhook_id=webhook_id)
 
 

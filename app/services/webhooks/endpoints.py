@@ -1,6 +1,6 @@
 """The endpoints of an account: making, changing, reading, rotating, disabling."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
 from app.models import Status, Webhook, WebhookRecord, new_id
-from app.services import idempotency, sealing
+from app.services import circuits, idempotency, sealing
+from app.services.circuits import Circuit
 from app.services.idempotency import Key
 from app.services.owners import count_one_by_one
 from app.services.webhooks import secrets
@@ -74,6 +75,12 @@ def read(session: Session, webhook_id: UUID, *, owner: UUID | None, lock: bool =
     return WebhookRecord(**row)
 
 
+def circuits_of(session: Session, webhooks: Iterable[WebhookRecord]) -> dict[UUID, Circuit]:
+    """How the circuits of endpoints stand, by endpoint; none for those that no attempt has ever failed at."""
+    keys = {circuits.of_webhook(each.id, each.owner_id).key: each.id for each in webhooks}
+    return {keys[key]: circuit for key, circuit in circuits.read(session, keys).items()}
+
+
 def find(
     session: Session, *, owner: UUID | None, before: UUID | None, limit: int
 ) -> tuple[list[WebhookRecord], UUID | None]:
@@ -101,6 +108,9 @@ def change(
     elif given.get("enabled") is False:
         values |= {"disabled_at": now, "disabled_reason": "disabled by its owner"}
     session.execute(sa.update(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id).values(values))
+    if "url" in given or "enabled" in given:
+        # Another address has done nothing yet; and what waits for one that is disabled shall end, not wait.
+        circuits.forget(session, circuits.of_webhook(webhook_id, None).key)
     return read(session, webhook_id, owner=owner)
 
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import to_json
-from app.services import sealing
+from app.services import circuits, sealing
 from app.services.accounts.rights import check_outside, of_account
 from app.services.webhooks import secrets
+from app.services.webhooks.deliveries import receiver_of
 
 LONGEST_ERROR = 500
 KEPT_ATTEMPTS = 50
@@ -26,7 +27,7 @@ _NOTE = sa.text(
     "UPDATE webhook_deliveries SET delivered_at = CASE WHEN :accepted THEN coalesce(delivered_at, :now) "
     "ELSE delivered_at END, attempts = CASE WHEN jsonb_array_length(attempts) < :most "
     "THEN attempts || CAST(:attempt AS jsonb) ELSE (attempts - 0) || CAST(:attempt AS jsonb) END "
-    "WHERE id = :id RETURNING webhook_id"
+    "WHERE id = :id RETURNING webhook_id, owner_id, url"
 )
 _WELL = sa.text("UPDATE webhooks SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL")
 _FAILING = sa.text("UPDATE webhooks SET failing_since = :now WHERE id = :id AND failing_since IS NULL")
@@ -48,6 +49,15 @@ class Outgoing:
     url: str
     body: bytes
     secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """What became of an endpoint by an attempt; `retry_at`: its circuit has opened until then."""
+
+    receiver: str | None = None
+    disabled: bool = False
+    retry_at: datetime | None = None
 
 
 def outgoing(session: Session, delivery_id: UUID, *, task_id: UUID, keys: sealing.Keys, now: datetime) -> Outgoing:
@@ -77,19 +87,31 @@ def note_attempt(
     gone: bool,
     disable_after: timedelta | None,
     now: datetime,
-) -> bool:
-    """Add an attempt to the log; returns whether the endpoint was disabled by it.
+) -> Noted:
+    """Add an attempt to the log, and to its receiver's circuit; says what that has changed.
 
     An endpoint is disabled when it says that it is gone, or when no attempt has succeeded for `disable_after`.
     """
     values = {"id": delivery_id, "accepted": accepted, "now": now, "attempt": to_json([attempt]), "most": KEPT_ATTEMPTS}
-    webhook_id = session.scalar(_NOTE, values)
-    if webhook_id is None:
-        return False
+    row = session.execute(_NOTE, values).mappings().first()
+    if row is None:
+        return Noted()
+    to, webhook_id = receiver_of(row), row["webhook_id"]
     if accepted:
         session.execute(_WELL, {"id": webhook_id})
-        return False
+        circuits.succeeded(session, to.key, now=now)
+        return Noted(receiver=to.key)
     session.execute(_FAILING, {"id": webhook_id, "now": now})
+    if _disable(session, webhook_id, gone=gone, disable_after=disable_after, now=now):
+        circuits.forget(session, to.key)
+        return Noted(receiver=to.key, disabled=True)
+    failed = circuits.failed(session, to, attempt.get("error") or f"it answered {attempt.get('status')}", now=now)
+    return Noted(receiver=to.key, retry_at=failed.retry_at if failed.has_opened else None)
+
+
+def _disable(
+    session: Session, webhook_id: UUID | None, *, gone: bool, disable_after: timedelta | None, now: datetime
+) -> bool:
     if disable_after is None and not gone:
         return False
     before = now - (disable_after or timedelta(0))

@@ -259,6 +259,7 @@ TABLE: dict[str, Line] = {
     "POST /api/v1/webhooks": creating(201, body={"url": "https://example.com/hooks"}),
     "GET /api/v1/webhooks": reading(),
     "POST /api/v1/webhooks/secret": creating(200),
+    "GET /api/v1/webhooks/callbacks": reading(),
     "GET /api/v1/webhooks/{webhook_id}": reading_own(webhook),
     "PATCH /api/v1/webhooks/{webhook_id}": changing_own(webhook, body={"enabled": False}, starting={"enabled": True}),
     "DELETE /api/v1/webhooks/{webhook_id}": changing_own(webhook, 204),

@@ -107,8 +107,9 @@ def test_queue_status_has_each_queue_and_type(client, session):
     make_task(session, status=Status.SCHEDULED, due_at=now + HOUR, dispatched_at=None)
     session.commit()
 
-    [queue] = client.get(f"{API}/queues/status").json["items"]
+    queue, other = client.get(f"{API}/queues/status").json["items"]
 
+    assert (other["name"], other["waiting"]) == ("webhooks", 0)
     assert (queue["name"], queue["waiting"], queue["running"], queue["scheduled"]) == ("tasks", 1, 1, 1)
     assert 90 <= queue["oldest_seconds"] < 120
     assert (queue["workers"], queue["slots"]) == (1, 2)

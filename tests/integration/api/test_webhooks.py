@@ -3,12 +3,14 @@
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor, wait
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services import events, webhooks
+from app.messaging import Numbered
+from app.services import circuits, events, webhooks
 from app.services.events import EventFilter
 from app.sinks.webhooks import WebhooksSink
 from tests.factories import NOON, make_claim, make_task, pass_events_on
@@ -27,6 +29,11 @@ def owner(database_url, engine):
 @pytest.fixture
 def theirs(owner, application):
     return owner.client(application)
+
+
+@pytest.fixture
+def stranger(database_url, engine, application):
+    return make_person(database_url).client(application)
 
 
 def make(client, **fields):
@@ -290,3 +297,81 @@ def test_a_filter_asks_for_everything_that_it_names(session):
     assert (wanted.matches(submitted, {}), wanted.matches(claimed, {})) == (False, True)
     assert not EventFilter(labels=(("team", "a"),)).matches(claimed, {claim.id: {"team": "b"}})
     assert EventFilter(labels=(("team", "a"),)).matches(claimed, {claim.id: {"team": "a"}})
+
+
+def test_a_webhook_shows_its_circuit_and_another_address_begins_anew(theirs, owner, session):
+    made = make(theirs)
+    to = circuits.of_webhook(UUID(made["id"]), owner.id)
+    for _ in range(circuits.OPENS_AFTER):
+        circuits.failed(session, to, "it answered 503", now=NOON)
+    session.commit()
+
+    opened = theirs.get(made["links"]["self"]).json["circuit"]
+    listed = theirs.get(WEBHOOKS).json["items"][0]["circuit"]
+    moved = theirs.patch(made["links"]["self"], json={"url": "https://example.com/other"}).json["circuit"]
+
+    assert opened == listed
+    assert (opened["state"], opened["failures"], opened["reason"]) == ("open", 5, "it answered 503")
+    assert opened["retry_at"] == (NOON + circuits.FIRST_PAUSE).isoformat().replace("+00:00", "Z")
+    assert (
+        made["circuit"] == moved == {"state": "closed", "since": None, "failures": 0, "retry_at": None, "reason": None}
+    )
+
+
+def test_receivers_of_callbacks_that_fail_are_listed_for_their_owner_only(
+    theirs, owner, session, database_url, application
+):
+    stranger = make_person(database_url).client(application)
+    circuits.failed(session, circuits.of_callback("https://a.example/1", owner.id), "it answered 500", now=NOON)
+    circuits.failed(session, circuits.of_callback("https://b.example/1", owner.id), "it answered 500", now=NOON)
+    session.commit()
+
+    first = theirs.get(f"{WEBHOOKS}/callbacks?limit=1").json
+    second = theirs.get(f"{WEBHOOKS}/callbacks?limit=1&cursor={first['next']}").json
+
+    assert [first["items"][0]["origin"], second["items"][0]["origin"]] == [
+        "https://a.example:443",
+        "https://b.example:443",
+    ]
+    assert second["next"] is None
+    assert stranger.get(f"{WEBHOOKS}/callbacks").json["items"] == []
+
+
+def test_a_delivery_is_its_owners_and_is_listed_where_its_type_is_asked_for(theirs, owner, session):
+    made = make(theirs)
+    task = tell(session, owner.id, **ENDED)
+    [delivery] = deliveries(theirs, made)
+
+    listed = theirs.get("/api/v1/tasks").json["items"]
+    asked = theirs.get("/api/v1/tasks?type=webhook_delivery").json["items"]
+
+    assert [each["id"] for each in listed] == [str(task.id)]
+    assert [(each["id"], each["owner"]) for each in asked] == [(delivery["task"], str(owner.id))]
+    assert theirs.get(f"/api/v1/tasks/{delivery['task']}/why").status_code == 200
+
+
+def test_whose_a_task_is_its_row_says_and_no_event(theirs, owner, session, database_url):
+    victim = make_person(database_url)
+    make(theirs)
+    task = make_task(session, owner_id=victim.id, **ENDED)
+    pass_events_on(session)
+    [event] = events.read_after(session, 0, limit=10).events
+    lie = Numbered(**{**{name: getattr(event, name) for name in Numbered.__struct_fields__}, "owner_id": owner.id})
+
+    WebhooksSink().handle(session, [lie], now=NOON)
+
+    assert session.scalar(sa.text("SELECT count(*) FROM webhook_deliveries")) == 0
+    assert task.owner_id == victim.id
+
+
+def test_events_of_deliveries_are_shown_to_their_owner_where_their_type_is_asked_for(theirs, owner, session):
+    make(theirs)
+    tell(session, owner.id, **ENDED)
+    pass_events_on(session)
+    page = events.read_after(session, 0, limit=100).events
+
+    def types(**wanted):
+        return {event.type for event in page if EventFilter(owner=owner.id, **wanted).matches(event, {})}
+
+    assert types() == {"reverse_string"}
+    assert types(types=frozenset({"webhook_delivery"})) == {"webhook_delivery"}

@@ -165,8 +165,9 @@ def test_queues_are_counted(session):
     make_task(session)
     make_claim(session)
 
-    [status] = queues.status(session, now=NOON)
+    status, of_deliveries = queues.status(session, now=NOON)
 
+    assert (of_deliveries.name, of_deliveries.pending) == ("webhooks", 0)
     assert (status.pending, status.running, status.oldest_pending_seconds, status.workers) == (2, 1, 90.0, 0)
 
 

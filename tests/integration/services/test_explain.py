@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.commands.why import why
 from app.dispatcher.measure import Measure
 from app.models import Status, Worker, new_id
-from app.services import admission, explain, lifecycle, queues, workflows
+from app.services import admission, circuits, explain, lifecycle, queues, workflows
 from app.services.admission import Limit, Rate
 from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES
 from app.services.failures import Failure
@@ -112,6 +112,15 @@ def under_a_full_limit(session) -> UUID:
     return make_task(session).id
 
 
+def for_a_receiver_that_fails(session) -> UUID:
+    worker(session, queue="webhooks", types=("webhook_delivery",))
+    to = circuits.of_callback("https://down.example.com/done?task=1", None)
+    for _ in range(circuits.OPENS_AFTER):
+        circuits.failed(session, to, "it answered 503", now=NOON)
+    payload = {"delivery_id": str(new_id())}
+    return make_task(session, type="webhook_delivery", queue="webhooks", payload=payload, concurrency_key=to.key).id
+
+
 def under_a_spent_rate(session) -> UUID:
     worker(session)
     rate = Rate(count=1, seconds=60)
@@ -207,6 +216,11 @@ CASES = [
     Case(without_any_worker, "no_live_worker", ("celery -A tasks worker",)),
     Case(in_a_queue_that_nobody_takes, "no_worker_takes_queue", ("mail", "--queues tasks")),
     Case(of_a_type_that_nobody_knows, "no_worker_knows_type", ("reverse_string",)),
+    Case(
+        for_a_receiver_that_fails,
+        "circuit_open",
+        ("open until 2", "5 attempts in a row failed (it answered 503)", "https://down.example.com:443", "is lost"),
+    ),
     Case(under_a_full_limit, "limit_reached", ("the limit of type reverse_string", "/limits")),
     Case(under_a_spent_rate, "rate_reached", ("2026-03-02T12:01:00Z",)),
     Case(behind_another_with_its_key, "blocked_by_order", ("ordering_key", "'ahead': 1")),

@@ -1,6 +1,7 @@
 """A sink whose runner a test moves by hand, without a broker."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ HELD = sa.text(
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database "
     "WHERE datname = current_database()) AND (CAST(classid AS bigint) << 32 | CAST(objid AS bigint)) = hashtext(:name)"
 )
-MakeRunner = Callable[[Sink], SinkRunner]
+MakeRunner = Callable[..., SinkRunner]
 
 
 class Nobody:
@@ -52,8 +53,8 @@ def make_runner(engine, session: Session) -> Iterator[MakeRunner]:
     """A runner that has its turn; it takes what a test gives it or what it reads from the ledger."""
     made: list[SinkRunner] = []
 
-    def make(sink: Sink) -> SinkRunner:
-        runner = SinkRunner(sink, Connection("memory://"), Nobody(), now=lambda: NOON)
+    def make(sink: Sink, **options: Any) -> SinkRunner:
+        runner = SinkRunner(sink, Connection("memory://"), Nobody(), now=lambda: NOON, **options)
         made.append(runner)
         # The server lets go of the last runner's lock a moment after its connection was closed.
         wait_for(lambda: not session.execute(HELD, {"name": f"taskledger.sink.{sink.name}"}).all())

@@ -38,7 +38,6 @@ def send(session, owner_id):
         for name, value in changes.items():
             session.execute(sa.text(f"UPDATE webhooks SET {name} = :value"), {"value": value})
         delivery = webhooks.send_test(session, webhook.id, owner=None, now=now)
-        session.execute(sa.text("UPDATE tasks SET dispatched_at = now()"))
         session.commit()
         run(session, delivery.task_id)
         return webhook, secret
@@ -47,6 +46,8 @@ def send(session, owner_id):
 
 
 def run(session, task_id):
+    session.execute(sa.text("UPDATE tasks SET dispatched_at = now() WHERE id = :id"), {"id": task_id})
+    session.commit()
     run_attempt("webhook_delivery", task_id)
     session.rollback()
 

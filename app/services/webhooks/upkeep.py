@@ -1,0 +1,62 @@
+"""Upkeep of deliveries: those of earlier releases come under their receivers' limits, and none waits for ever."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.services import lifecycle
+from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE
+from app.services.lifecycle.waiting import HELD_UNTIL
+from app.services.webhooks.deliveries import receiver_of
+
+LONGEST_WAIT = timedelta(days=7)
+
+_EARLIER = sa.text(
+    "SELECT tasks.id, d.webhook_id, d.owner_id, d.url FROM tasks JOIN webhook_deliveries AS d ON d.task_id = tasks.id "
+    "WHERE tasks.due_at IS NOT NULL AND NOT tasks.gated AND tasks.type = :type ORDER BY tasks.id LIMIT :limit "
+    "FOR UPDATE OF tasks SKIP LOCKED"
+)
+# Those that are on their way are held back, as in admission.gate_earlier: the hint that is out is a no-op.
+_ADOPT = sa.text(
+    "UPDATE tasks SET gated = true, queue = :queue, owner_id = known.owner_id, concurrency_key = known.key, "
+    "dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END, "
+    "due_at = CASE WHEN status = 'PENDING' THEN CAST(:held AS timestamptz) ELSE due_at END "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:owners AS uuid[])) AS known (id, key, owner_id) "
+    "WHERE tasks.id = known.id"
+)
+
+
+def adopt_earlier(session: Session, *, limit: int) -> int:
+    """Bring deliveries that a release before has submitted under the limits of their receivers; returns how many."""
+    rows = session.execute(_EARLIER, {"type": DELIVERY_TYPE, "limit": limit}).mappings().all()
+    if rows:
+        values = {
+            "queue": DELIVERY_QUEUE,
+            "held": HELD_UNTIL,
+            "ids": [row["id"] for row in rows],
+            "keys": [receiver_of(row).key for row in rows],
+            "owners": [row["owner_id"] for row in rows],
+        }
+        session.execute(_ADOPT, values)
+    return len(rows)
+
+
+_WAITED = sa.text(
+    "SELECT tasks.id FROM admissions JOIN webhook_endpoints AS e ON e.key = admissions.key AND e.state <> 'closed' "
+    "JOIN tasks ON tasks.id = admissions.task_id WHERE admissions.state = 'held' AND admissions.type = :type "
+    "AND tasks.created_at < :before ORDER BY tasks.id LIMIT :limit"
+)
+
+
+def give_up(session: Session, *, now: datetime, limit: int) -> int:
+    """Cancel deliveries that have waited for a week for a receiver that never came back; returns how many.
+
+    They stay in the delivery log, and can be sent again from there.
+    """
+    values = {"type": DELIVERY_TYPE, "before": now - LONGEST_WAIT, "limit": limit}
+    ids = list(session.scalars(_WAITED, values))
+    if not ids:
+        return 0
+    reason = f"given up: its receiver has not answered within {LONGEST_WAIT.days} days"
+    return len(lifecycle.cancel(session, ids, reason=reason, now=now))
