@@ -1,0 +1,39 @@
+"""Clients that take their answers slowly: each is waited for, until too many threads do nothing else."""
+
+import time
+from collections import defaultdict
+from collections.abc import Collection
+
+from app.server.connection import Connection
+from app.server.patience import Pace
+from app.shares import names
+
+SLOW_SECONDS = 1.0  # of waiting for one client, while it is answered once
+
+
+def hang_up_on_the_slowest(answering: Collection[Connection], *, threads: int) -> list[Connection]:
+    """End the slowest answers: at most half of the threads may wait for one caller, three quarters for all together."""
+    now = time.monotonic()
+    slow = [conn for conn in answering if _is_slow(conn.sock.outgoing, now)]
+    if len(slow) <= threads // 2:
+        return []
+    slow.sort(key=_bytes_a_second)
+    victims = set(slow[: max(len(slow) - threads * 3 // 4, 0)])
+    by_caller: dict[object, list[Connection]] = defaultdict(list)
+    for conn in slow:
+        for who in names(conn.caller):
+            by_caller[who].append(conn)
+    for theirs in by_caller.values():
+        victims.update(theirs[: max(len(theirs) - threads // 2, 0)])
+    for conn in victims:
+        conn.sock.hang_up()
+    return list(victims)
+
+
+def _is_slow(pace: Pace, now: float) -> bool:
+    """Whether most of the time that it has been answered for was waiting; a live stream mostly has nothing to send."""
+    return pace.waited_seconds >= max(SLOW_SECONDS, (now - pace.began_at) / 2)
+
+
+def _bytes_a_second(conn: Connection) -> float:
+    return conn.sock.outgoing.moved_bytes / conn.sock.outgoing.waited_seconds
