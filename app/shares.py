@@ -4,6 +4,8 @@ import threading
 from collections import Counter
 from typing import NamedTuple
 
+SEVERAL = 8
+
 
 class Caller(NamedTuple):
     """Whose a place is: an account (or the credential that tells it apart), if it is known, and an address."""
@@ -41,12 +43,13 @@ THREADS = Threads()
 class Share:
     """So many places of one kind.
 
-    One account has at most half of them. The last quarter is for accounts that have none, the last eighth for accounts
-    that have none at an address that has none.
+    One account has at most half of them (of fewer than eight: three quarters). The last quarter is for accounts that
+    have none, the last eighth for those of them at an address that has none.
     """
 
     def __init__(self, most: int, *, threads: Threads = THREADS) -> None:
         self._most = most
+        self._for_an_account = most // 2 if most >= SEVERAL else most - most // 4
         self._threads = threads
         self._taken = 0
         self._accounts: Counter[object] = Counter()
@@ -68,7 +71,7 @@ class Share:
     def _has_room_for(self, caller: Caller) -> bool:
         theirs = self._accounts[caller.account]
         if theirs:
-            return theirs < max(self._most // 2, 1) and self._taken < self._most - self._most // 4
+            return theirs < self._for_an_account and self._taken < self._most - self._most // 4
         if self._addresses[caller.address]:
             return self._taken < self._most - self._most // 8
         return self._taken < self._most

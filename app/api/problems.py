@@ -9,7 +9,7 @@ import psycopg2
 import sqlalchemy.exc
 from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.database import sqlstate
 from app.errors import Conflict, Gone, NotFound, Outdated, Refused, TaskledgerError, flatten
@@ -37,6 +37,7 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     412: "precondition_failed",
     413: "body_too_large",
@@ -111,6 +112,8 @@ def on_http_error(error: HTTPException) -> Response:
     """An HTTP error in our words where werkzeug's are vague; its headers (Allow, Retry-After) are kept."""
     if error.response is not None or error.code is None:
         return error.get_response()  # type: ignore[return-value]
+    if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
+        return problem(408, "The body of the request came too slowly. Send it again, on a better connection.")
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     if error.code == HTTPStatus.NOT_MODIFIED:
         return Response(status=error.code)
