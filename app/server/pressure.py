@@ -6,25 +6,27 @@ from collections.abc import Collection
 
 from app.server.connection import Connection
 from app.server.patience import Pace
-from app.shares import names
 
 SLOW_SECONDS = 1.0  # of waiting for one client, while it is answered once
 
 
 def hang_up_on_the_slowest(answering: Collection[Connection], *, threads: int) -> list[Connection]:
-    """End the slowest answers: at most half of the threads may wait for one caller, three quarters for all together."""
+    """End the slowest answers: a quarter of the threads may wait for one credential, half of them for one address."""
     now = time.monotonic()
     slow = [conn for conn in answering if _is_slow(conn.sock.outgoing, now)]
-    if len(slow) <= threads // 2:
+    if len(slow) <= threads // 4:
         return []
     slow.sort(key=_bytes_a_second)
     victims = set(slow[: max(len(slow) - threads * 3 // 4, 0)])
-    by_caller: dict[object, list[Connection]] = defaultdict(list)
+    accounts: dict[object, list[Connection]] = defaultdict(list)
+    addresses: dict[str, list[Connection]] = defaultdict(list)
     for conn in slow:
-        for who in names(conn.caller):
-            by_caller[who].append(conn)
-    for theirs in by_caller.values():
-        victims.update(theirs[: max(len(theirs) - threads // 2, 0)])
+        accounts[conn.caller.account].append(conn)
+        addresses[conn.caller.address].append(conn)
+    for theirs, most in [(each, threads // 4) for each in accounts.values()] + [
+        (each, threads // 2) for each in addresses.values()
+    ]:
+        victims.update(theirs[: max(len(theirs) - most, 0)])
     for conn in victims:
         conn.sock.hang_up()
     return list(victims)

@@ -116,8 +116,8 @@ class Incoming:
         return Unacceptable(
             408,
             "request_timeout",
-            f"The {part} of the request did not arrive in time: a head may take {HEAD_SECONDS:g} s, and a body must come "
-            f"with at least {LEAST_RATE} bytes a second. Send it again, on a better connection.",
+            f"The {part} of the request did not arrive in time: a head may take {HEAD_SECONDS:g} s, and at least "
+            f"{LEAST_RATE} bytes of a body in a second. Send it again, on a better connection.",
         )
 
     def caller(self, address: str, proxies: Sequence[str]) -> Caller:

@@ -28,7 +28,7 @@ LARGE_WAIT_SECONDS = 30.0  # for a thread that reads a large body
 DRAIN_SECONDS = 0.05  # for the rest of a body that the application did not want
 RESERVED_CONNECTIONS = 64  # past worker_connections, for health
 MOST_READ_AHEAD = 64 * 1024 * 1024  # bytes of requests that are not whole yet
-LARGE_SHARE, CALLER_SHARE = 4, 4  # a quarter of the threads reads large bodies; a caller has all but a quarter
+LARGE_SHARE = 4  # a quarter of the threads reads large bodies
 
 
 class Threads(ThreadWorker):
@@ -50,7 +50,8 @@ class Threads(ThreadWorker):
         self._busy: Counter[object] = (
             Counter()
         )  # threads, by caller; the polling thread alone looks at this and the rest
-        self._for_a_caller = max(self.cfg.threads - self.cfg.threads // CALLER_SHARE, 1)
+        self._for_an_address = max(self.cfg.threads - self.cfg.threads // 8, 1)
+        self._for_an_account = max(self.cfg.threads - self.cfg.threads * 3 // 8, 1)
         self._held_back: dict[Caller, deque[Connection]] = {}  # until their callers have fewer threads
         self._large = Share(max(self.cfg.threads // LARGE_SHARE, 1))
         self._waiting_large: deque[Connection] = deque()
@@ -198,15 +199,17 @@ class Threads(ThreadWorker):
             self._waiting_large.remove(conn)
             conn.has_large_place = True
             self.enqueue_req(conn)
-        for caller in [each for each in self._held_back if self._may_start(each)]:
-            theirs = self._held_back[caller]
-            while theirs and self._may_start(caller):
-                self.enqueue_req(theirs.popleft())
-            if not theirs:
-                del self._held_back[caller]
+        while (caller := next(filter(self._may_start, self._held_back), None)) is not None:
+            theirs = self._held_back.pop(caller)
+            self.enqueue_req(theirs.popleft())
+            if theirs:
+                self._held_back[caller] = theirs  # behind all others
 
     def _may_start(self, caller: Caller) -> bool:
-        return all(self._busy[who] < self._for_a_caller for who in names(caller))
+        """Whether a caller has fewer threads than one address, and one credential, may have."""
+        return self._busy[caller.address] < self._for_an_address and (
+            caller.account is None or self._busy[caller.account] < self._for_an_account
+        )
 
     def enqueue_req(self, conn: Connection) -> None:
         """Give a connection to the threads."""

@@ -240,8 +240,7 @@ REFUSED_BY_THE_SERVER = {
     "an expectation": (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", (417, "expectation_failed")),
     "a coding": (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br\r\n\r\n", (501, "not_implemented")),
     "a wrong chunk": (
-        b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\nwrong\r\n",
+        HALF_LOG_IN.replace(b"Content-Length: 90", b"Transfer-Encoding: chunked") + b"\r\n",
         (400, "malformed_request"),
     ),
 }

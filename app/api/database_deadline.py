@@ -1,0 +1,131 @@
+"""Statements of requests end in time, whatever PostgreSQL does: also a commit, which no setting of PostgreSQL bounds.
+
+`statement_timeout` ends before a commit begins, and a commit waits without limit for a synchronous standby that does
+not answer. So this process looks itself, and asks PostgreSQL to cancel what takes too long. If it does not even do
+that, the connection is cut.
+"""
+
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+from app.log import get_logger
+
+log = get_logger(__name__)
+
+STATEMENT_SECONDS = 35.0  # statement_timeout is 30 s
+COMMIT_SECONDS = 10.0
+CUT_AFTER_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+SAID = (
+    "PostgreSQL did not answer within {seconds:g} s. If something was to be changed, it may have been: read it, or "
+    "send the request again with the same Idempotency-Key."
+)
+
+
+class Watch:
+    """Looks at the connections of this process that wait for PostgreSQL. Times are of time.monotonic()."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Connection, float] = {}  # each operation on it is atomic
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, connection: "Connection", seconds: float) -> None:
+        """It waits for PostgreSQL, for so long at most."""
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        self._waiting[connection] = time.monotonic() + seconds
+
+    def end(self, connection: "Connection", seconds: float) -> None:
+        """It has been answered. Raises psycopg2.OperationalError when it was cancelled, even if it then succeeded."""
+        self._waiting.pop(connection, None)
+        if connection.is_overdue:
+            connection.close()  # it may still be told something that belongs to what was cancelled
+            raise psycopg2.OperationalError(SAID.format(seconds=seconds))
+
+    def _start(self) -> None:
+        # Not before the first statement: a server that forks would leave the thread behind.
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="database-deadlines", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            for connection, until in list(self._waiting.items()):
+                if now >= until + CUT_AFTER_SECONDS:
+                    connection.cut()
+                elif now >= until and not connection.is_overdue:
+                    connection.is_overdue = True
+                    log.warning("database_overdue", backend=connection.info.backend_pid)
+                    # In a thread of its own: a server that is frozen accepts the connection for it, and says nothing.
+                    threading.Thread(target=connection.cancel_quietly, name="database-cancel", daemon=True).start()
+
+
+WATCH = Watch()
+
+
+class Connection(extensions.connection):
+    """A connection of a request."""
+
+    is_overdue = False
+
+    def commit(self) -> None:
+        """Commit. Raises psycopg2.OperationalError when that takes too long."""
+        WATCH.begin(self, COMMIT_SECONDS)
+        try:
+            super().commit()
+        finally:
+            WATCH.end(self, COMMIT_SECONDS)
+
+    def rollback(self) -> None:
+        """Roll back. Raises psycopg2.OperationalError when that takes too long."""
+        WATCH.begin(self, COMMIT_SECONDS)
+        try:
+            super().rollback()
+        finally:
+            WATCH.end(self, COMMIT_SECONDS)
+
+    def cancel_quietly(self) -> None:
+        """Ask PostgreSQL to stop what it does."""
+        try:
+            self.cancel()
+        except psycopg2.Error as error:
+            log.warning("database_not_cancelled", error=str(error).strip())
+
+    def cut(self) -> None:
+        """End the connection below the driver, which wakes the thread that waits for it."""
+        try:
+            copy = socket.socket(fileno=os.dup(self.fileno()))
+        except (OSError, psycopg2.Error):  # it was closed meanwhile
+            return
+        with copy:
+            try:
+                copy.shutdown(socket.SHUT_RDWR)
+            except OSError:  # the other side has ended it
+                return
+
+
+class Cursor(extensions.cursor):
+    """A cursor of such a connection."""
+
+    connection: Connection
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 (the driver's name)
+        """Run a statement. Raises psycopg2.OperationalError when it takes too long."""
+        WATCH.begin(self.connection, STATEMENT_SECONDS)
+        try:
+            super().execute(query, vars)
+        finally:
+            WATCH.end(self.connection, STATEMENT_SECONDS)
+
+
+CONNECT_ARGS = {"connection_factory": Connection, "cursor_factory": Cursor}
