@@ -32,25 +32,16 @@ class Watch:
     """Looks at the connections of this process that wait for PostgreSQL. Times are of time.monotonic()."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Connection, float] = {}  # each operation on it is atomic
+        self.waiting: dict[Connection, float] = {}  # until when; each operation on it is atomic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self, connection: "Connection", seconds: float) -> None:
-        """It waits for PostgreSQL, for so long at most."""
+    def run(self) -> None:
+        """Look from now on. Not before the first connection: a server that forks would leave the thread behind."""
         if self._thread is None or not self._thread.is_alive():
             self._start()
-        self._waiting[connection] = time.monotonic() + seconds
-
-    def end(self, connection: "Connection", seconds: float) -> None:
-        """It has been answered. Raises psycopg2.OperationalError when it was cancelled, even if it then succeeded."""
-        self._waiting.pop(connection, None)
-        if connection.is_overdue:
-            connection.close()  # it may still be told something that belongs to what was cancelled
-            raise psycopg2.OperationalError(SAID.format(seconds=seconds))
 
     def _start(self) -> None:
-        # Not before the first statement: a server that forks would leave the thread behind.
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="database-deadlines", daemon=True)
@@ -60,7 +51,7 @@ class Watch:
         while True:
             time.sleep(LOOK_SECONDS)
             now = time.monotonic()
-            for connection, until in list(self._waiting.items()):
+            for connection, until in list(self.waiting.items()):
                 if now >= until + CUT_AFTER_SECONDS:
                     connection.cut()
                 elif now >= until and not connection.is_overdue:
@@ -78,21 +69,32 @@ class Connection(extensions.connection):
 
     is_overdue = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        WATCH.run()
+
+    def answered(self, seconds: float) -> None:
+        """PostgreSQL has answered. Raises psycopg2.OperationalError when that was cancelled, even if it succeeded."""
+        WATCH.waiting.pop(self, None)
+        if self.is_overdue:
+            self.close()  # it may still be told something that belongs to what was cancelled
+            raise psycopg2.OperationalError(SAID.format(seconds=seconds))
+
     def commit(self) -> None:
         """Commit. Raises psycopg2.OperationalError when that takes too long."""
-        WATCH.begin(self, COMMIT_SECONDS)
+        WATCH.waiting[self] = time.monotonic() + COMMIT_SECONDS
         try:
             super().commit()
         finally:
-            WATCH.end(self, COMMIT_SECONDS)
+            self.answered(COMMIT_SECONDS)
 
     def rollback(self) -> None:
         """Roll back. Raises psycopg2.OperationalError when that takes too long."""
-        WATCH.begin(self, COMMIT_SECONDS)
+        WATCH.waiting[self] = time.monotonic() + COMMIT_SECONDS
         try:
             super().rollback()
         finally:
-            WATCH.end(self, COMMIT_SECONDS)
+            self.answered(COMMIT_SECONDS)
 
     def cancel_quietly(self) -> None:
         """Ask PostgreSQL to stop what it does."""
@@ -121,11 +123,12 @@ class Cursor(extensions.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 (the driver's name)
         """Run a statement. Raises psycopg2.OperationalError when it takes too long."""
-        WATCH.begin(self.connection, STATEMENT_SECONDS)
+        connection = self.connection
+        WATCH.waiting[connection] = time.monotonic() + STATEMENT_SECONDS
         try:
             super().execute(query, vars)
         finally:
-            WATCH.end(self.connection, STATEMENT_SECONDS)
+            connection.answered(STATEMENT_SECONDS)
 
 
 CONNECT_ARGS = {"connection_factory": Connection, "cursor_factory": Cursor}

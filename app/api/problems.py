@@ -9,6 +9,7 @@ import psycopg2
 import sqlalchemy.exc
 from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.database import sqlstate
@@ -127,6 +128,11 @@ def on_http_error(error: HTTPException) -> Response:
     return problem(error.code, detail or error.name, headers=headers)
 
 
+def on_malformed(_: ParseException) -> Response:
+    """A body whose chunks are none; what the server notices before the application does, it answers in the same way."""
+    return problem(400, "The body is not chunked as RFC 9112 wants it.")
+
+
 def on_refused(error: Refused) -> Response:
     """Input that a schema or a service refused."""
     return problem(422, summary(error.errors), code=error.code, errors=error.errors)
@@ -215,6 +221,7 @@ def _said(path: str, message: str) -> str:
 
 HANDLERS: tuple[tuple[type[Exception], Callable[[Any], Response]], ...] = (
     (HTTPException, on_http_error),
+    (ParseException, on_malformed),
     (Refused, on_refused),
     (UnknownTaskType, on_unknown_type),
     (PayloadRefused, on_payload_refused),

@@ -62,12 +62,12 @@ class Connection(TConn):
         if self.incoming is not None:
             self.parser.unreader.unread(bytes(self.incoming.arrived))
             self.incoming = None
-        self.sock.renew()
+        self.sock.renew(time.monotonic())
 
     def take_back(self) -> None:
         """What came behind the last request begins the next one."""
-        behind = self.parser.unreader.take_buffered()
-        if behind:
+        if self.parser.unreader.buf.getbuffer().nbytes:
+            behind = self.parser.unreader.take_buffered()
             self.incoming = Incoming(time.monotonic(), begun=behind)
 
     def is_whole_now(self, size: int) -> bool:

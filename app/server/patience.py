@@ -18,23 +18,25 @@ class Pace:
     So in any T seconds that somebody waits for it, it moves at least (T - GRACE_SECONDS) * LEAST_RATE bytes.
     """
 
-    __slots__ = ("began_at", "left", "moved_bytes", "waited_seconds")
+    __slots__ = ("_earned_bytes", "_left", "began_at", "moved_bytes", "waited_seconds")
 
-    def __init__(self) -> None:
-        self.began_at = time.monotonic()
-        self.left = GRACE_SECONDS
-        self.moved_bytes = 0
+    def __init__(self, now: float) -> None:
+        self.began_at = now  # by time.monotonic()
+        self.moved_bytes = 0  # whoever moves some adds them: a call a piece would cost more than it all
         self.waited_seconds = 0.0
+        self._left = GRACE_SECONDS
+        self._earned_bytes = 0
 
-    def moved(self, count: int) -> None:
-        """So many bytes came, or went."""
-        self.moved_bytes += count
-        self.left = min(GRACE_SECONDS, self.left + count / LEAST_RATE)
+    def left(self) -> float:
+        """Seconds that it may still be waited for."""
+        self._left = min(GRACE_SECONDS, self._left + (self.moved_bytes - self._earned_bytes) / LEAST_RATE)
+        self._earned_bytes = self.moved_bytes
+        return self._left
 
     def waited(self, seconds: float) -> None:
         """It was waited for."""
         self.waited_seconds += seconds
-        self.left -= seconds
+        self._left -= seconds
 
 
 class PatientSocket(socket.socket):
@@ -44,7 +46,7 @@ class PatientSocket(socket.socket):
         super().__init__(*args, **kwargs)
         super().settimeout(0.0)
         self._most_seconds: float | None = None
-        self.renew()
+        self.renew(time.monotonic())
 
     @classmethod
     def taken_over(cls, accepted: socket.socket) -> "PatientSocket":
@@ -52,10 +54,10 @@ class PatientSocket(socket.socket):
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         return cls(family, kind, protocol, fileno=accepted.detach())
 
-    def renew(self) -> None:
+    def renew(self, now: float) -> None:
         """A new request begins."""
-        self.incoming = Pace()
-        self.outgoing = Pace()
+        self.incoming = Pace(now)
+        self.outgoing = Pace(now)
 
     def setblocking(self, flag: bool) -> None:
         """Nothing: gunicorn says this at every request, and this connection blocks in its own way."""
@@ -84,7 +86,7 @@ class PatientSocket(socket.socket):
             except BlockingIOError:
                 self._wait(select.POLLIN, self.incoming, self._most_seconds)
             else:
-                self.incoming.moved(len(received))
+                self.incoming.moved_bytes += len(received)
                 return received
 
     def send(self, data: Any, flags: int = 0) -> int:
@@ -95,13 +97,15 @@ class PatientSocket(socket.socket):
             except BlockingIOError:
                 self._wait(select.POLLOUT, self.outgoing, None)
             else:
-                self.outgoing.moved(count)
+                self.outgoing.moved_bytes += count
                 return count
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send all of it. Raises TimeoutError, or another OSError."""
-        with memoryview(data) as view, view.cast("B") as rest:
-            sent = 0
+        sent = self.send(data, flags)
+        if sent == len(data):
+            return
+        with memoryview(data) as rest:
             while sent < len(rest):
                 sent += self.send(rest[sent : sent + SEND_BYTES], flags)
 
@@ -125,7 +129,7 @@ class PatientSocket(socket.socket):
             return
 
     def _wait(self, what: int, pace: Pace, most_seconds: float | None) -> None:
-        until = time.monotonic() + (pace.left if most_seconds is None else min(pace.left, most_seconds))
+        until = time.monotonic() + (pace.left() if most_seconds is None else min(pace.left(), most_seconds))
         poll = select.poll()
         poll.register(self, what)
         while (began := time.monotonic()) < until:

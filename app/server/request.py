@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from app.addresses import caller_of, nearest_client
-from app.server.patience import HEAD_SECONDS, LEAST_RATE, Pace
+from app.server.patience import GRACE_SECONDS, HEAD_SECONDS, LEAST_RATE, Pace
 from app.shares import Caller
 
 LONGEST_HEAD = 64 * 1024
@@ -72,7 +72,7 @@ class Incoming:
         self._head_end = 0
         self._need: int | None = None
         self._chunks: _Chunks | None = None
-        self._pace = Pace()
+        self._pace = Pace(now)
         self._last_at = now
 
     def add(self, data: bytes, now: float) -> None:
@@ -80,19 +80,18 @@ class Incoming:
         self.arrived += data
         if self._head_end:
             self._pace.waited(now - self._last_at)
-            self._pace.moved(len(data))
+            self._pace.moved_bytes += len(data)
             self._last_at = now
-            self.deadline = now + self._pace.left
+            self.deadline = now + self._pace.left()
 
     def kind(self, now: float) -> Kind | None:
         """Who is to answer it; None: wait for more. Raises Unacceptable."""
         if not self._head_end and not self._find_head(now):
             return None
-        target = self.head[self.head.find(b" ") + 1 : self.head.find(b" ", self.head.find(b" ") + 1)]
-        here = len(self.arrived)
         if self._is_whole():
-            return BY_PATH.get(target.partition(b"?")[0], Kind.SHORT)
-        if self._is_large() and here - self._head_end >= FIRST_OF_LARGE:
+            target = self.head[: self.head.find(b"\r\n")].split(b" ", 2)[1:2]
+            return BY_PATH.get(target[0].partition(b"?")[0], Kind.SHORT) if target else Kind.SHORT
+        if self._is_large() and len(self.arrived) - self._head_end >= FIRST_OF_LARGE:
             return Kind.LARGE
         return None
 
@@ -122,9 +121,10 @@ class Incoming:
 
     def caller(self, address: str, proxies: Sequence[str]) -> Caller:
         """Who is asking, as far as the head tells: the address, and the credential that was sent."""
-        forwarded = _value(self.head, b"x-forwarded-for") if proxies else b""
+        lowered = self.head.lower()
+        forwarded = _value(self.head, lowered, b"x-forwarded-for") if proxies else b""
         address = caller_of(nearest_client(address, forwarded.decode("latin-1"), proxies))
-        credential = _value(self.head, b"authorization") or _value(self.head, b"cookie")
+        credential = _value(self.head, lowered, b"authorization") or _value(self.head, lowered, b"cookie")
         return Caller(account=hash(credential) if credential else None, address=address)
 
     def _find_head(self, now: float) -> bool:
@@ -141,13 +141,15 @@ class Incoming:
             return False
         self._head_end = end + 4
         self.head = bytes(self.arrived[: end + 2])
-        self._last_at, self.deadline = now, now + self._pace.left
+        self._last_at, self.deadline = now, now + GRACE_SECONDS
         self._need = self._head_end
-        if b"chunked" in _value(self.head, b"transfer-encoding").lower():
+        lowered = self.head.lower()
+        if b"chunked" in _value(self.head, lowered, b"transfer-encoding").lower():
             self._chunks, self._need = _Chunks(self._head_end), None
-        elif (length := _value(self.head, b"content-length")).isdigit() and len(length) < 19:
+        elif (length := _value(self.head, lowered, b"content-length")).isdigit() and len(length) < 19:
             self._need += int(length)
-        self.expects = _value(self.head, b"expect").lower() == b"100-continue" and not self._is_whole()
+        if not self._is_whole():
+            self.expects = _value(self.head, lowered, b"expect").lower() == b"100-continue"
         return True
 
     def _is_whole(self) -> bool:
@@ -160,7 +162,12 @@ class Incoming:
         return size - self._head_end > SMALL_BODY
 
 
-def _value(head: bytes, name: bytes) -> bytes:
-    """The values of a header, whatever the case of its name; blank without it."""
-    found = re.findall(rb"\r\n" + name + rb":[ \t]*([^\r\n]*)", head, re.IGNORECASE)
-    return b",".join(value.strip() for value in found)
+def _value(head: bytes, lowered: bytes, name: bytes) -> bytes:
+    """The values of a header, whatever the case of its name; blank without it. `lowered` is the head in lower case."""
+    values, mark = [], b"\r\n" + name + b":"
+    at = lowered.find(mark)
+    while at >= 0:
+        at += len(mark)
+        values.append(head[at : head.find(b"\r\n", at)].strip())
+        at = lowered.find(mark, at)
+    return b",".join(values)

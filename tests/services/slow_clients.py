@@ -1,6 +1,7 @@
 """Clients that are slow on purpose: they hold connections, and send or read as little as they can."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -42,12 +43,14 @@ class SlowClients:
         every: float = 5.0,
         host: str = "127.0.0.1",
         receive_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._address = (host, port)
         self._begun = begun
         self._trickle = trickle
         self._every = every
         self._receive_buffer = receive_buffer
+        self._tls = tls
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._go_on, daemon=True)
         self.sockets: list[socket.socket] = []
@@ -59,6 +62,8 @@ class SlowClients:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
             connection.settimeout(30)
             connection.connect(self._address)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection)
             connection.sendall(begun)
             self.sockets.append(connection)
         if self._trickle:
