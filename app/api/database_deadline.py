@@ -18,8 +18,7 @@ from app.log import get_logger
 
 log = get_logger(__name__)
 
-STATEMENT_SECONDS = 35.0  # statement_timeout is 30 s
-COMMIT_SECONDS = 10.0
+LONGEST_COMMIT_SECONDS = 10.0
 CUT_AFTER_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 SAID = (
@@ -32,9 +31,15 @@ class Watch:
     """Looks at the connections of this process that wait for PostgreSQL. Times are of time.monotonic()."""
 
     def __init__(self) -> None:
+        self.statement_seconds = self.commit_seconds = LONGEST_COMMIT_SECONDS
         self.waiting: dict[Connection, float] = {}  # until when; each operation on it is atomic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+
+    def allow(self, seconds: float) -> None:
+        """Let a statement take so long, and a commit at most LONGEST_COMMIT_SECONDS of it."""
+        self.statement_seconds = seconds
+        self.commit_seconds = min(seconds, LONGEST_COMMIT_SECONDS)
 
     def run(self) -> None:
         """Look from now on. Not before the first connection: a server that forks would leave the thread behind."""
@@ -82,19 +87,19 @@ class Connection(extensions.connection):
 
     def commit(self) -> None:
         """Commit. Raises psycopg2.OperationalError when that takes too long."""
-        WATCH.waiting[self] = time.monotonic() + COMMIT_SECONDS
+        WATCH.waiting[self] = time.monotonic() + WATCH.commit_seconds
         try:
             super().commit()
         finally:
-            self.answered(COMMIT_SECONDS)
+            self.answered(WATCH.commit_seconds)
 
     def rollback(self) -> None:
         """Roll back. Raises psycopg2.OperationalError when that takes too long."""
-        WATCH.waiting[self] = time.monotonic() + COMMIT_SECONDS
+        WATCH.waiting[self] = time.monotonic() + WATCH.commit_seconds
         try:
             super().rollback()
         finally:
-            self.answered(COMMIT_SECONDS)
+            self.answered(WATCH.commit_seconds)
 
     def cancel_quietly(self) -> None:
         """Ask PostgreSQL to stop what it does."""
@@ -124,11 +129,11 @@ class Cursor(extensions.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 (the driver's name)
         """Run a statement. Raises psycopg2.OperationalError when it takes too long."""
         connection = self.connection
-        WATCH.waiting[connection] = time.monotonic() + STATEMENT_SECONDS
+        WATCH.waiting[connection] = time.monotonic() + WATCH.statement_seconds
         try:
             super().execute(query, vars)
         finally:
-            connection.answered(STATEMENT_SECONDS)
+            connection.answered(WATCH.statement_seconds)
 
 
 CONNECT_ARGS = {"connection_factory": Connection, "cursor_factory": Cursor}

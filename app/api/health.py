@@ -32,7 +32,6 @@ blueprint = Blueprint(
 )
 
 ANSWER_SECONDS = 2.0
-KEPT_SECONDS = 1.0
 FOR_ANYBODY = {
     "database": "does not answer",
     "broker": "does not answer",
@@ -96,27 +95,24 @@ def _may_see_details(faults: Faults) -> bool:
 
 
 class _Look:
-    """What is wrong, looked at once for all who ask within KEPT_SECONDS: probes of strangers cost nothing."""
+    """What is wrong: one look at a time, whose answer is for all who asked before it began. Strangers may ask, too."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._found: Faults = {}
         self._of: sa.Engine | None = None
-        self._until = 0.0
+        self._began = 0.0
 
     def faults(self, engine: sa.Engine) -> Faults:
-        """What is wrong now, or was a moment ago."""
+        """What is wrong now."""
+        asked = monotonic()
         with self._lock:
-            if self._of is not engine or monotonic() >= self._until:
+            if self._of is not engine or self._began <= asked:
+                self._of, self._began = engine, monotonic()
                 self._found = _faults(engine)
-                self._of, self._until = engine, monotonic() + KEPT_SECONDS
                 if self._found:
                     log.warning("not_ready", **self._found)
             return self._found
-
-    def forget(self) -> None:
-        """Look anew at the next question."""
-        self._until = 0.0
 
 
 LOOK = _Look()

@@ -8,6 +8,7 @@ from app.server.connection import Connection
 from app.server.patience import Pace
 
 SLOW_SECONDS = 1.0  # of waiting for one client, while it is answered once
+SLOW_RATE = 100_000  # bytes a second; who takes more has been answered before long
 
 
 def hang_up_on_the_slowest(answering: Collection[Connection], *, threads: int) -> list[Connection]:
@@ -34,7 +35,8 @@ def hang_up_on_the_slowest(answering: Collection[Connection], *, threads: int) -
 
 def _is_slow(pace: Pace, now: float) -> bool:
     """Whether most of the time that it has been answered for was waiting; a live stream mostly has nothing to send."""
-    return pace.waited_seconds >= max(SLOW_SECONDS, (now - pace.began_at) / 2)
+    seconds = now - pace.began_at
+    return pace.waited_seconds >= max(SLOW_SECONDS, seconds / 2) and pace.moved_bytes < SLOW_RATE * seconds
 
 
 def _bytes_a_second(conn: Connection) -> float:
