@@ -20,21 +20,37 @@ def names(caller: Caller) -> tuple[object, ...]:
 
 
 class Threads:
-    """The request threads of this process: how many may be held for long by all shares together."""
+    """The request threads of this process: how many may be held for long, by all shares together."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.held = 0
-        self._most: int | None = None
+        self.held: Counter[object] = Counter()
+        self._count: int | None = None
 
     def are(self, count: int) -> None:
-        """There are so many threads; an eighth of them, and at least one, stays free for requests that take moments."""
-        self._most = max(count - max(count // 8, 1), 0)
+        """There are so many threads. With a server that does not say so, there is no limit."""
+        self._count = count
 
-    @property
-    def are_scarce(self) -> bool:
-        """Whether no more may be held. With a server that did not tell how many there are, never."""
-        return self._most is not None and self.held >= self._most
+    def are_scarce_for(self, caller: Caller) -> bool:
+        """Whether this one may hold no more of them.
+
+        An account holds half of the threads, an address three quarters, all together seven eighths: the rest is for
+        requests that take moments, also those of the same account, which has five eighths in all.
+        """
+        if self._count is None:
+            return False
+        return (
+            self.held[None] >= max(self._count - max(self._count // 8, 1), 0)
+            or self.held[caller.address] >= max(self._count - self._count // 4, 1)
+            or (caller.account is not None and self.held[caller.account] >= max(self._count // 2, 1))
+        )
+
+    def hold(self, caller: Caller, change: int) -> None:
+        """So many more are held, or fewer."""
+        for who in (None, *names(caller)):
+            self.held[who] += change
+            if not self.held[who]:
+                del self.held[who]
 
 
 THREADS = Threads()
@@ -58,7 +74,7 @@ class Share:
     def take(self, caller: Caller) -> bool:
         """Take a place; whether there was one. Give it back with `leave`."""
         with self._threads.lock:
-            if not self._has_room_for(caller) or self._threads.are_scarce:
+            if not self._has_room_for(caller) or self._threads.are_scarce_for(caller):
                 return False
             self._count(caller, 1)
             return True
@@ -78,7 +94,7 @@ class Share:
 
     def _count(self, caller: Caller, change: int) -> None:
         self._taken += change
-        self._threads.held += change
+        self._threads.hold(caller, change)
         self._accounts[caller.account] += change
         self._addresses[caller.address] += change
         if change < 0:  # whoever has none is forgotten

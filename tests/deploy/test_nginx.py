@@ -50,7 +50,8 @@ class Nginx(Process):
 
     def is_ready(self) -> bool:
         try:
-            return ask(self.connect(), "GET", "/health/live") == 200
+            with closing(self.connect()) as connection:
+                return ask(connection, "GET", "/health/live") == 200
         except OSError:
             return False
 
@@ -125,12 +126,13 @@ def test_slow_clients_hold_nobody_up(nginx, person, kind):
 
 def test_an_upload_of_somebody_on_the_way_goes_through(nginx, person):
     size, pieces = 1_800_000, 50
-    with SlowClients(nginx.port, [upload_head(person.headers, size=size)], tls=tls()) as clients:
+    head = upload_head(person.headers | {"Connection": "close"}, size=size)
+    with SlowClients(nginx.port, [head], tls=tls()) as clients:
         [connection] = clients.sockets
         for _ in range(pieces):
             connection.sendall(b"y" * (size // pieces))
             time.sleep(0.25)
         connection.sendall(upload_end())
-        answer = connection.recv(65_536)
+        [answer] = clients.answers(within=20)
 
     assert answer.startswith(b"HTTP/1.1 201 ")

@@ -134,13 +134,14 @@ def test_an_upload_that_becomes_slow_is_told_so(api, person):
 
 def test_a_slow_upload_that_makes_progress_goes_through(api, person):
     size, pieces = 1_800_000, 60  # 120 kB/s, for longer than any grace
-    with SlowClients(api.port, [upload_head(person.headers, size=size)]) as clients:
+    head = upload_head(person.headers | {"Connection": "close"}, size=size)
+    with SlowClients(api.port, [head]) as clients:
         [connection] = clients.sockets
         for _ in range(pieces):
             connection.sendall(b"y" * (size // pieces))
             time.sleep(0.25)
         connection.sendall(upload_end())
-        answer = connection.recv(65_536)
+        [answer] = clients.answers(within=20)
 
     assert answer.startswith(b"HTTP/1.1 201 ")
     assert f'"size":{size}'.encode() in answer

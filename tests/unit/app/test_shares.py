@@ -47,4 +47,14 @@ def test_all_shares_together_leave_threads_for_requests_that_take_moments():
     threads.are(8)
     shares = [Share(8, threads=threads) for _ in range(3)]
 
-    assert sum(share.take(account(str(number))) for share in shares for number in range(8)) == 7
+    assert sum(share.take(account(str(number), str(number))) for share in shares for number in range(8)) == 7
+
+
+def test_one_account_leaves_itself_threads_for_requests_that_take_moments():
+    threads = Threads()
+    threads.are(8)
+    polls, streams = Share(16, threads=threads), Share(8, threads=threads)
+
+    assert taken(polls, account("one")) == 4
+    assert not streams.take(account("one"))
+    assert streams.take(account("two"))
