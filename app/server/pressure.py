@@ -1,8 +1,8 @@
-"""Clients that take their answers slowly: each is waited for, until too many threads do nothing else."""
+"""Who is let go when there is too little of something: threads, connections or memory."""
 
 import time
-from collections import defaultdict
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 
 from app.server.connection import Connection
 from app.server.patience import Pace
@@ -41,3 +41,23 @@ def _is_slow(pace: Pace, now: float) -> bool:
 
 def _bytes_a_second(conn: Connection) -> float:
     return conn.sock.outgoing.moved_bytes / conn.sock.outgoing.waited_seconds
+
+
+def oldest_of_the_many(idle: Sequence[Connection]) -> Connection | None:
+    """Of connections that nobody answers, in the order they began: the first of the address that has the most. Pure."""
+    if not idle:
+        return None
+    [(address, _)] = Counter(conn.address for conn in idle).most_common(1)
+    return next(conn for conn in idle if conn.address == address)
+
+
+def largest_of_the_many(reading: Collection[Connection], *, most_bytes: int) -> Connection | None:
+    """When half requests hold more bytes together: the largest one of the address that holds the most. Pure."""
+    sizes = {conn: len(conn.incoming.arrived) for conn in reading if conn.incoming is not None}
+    if sum(sizes.values()) <= most_bytes:
+        return None
+    by_address: Counter[str] = Counter()
+    for conn, size in sizes.items():
+        by_address[conn.address] += size
+    [(address, _)] = by_address.most_common(1)
+    return max((conn for conn in sizes if conn.address == address), key=sizes.__getitem__)

@@ -1,8 +1,7 @@
-"""gunicorn's threads, with a front that waits for slow clients so that no thread has to."""
+"""The thread that polls: it waits for slow clients, so that no other thread has to."""
 
 import errno
 import gc
-import select
 import selectors
 import time
 from collections import Counter, deque
@@ -11,27 +10,24 @@ from functools import partial
 from typing import Any
 
 from gunicorn.errors import ConfigError
-from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.server import answers
+from app.server.answering import READ_BYTES, Answering
 from app.server.connection import Connection
 from app.server.patience import PatientSocket
-from app.server.pressure import hang_up_on_the_slowest
+from app.server.pressure import hang_up_on_the_slowest, largest_of_the_many, oldest_of_the_many
 from app.server.request import Kind, Unacceptable
 from app.shares import THREADS, Caller, Share, names
 
-STAY_MILLISECONDS = 10
-READ_BYTES = 64 * 1024
 SWEEP_SECONDS = 0.5
 LINGER_SECONDS = 2.0  # for a client that has not read its last answer yet
 LARGE_WAIT_SECONDS = 30.0  # for a thread that reads a large body
-DRAIN_SECONDS = 0.05  # for the rest of a body that the application did not want
 RESERVED_CONNECTIONS = 64  # past worker_connections, for health
 MOST_READ_AHEAD = 64 * 1024 * 1024  # bytes of requests that are not whole yet
 LARGE_SHARE = 4  # a quarter of the threads reads large bodies
 
 
-class Threads(ThreadWorker):
+class Threads(Answering):
     """gunicorn's gthread with three habits more.
 
     - The thread that polls reads requests until they are whole, with deadlines: a slow client holds no thread. It also
@@ -46,13 +42,11 @@ class Threads(ThreadWorker):
         super().__init__(*args, **kwargs)
         self._most_connections = self.worker_connections
         self.worker_connections += RESERVED_CONNECTIONS
-        self._waiting: deque[Connection] = deque()  # for a thread; its methods are atomic: no lock
         self._busy: Counter[object] = (
             Counter()
         )  # threads, by caller; the polling thread alone looks at this and the rest
         self._for_an_address = max(self.cfg.threads - self.cfg.threads // 8, 1)
         self._for_an_account = max(self.cfg.threads - self.cfg.threads * 3 // 8, 1)
-        self._held_back: dict[Caller, deque[Connection]] = {}  # until their callers have fewer threads
         self._large = Share(max(self.cfg.threads // LARGE_SHARE, 1))
         self._waiting_large: deque[Connection] = deque()
         self._reading: dict[Connection, None] = {}  # in the order they began
@@ -83,8 +77,6 @@ class Threads(ThreadWorker):
         }
         gc.collect()
         gc.freeze()
-
-    # In the thread that polls.
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, and read what it has sent already."""
@@ -223,24 +215,16 @@ class Threads(ThreadWorker):
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def _make_room(self) -> None:
-        """Let the oldest go that only rests, or has sent the least, of the address that has the most of these."""
-        if not self._reading and not self.keepalived_conns:
+        victim = oldest_of_the_many((*self.keepalived_conns, *self._reading))
+        if victim is None:
             return
-        by_address = Counter(conn.address for conn in (*self.keepalived_conns, *self._reading))
-        [(most, _)] = by_address.most_common(1)
-        victim = next(conn for conn in (*self.keepalived_conns, *self._reading) if conn.address == most)
         if victim not in self._reading:
             self.keepalived_conns.remove(victim)
         self._drop(victim)
 
     def _keep_memory_small(self) -> None:
-        sizes = {conn: len(conn.incoming.arrived) for conn in self._reading if conn.incoming is not None}
-        if sum(sizes.values()) > MOST_READ_AHEAD:
-            by_address: Counter[str] = Counter()
-            for conn, size in sizes.items():
-                by_address[conn.address] += size
-            [(most, _)] = by_address.most_common(1)
-            victim = max((conn for conn in sizes if conn.address == most), key=sizes.__getitem__)
+        victim = largest_of_the_many(self._reading, most_bytes=MOST_READ_AHEAD)
+        if victim is not None:
             self._refuse(victim, _busy("Too many requests from this address are half sent"))
 
     def _refuse(self, conn: Connection, refusal: Unacceptable) -> None:
@@ -293,46 +277,6 @@ class Threads(ThreadWorker):
             self.poller.unregister(conn.sock)
         except (KeyError, ValueError):  # it was not watched
             return
-
-    # In one of the other threads.
-
-    def handle(self, conn: Connection) -> bool:
-        """Answer a request, and those that follow it at once."""
-        self._waiting.popleft()  # which one does not matter: they are counted
-        answered = super().handle(conn)
-        while answered and self._goes_on(conn):
-            answered = super().handle(conn)
-        return bool(answered)
-
-    def _handle_alone(self, conn: Connection) -> bool:
-        return bool(super().handle(conn))
-
-    def _goes_on(self, conn: Connection) -> bool:
-        """Whether the next request of this connection is here, whole, before STAY_MILLISECONDS have passed."""
-        if self._waiting or self._held_back or not self.alive:
-            return False
-        conn.take_back()
-        if conn.incoming is None:
-            poll = select.poll()
-            poll.register(conn.sock, select.POLLIN)
-            if not poll.poll(STAY_MILLISECONDS):
-                return False
-        return conn.is_whole_now(READ_BYTES)
-
-    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what was refused, or failed, outside of the application."""
-        status, code, detail = answers.for_error(exc)
-        if status >= 500 and code == "internal_error":
-            self.log.error("Error handling request %s", getattr(req, "uri", "that could not be read"), exc_info=exc)
-        else:
-            self.log.warning("Invalid request from ip=%s: %s", (addr or ("",))[0], type(exc).__name__)
-        try:
-            client.send_now(answers.as_bytes(status, code, detail))
-        except OSError:
-            self.log.debug("Failed to send error message.")
 
 
 def _busy(what: str) -> Unacceptable:
