@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +20,7 @@ class SharedFileHandler(logging.Handler):
         self._most_bytes = most_bytes
         self._backups = backups
         self._file: TextIO | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, whole."""
@@ -51,7 +52,7 @@ class SharedFileHandler(logging.Handler):
         if self._file is not None:
             self._file.close()
         # Line by line: appending is atomic, so that lines of several processes do not mix.
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = _open_for_us(self._path)
 
     def _is_at_path(self, file: TextIO) -> bool:
         try:
@@ -62,7 +63,7 @@ class SharedFileHandler(logging.Handler):
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _rotate(self) -> None:
-        with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
+        with _open_for_us(self._path.with_name(f"{self._path.name}.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._path.exists() and self._path.stat().st_size < self._most_bytes:
                 return  # another process was first
@@ -71,3 +72,12 @@ class SharedFileHandler(logging.Handler):
                 newer = self._path if number == 1 else self._path.with_name(f"{self._path.name}.{number - 1}")
                 if newer.exists():
                     newer.replace(older)
+
+
+def _open_for_us(path: Path) -> TextIO:
+    """The file, to append to: its account writes, its group reads (a collector of logs), and nobody else."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    found = os.fstat(descriptor)
+    if found.st_mode & 0o007 and found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode):
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~0o007)  # made by an older version
+    return os.fdopen(descriptor, "a", encoding="utf-8")

@@ -31,6 +31,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.config import get_settings
 from app.metric_files import CountFile
+from app.private_files import private_directory
 
 disable_created_metrics()  # a second series for each, which nobody reads
 log = structlog.get_logger(__name__)
@@ -184,10 +185,15 @@ def share(service: str, *, owner: int) -> None:
     """From here on, this process counts together with the others that have the same owner (a process id).
 
     Call it before anything is counted: in a process that forks, before it does, and then let only its children count.
+    Raises SettingsError when somebody else has made the directory below the temporary one.
     """
     global _shared
-    base = Path(get_settings().metrics_dir or Path(tempfile.gettempdir()) / f"taskledger-metrics-{os.getuid()}")
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    chosen = get_settings().metrics_dir
+    if chosen is None:
+        base = private_directory(Path(tempfile.gettempdir()) / f"taskledger-metrics-{os.geteuid()}", "METRICS_DIR")
+    else:
+        base = Path(chosen)
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(base / "lock"):
         _remove_abandoned(base)
         directory = base / f"{service}-{owner}"

@@ -11,9 +11,9 @@ from flask import Flask, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from app.addresses import caller_of, is_within
 from app.api import limits
 from app.api.environment import current_settings
-from app.api.proxies import is_within
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.config import Settings, words
@@ -23,6 +23,7 @@ from app.services.accounts.audit import Actor
 from app.services.accounts.principals import Principal
 from app.services.accounts.rights import Rights
 from app.services.accounts.secrets import API_KEY_PREFIX, digest
+from app.shares import Caller
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,6 +93,11 @@ def current_rights() -> tuple[Rights, ...]:
 def visible_owner() -> UUID | None:
     """Whose things the caller sees: their own; None (everybody's) for an admin. The `owner` of every service."""
     return current_principal().sees
+
+
+def current_caller() -> Caller:
+    """Who is calling, for places of which nobody may have all."""
+    return Caller(account=current_principal().user_id, address=caller_of(request.remote_addr))
 
 
 def current_actor() -> Actor:

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from uuid import UUID
 
 import psycopg2
 import sqlalchemy as sa
@@ -20,14 +19,15 @@ from app.config import Settings
 from app.log import get_logger
 from app.services import events
 from app.services.events import EventFilter, Labels, Numbered, Page
+from app.shares import Caller, Share
 
 log = get_logger(__name__)
 
 PAGE = 1_000
-KEPT_FREE_SHARE = 4  # a quarter of the places is for accounts that have no stream: one account must not take all
 POLL_SECONDS = 1.0  # whatever became of a notification, nobody waits longer
 MOST_WAITING = 5_000  # events that a client may be behind before it is let go
 PAUSE_AFTER_FAULT_SECONDS = 0.5
+NOBODY = Caller(account=None, address="")
 LONGEST_SEND_SECONDS = 30.0  # for what one client is sent at once; who does not take it is hung up on
 
 
@@ -39,7 +39,7 @@ class Client:
         wanted: EventFilter,
         *,
         after: int = 0,
-        who: UUID | None = None,
+        who: Caller = NOBODY,
         connection: socket.socket | None = None,
     ) -> None:
         self.wanted = wanted
@@ -93,7 +93,7 @@ class Feed:
 
     def __init__(self, engine: sa.Engine, *, most: int) -> None:
         self._engine = engine
-        self._most = most
+        self._share = Share(most)
         self._clients: set[Client] = set()
         self._position = 0
         self._changed = threading.Condition()
@@ -104,32 +104,31 @@ class Feed:
         wanted: EventFilter,
         after: int | None = None,
         *,
-        who: UUID | None = None,
+        who: Caller = NOBODY,
         connection: socket.socket | None = None,
     ) -> tuple[Client, int] | None:
         """A new stream that is given every event after the number beside it; None when there are too many.
 
-        `who` is the account whose it is; `after` the number that its client goes on after: what no event has yet is
+        `who` is whose it is; `after` the number that its client goes on after: what no event has yet is
         ignored, and it begins now.
         """
         with self._changed:
-            if len(self._clients) >= self._room_for(who):
+            if not self._share.take(who):
                 return None
-            if not self._clients:  # nobody was listening: begin at the end
-                with Session(self._engine) as session:
-                    self._position = events.newest_position(session)
-            client = Client(wanted, after=self._begin(after), who=who, connection=connection)
+            try:
+                client = Client(wanted, after=self._begin(after), who=who, connection=connection)
+            except BaseException:
+                self._share.leave(who)
+                raise
             self._clients.add(client)
             self._start()
             self._changed.notify()
             return client, self._position
 
-    def _room_for(self, who: UUID | None) -> int:
-        """Among how many streams an account's next one must be: who has none finds room that others cannot take."""
-        has_one = any(client.who == who for client in self._clients)
-        return self._most - self._most // KEPT_FREE_SHARE if has_one else self._most
-
     def _begin(self, after: int | None) -> int:
+        if not self._clients:  # nobody was listening: begin at the end
+            with Session(self._engine) as session:
+                self._position = events.newest_position(session)
         if after is None or after <= self._position:
             return self._position if after is None else after
         # Another process may have shown its client more than this one has read yet: none of that comes again.
@@ -139,7 +138,9 @@ class Feed:
     def leave(self, client: Client) -> None:
         """A stream has ended."""
         with self._changed:
-            self._clients.discard(client)
+            if client in self._clients:
+                self._clients.remove(client)
+                self._share.leave(client.who)
 
     def passed(self, client: Client) -> int | None:
         """Up to which number a stream has sent all that it wanted; None while it has something to send."""

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from app.api.auth import Access, current_principal, gate, visible_owner
+from app.api.auth import Access, current_caller, gate, visible_owner
 from app.api.environment import current_settings
 from app.api.event_feed import Client, Feed, as_text, feed
 from app.api.fields import Several, matching, one_of
@@ -69,7 +69,7 @@ def stream_events(given: dict[str, Any]) -> Response:
 
     With the header Last-Event-ID (browsers send it by themselves) the stream begins right after that number.
     """
-    who, connection = current_principal().user_id, request.environ.get("gunicorn.socket")
+    who, connection = current_caller(), request.environ.get("gunicorn.socket")
     joined = feed().join(_filter(given), _after(given), who=who, connection=connection)
     if joined is None:
         detail = "This process holds as many streams, of all accounts or of yours, as it may; try again in seconds."

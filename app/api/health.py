@@ -3,18 +3,24 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from functools import cache
+from hmac import compare_digest
+from threading import Lock
 from time import monotonic
 
 import marshmallow as ma
 import psycopg2
 import sqlalchemy as sa
-from flask import Response
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
 
-from app.api.auth import Access, access
+from app.addresses import is_within
+from app.api.auth import Access, access, gate
+from app.api.environment import current_settings
 from app.api.parsing import Blueprint
 from app.api.problems import problem
 from app.api.transaction import db
 from app.clock import utcnow
+from app.config import words
 from app.log import get_logger
 from app.messaging import broker_fault
 from app.services.readiness import dispatcher_fault
@@ -26,6 +32,11 @@ blueprint = Blueprint(
 )
 
 ANSWER_SECONDS = 2.0
+FOR_ANYBODY = {
+    "database": "does not answer",
+    "broker": "does not answer",
+    "dispatcher": "is not known to look for due tasks: start `celery -A tasks beat`",
+}
 
 Faults = dict[str, str]
 
@@ -52,18 +63,59 @@ def live() -> dict[str, str]:
 
 @blueprint.get("/ready")
 @blueprint.response(200, Ready())
-@blueprint.problem(503, "Names what is missing: database, broker or dispatcher")
+@blueprint.problem(503, "Names what is missing: database, broker or dispatcher; to an admin, why")
 @access(Access.OPEN)
 def ready() -> dict[str, str] | Response:
     """Tell whether database, broker and dispatcher are there."""
-    faults = _faults(db.engine)
+    faults = LOOK.faults(db.engine)
     if not faults:
         return {"status": "ready"}
-    log.warning("not_ready", **faults)
+    if not _may_see_details(faults):
+        faults = {part: FOR_ANYBODY[part] for part in faults}
     detail = "; ".join(f"{part}: {fault}" for part, fault in faults.items())
     return problem(
         503, f"Not ready. {detail}.", code="not_ready", errors={part: [fault] for part, fault in faults.items()}
     )
+
+
+def _may_see_details(faults: Faults) -> bool:
+    """Whether the caller may know hosts, ports and names of users: an admin, a scraper, or who has PROBE_TOKEN."""
+    settings = current_settings()
+    if is_within(request.remote_addr, words(settings.metrics_allow)):
+        return True
+    credential = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    if settings.probe_token and compare_digest(credential.encode(), settings.probe_token.encode()):
+        return True
+    if not credential or "database" in faults:  # without the database nobody knows who is an admin
+        return False
+    try:
+        return gate().identify(Access.ADMIN).is_admin
+    except (HTTPException, sa.exc.SQLAlchemyError):
+        return False
+
+
+class _Look:
+    """What is wrong: one look at a time, whose answer is for all who asked before it began. Strangers may ask, too."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._found: Faults = {}
+        self._of: sa.Engine | None = None
+        self._began = 0.0
+
+    def faults(self, engine: sa.Engine) -> Faults:
+        """What is wrong now."""
+        asked = monotonic()
+        with self._lock:
+            if self._of is not engine or self._began <= asked:
+                self._of, self._began = engine, monotonic()
+                self._found = _faults(engine)
+                if self._found:
+                    log.warning("not_ready", **self._found)
+            return self._found
+
+
+LOOK = _Look()
 
 
 @cache

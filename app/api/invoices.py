@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.api import pagination, quotas
 from app.api.artifacts import content_of
-from app.api.auth import current_owner_id
+from app.api.auth import current_caller, current_owner_id
 from app.api.environment import current_settings
 from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
@@ -174,8 +174,9 @@ def download_pdf(wanted: dict[str, Any], number: str) -> Any:
     """Download an invoice as a PDF; one that has expired is printed again, and ?wait= answers when it is there."""
     _check_path(number)
     found = _pdf(number)
-    if found.task is not None and wanted["wait"] and hub().wait(found.task, seconds=wanted["wait"]).is_finished:
-        found = _pdf(number)
+    if found.task is not None and wanted["wait"]:
+        waited = hub().wait(found.task, seconds=wanted["wait"], caller=current_caller())
+        found = _pdf(number) if waited.is_finished else found
     if found.artifact is not None:
         return content_of(found.artifact)
     assert found.task is not None  # noqa: S101 (one of the two)

@@ -15,7 +15,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from app.api.proxies import caller_of
+from app.addresses import caller_of
 from app.config import Settings
 from app.log import get_logger
 

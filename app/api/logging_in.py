@@ -5,8 +5,8 @@ import math
 from flask import request
 from werkzeug.exceptions import TooManyRequests
 
+from app.addresses import caller_of
 from app.api.auth import current_actor, current_principal, unauthorized
-from app.api.proxies import caller_of
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.errors import Refused

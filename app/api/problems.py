@@ -9,7 +9,8 @@ import psycopg2
 import sqlalchemy.exc
 from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
-from werkzeug.exceptions import HTTPException
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.database import sqlstate
 from app.errors import Conflict, Gone, NotFound, Outdated, Refused, TaskledgerError, flatten
@@ -39,6 +40,7 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     412: "precondition_failed",
     413: "body_too_large",
@@ -113,6 +115,8 @@ def on_http_error(error: HTTPException) -> Response:
     """An HTTP error in our words where werkzeug's are vague; its headers (Allow, Retry-After) are kept."""
     if error.response is not None or error.code is None:
         return error.get_response()  # type: ignore[return-value]
+    if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
+        return problem(408, "The body of the request came too slowly. Send it again, on a better connection.")
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     if error.code == HTTPStatus.NOT_MODIFIED:
         return Response(status=error.code)
@@ -124,6 +128,11 @@ def on_http_error(error: HTTPException) -> Response:
     has_own_words = error.description is not None and error.description != type(error).description
     detail = error.description if has_own_words else details.get(error.code, error.description)
     return problem(error.code, detail or error.name, headers=headers)
+
+
+def on_malformed(_: ParseException) -> Response:
+    """A body whose chunks are none; what the server notices before the application does, it answers in the same way."""
+    return problem(400, "The body is not chunked as RFC 9112 wants it.")
 
 
 def on_refused(error: Refused) -> Response:
@@ -227,6 +236,7 @@ def _said(path: str, message: str) -> str:
 
 HANDLERS: tuple[tuple[type[Exception], Callable[[Any], Response]], ...] = (
     (HTTPException, on_http_error),
+    (ParseException, on_malformed),
     (Refused, on_refused),
     (UnknownTaskType, on_unknown_type),
     (PayloadRefused, on_payload_refused),

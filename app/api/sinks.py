@@ -1,9 +1,11 @@
 """/sinks: how far each consumer of the events has come."""
 
+from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
 
+from app.api.auth import current_principal
 from app.api.fields import Instant
 from app.api.parsing import Blueprint
 from app.api.transaction import single_statement
@@ -11,6 +13,8 @@ from app.clock import utcnow
 from app.services import sinks
 
 blueprint = Blueprint("sinks", __name__, url_prefix="/api/v1", description="Consumers of the events")
+
+FAILED = "it failed; an admin sees why"
 
 
 class SinkView(ma.Schema):
@@ -27,8 +31,12 @@ class SinkView(ma.Schema):
     lag_seconds = ma.fields.Float(required=True, metadata={"description": "How long ago the oldest of these happened"})
     last_seen_at = Instant(required=True, allow_none=True)
     moved_at = Instant(required=True, allow_none=True, metadata={"description": "When it last took events"})
-    node = ma.fields.String(required=True, allow_none=True, metadata={"description": "Host and process id"})
-    last_error = ma.fields.String(required=True, allow_none=True)
+    node = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Host and process id; null to all but admins"}
+    )
+    last_error = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "To all but admins only that there was one"}
+    )
     alarm = ma.fields.String(
         required=True,
         allow_none=True,
@@ -49,4 +57,7 @@ class SinkList(ma.Schema):
 def list_sinks() -> dict[str, Any]:
     """See how far each sink has come, and how far behind it is."""
     with single_statement() as session:
-        return {"items": sinks.statuses(session, now=utcnow()), "next": None}
+        found = sinks.statuses(session, now=utcnow())
+    if not current_principal().is_admin:
+        found = [replace(each, node=None, last_error=each.last_error and FAILED) for each in found]
+    return {"items": found, "next": None}

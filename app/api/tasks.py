@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Response, request
 
 from app.api import pagination, quotas
-from app.api.auth import current_owner_id, current_rights, visible_owner
+from app.api.auth import current_caller, current_owner_id, current_rights, visible_owner
 from app.api.etags import IfMatch, IfNoneMatch, etag
 from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
@@ -122,7 +122,7 @@ def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> 
     with single_statement() as session:
         task = task_service.read(session, id_, owner=visible_owner())
     if query["wait"] and not task.is_finished:
-        task = hub().wait(task, seconds=query["wait"])
+        task = hub().wait(task, seconds=query["wait"], caller=current_caller())
     tag = etag(task)
     if request.if_none_match.contains_weak(tag):  # weak: a proxy that compresses makes it so
         return Response(status=304, headers={"ETag": f'"{tag}"'})

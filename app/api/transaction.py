@@ -12,6 +12,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from app.api.database_deadline import CONNECT_ARGS, WATCH
 from app.config import Settings
 from app.database import (
     DEADLOCK_DETECTED,
@@ -81,7 +82,10 @@ def single_statement() -> Iterator[Session]:
 def register(app: Flask, settings: Settings) -> None:
     """Connect the application to PostgreSQL (lazily: no connection is opened here)."""
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(settings)
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, application_name="taskledger-api")
+    options = engine_options(settings, application_name="taskledger-api")
+    options["connect_args"] = options["connect_args"] | CONNECT_ARGS
+    WATCH.allow(settings.database_answer_seconds)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
     with app.app_context():
         engine = db.engine

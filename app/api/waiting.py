@@ -13,6 +13,7 @@ from app.api.transaction import single_statement
 from app.log import get_logger
 from app.models import TaskRecord
 from app.services import tasks as task_service
+from app.shares import Caller, Share
 
 log = get_logger(__name__)
 
@@ -45,26 +46,30 @@ class Hub:
 
     def __init__(self, engine: sa.Engine, *, most: int) -> None:
         self._engine = engine
-        self._most = most
+        self._share = Share(most)
         self._waiters: set[Waiter] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def wait(self, task: TaskRecord, *, seconds: float) -> TaskRecord:
-        """The task once it has finished, or as it is after so many seconds, or at once when too many wait already."""
+    def wait(self, task: TaskRecord, *, seconds: float, caller: Caller) -> TaskRecord:
+        """The task once it has finished, or as it is after so many seconds.
+
+        It comes at once when too many wait already, of all or of this caller's account or address.
+        """
+        if not self._share.take(caller):
+            return task
         now = time.monotonic()
         waiter = Waiter(id=task.id, since=now, look_at=now)
-        with self._changed:
-            if len(self._waiters) >= self._most:
-                return task
-            self._waiters.add(waiter)
-            self._start()
-            self._changed.notify()
         try:
+            with self._changed:
+                self._waiters.add(waiter)
+                self._start()
+                self._changed.notify()
             waiter.finished.wait(seconds)
         finally:
             with self._changed:
                 self._waiters.discard(waiter)
+            self._share.leave(caller)
         if waiter.task is not None:
             return waiter.task
         with single_statement() as session:

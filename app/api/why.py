@@ -1,10 +1,11 @@
 """/tasks/{id}/why, and the same of schedules and runs: why something does not run, with evidence and what to do."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import marshmallow as ma
 
-from app.api.auth import visible_owner
+from app.api.auth import current_principal, visible_owner
 from app.api.fields import Instant, Verbatim
 from app.api.parsing import Blueprint
 from app.api.runs import RUN_ID, parse_run_id
@@ -57,7 +58,15 @@ def why(task_id: str) -> Answer:
     """Tell why a task is not running: one cause, its evidence, and what to do about it."""
     id_ = parse_id(task_id)
     with single_statement() as session:
-        return explain.why(session, id_, owner=visible_owner(), now=utcnow())
+        return _without_hosts(explain.why(session, id_, owner=visible_owner(), now=utcnow()))
+
+
+def _without_hosts(answer: Answer) -> Answer:
+    """How many workers live, in place of their names and versions, for all but admins."""
+    workers = answer.evidence.get("live_workers")
+    if current_principal().is_admin or not isinstance(workers, dict):
+        return answer
+    return replace(answer, evidence={**answer.evidence, "live_workers": len(workers)})
 
 
 @blueprint.get("/schedules/<uuid:schedule_id>/why")

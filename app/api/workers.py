@@ -1,9 +1,11 @@
 """/workers: who runs tasks, and what waits although nobody would run it."""
 
+from hashlib import sha256
 from typing import Any
 
 import marshmallow as ma
 
+from app.api.auth import current_principal
 from app.api.fields import Instant, Verbatim
 from app.api.parsing import Blueprint
 from app.api.transaction import transaction
@@ -12,14 +14,19 @@ from app.services import levels, workers
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1", description="Who runs tasks")
 
+FOR_ADMINS = "null to all but admins"
+HIDDEN = dict.fromkeys(("node", "host", "pid", "version", "runtime"))
+
 
 class WorkerView(ma.Schema):
     """One life of a worker."""
 
-    id = ma.fields.String(required=True, metadata={"description": "New at every start"})
-    node = ma.fields.String(required=True, metadata={"description": "Its name in Celery and Flower"})
-    host = ma.fields.String(required=True)
-    pid = ma.fields.Integer(required=True)
+    id = ma.fields.String(required=True, metadata={"description": "New at every start; its digest to all but admins"})
+    node = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": f"Its name in Celery and Flower; {FOR_ADMINS}"}
+    )
+    host = ma.fields.String(required=True, allow_none=True, metadata={"description": FOR_ADMINS})
+    pid = ma.fields.Integer(required=True, allow_none=True, metadata={"description": FOR_ADMINS})
     state = ma.fields.String(required=True, metadata={"enum": [workers.ALIVE, workers.STOPPED, workers.LOST]})
     concurrency = ma.fields.Integer(required=True, metadata={"description": "Handlers it runs at once"})
     running = ma.fields.Integer(required=True, metadata={"description": "Tasks that it holds a lease of"})
@@ -32,8 +39,13 @@ class WorkerView(ma.Schema):
         required=True,
         metadata={"description": "Types whose payload schema differs from the API's: it runs another release"},
     )
-    version = ma.fields.String(required=True)
-    runtime = Verbatim({"type": "object"}, required=True, metadata={"description": "Pool, prefetch and versions"})
+    version = ma.fields.String(required=True, allow_none=True, metadata={"description": FOR_ADMINS})
+    runtime = Verbatim(
+        {"type": ["object", "null"]},
+        required=True,
+        allow_none=True,
+        metadata={"description": f"Pool, prefetch and versions; {FOR_ADMINS}"},
+    )
     started_at = Instant(required=True)
     last_seen_at = Instant(required=True)
     stopped_at = Instant(required=True, allow_none=True)
@@ -60,20 +72,24 @@ class WorkerList(ma.Schema):
 @blueprint.get("/workers")
 @blueprint.response(200, WorkerList())
 def list_workers() -> dict[str, Any]:
-    """List the workers, and the types that wait although no live worker knows them."""
+    """List the workers, and the types that wait although no live worker knows them.
+
+    On which hosts they run, and with which versions, is told to admins only.
+    """
     now = utcnow()
     with transaction() as session:
         found = workers.everyone(session, now=now)
         live = [each for each in found if each.is_alive(now)]
         waiting = workers.orphans(levels.read(session, now=now), live)
     return {
-        "items": [_shown(each, each.state(now)) for each in found],
+        "items": [_shown(each, each.state(now), is_admin=current_principal().is_admin) for each in found],
         "live": len(live),
         "slots": sum(each.concurrency for each in live),
         "unknown_types": waiting,
     }
 
 
-def _shown(worker: workers.WorkerSeen, state: str) -> dict[str, Any]:
+def _shown(worker: workers.WorkerSeen, state: str, *, is_admin: bool) -> dict[str, Any]:
     fields = {name: getattr(worker, name) for name in worker.__slots__}
-    return {**fields, "state": state, "other_schemas": worker.other_schemas()}
+    shown = {**fields, "state": state, "other_schemas": worker.other_schemas()}
+    return shown if is_admin else shown | HIDDEN | {"id": sha256(worker.id.encode()).hexdigest()[:16]}

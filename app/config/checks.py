@@ -52,6 +52,11 @@ def check_networks(text: str) -> None:
             raise ValidationError(f"{error}.") from None
 
 
+def check_probe_token(text: str) -> None:
+    if text and (len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text):
+        raise ValidationError("Must be 16 printable ASCII characters or more, without blanks: `openssl rand -hex 16`.")
+
+
 def check_origins(text: str) -> None:
     for origin in words(text):
         parts = split_url(origin)

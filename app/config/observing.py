@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from marshmallow.validate import OneOf, Range
 
-from app.config.checks import check_networks
+from app.config.checks import check_networks, check_probe_token
 from app.config.setting import setting
 
 
@@ -53,6 +53,15 @@ class Observing:
         example="127.0.0.1",
         default="",
         check=check_networks,
+    )
+    probe_token: str = setting(
+        "str",
+        "Whoever sends it (`Authorization: Bearer …`) is told by /health/ready why something is missing; blank: admins "
+        "and METRICS_ALLOW only",
+        example="3f1c9a5e8b7d4026",
+        default="",
+        check=check_probe_token,
+        secret=True,
     )
     metrics_host: str = setting(
         "str",

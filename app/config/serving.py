@@ -63,6 +63,14 @@ class Serving:
         default=3600,
         check=Range(1, 86_400),
     )
+    database_answer_seconds: int = setting(
+        "int",
+        "A request waits so long for PostgreSQL to answer a statement (a commit: 10 seconds at most), and is then "
+        "answered with 503; PostgreSQL itself stops statements after 30 seconds, but not what waits for a standby",
+        example="35",
+        default=35,
+        check=Range(1, 600),
+    )
     max_schedules_per_owner: int = setting(
         "int",
         "How many schedules an account may have; those made without an account count together",

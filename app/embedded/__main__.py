@@ -34,6 +34,7 @@ def main() -> int:
 
 
 def _run(settings: EmbeddedSettings) -> int:
+    os.umask(0o077)  # logs that are put aside and begun anew, and whatever else the programs write
     account = account_for(postgres.data_dir(settings)) if settings.database_url is None else None
     credentials = secrets.prepare(settings)
     programs = program_table(settings, credentials, account)

@@ -39,14 +39,15 @@ class Keeper:
         path = before or self._folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{first}-{mark}.eml"
         draft = path.with_suffix(".part")
         envelope = f"X-Envelope-From: {sender}\r\nX-Envelope-To: {', '.join(recipients)}\r\n"
-        draft.write_bytes(envelope.encode(errors="replace") + content)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(envelope.encode(errors="replace") + content)
         draft.replace(path)
         return path.name
 
 
 async def serve(folder: Path, port: int) -> None:
     """Listen on loopback until SIGTERM or Ctrl-C."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

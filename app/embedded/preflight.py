@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Iterable
 from typing import TextIO
@@ -13,19 +14,31 @@ from app.embedded.settings import EmbeddedSettings, readable
 
 
 def prepare_directories(settings: EmbeddedSettings) -> None:
-    """Make the var directory and its log directory. Raises CannotStart when they cannot be written to."""
+    """Make the var directory and its log directory, for this account alone. Raises CannotStart when that is impossible.
+
+    Logs, mails and files of tasks tell what people do; an older version left them readable for everybody.
+    """
     try:
         for folder in (settings.var_dir, settings.log_dir):
-            is_new = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
-            if is_new and os.geteuid() == 0:  # whatever the umask: PostgreSQL's account passes through
-                folder.chmod(0o755)
             tempfile.TemporaryFile(dir=folder).close()
+        _close_to_others(settings)
     except OSError as error:
         raise CannotStart(
             f"Cannot write to {readable(settings.var_dir)} ({error.strerror}): "
             "give this account the right to, or choose another directory, for example VAR_DIR=/tmp/taskledger."
         ) from error
+
+
+def _close_to_others(settings: EmbeddedSettings) -> None:
+    ours = os.geteuid()
+    for path in (*settings.var_dir.iterdir(), *settings.log_dir.iterdir(), *settings.var_dir.glob("mail/*")):
+        found = path.lstat()
+        if found.st_uid == ours and not stat.S_ISLNK(found.st_mode):
+            path.chmod(0o700 if stat.S_ISDIR(found.st_mode) else 0o600)
+    if settings.var_dir.lstat().st_uid == ours:
+        # PostgreSQL's account, which root needs one of, passes through and lists nothing.
+        settings.var_dir.chmod(0o711 if ours == 0 else 0o700)
 
 
 def check_ownership(settings: EmbeddedSettings) -> None:

@@ -55,7 +55,7 @@ def old(databases, request, previous):
     for process in (stack.api, stack.worker, stack.dispatcher):
         process._directory = previous
         # Each version is started as its own documents say: the one before knows no worker class of ours yet.
-        if not (previous / "app" / "server.py").exists():
+        if not any((previous / "app").glob("server*")):
             process.command = ["gthread" if part == "app.server.Threads" else part for part in process.command]
     with stack:
         yield stack

@@ -3,7 +3,8 @@
 CREATE FUNCTION taskledger.places_taken(owner uuid) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, taskledger, pg_temp AS $$
     SELECT (SELECT count(*) FROM public.tasks t
-            WHERE t.due_at IS NOT NULL AND t.owner_id = owner AND t.status IN ('SCHEDULED', 'PENDING', 'RETRYING'))
+            WHERE t.due_at IS NOT NULL AND t.owner_id = owner AND t.status IN ('SCHEDULED', 'PENDING', 'RETRYING')
+              AND t.type <> 'webhook_delivery')
         + (SELECT count(*) FROM public.workflow_runs r JOIN public.workflow_steps s ON s.run_id = r.id
            WHERE r.owner_id = owner AND r.status IN ('PAUSED', 'RUNNING') AND r.ending IS NULL AND s.state = 'WAITING')
 $$;

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.api import health
 from app.factory import create_app
+from tests.people import make_person
 
 Look = Callable[[timedelta], None]
 
@@ -102,3 +104,53 @@ def test_a_part_that_hangs_does_not_hold_the_answer(client: FlaskClient, looked:
 
     assert time.monotonic() - started < 2.5
     assert "no answer" in found["broker"][0]
+
+
+UNREACHABLE = "postgresql://somebody:sekret@127.0.0.1:1/nowhere"
+
+
+def test_strangers_learn_what_is_missing_and_not_where_it_is(settings: Any):
+    client = create_app(replace(settings, database_url=UNREACHABLE)).test_client()
+
+    answer = client.get("/health/ready")
+
+    assert set(answer.json["errors"]) >= {"database", "dispatcher", "broker"}
+    assert not any(told in answer.text for told in ("127.0.0.1", "somebody", "port", "refused"))
+
+
+def test_accounts_are_strangers_here_unless_they_are_admins(
+    application: Any, client: FlaskClient, database_url: str, looked: Look
+):
+    looked(timedelta())
+    somebody = make_person(database_url).client(application)
+
+    assert faults(somebody)["broker"] == ["does not answer"]
+    assert "refused" in faults(client)["broker"][0]
+
+
+@pytest.mark.parametrize(("sent", "knows"), [("the-token-of-probes", True), ("the-token-of-probe", False), ("", False)])
+def test_who_has_the_token_of_probes_is_told_why(settings: Any, sent: str, knows: bool):
+    app = create_app(replace(settings, database_url=UNREACHABLE, probe_token="the-token-of-probes"))
+    headers = {"Authorization": f"Bearer {sent}"} if sent else {}
+
+    told = app.test_client().get("/health/ready", headers=headers).text
+
+    assert ("port 1 failed" in told) is knows
+    assert "sekret" not in told
+
+
+def test_addresses_of_scrapers_are_told_why(settings: Any):
+    app = create_app(replace(settings, database_url=UNREACHABLE, metrics_allow="127.0.0.0/8"))
+
+    assert "port 1 failed" in app.test_client().get("/health/ready").text
+
+
+def test_many_who_ask_at_once_cost_one_look_or_two(client: FlaskClient, application: Any, monkeypatch: Any):
+    looks = []
+    monkeypatch.setattr(health, "_faults", lambda _: looks.append(time.sleep(0.3)) or {})
+
+    with ThreadPoolExecutor(10) as askers:
+        answers = list(askers.map(lambda _: application.test_client().get("/health/ready").status_code, range(10)))
+
+    assert set(answers) == {200}
+    assert len(looks) <= 3

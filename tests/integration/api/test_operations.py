@@ -216,3 +216,42 @@ def test_a_task_keeps_the_id_of_the_request_that_submitted_it(client, session):
     task = read_task(session, made["id"])
 
     assert (task.request_id, task.traceparent) == ("order-4711", trace)
+
+
+def test_hosts_and_versions_are_told_to_admins_only(application, client, database_url, session):
+    worker(session, seen=utcnow())
+    session.execute(
+        sa.text(
+            "INSERT INTO sinks (name, position, node, last_seen_at, last_error) "
+            "VALUES ('csv', 0, 'ledger-host/81', now(), 'disk /srv/secret is full')"
+        )
+    )
+    session.commit()
+    somebody = make_person(database_url).client(application)
+
+    workers, sinks = somebody.get(f"{API}/workers"), somebody.get(f"{API}/sinks")
+    [shown], [known] = workers.json["items"], client.get(f"{API}/workers").json["items"]
+
+    hidden = ("node", "host", "pid", "version", "runtime")
+    assert [shown[name] for name in hidden] == [None] * len(hidden)
+    assert all(known[name] is not None for name in hidden)
+    assert shown["id"] != known["id"]
+    # What remains says whether somebody works, and what on.
+    useful = ("state", "concurrency", "running", "queues", "types", "started_at", "last_seen_at")
+    assert {name: shown[name] for name in useful} == {name: known[name] for name in useful}
+    assert known["node"] not in workers.text
+    assert (sinks.json["items"][0]["node"], "secret" in sinks.text) == (None, False)
+    assert sinks.json["items"][0]["last_error"]
+    assert client.get(f"{API}/sinks").json["items"][0]["node"] == "ledger-host/81"
+
+
+def test_why_counts_workers_for_all_but_admins(application, client, database_url, session):
+    somebody = make_person(database_url)
+    worker(session, seen=utcnow())
+    task = make_task(session, type="retired_type", owner_id=somebody.id)
+    session.commit()
+
+    path = f"{API}/tasks/{task.id}/why"
+    shown, known = (each.get(path).json["evidence"]["live_workers"] for each in (somebody.client(application), client))
+
+    assert (shown, list(known)) == (1, ["worker-a"])

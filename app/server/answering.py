@@ -1,0 +1,63 @@
+"""The threads that answer: each stays for a moment with its connection, and none waits long for a client."""
+
+import select
+import time
+from collections import deque
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from app.server import answers
+from app.server.connection import Connection
+from app.shares import Caller
+
+STAY_MILLISECONDS = 10
+READ_BYTES = 64 * 1024
+DRAIN_SECONDS = 0.05  # for the rest of a body that the application did not want
+
+
+class Answering(ThreadWorker):
+    """What happens in a thread that has been given a connection with a whole request."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: deque[Connection] = deque()  # for a thread; its methods are atomic: no lock
+        self._held_back: dict[Caller, deque[Connection]] = {}  # until their callers have fewer threads
+
+    def handle(self, conn: Connection) -> bool:
+        """Answer a request, and those that follow it at once."""
+        self._waiting.popleft()  # which one does not matter: they are counted
+        answered = super().handle(conn)
+        while answered and self._goes_on(conn):
+            answered = super().handle(conn)
+        return bool(answered)
+
+    def _handle_alone(self, conn: Connection) -> bool:
+        return bool(super().handle(conn))
+
+    def _goes_on(self, conn: Connection) -> bool:
+        """Whether the next request of this connection is here, whole, before STAY_MILLISECONDS have passed."""
+        if self._waiting or self._held_back or not self.alive:
+            return False
+        conn.take_back()
+        if conn.incoming is None:
+            poll = select.poll()
+            poll.register(conn.sock, select.POLLIN)
+            if not poll.poll(STAY_MILLISECONDS):
+                return False
+        return conn.is_whole_now(READ_BYTES)
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what was refused, or failed, outside of the application."""
+        status, code, detail = answers.for_error(exc)
+        if status >= 500 and code == "internal_error":
+            self.log.error("Error handling request %s", getattr(req, "uri", "that could not be read"), exc_info=exc)
+        else:
+            self.log.warning("Invalid request from ip=%s: %s", (addr or ("",))[0], type(exc).__name__)
+        try:
+            client.send_now(answers.as_bytes(status, code, detail))
+        except OSError:
+            self.log.debug("Failed to send error message.")
