@@ -1,5 +1,6 @@
 """Accounts; for admins."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from app.api.auth import KEYS, Access, access, current_actor
 from app.api.transaction import transaction
 from app.api.users import ChangeUser, NewUser
 from app.clock import utcnow
+from app.dashboard import untouched
 from app.dashboard.blueprint import blueprint
 from app.errors import Conflict, Refused, flatten
 from app.models import Role, UserRecord
@@ -19,6 +21,8 @@ from app.services.accounts.registration import EmailTaken
 
 PAGE = 50
 LONGEST = 200
+KINDS = {"name": "text", "role": "choice", "max_waiting_tasks": "whole"}
+CLOSED = "is_disabled"
 
 
 @blueprint.get("/accounts")
@@ -66,22 +70,19 @@ def show_user(user_id: UUID) -> str:
 @access(Access.ADMIN)
 def change_account(user_id: UUID) -> Any:
     """Change role, name or quota, or close the account."""
-    quota = request.form.get("max_waiting_tasks", "").strip()
-    sent: dict[str, Any] = {
-        "name": request.form.get("name", ""),
-        "role": request.form.get("role", ""),
-        "is_disabled": "is_disabled" in request.form,
-        "max_waiting_tasks": int(quota) if quota.isascii() and quota.isdigit() else quota or None,
-    }
     with transaction() as session:
         account = users.read(session, user_id)
+    sent = _touched(account)
+    if not sent:
+        flash("Nothing was changed.")
+        return redirect(url_for("dashboard.show_user", user_id=user_id))
     try:
         fields = ChangeUser().load(sent)
         with transaction() as session:
             account = users.change(session, user_id, fields, now=utcnow())
             audit.record(session, "user.changed", current_actor(), now=utcnow(), subject=f"user:{user_id}", **fields)
     except (ValidationError, Refused, Conflict) as error:
-        return _one(account, faults=_messages(error)), 422
+        return _one(account, faults=_messages(error), sent=request.form), 422
     KEYS.forget()
     flash(f"Changed {account.email}.")
     return redirect(url_for("dashboard.show_user", user_id=user_id))
@@ -96,8 +97,48 @@ def _list(**more: Any) -> str:
     return render_template("dashboard/accounts.html", items=items, next_cursor=next_cursor, roles=list(Role), **more)
 
 
-def _one(account: UserRecord, **more: Any) -> str:
-    return render_template("dashboard/account_edit.html", account=account, roles=list(Role), **more)
+def _one(account: UserRecord, *, sent: Mapping[str, str] | None = None, **more: Any) -> str:
+    """The page; what was sent and refused is drawn again, beside what the form showed at first."""
+    shown = _shown(account) if sent is None else _shown_before(account)
+    texts = shown if sent is None else {name: sent.get(name, "") for name in (*KINDS, CLOSED)}
+    return render_template(
+        "dashboard/account_edit.html",
+        account=account,
+        roles=list(Role),
+        texts=texts,
+        shown=untouched.pack(shown),
+        **more,
+    )
+
+
+def _shown(account: UserRecord) -> dict[str, str]:
+    """The account as the form shows it."""
+    quota = account.max_waiting_tasks
+    return {
+        "name": account.name,
+        "role": account.role,
+        "max_waiting_tasks": "" if quota is None else str(quota),
+        CLOSED: "" if account.disabled_at is None else "1",
+    }
+
+
+def _shown_before(account: UserRecord) -> dict[str, str]:
+    """What the form that was sent showed; as the account is now where the form does not carry it."""
+    found = untouched.unpack(request.form.get(untouched.FIELD, ""))
+    stored = _shown(account)
+    is_ours = isinstance(found, Mapping) and found.keys() == stored.keys()
+    return {name: str(text) for name, text in found.items()} if is_ours else stored
+
+
+def _touched(account: UserRecord) -> dict[str, Any]:
+    """What somebody changed in the form, as the API takes it."""
+    shown = _shown_before(account)
+    sent: dict[str, Any] = {name: request.form[name] for name in untouched.touched(request.form, shown, KINDS)}
+    if "max_waiting_tasks" in sent:
+        sent["max_waiting_tasks"] = untouched.whole_typed(sent["max_waiting_tasks"])
+    if (CLOSED in request.form) != bool(shown[CLOSED]):
+        sent[CLOSED] = CLOSED in request.form
+    return sent
 
 
 def _messages(error: Exception) -> list[str]:
