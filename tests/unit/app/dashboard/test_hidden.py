@@ -13,7 +13,7 @@ SHOWN = veiled(REAL, MASK)
 
 
 def test_only_what_is_hidden_is_kept_by_its_place():
-    assert SHOWN == {**MASK, "headers": {"Cookie": Kept(text="[redacted]", path=("headers", "Cookie")), "X": "two"}}
+    assert {**MASK, "headers": {"Cookie": Kept(text="[redacted]", path=("headers", "Cookie")), "X": "two"}} == SHOWN
     assert unveiled(SHOWN, REAL, "http_request", is_allowed=True) == REAL
 
 
