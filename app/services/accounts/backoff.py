@@ -11,15 +11,15 @@ LONGEST_WAIT = timedelta(minutes=1)
 FORGOTTEN_AFTER = timedelta(days=1)
 SHORTEST_WAIT = timedelta(milliseconds=100)
 
-_WAIT = f"""CASE WHEN known.failures < {FREE_FAILURES} THEN 0 ELSE
-    least(power(2, least(known.failures - {FREE_FAILURES}, 10)), {LONGEST_WAIT.total_seconds()}) END"""
+_WAIT = f"least(power(2, least(known.failures - {FREE_FAILURES}, 10)), {LONGEST_WAIT.total_seconds()})"
 _READ = sa.text("SELECT failures, last_at FROM login_failures WHERE account = :account AND address = :address")
 # One statement, so that of many at once, in whatever process, each waits for the row and sees what the others counted.
 _RESERVE = sa.text(f"""INSERT INTO login_failures AS known (account, address, failures, last_at)
     VALUES (:account, :address, 1, :now)
-    ON CONFLICT (account, address) DO UPDATE SET last_at = :now,
+    ON CONFLICT (account, address) DO UPDATE SET last_at = greatest(known.last_at, :now),
         failures = CASE WHEN known.last_at < :forgotten THEN 1 ELSE known.failures + 1 END
-    WHERE known.last_at < :forgotten OR known.last_at + make_interval(secs => {_WAIT}) <= :now
+    WHERE known.last_at < :forgotten OR known.failures < {FREE_FAILURES}
+        OR known.last_at + make_interval(secs => {_WAIT}) <= :now
     RETURNING failures""")
 _GIVE_BACK = sa.text(
     "UPDATE login_failures SET failures = greatest(failures - 1, 0) WHERE account = :account AND address = :address"

@@ -37,8 +37,11 @@ def test_a_password_is_the_same_however_its_letters_are_composed(anonymous, firs
     assert (made.status_code, answer.status_code, wrong.status_code) == (201, 200, 401)
 
 
-@pytest.mark.parametrize(("stored", "typed"), [("decomposed", "decomposed"), ("decomposed", "composed"),
-                                               ("composed", "decomposed"), ("with other spaces", "with other spaces")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [("decomposed", "decomposed"), ("decomposed", "composed"), ("composed", "decomposed"),
+     ("with other spaces", "with other spaces")],
+)  # fmt: skip
 def test_a_hash_from_before_there_was_one_form_still_fits(stored, typed):
     before = passwords.HASHER.hash(FORMS[stored].encode())
 
