@@ -43,7 +43,7 @@ def test_what_is_not_there_is_not_found(other: Session, text: str):
     assert not other.scalar(sa.select(folding.holds(other, text, [PLACE])))
 
 
-@pytest.mark.parametrize("names", [("pg_c_utf8",), ("und-x-icu",)])
+@pytest.mark.parametrize("names", [("pg_c_utf8",), ("pg_unicode_fast",)])
 def test_each_kind_of_collation_folds(other: Session, monkeypatch, names):
     monkeypatch.setattr(folding, "PREFERRED", names)
     folding._found.clear()
