@@ -95,7 +95,8 @@ def bounded(errors: Mapping[str, Any], most: int = MOST_ERRORS) -> dict[str, Any
     What is left out is counted at the top, beside what concerns the body as a whole.
     """
     left = [most]
-    kept: dict[str, Any] = _bounded(errors, left)
+    whole = {"_schema": errors["_schema"]} if "_schema" in errors else {}  # first, so that it is among them
+    kept: dict[str, Any] = _bounded({**whole, **errors}, left)
     if left[0] < 0:
         said = kept.get("_schema", [])
         said = said if isinstance(said, list) else [said]
