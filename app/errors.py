@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+MOST_TOLD = 20  # faults in the text of a refusal; `errors` holds all of them
+
 
 class TaskledgerError(Exception):
     """Anything that the application refuses or cannot do; its text is written for the person who meets it."""
@@ -30,7 +32,7 @@ class Refused(TaskledgerError):
     def __init__(self, errors: Mapping[str, Any], *, code: str = "validation_failed") -> None:
         self.errors = dict(errors)
         self.code = code
-        super().__init__("; ".join(f"{path}: {message}" for path, message in flatten(self.errors)))
+        super().__init__("; ".join(f"{path}: {message}" for path, message in flatten(self.errors)[:MOST_TOLD]))
 
 
 class Conflict(TaskledgerError):

@@ -37,7 +37,7 @@ class Items(Strict, fields.List[Any]):
             return self.into([self.inner.deserialize(value)])
         if not isinstance(value, list):
             raise wrong("a list", value)
-        return self.into([item for _, item in _each(self.inner, enumerate(value))])
+        return self.into([item for _, item in each_of(self.inner, enumerate(value))])
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> list[Any] | None:
         return None if value is None else [self.inner._serialize(item, None, None) for item in value]
@@ -51,9 +51,9 @@ class Entries(Strict, fields.Dict):
             raise wrong("an object", value)
         assert self.key_field is not None  # noqa: S101  (always given by tasks.payload)
         assert self.value_field is not None  # noqa: S101
-        for _ in _each(self.key_field, ((key, key) for key in value)):
+        for _ in each_of(self.key_field, ((key, key) for key in value)):
             pass
-        return dict(_each(self.value_field, value.items()))
+        return dict(each_of(self.value_field, value.items()))
 
 
 class Object(Strict, fields.Nested):
@@ -121,8 +121,8 @@ def describe(field: fields.Field[Any]) -> dict[str, Any]:
     return schema
 
 
-def _each(field: fields.Field[Any], pairs: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Load every value with one field; raises ValidationError with the faults by index or key."""
+def each_of(field: fields.Field[Any], pairs: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Load every value with one field. Raises ValidationError with the faults by index or key."""
     loaded, faults = [], {}
     for key, value in pairs:
         try:

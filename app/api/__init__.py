@@ -16,6 +16,7 @@ from app.api import (
     cors,
     dead_letters,
     docs,
+    encodings,
     environment,
     event_feed,
     event_stream,
@@ -109,6 +110,7 @@ def register(app: Flask, settings: Settings) -> None:
     cors.register(app, settings)
     limits.register(app, settings)
     auth.register(app, settings)  # from here on a request has a caller, or has been answered
+    encodings.register(app)
     waiting.register(app, most=settings.max_waiters)
     event_feed.register(app, settings)
     api = problems.ProblemApi(app, spec_kwargs=_spec())

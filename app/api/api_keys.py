@@ -9,7 +9,7 @@ from marshmallow import validate
 
 from app.api import pagination
 from app.api.auth import KEYS, Access, access, current_actor, current_principal
-from app.api.fields import Instant, one_of, text
+from app.api.fields import Few, Instant, one_of, text
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
@@ -31,7 +31,7 @@ class NewApiKey(StrictSchema):
     """A key to be made."""
 
     name = text(200, required=True, metadata={"description": "What it is for", "examples": ["nightly import"]})
-    scopes = ma.fields.List(
+    scopes = Few(
         one_of(Scope),
         required=True,
         validate=validate.Length(1, len(Scope), error="must be {min} to {max} scopes"),

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from app.api.auth import Access, current_caller, gate, visible_owner
 from app.api.environment import current_settings
 from app.api.event_feed import Client, Feed, as_text, feed
-from app.api.fields import Several, matching, one_of
+from app.api.fields import Few, Several, matching, one_of
 from app.api.pagination import IntegerInQuery
 from app.api.parsing import Blueprint, StrictSchema, absent
 from app.api.problems import problem
@@ -48,7 +48,7 @@ class StreamFilter(StrictSchema):
         validate=validate.Length(max=MOST_TASKS, error="must be at most {max}"),
         metadata={"description": "Any of these tasks"},
     )
-    label = ma.fields.List(
+    label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as team:billing"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
         validate=validate.Length(max=MOST_LABELS, error="must be at most {max}"),

@@ -9,6 +9,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from tasks import fields as strict
+from tasks.containers import each_of
 from tasks.redaction import redacted
 from tasks.rules import NO_NUL
 
@@ -32,7 +33,16 @@ class QueryMoment(strict.Moment):
         return super()._deserialize(value[:19] + value[19:].replace(" ", "+"), *args, **kwargs)
 
 
-class Several(ma.fields.List):
+class Few(ma.fields.List):
+    """A list in a request: what is wrong with its first items is told, because all of it could be seconds of work."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise strict.wrong("a list", value)
+        return [item for _, item in each_of(self.inner, enumerate(value))]
+
+
+class Several(Few):
     """A query parameter that may be repeated, and whose values may be joined by commas."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:

@@ -25,7 +25,7 @@ class IdempotencyHeader(StrictSchema):
     key = strict.Text(
         data_key="Idempotency-Key",
         load_default=absent,
-        validate=validate.Length(1, LONGEST_KEY, error="must have {min} to {max} characters"),
+        validate=validate.Length(1, LONGEST_KEY, error="must have {min} to {max} characters, or be left out"),
         metadata={
             "pattern": NO_NUL,
             "description": "The same key with the same body answers what the first request made, for 24 hours",

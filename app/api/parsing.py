@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
@@ -13,6 +14,8 @@ from app.api import json_body
 from app.api.problems import MEDIA_TYPE, Problem
 from app.errors import Refused
 
+MOST_UNKNOWN = 100  # names that are told to be unknown; each of them costs time and a line of the answer
+MOST_GUESSES = 10  # of them, what was probably meant is looked for
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -82,16 +85,38 @@ class StrictSchema(ma.Schema):
     class Meta:
         unknown = ma.RAISE
 
+    def load(self, data: Any, **options: Any) -> Any:
+        """As marshmallow does; of very many unknown names only the first are looked at, so that a refusal is cheap."""
+        if not isinstance(data, dict) or len(data) <= len(self.load_fields) + MOST_UNKNOWN:
+            return super().load(data, **options)
+        known = self._names()
+        kept = {name: data[name] for name in known if name in data}
+        kept |= dict.fromkeys(islice((name for name in data if name not in known), MOST_UNKNOWN))
+        try:
+            return super().load(kept, **options)
+        except ma.ValidationError as error:
+            if isinstance(error.messages, dict):
+                error.messages["_schema"] = [f"has {len(data) - len(kept)} more fields that are not known"]
+            raise
+
     def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
         """Replace "is not a known field" by something that helps."""
         messages = error.messages
         if isinstance(data, Mapping) and isinstance(messages, dict):
-            for name in set(messages) - set(self.fields):
-                messages[name] = [self._why_unknown(str(name))]
+            unknown = [name for name in messages if name not in self._names() and name in data]
+            for number, name in enumerate(unknown):
+                messages[name] = [
+                    self._why_unknown(str(name)) if number < MOST_GUESSES else self.error_messages["unknown"]
+                ]
+
+    def _names(self) -> list[str]:
+        """The fields as they are called in a request, which is not always what we call them."""
+        return [field.data_key or name for name, field in self.load_fields.items()]
 
     def _why_unknown(self, name: str) -> str:
         if name in self.read_only:
             return "is read-only: the service sets it"
-        nearest = get_close_matches(name[:100], self.fields, n=1)
-        guess = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(self.fields)}"
+        names = self._names()
+        nearest = get_close_matches(name[:100], names, n=1)
+        guess = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(names)}"
         return f"is not a known field; {guess}"

@@ -34,6 +34,8 @@ UNREACHABLE = (
     psycopg2.OperationalError,
 )
 RETRY_SECONDS = "2"
+MOST_ERRORS = 100
+LONGEST_KEY, LONGEST_MESSAGE, LONGEST_DETAIL = 200, 500, 1_000  # characters
 CODES = {
     400: "malformed_request",
     401: "unauthenticated",
@@ -76,18 +78,50 @@ def problem(
 ) -> Response:
     """The answer for one error."""
     code = code or CODES.get(status, "http_error")
-    detail = scrub(detail)  # drivers quote what they were given
+    # Drivers quote what they were given. A secret that the first cut splits is behind the second one.
+    detail = shortened(scrub(detail[: 4 * LONGEST_DETAIL]), LONGEST_DETAIL)
     body = {
         "type": f"urn:taskledger:problem:{code}",
         "title": HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error",
         "status": status,
         "detail": detail,
         "code": code,
-        "errors": dict(errors or {}),
+        "errors": bounded(errors or {}),
     }
     response = current_app.response_class(current_app.json.dumps(body), status=status, mimetype=MEDIA_TYPE)
     response.headers.update(headers or {})
     return response
+
+
+def bounded(errors: Mapping[str, Any], most: int = MOST_ERRORS) -> dict[str, Any]:
+    """The first messages, with names and texts that were sent cut: an answer is small whatever it answers.
+
+    What is left out is counted at the top, beside what concerns the body as a whole.
+    """
+    left = [most]
+    whole = {"_schema": errors["_schema"]} if "_schema" in errors else {}  # first, so that it is among them
+    kept: dict[str, Any] = _bounded({**whole, **errors}, left)
+    if left[0] < 0:
+        said = kept.get("_schema", [])
+        said = said if isinstance(said, list) else [said]
+        kept["_schema"] = [*said, f"{-left[0]} more faults are not listed"]
+    return kept
+
+
+def _bounded(errors: Any, left: list[int]) -> Any:
+    """`left` counts down, below nothing what is left out; lists and objects that lose all are left out, too."""
+    if isinstance(errors, Mapping):
+        below = {shortened(str(key), LONGEST_KEY): _bounded(value, left) for key, value in errors.items()}
+        return {key: value for key, value in below.items() if value is not None}
+    if isinstance(errors, list | tuple):
+        return [each for each in (_bounded(value, left) for value in errors) if each is not None] or None
+    left[0] -= 1
+    return None if left[0] < 0 else shortened(str(errors), LONGEST_MESSAGE)
+
+
+def shortened(text: str, longest: int) -> str:
+    """The beginning of a text that is longer."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 class ProblemApi(Api):

@@ -14,11 +14,11 @@ from app.api.environment import current_settings
 from app.api.idempotency import IdempotencyHeader
 from app.api.parsing import Blueprint, refusal
 from app.api.privacy import digest_secret, payload_keys
-from app.api.problems import body_of
+from app.api.problems import body_of, shortened
 from app.api.task_schemas import TaskView, fields_of
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
-from app.errors import Refused
+from app.errors import Refused, flatten
 from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import TaskRecord
 from app.services import batches, idempotency
@@ -32,6 +32,7 @@ NDJSON = {"requestBody": {"content": {json_body.NDJSON: {
     "schema": {"type": "string", "description": "One submission, as in `tasks`, on each line"}
 }}}}  # fmt: skip
 Fault = Refused | BadRequest
+MOST_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
 _VIEW = TaskView()
 
 
@@ -67,7 +68,8 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     accepted = sum(isinstance(result, Accepted) for result in results)
     is_minimal = MINIMAL in (preference["prefer"] or "").lower().replace(" ", "")
     show = _id_of if is_minimal else _VIEW.dump
-    shown = [_shown(index, result, show) for index, result in enumerate(results)]
+    left = [MOST_MESSAGES]
+    shown = [_shown(index, result, show, left) for index, result in enumerate(results)]
     answer = {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
     return (answer, {"Preference-Applied": MINIMAL}) if is_minimal else answer
 
@@ -110,8 +112,12 @@ def _id_of(task: TaskRecord) -> dict[str, str]:
     return {"id": str(task.id)}
 
 
-def _shown(index: int, result: Any, show: Callable[[TaskRecord], Any]) -> dict[str, Any]:
+def _shown(index: int, result: Any, show: Callable[[TaskRecord], Any], left: list[int]) -> dict[str, Any]:
+    """One line of the answer. `left`: how many messages more the answer lists; its size has a bound."""
     if isinstance(result, Accepted):
         return {"index": index, "status": 201 if result.is_new else 200, "task": show(result.task)}
     problem = body_of(result)
+    left[0] -= len(flatten(problem["errors"]))
+    if left[0] < 0:
+        problem |= {"errors": {}, "detail": shortened(problem["detail"], BRIEF)}
     return {"index": index, "status": problem["status"], "problem": problem}

@@ -10,7 +10,7 @@ from marshmallow import validate
 from marshmallow_oneofschema import OneOfSchema
 
 from app.api.fairness_fields import sharing_fields, unique_field
-from app.api.fields import Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
+from app.api.fields import Few, Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema
 from app.api.privacy import presentable
@@ -288,7 +288,7 @@ class TaskFilter(Page):
         matching(NAME.pattern, "is no name of a task type"),
         metadata={"description": "Any of these types"},
     )
-    label = ma.fields.List(
+    label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as team:billing"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
         validate=validate.Length(max=MOST_LABELS, error="must be at most {max}"),

@@ -12,7 +12,7 @@ from marshmallow import validate
 
 from app.api import pagination
 from app.api.auth import current_actor, current_principal, current_rights, visible_owner
-from app.api.fields import Instant, Verbatim, matching, text
+from app.api.fields import Few, Instant, Verbatim, matching, text
 from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.pagination import Page
@@ -62,7 +62,7 @@ class WebhookFields(StrictSchema):
 
     url = url_field(metadata={"description": "Where events are POSTed", "examples": ["https://example.com/hooks"]})
     events = _events_field()
-    types = ma.fields.List(
+    types = Few(
         matching(NAME.pattern, "is no name of a task type"),
         validate=[validate.Length(0, MOST_TYPES, error="must be at most {max}"), _no_repeats],
         metadata={"description": "Only of these task types; empty: of all", "uniqueItems": True},

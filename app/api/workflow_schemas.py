@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.fields import Instant, QueryMoment, Several, Verbatim, matching, one_of, text
+from app.api.fields import Few, Instant, QueryMoment, Several, Verbatim, matching, one_of, text
 from app.api.pagination import Page
 from app.api.parsing import StrictSchema, absent
 from app.api.schedule_schemas import FlagInQuery
@@ -173,7 +173,7 @@ class UndoRun(StrictSchema):
     may_be_left_out = True
 
     reason = text(300, load_default="", metadata={"description": "For people: kept with each compensation"})
-    done_by_hand = ma.fields.List(
+    done_by_hand = Few(
         text(63),
         load_default=list,
         validate=ma.validate.Length(max=1000, error="must be at most {max}"),
@@ -301,7 +301,7 @@ class RunsOfWorkflow(Page):
     """Query parameters of the list of a workflow's runs; a run is listed when all that are given hold."""
 
     status = Several(one_of(RunStatus), metadata={"description": "Any of these; repeat it, or separate with commas"})
-    label = ma.fields.List(
+    label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as customer_id:C-1"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
         validate=ma.validate.Length(max=MOST_LABELS, error="must be at most {max}"),

@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from app.api.transaction import transaction
 from app.clock import utcnow
+from app.commands.files import readable
 from app.errors import Refused, TaskledgerError
 from app.models import Role, Scope
 from app.services.accounts import api_keys, audit, passwords, registration, users
@@ -59,7 +60,8 @@ def _create(email: str, name: str, key_name: str | None, *, password_stdin: bool
 
 def _ask_password(email: str, name: str, *, password_stdin: bool) -> str:
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        with readable("-", "--password-stdin"):
+            password = sys.stdin.readline().rstrip("\n")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     passwords.check_new(password, email=email, name=name)

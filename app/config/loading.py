@@ -96,8 +96,9 @@ def read_embedded(path: Path) -> dict[str, str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         advice = "run this as the user of `make run`, or set DATABASE_URL and BROKER_URL"
-        raise SettingsError([f"{path} cannot be read ({error.strerror}): {advice}"]) from error
+        reason = getattr(error, "strerror", "it is no text in UTF-8")
+        raise SettingsError([f"{path} cannot be read ({reason}): {advice}"]) from error
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip() for name, _, value in pairs}

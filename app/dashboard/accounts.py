@@ -1,5 +1,6 @@
 """Accounts; for admins."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from app.api.environment import current_settings
 from app.api.transaction import transaction
 from app.api.users import ChangeUser, NewUser
 from app.clock import utcnow
-from app.dashboard import rights_form
+from app.dashboard import rights_form, untouched
 from app.dashboard.blueprint import blueprint
 from app.errors import Conflict, Refused, flatten
 from app.models import Role, UserRecord
@@ -23,6 +24,14 @@ PAGE = 50
 LONGEST = 200
 QUOTAS = ("max_waiting_tasks", "max_stored_bytes")
 OUTSIDE = {"yes": True, "no": False, "": None}
+KINDS = {
+    "name": "text",
+    "role": "choice",
+    **dict.fromkeys(QUOTAS, "whole"),
+    **dict.fromkeys(rights_form.LISTS, "text"),
+    "may_reach_outside": "choice",
+}
+CLOSED = "is_disabled"
 
 
 @blueprint.get("/accounts")
@@ -70,34 +79,23 @@ def show_user(user_id: UUID) -> str:
 @blueprint.post("/accounts/<uuid:user_id>")
 @access(Access.ADMIN)
 def change_account(user_id: UUID) -> Any:
-    """Change role, name, quotas or rights, or close the account; what the form does not hold stays."""
-    sent: dict[str, Any] = {
-        "name": request.form.get("name", ""),
-        "role": request.form.get("role", ""),
-        "is_disabled": "is_disabled" in request.form,
-        **{name: _number(request.form[name]) for name in QUOTAS if name in request.form},
-        **rights_form.lists(request.form),
-    }
-    if "may_reach_outside" in request.form:
-        sent["may_reach_outside"] = OUTSIDE.get(request.form["may_reach_outside"])
+    """Change role, name, quotas or rights, or close the account; what nobody touched stays."""
     with transaction() as session:
         account = users.read(session, user_id)
+    sent = _touched(account)
+    if not sent:
+        flash("Nothing was changed.")
+        return redirect(url_for("dashboard.show_user", user_id=user_id))
     try:
         fields = ChangeUser().load(sent)
         with transaction() as session:
             account = users.change(session, user_id, fields, now=utcnow())
             audit.record(session, "user.changed", current_actor(), now=utcnow(), subject=f"user:{user_id}", **fields)
     except (ValidationError, Refused, Conflict) as error:
-        return _one(account, faults=_messages(error)), 422
+        return _one(account, faults=_messages(error), sent=request.form), 422
     KEYS.forget()
     flash(f"Changed {account.email}.")
     return redirect(url_for("dashboard.show_user", user_id=user_id))
-
-
-def _number(text: str) -> int | str | None:
-    """What a field for a number holds; None when it is blank, and the text itself where it is no number."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() else text or None
 
 
 def _list(**more: Any) -> str:
@@ -109,17 +107,57 @@ def _list(**more: Any) -> str:
     return render_template("dashboard/accounts.html", items=items, next_cursor=next_cursor, roles=list(Role), **more)
 
 
-def _one(account: UserRecord, **more: Any) -> str:
+def _one(account: UserRecord, *, sent: Mapping[str, str] | None = None, **more: Any) -> str:
+    """The page; what was sent and refused is drawn again, beside what the form showed at first."""
     with transaction() as session:
         used = usage.of_account(session, account, settings=current_settings())
+    shown = _shown(account) if sent is None else _shown_before(account)
+    texts = shown if sent is None else {name: sent.get(name, "") for name in (*KINDS, CLOSED)}
     return render_template(
         "dashboard/account_edit.html",
         account=account,
         roles=list(Role),
         used=used,
         outside="open" if current_settings().lets_new_accounts_out else "closed",
+        texts=texts,
+        shown=untouched.pack(shown),
         **more,
     )
+
+
+def _shown(account: UserRecord) -> dict[str, str]:
+    """The account as the form shows it."""
+    quotas = {name: getattr(account, name) for name in QUOTAS}
+    return {
+        "name": account.name,
+        "role": account.role,
+        **{name: "" if quota is None else str(quota) for name, quota in quotas.items()},
+        **{name: rights_form.shown(getattr(account, name)) for name in rights_form.LISTS},
+        "may_reach_outside": next(word for word, value in OUTSIDE.items() if value is account.may_reach_outside),
+        CLOSED: "" if account.disabled_at is None else "1",
+    }
+
+
+def _shown_before(account: UserRecord) -> dict[str, str]:
+    """What the form that was sent showed; as the account is now where the form does not carry it."""
+    found = untouched.unpack(request.form.get(untouched.FIELD, ""))
+    stored = _shown(account)
+    is_ours = isinstance(found, Mapping) and found.keys() == stored.keys()
+    return {name: str(text) for name, text in found.items()} if is_ours else stored
+
+
+def _touched(account: UserRecord) -> dict[str, Any]:
+    """What somebody changed in the form, as the API takes it."""
+    shown = _shown_before(account)
+    typed = {name: request.form[name] for name in untouched.touched(request.form, shown, KINDS)}
+    sent: dict[str, Any] = {**typed, **rights_form.lists(typed)}
+    for name in typed.keys() & set(QUOTAS):
+        sent[name] = untouched.whole_typed(typed[name])
+    if "may_reach_outside" in typed:
+        sent["may_reach_outside"] = OUTSIDE.get(typed["may_reach_outside"])
+    if (CLOSED in request.form) != bool(shown[CLOSED]):
+        sent[CLOSED] = CLOSED in request.form
+    return sent
 
 
 def _messages(error: Exception) -> list[str]:

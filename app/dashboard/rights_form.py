@@ -1,16 +1,15 @@
 """Lists of task types and queues in a form: names, separated by commas or blanks; nothing means all of them."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
-
-from werkzeug.datastructures import MultiDict
 
 LISTS = ("allowed_types", "allowed_queues")
 NONE = "-"
 """What stands for no type at all, because blank means all."""
 
 
-def lists(form: MultiDict[str, str]) -> dict[str, list[str] | None]:
+def lists(form: Mapping[str, str]) -> dict[str, list[str] | None]:
     """The lists that the form holds, as the API takes them; what it does not hold is left out."""
     return {name: _names(form[name]) for name in LISTS if name in form}
 

@@ -1,6 +1,6 @@
 """Making and changing a schedule: its rule with a preview, and the form of what it submits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,20 +13,35 @@ from app.api.auth import Access, access, current_owner_id, visible_owner
 from app.api.schedule_schemas import ChangeSchedule, MakeSchedule
 from app.api.transaction import transaction
 from app.clock import utcnow
-from app.dashboard import hidden, submission_form
+from app.dashboard import hidden, submission_form, untouched
 from app.dashboard.blueprint import blueprint
 from app.dashboard.submission_form import Draft
+from app.dashboard.untouched import moment_shown, moment_typed
 from app.errors import NotFound, Refused
 from app.models import Misfire, Overlap, ScheduleRecord
 from app.services import schedules
 from app.services.schedules import Preview, zones
+from app.services.submission import longest_timeout
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.redaction import redacted
 from tasks.registry import TaskType, get_type, load_types
 
-TEXTS = ("schedule_name", "cron", "run_at", "time_zone", "misfire", "overlap", "starts_at", "ends_at")
+WORDS = ("time_zone", "misfire", "overlap")
 MOMENTS = ("run_at", "starts_at", "ends_at")
 NUMBERS = ("misfire_cap", "jitter_seconds")
+KINDS = {
+    "kind": "choice",
+    "schedule_name": "text",
+    "cron": "text",
+    "time_zone": "text",
+    "misfire": "choice",
+    "overlap": "choice",
+    **dict.fromkeys(MOMENTS, untouched.MOMENT),
+    **dict.fromkeys(NUMBERS, "whole"),
+}
+CRON, ONCE = "cron", "once"
+RULE = frozenset({"cron", "run_at", "time_zone", "misfire", "misfire_cap", "overlap", "jitter_seconds", "starts_at",
+                  "ends_at"})  # fmt: skip
 DEFAULTS = {
     "kind": "cron",
     "cron": "0 7 * * *",
@@ -40,10 +55,11 @@ DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What the page holds: the rule as texts, and the draft of the task."""
+    """What the page holds: the rule as texts, what of it was touched, and the draft of the task."""
 
     rule: dict[str, str]
     draft: Draft
+    touched: frozenset[str] = frozenset()
 
 
 @blueprint.get("/schedules/new")
@@ -55,17 +71,17 @@ def new_schedule() -> str:
     if name is None:
         return render_template("dashboard/schedule_choose.html", types=types)
     task_type = _type(name)
-    return _page(task_type, Form(rule=dict(DEFAULTS), draft=submission_form.empty(task_type)))
+    return _page(task_type, _new(task_type))
 
 
 @blueprint.post("/schedules/new")
 def make_schedule() -> Any:
     """Make it, or draw the form again."""
     task_type = _type(request.args.get("type", ""))
-    form = _read(task_type, request.form)
+    form = _read(task_type, request.form, _new(task_type))
     redrawn = submission_form.after_button(task_type, form.draft, request.form)
     if redrawn is not None:
-        return _page(task_type, Form(rule=form.rule, draft=redrawn))
+        return _page(task_type, replace(form, draft=redrawn))
     try:
         wanted = MakeSchedule().load(_body(task_type, form))
         most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
@@ -98,17 +114,15 @@ def change_schedule(schedule_id: UUID) -> Any:
     """Change it, or draw the form again."""
     schedule = _schedule(schedule_id)
     task_type = _type(schedule.target["task"]["type"])
-    form = _read(task_type, request.form)
+    form = _read(task_type, request.form, _of(schedule, task_type))
     redrawn = submission_form.after_button(task_type, form.draft, request.form)
     if redrawn is not None:
-        return _page(task_type, Form(rule=form.rule, draft=redrawn), schedule=schedule)
+        return _page(task_type, replace(form, draft=redrawn), schedule=schedule)
     try:
-        body = _body(task_type, form)
-        if schedule.owner_id is not None and schedule.owner_id == current_owner_id():
-            original = schedule.target["task"].get("payload")
-            mask = redacted(task_type.name, original)
-            body["task"]["payload"] = hidden.merged(body["task"]["payload"], mask, original)
-        body["task"] = _not_drawn(schedule.target["task"]) | body["task"]
+        body = _changes(schedule, form)
+        if not body:
+            flash("Nothing was changed.")
+            return redirect(url_for("dashboard.show_schedule", schedule_id=schedule_id))
         fields = ChangeSchedule().load(body)
         with transaction() as session:
             schedules.change(
@@ -121,59 +135,91 @@ def change_schedule(schedule_id: UUID) -> Any:
             )
     except (Refused, PayloadRefused, ValidationError) as error:
         return _page(task_type, form, schedule=schedule, errors=_errors(error)), 422
-    flash("Changed; the new rule begins now.")
+    flash("Changed; a new rule begins now." if body.keys() & RULE else "Changed.")
     return redirect(url_for("dashboard.show_schedule", schedule_id=schedule_id))
 
 
-def _read(task_type: TaskType, sent: MultiDict[str, str]) -> Form:
-    rule = {name: sent.get(name, "").strip() for name in (*TEXTS, *NUMBERS)}
-    rule["kind"] = "once" if sent.get("kind") == "once" else "cron"
-    return Form(rule=rule, draft=submission_form.read(task_type, sent))
+def _new(task_type: TaskType) -> Form:
+    draft = submission_form.empty(task_type)
+    return Form(rule=dict(DEFAULTS), draft=replace(draft, shown={**DEFAULTS, **draft.shown}))
+
+
+def _read(task_type: TaskType, sent: MultiDict[str, str], drawn: Form) -> Form:
+    draft = submission_form.read(task_type, sent, drawn.draft)
+    rule = {name: sent.get(name, draft.shown.get(name, "")) for name in KINDS}
+    rule["kind"] = ONCE if rule["kind"] == ONCE else CRON
+    return Form(rule=rule, draft=draft, touched=frozenset(untouched.touched(sent, draft.shown, KINDS)))
 
 
 def _of(schedule: ScheduleRecord, task_type: TaskType) -> Form:
     template = schedule.target["task"]
-    moments = {name: getattr(schedule, name) for name in MOMENTS}
     rule = {
-        "kind": "cron" if schedule.cron else "once",
+        "kind": CRON if schedule.cron else ONCE,
         "schedule_name": schedule.name or "",
         "cron": schedule.cron or "",
-        **{name: f"{moment:%Y-%m-%dT%H:%M}" if moment else "" for name, moment in moments.items()},
-        **{name: str(getattr(schedule, name)) for name in ("time_zone", "misfire", "overlap", *NUMBERS)},
+        **{name: moment_shown(getattr(schedule, name)) for name in MOMENTS},
+        **{name: str(getattr(schedule, name)) for name in (*WORDS, *NUMBERS)},
     }
-    draft = submission_form.empty(task_type, redacted(task_type.name, template.get("payload")))
-    fields = {
-        name: str(template[name]) for name in ("name", "priority", "max_retries", "timeout") if template.get(name)
-    }
-    labels = {key: str(value) for key, value in template.get("labels", {}).items()}
-    return Form(rule=rule, draft=Draft(payload=draft.payload, json_text=draft.json_text, fields=fields, labels=labels))
+    payload = template.get("payload")
+    shown = hidden.veiled(payload, redacted(task_type.name, payload))
+    draft = submission_form.of_values(shown, template, template.get("labels", {}))
+    return Form(rule=rule, draft=replace(draft, shown={**rule, **draft.shown}))
 
 
 def _body(task_type: TaskType, form: Form) -> dict[str, Any]:
-    rule = form.rule
-    body: dict[str, Any] = {name: rule[name] for name in ("time_zone", "misfire", "overlap") if rule[name]}
+    """A new schedule, as the API takes it."""
+    rule = {name: text.strip() for name, text in form.rule.items()}
+    body: dict[str, Any] = {name: rule[name] for name in WORDS if rule[name]}
     body["name"] = rule["schedule_name"] or None
-    if rule["kind"] == "once":
-        body |= {"run_at": _moment(rule["run_at"]) or "", "starts_at": None, "ends_at": None}
+    if rule["kind"] == ONCE:
+        body["run_at"] = moment_typed(rule["run_at"])
     else:
-        body |= {"cron": rule["cron"], **{name: _moment(rule[name]) for name in ("starts_at", "ends_at")}}
-    for name in NUMBERS:
-        if rule[name]:
-            body[name] = int(rule[name]) if rule[name].isascii() and rule[name].isdigit() else rule[name]
-    task = submission_form.fields_of(form.draft)
+        body |= {"cron": rule["cron"], **{name: moment_typed(rule[name]) or None for name in ("starts_at", "ends_at")}}
+    body |= {name: untouched.whole_typed(rule[name]) for name in NUMBERS if rule[name]}
+    task = submission_form.body_of(form.draft)
+    task["payload"] = hidden.unveiled(task["payload"], None, task_type.name, is_allowed=False)
     return {
         **body,
         "task": {"type": task_type.name, **{k: v for k, v in task.items() if k not in submission_form.MOMENTS}},
     }
 
 
-def _not_drawn(task: dict[str, Any]) -> dict[str, Any]:
-    """What the form has no place for (a callback, keys): it stays, because a template is replaced as a whole."""
-    return {name: value for name, value in task.items() if name not in submission_form.DRAWN}
+def _changes(schedule: ScheduleRecord, form: Form) -> dict[str, Any]:
+    """What was touched, as a change that the API takes: what nobody touched is not in it."""
+    rule = {name: text.strip() for name, text in form.rule.items()}
+    is_new_kind = "kind" in form.touched
+    body: dict[str, Any] = {name: rule[name] for name in WORDS if name in form.touched}
+    body |= {name: untouched.whole_typed(rule[name]) for name in NUMBERS if name in form.touched}
+    if "schedule_name" in form.touched:
+        body["name"] = rule["schedule_name"] or None
+    if rule["kind"] == ONCE:
+        if is_new_kind or "run_at" in form.touched:
+            body["run_at"] = moment_typed(rule["run_at"])
+        body |= {"starts_at": None, "ends_at": None} if is_new_kind else {}
+    else:
+        if is_new_kind or "cron" in form.touched:
+            body["cron"] = rule["cron"]
+        body |= {name: moment_typed(rule[name]) or None for name in ("starts_at", "ends_at") if name in form.touched}
+    task = _changed_task(schedule, form.draft)
+    return body if task is None else body | {"task": task}
 
 
-def _moment(text: str) -> str | None:
-    return f"{text}:00Z" if len(text) == 16 else text or None
+def _changed_task(schedule: ScheduleRecord, draft: Draft) -> dict[str, Any] | None:
+    """The template, which is replaced as a whole, with what was touched; None where nothing of it was."""
+    stored: dict[str, Any] = schedule.target["task"]
+    task = dict(stored)
+    for name in draft.touched & (submission_form.KINDS.keys() - set(submission_form.MOMENTS)):
+        task[name] = submission_form.typed(draft, name)
+        if task[name] is None:  # blank: as the type says
+            del task[name]
+    if "labels" in draft.touched:
+        task["labels"] = submission_form.labels_of(draft)
+    if "payload" in draft.touched:
+        payload = submission_form.payload_of(draft)
+        task["payload"] = hidden.unveiled(
+            payload, stored.get("payload"), stored["type"], is_allowed=hidden.is_callers(schedule)
+        )
+    return task if draft.touched & submission_form.DRAWN else None
 
 
 def _errors(error: Exception) -> dict[str, Any]:
@@ -192,7 +238,7 @@ def _page(
 ) -> str:
     preview, fault = _preview(form.rule)
     drawn = submission_form.nodes(task_type, form.draft, errors or {})
-    own = {*TEXTS, *NUMBERS}
+    own = KINDS.keys()
     return render_template(
         "dashboard/schedule_form.html",
         type=task_type,
@@ -202,16 +248,18 @@ def _page(
         preview_fault=fault,
         zones=sorted(zones.known()),
         misfires=list(Misfire),
+        longest_timeout=longest_timeout(task_type),
         overlaps=list(Overlap),
         **{**drawn, "unplaced": [each for each in drawn["unplaced"] if each.partition(":")[0] not in own]},
     )
 
 
 def _preview(rule: dict[str, str]) -> tuple[Preview | None, str | None]:
-    if rule["kind"] != "cron" or not rule.get("cron"):
+    if rule["kind"] != CRON or not rule.get("cron"):
         return None, None
     try:
-        return schedules.preview(rule["cron"], time_zone=rule.get("time_zone") or "UTC", after=utcnow()), None
+        cron, zone = rule["cron"].strip(), rule.get("time_zone", "").strip() or "UTC"
+        return schedules.preview(cron, time_zone=zone, after=utcnow()), None
     except Refused as error:
         return None, str(error)
 

@@ -1,4 +1,4 @@
-"""From a JSON Schema to a form, and from the form that was sent back to the JSON value. Pure.
+"""From a JSON Schema and a value to a form. Pure.
 
 A field's name is the path of its value, such as payload.lines.0.quantity, which is also how errors name it. What a
 schema says that no input can express is written as JSON.
@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
 from app.api import json_body
+from app.dashboard.untouched import MISSING, Kept
 from app.errors import Refused
 
-MISSING: Any = object()
-"""Left out: what is missing is not sent, so that the type's default applies."""
 LONG_TEXT = 200  # characters; a text that may be longer gets several lines
 MOST_ITEMS = 200
 ITEMS, ON, VARIANT = "@items", "@on", "@variant"
@@ -44,6 +42,8 @@ class Node:
     keys: Sequence[str] = ()
     """Of a list or map: the part of the name that stands for each child."""
     is_on: bool = True
+    may_be_off: bool = False
+    """Of an object: it has a switch, and is left out, or null, while that is off."""
     errors: Sequence[str] = ()
     can_grow: bool = True
 
@@ -83,42 +83,44 @@ def build(
     if kind == "map":
         return _map(schema, value, common)
     if kind == "flag":
-        said = value if value is not MISSING else schema.get("default", False)
-        return Node(**{**common, "enforced": False}, value=bool(said))
+        return Node(**{**common, "enforced": False}, value=is_checked(schema, value))
+    if kind == "choice":
+        return Node(**common, value=text_of(schema, value), choices=_choices(schema, value))
+    return Node(**common, value=text_of(schema, value), bounds=_bounds(schema, kind), placeholder=_placeholder(schema))
+
+
+def is_checked(schema: Schema, value: Any) -> bool:
+    """Whether the box of a flag is drawn checked."""
+    return bool(value if value is not MISSING else schema.get("default", False))
+
+
+def text_of(schema: Schema, value: Any) -> str:
+    """What the input of a simple value shows."""
+    kind = kind_of(schema)
     if kind == "choice":
         said = value if value is not MISSING else schema.get("default", MISSING)
-        return Node(**common, value="" if said is MISSING or said is None else str(said), choices=schema["enum"])
-    return Node(**common, value=_text(kind, value), bounds=_bounds(schema, kind), placeholder=_placeholder(schema))
+        return "" if said is MISSING or said is None else str(said)
+    return _text(kind, value)
 
 
-def read(schema: Schema, sent: MultiDict[str, str], name: str, *, required: bool = True) -> Any:
-    """The value that a form holds under a name; MISSING where it was left empty and may be."""
-    match kind_of(schema):
-        case "object":
-            return _read_object(schema, sent, name, required)
-        case "variant":
-            return _read_variant(schema, sent, name)
-        case "list":
-            return _read_list(schema, sent, name, required)
-        case "map":
-            return _read_map(sent, name, required)
-        case "flag":
-            return name in sent
-        case kind:
-            return _read_simple(kind, schema, sent.get(name, ""), required)
+def _choices(schema: Schema, value: Any) -> list[str]:
+    """What can be chosen, and what is stored although it cannot be chosen any more: it would be replaced unseen."""
+    choices = [str(each) for each in schema["enum"] if each is not None]
+    stored = text_of(schema, value)
+    return [stored, *choices] if stored and stored not in choices else choices
 
 
 def kind_of(schema: Schema) -> str:
     """How a value of this schema is entered."""
-    types = [each for each in _types(schema) if each != "null"]
-    if "oneOf" in schema and _tag(schema) is not None:
+    types = [each for each in types_of(schema) if each != "null"]
+    if "oneOf" in schema and tag_of(schema) is not None:
         return "variant"
     if "enum" in schema:
         return "choice"
     if types == ["object"]:
         if "properties" in schema:
             return "object"
-        return "map" if _types(schema.get("additionalProperties") or {}) == ["string"] else "json"
+        return "map" if types_of(schema.get("additionalProperties") or {}) == ["string"] else "json"
     if "array" in types and set(types) <= {"array", "string"}:
         return "list"
     if len(types) != 1 or types == ["array"]:
@@ -131,12 +133,13 @@ def kind_of(schema: Schema) -> str:
     return {"integer": "whole", "number": "number", "boolean": "flag"}.get(types[0], "json")
 
 
-def _types(schema: Any) -> list[str]:
+def types_of(schema: Any) -> list[str]:
+    """The JSON types that a schema names."""
     said = schema.get("type", []) if isinstance(schema, Mapping) else []
     return [said] if isinstance(said, str) else list(said)
 
 
-def _tag(schema: Schema) -> str | None:
+def tag_of(schema: Schema) -> str | None:
     """The property by which the members of a oneOf are told apart."""
     candidates = [
         {name for name, said in member.get("properties", {}).items() if len(said.get("enum", ())) == 1}
@@ -146,22 +149,25 @@ def _tag(schema: Schema) -> str | None:
     return min(shared) if shared else None
 
 
-def _members(schema: Schema) -> dict[str, Schema]:
-    tag = _tag(schema) or ""
+def members_of(schema: Schema) -> dict[str, Schema]:
+    """The members of a oneOf by what stands in their tag."""
+    tag = tag_of(schema) or ""
     return {str(member["properties"][tag]["enum"][0]): member for member in schema["oneOf"]}
 
 
 def _object(
     schema: Schema, value: Any, common: dict[str, Any], errors: Mapping[str, Sequence[str]], enforced: bool
 ) -> Node:
-    is_optional = not common["required"] or "null" in _types(schema)
     said = value if isinstance(value, Mapping) else {}
-    is_root = "." not in common["name"]
-    children = _properties(
-        schema, said, common["name"], errors, enforced=enforced and (not is_optional or is_root), skipped=()
-    )
-    is_on = not is_optional or is_root or isinstance(value, Mapping)
-    return Node(**common, children=children, is_on=is_on)
+    has_switch = may_be_off(schema, common["name"], required=common["required"])
+    children = _properties(schema, said, common["name"], errors, enforced=enforced and not has_switch, skipped=())
+    is_on = not has_switch or isinstance(value, Mapping)
+    return Node(**common, children=children, is_on=is_on, may_be_off=has_switch)
+
+
+def may_be_off(schema: Schema, name: str, *, required: bool) -> bool:
+    """Whether an object may be left out, or be null; the outermost one is always there."""
+    return "." in name and (not required or "null" in types_of(schema))
 
 
 def _properties(
@@ -192,9 +198,9 @@ def _properties(
 
 
 def _variant(schema: Schema, value: Any, common: dict[str, Any], errors: Mapping[str, Sequence[str]]) -> Node:
-    members, tag = _members(schema), _tag(schema) or ""
+    members, tag = members_of(schema), tag_of(schema) or ""
     said = value if isinstance(value, Mapping) else {}
-    chosen = str(said.get(tag)) if str(said.get(tag)) in members else next(iter(members))
+    chosen = chosen_of(schema, value)
     children = _properties(members[chosen], said, common["name"], errors, enforced=common["enforced"], skipped=(tag,))
     more = (*common["errors"], *errors.get(f"{common['name']}.{tag}", ()))
     return Node(
@@ -205,13 +211,17 @@ def _variant(schema: Schema, value: Any, common: dict[str, Any], errors: Mapping
     )
 
 
+def chosen_of(schema: Schema, value: Any) -> str:
+    """Which member of a oneOf is drawn for a value."""
+    members, tag = members_of(schema), tag_of(schema) or ""
+    said = str(value.get(tag)) if isinstance(value, Mapping) else ""
+    return said if said in members else next(iter(members))
+
+
 def _list(
     schema: Schema, value: Any, common: dict[str, Any], errors: Mapping[str, Sequence[str]], enforced: bool
 ) -> Node:
-    if isinstance(value, str) and "string" in _types(schema):
-        value = [value]
-    items = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
-    items += [MISSING] * (min(schema.get("minItems", 0), 1) - len(items) if common["required"] else 0)
+    items = items_of(schema, value, required=common["required"])
     inner = schema.get("items", {})
     children = [
         build(inner, item, name=f"{common['name']}.{number}", label=f"{number + 1}", errors=errors, enforced=enforced)
@@ -223,6 +233,14 @@ def _list(
         keys=[str(number) for number in range(len(children))],
         can_grow=len(items) < min(schema.get("maxItems", MOST_ITEMS), MOST_ITEMS),
     )
+
+
+def items_of(schema: Schema, value: Any, *, required: bool) -> list[Any]:
+    """The items of a list, one at least where one is needed; the first MOST_ITEMS are drawn."""
+    if isinstance(value, str) and "string" in types_of(schema):
+        value = [value]
+    items = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+    return items + [MISSING] * (min(schema.get("minItems", 0), 1) - len(items) if required else 0)
 
 
 def _map(schema: Schema, value: Any, common: dict[str, Any]) -> Node:
@@ -242,9 +260,9 @@ def _map(schema: Schema, value: Any, common: dict[str, Any]) -> Node:
 def _text(kind: str, value: Any) -> str:
     if value is MISSING or value is None:
         return ""
-    if kind == "json" and not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if kind == "json":
+    if kind == "json" and not isinstance(value, str | Kept):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if kind == "json" and isinstance(value, str):
         return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
     return str(value)
 
@@ -268,63 +286,6 @@ def _placeholder(schema: Schema) -> str:
     return f"such as {examples[0]}" if isinstance(examples[0], str | int | float) and examples[0] != "" else ""
 
 
-def _read_object(schema: Schema, sent: MultiDict[str, str], name: str, required: bool) -> Any:
-    is_optional = not required or "null" in _types(schema)
-    if is_optional and "." in name and f"{name}.{ON}" not in sent:
-        return None if required else MISSING
-    return _read_properties(schema, sent, name, skipped=())
-
-
-def _read_properties(schema: Schema, sent: MultiDict[str, str], name: str, skipped: Iterable[str]) -> dict[str, Any]:
-    needed = schema.get("required", ())
-    found = {
-        key: read(below, sent, f"{name}.{key}", required=key in needed)
-        for key, below in schema["properties"].items()
-        if key not in skipped
-    }
-    return {key: value for key, value in found.items() if value is not MISSING}
-
-
-def _read_variant(schema: Schema, sent: MultiDict[str, str], name: str) -> Any:
-    members, tag = _members(schema), _tag(schema) or ""
-    chosen = sent.get(f"{name}.{VARIANT}", "")
-    if chosen not in members:
-        chosen = next(iter(members))
-    return {tag: chosen, **_read_properties(members[chosen], sent, name, skipped=(tag,))}
-
-
-def _read_list(schema: Schema, sent: MultiDict[str, str], name: str, required: bool) -> Any:
-    keys = sent.getlist(f"{name}.{ITEMS}")[:MOST_ITEMS]
-    if not keys and not required:
-        return MISSING
-    items = [read(schema.get("items", {}), sent, f"{name}.{key}") for key in keys]
-    return [None if item is MISSING else item for item in items]
-
-
-def _read_map(sent: MultiDict[str, str], name: str, required: bool) -> Any:
-    keys = sent.getlist(f"{name}.{ITEMS}")[:MOST_ITEMS]
-    pairs = [(sent.get(f"{name}.{key}.key", ""), sent.get(f"{name}.{key}.value", "")) for key in keys]
-    found = {key: value for key, value in pairs if key or value}
-    return found if found or required or keys else MISSING
-
-
-def _read_simple(kind: str, schema: Schema, text: str, required: bool) -> Any:
-    text = text.replace("\r\n", "\n")
-    if text == "":
-        if "null" in _types(schema) and required:
-            return None
-        # An empty text is a text; that it is too short, the type says.
-        return "" if required and kind in ("text", "long_text") else MISSING
-    if kind in ("whole", "number"):
-        return _number(text)
-    if kind == "choice":
-        return next((choice for choice in schema["enum"] if str(choice) == text), text)
-    if kind == "json":
-        value = parsed(text)
-        return text if value is MISSING else value
-    return text
-
-
 def parsed(text: str) -> Any:
     """The value of JSON as it was typed, read as strictly as a body of the API; MISSING for what that would refuse."""
     try:
@@ -333,57 +294,7 @@ def parsed(text: str) -> Any:
         return MISSING
 
 
-def _number(text: str) -> Any:
-    """The number, or the text as it is, which the type then refuses in its own words."""
-    for convert in (int, float):
-        try:
-            number = convert(text)
-        except ValueError:
-            continue
-        return number if abs(number) < float("inf") else text
-    return text
-
-
 def words_of(name: str) -> str:
     """customer_id and forceFailure as people read them: Customer id, Force failure."""
     spaced = "".join(f" {each.lower()}" if each.isupper() else each for each in name).replace("_", " ").strip()
     return spaced[:1].upper() + spaced[1:]
-
-
-def changed(value: Any, schema: Schema, *, action: str, path: Sequence[str]) -> Any:
-    """The value with one item added to, or removed from, the list or map at a path below it."""
-    if not path:
-        return _grown(value, schema) if action == "add" else value
-    head, rest = path[0], path[1:]
-    if action == "remove" and not rest and head.isdigit():
-        return _without(value, int(head))
-    if isinstance(value, list) and head.isdigit() and int(head) < len(value):
-        below = changed(value[int(head)], schema.get("items", {}), action=action, path=rest)
-        return [below if number == int(head) else item for number, item in enumerate(value)]
-    properties = _below(schema, value)
-    if head not in properties:
-        return value
-    said = value if isinstance(value, Mapping) else {}
-    return {**said, head: changed(said.get(head, MISSING), properties[head], action=action, path=rest)}
-
-
-def _below(schema: Schema, value: Any) -> Mapping[str, Schema]:
-    if "oneOf" in schema and (tag := _tag(schema)) is not None:
-        members = _members(schema)
-        chosen = str(value.get(tag)) if isinstance(value, Mapping) else ""
-        schema = members.get(chosen) or next(iter(members.values()))
-    properties: Mapping[str, Schema] = schema.get("properties", {})
-    return properties
-
-
-def _grown(value: Any, schema: Schema) -> Any:
-    if kind_of(schema) == "map":
-        return {**(value if isinstance(value, Mapping) else {}), "": ""}
-    items = list(value) if isinstance(value, list) else [] if value in (MISSING, None) else [value]
-    return [*items, MISSING]
-
-
-def _without(value: Any, number: int) -> Any:
-    if isinstance(value, Mapping):
-        return {key: said for position, (key, said) in enumerate(value.items()) if position != number}
-    return [item for position, item in enumerate(value) if position != number] if isinstance(value, list) else value

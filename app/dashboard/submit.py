@@ -1,6 +1,5 @@
 """Submitting a task by a form that its type's schema makes."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,7 +41,7 @@ def show_form(name: str) -> str:
     task_type = _type(name)
     original = _original(request.args.get("copy_of", ""), task_type)
     if original is not None:
-        return _page(task_type, _copy(task_type, original), copy_of=original)
+        return _page(task_type, _copy(original), copy_of=original)
     number = request.args.get("example", "0")
     examples = task_type.examples
     chosen = examples[int(number)] if number.isdigit() and int(number) < len(examples) else submission_form.MISSING
@@ -53,8 +52,9 @@ def show_form(name: str) -> str:
 def submit(name: str) -> Any:
     """Submit it, or draw the form again after one of its buttons or with what was wrong."""
     task_type = _type(name)
-    draft = submission_form.read(task_type, request.form)
     original = _original(request.form.get("copy_of", ""), task_type)
+    drawn = submission_form.empty(task_type, submission_form.MISSING) if original is None else _copy(original)
+    draft = submission_form.read(task_type, request.form, drawn)
     redrawn = submission_form.after_button(task_type, draft, request.form)
     if redrawn is not None:
         return _page(task_type, redrawn, copy_of=original)
@@ -71,8 +71,9 @@ def submit(name: str) -> Any:
 
 
 def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> tuple[TaskRecord, bool]:
-    body = {"type": task_type.name, **submission_form.fields_of(draft)}
+    body = {"type": task_type.name, **submission_form.body_of(draft)}
     if original is not None:
+        body |= {name: value for name, value in _said(original).items() if name not in draft.touched}
         body["payload"] = hidden.restored(body["payload"], original)
     wanted: Submission = SubmitTask().load(body)
     quotas.check_size(wanted.payload)
@@ -102,15 +103,15 @@ def _page(
     )
 
 
-def _copy(task_type: TaskType, original: TaskRecord) -> Draft:
+def _copy(original: TaskRecord) -> Draft:
     """The draft of another task like it: without its times, which are over or were meant for the original."""
-    return replace(
-        submission_form.of_task(task_type, original, hidden.payload_of(original)), fields=_timeless(original)
-    )
+    return submission_form.of_task(original, hidden.veiled_payload(original), with_times=False)
 
 
-def _timeless(task: TaskRecord) -> dict[str, str]:
-    return {name: text for name, text in submission_form.texts_of(task).items() if name not in submission_form.MOMENTS}
+def _said(original: TaskRecord) -> dict[str, Any]:
+    """What the original says of itself, as it is stored: a copy says the same where nobody touched it."""
+    values = {name: getattr(original, name) for name in ("name", "priority", "max_retries")}
+    return {name: value for name, value in {**values, "timeout": original.timeout_seconds}.items() if value is not None}
 
 
 def _original(id_: str, task_type: TaskType) -> TaskRecord | None:

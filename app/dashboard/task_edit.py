@@ -24,22 +24,20 @@ from app.services.submission import longest_timeout
 from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 
-CLEARABLE = ("name", "scheduled_at", "timeout", "expires_at")
-
 
 @blueprint.get("/tasks/<task_id>/edit")
 @access(Access.WRITE)
 def edit_task(task_id: str) -> str:
     """The form, filled with the task as it is."""
     task = _read(task_id)
-    return _page(task, submission_form.of_task(get_type(task.type), task, hidden.payload_of(task)), state=etag(task))
+    return _page(task, _drawn(task), state=etag(task))
 
 
 @blueprint.post("/tasks/<task_id>/edit")
 def change_task(task_id: str) -> Any:
     """Change it, unless it has started or was changed since the form was drawn."""
     task = _read(task_id)
-    draft = submission_form.read(get_type(task.type), request.form)
+    draft = submission_form.read(get_type(task.type), request.form, _drawn(task))
     state = request.form.get("state", "")
     redrawn = submission_form.after_button(get_type(task.type), draft, request.form)
     if redrawn is not None:
@@ -52,18 +50,30 @@ def change_task(task_id: str) -> Any:
         return _page(task, draft, state=state, errors=error.normalized_messages()), 422
     except (Conflict, Outdated) as error:
         return _page(task, draft, state=etag(_reread(task)), errors={"_schema": [str(error)]}), 409
+    if changed is None:
+        flash("Nothing was changed.")
+        return redirect(url_for("dashboard.show_task", task_id=task.id))
     if changed.status == Status.PENDING:
         dispatch_soon(Hint.of(changed))
     flash("Changed.")
     return redirect(url_for("dashboard.show_task", task_id=task.id))
 
 
-def _change(task: TaskRecord, draft: Draft, state: str) -> TaskRecord:
-    body = {**dict.fromkeys(CLEARABLE), "labels": {}, **submission_form.fields_of(draft)}
-    if hidden.may_be_edited(task):
-        body["payload"] = hidden.restored(body["payload"], task)
-    else:
-        del body["payload"]
+def _drawn(task: TaskRecord) -> Draft:
+    return submission_form.of_task(task, hidden.veiled_payload(task))
+
+
+def _change(task: TaskRecord, draft: Draft, state: str) -> TaskRecord | None:
+    """The changed task; None where nothing was touched. Only what was touched is written."""
+    body = {name: submission_form.typed(draft, name) for name in submission_form.KINDS if name in draft.touched}
+    if "max_retries" in body and body["max_retries"] is None:
+        body["max_retries"] = get_type(task.type).retry.max_retries  # as the form says of a blank one
+    if "labels" in draft.touched:
+        body["labels"] = submission_form.labels_of(draft)
+    if "payload" in draft.touched and hidden.may_be_edited(task):
+        body["payload"] = hidden.restored(submission_form.payload_of(draft), task)
+    if not body and state == etag(task):
+        return None
     fields = ChangeTask().load(body)
     quotas.check_size(fields.get("payload"))
     with transaction() as session:

@@ -1,5 +1,6 @@
 """Workflows: their steps drawn, their versions, starting a run, and switching them on and off."""
 
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -123,7 +124,7 @@ def _page(name: str, **more: Any) -> str:
         versions=versions,
         newest=versions[0]["number"] if versions else found.version,
         runs=runs,
-        example=_example(definition),
+        example=json.dumps(_example(definition), indent=2, ensure_ascii=False),
         key=uuid4(),
         **more,
     )

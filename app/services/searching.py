@@ -67,7 +67,9 @@ def search(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID
     floor = None if is_served(wanted) else _floor(session, within)
     if floor is not None:
         within.append(TASKS.c.id >= floor)
-    query = sa.select(*_COLUMNS).where(*conditions(wanted), *within).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    query = (
+        sa.select(*_COLUMNS).where(*conditions(session, wanted), *within).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    )
     lines = [TaskLine(**row) for row in session.connection().execute(query).mappings()]
     if len(lines) > limit:
         return Found(items=lines[:limit], next_before=lines[limit - 1].id, is_partial=False)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound, Outdated
 from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
 from app.models.task import RECORD_FIELDS
-from app.services import lifecycle, sealing
+from app.services import folding, lifecycle, sealing
 from app.services.accounts import rights as rights_by_type
 from app.services.accounts.rights import Rights
 from app.services.circuits import DELIVERY_TYPE
@@ -70,7 +70,7 @@ def find(
     session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int
 ) -> tuple[list[TaskRecord], UUID | None]:
     """A page, newest first, of the tasks older than `before`; and the id to give as `before` for the next, if any."""
-    query = _TASK.where(*conditions(wanted)).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    query = _TASK.where(*conditions(session, wanted)).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if owner is not None:
         query = query.where(*belonging_to(owner, types=wanted.types))
     if before is not None:
@@ -93,7 +93,7 @@ def belonging_to(owner: UUID, *, types: Collection[str] = ()) -> list[sa.ColumnE
     return theirs if types else [*theirs, TASKS.c.type != DELIVERY_TYPE]
 
 
-def conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
+def conditions(session: Session, wanted: Filter) -> list[sa.ColumnElement[bool]]:
     """The filter as SQL, with what lets an index serve it."""
     found: list[sa.ColumnElement[bool]] = [TASKS.c.labels.contains({key: value}) for key, value in wanted.labels]
     if wanted.statuses:
@@ -108,7 +108,7 @@ def conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
         found.append(TASKS.c.created_at < wanted.created_before)
     if wanted.text:
         places = (TASKS.c.name, TASKS.c.type, TASKS.c.error["message"].astext)
-        found.append(sa.or_(*(place.icontains(wanted.text, autoescape=True) for place in places)))
+        found.append(folding.holds(session, wanted.text, places))
     return found
 
 

@@ -44,7 +44,7 @@ class Manifest:
             manifest = cls(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise BadBackup(f"{folder} holds no {MANIFEST}: it is no backup, or one that did not finish") from None
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BadBackup(f"{folder / MANIFEST} cannot be read: {error}") from None
         if manifest.format != FORMAT:
             raise BadBackup(f"{folder} has format {manifest.format}; this version reads {FORMAT}")

@@ -11,6 +11,7 @@ import click
 from app.commands.tasks import showing
 from app.commands.tasks.client import FINISHED, LONG_POLL_SECONDS, REFUSED, ApiFailed, Client, Target
 from app.commands.tasks.payloads import labels_of, moment_of, payload_of, payloads_of
+from app.errors import SettingsError
 
 NOT_COMPLETED, TIMED_OUT = 1, 124  # as timeout(1) exits
 PRIORITIES = click.Choice(("high", "normal", "low"))
@@ -51,7 +52,10 @@ def tasks(context: click.Context, url: str | None, api_key: str | None) -> None:
     Exit status: 0 done; 1 a task that was waited for is not COMPLETED; 2 wrong usage; 3 refused by the service;
     4 the service cannot be reached; 124 the waiting took longer than --timeout.
     """
-    context.obj = Target.find(url=url, api_key=api_key)
+    try:
+        context.obj = Target.find(url=url, api_key=api_key)
+    except SettingsError as error:  # the embedded.env of this directory is there and cannot be read
+        raise click.UsageError("; ".join(error.faults)) from None
 
 
 @tasks.command()

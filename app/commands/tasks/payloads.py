@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from app.commands.files import readable
+
 
 def payload_of(text: str | None) -> Any:
     """The payload: JSON where it is JSON, else the text itself; @file and - read it from a file or stdin."""
@@ -14,11 +16,12 @@ def payload_of(text: str | None) -> Any:
         return {}
     is_file = text == "-" or text.startswith("@")
     if is_file:
-        with click.open_file(text.removeprefix("@"), encoding="utf-8") as file:
+        path = text.removeprefix("@")
+        with readable(path, "PAYLOAD"), click.open_file(path, encoding="utf-8") as file:
             text = file.read()
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # 'hello world' is a payload of reverse_string; a broken object or a file is a mistake, not a string
         if is_file or text.lstrip().startswith(("{", "[")):
             raise click.BadParameter("it is no valid JSON", param_hint="PAYLOAD") from None
@@ -27,12 +30,14 @@ def payload_of(text: str | None) -> Any:
 
 def payloads_of(lines: Iterable[str]) -> list[Any]:
     """One payload a line, as JSON."""
+    with readable(str(getattr(lines, "name", "the file")), "--each"):
+        read = list(lines)
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read, 1):
         if line.strip():
             try:
                 found.append(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise click.BadParameter(f"line {number} is no JSON: {error}", param_hint="--each") from None
     return found
 

@@ -9,12 +9,20 @@ from sqlalchemy.orm import Session
 FREE_FAILURES = 5
 LONGEST_WAIT = timedelta(minutes=1)
 FORGOTTEN_AFTER = timedelta(days=1)
+SHORTEST_WAIT = timedelta(milliseconds=100)
 
+_WAIT = f"least(power(2, least(known.failures - {FREE_FAILURES}, 10)), {LONGEST_WAIT.total_seconds()})"
 _READ = sa.text("SELECT failures, last_at FROM login_failures WHERE account = :account AND address = :address")
-_COUNT = sa.text(
-    "INSERT INTO login_failures (account, address, failures, last_at) VALUES (:account, :address, 1, :now) "
-    "ON CONFLICT (account, address) DO UPDATE SET last_at = :now, "
-    "failures = CASE WHEN login_failures.last_at < :forgotten THEN 1 ELSE login_failures.failures + 1 END"
+# One statement, so that of many at once, in whatever process, each waits for the row and sees what the others counted.
+_RESERVE = sa.text(f"""INSERT INTO login_failures AS known (account, address, failures, last_at)
+    VALUES (:account, :address, 1, :now)
+    ON CONFLICT (account, address) DO UPDATE SET last_at = greatest(known.last_at, :now),
+        failures = CASE WHEN known.last_at < :forgotten THEN 1 ELSE known.failures + 1 END
+    WHERE known.last_at < :forgotten OR known.failures < {FREE_FAILURES}
+        OR known.last_at + make_interval(secs => {_WAIT}) <= :now
+    RETURNING failures""")
+_GIVE_BACK = sa.text(
+    "UPDATE login_failures SET failures = greatest(failures - 1, 0) WHERE account = :account AND address = :address"
 )
 _CLEAR = sa.text("DELETE FROM login_failures WHERE account = :account AND address = :address")
 _TIDY = sa.text(
@@ -30,20 +38,28 @@ def wait_after(failures: int) -> timedelta:
     return min(timedelta(seconds=2 ** min(failures - FREE_FAILURES, 10)), LONGEST_WAIT)
 
 
-def waiting(session: Session, email: str, address: str, *, now: datetime) -> timedelta:
-    """How long this address has to wait before it may try this account again; not positive: not at all."""
-    row = session.execute(_READ, _key(email, address)).first()
-    if row is None or row.last_at < now - FORGOTTEN_AFTER:
+def reserve(session: Session, email: str, address: str, *, now: datetime) -> timedelta:
+    """Count an attempt as a failure before it is checked; how long it has to wait instead, not positive: not at all.
+
+    So of many at once no more are checked than may fail in a row. The account need not exist, so that the answer does
+    not tell. Whoever turns out to know the password calls `clear`; who was not checked at all calls `give_back`.
+    """
+    about = {**_key(email, address), "now": now, "forgotten": now - FORGOTTEN_AFTER}
+    if session.execute(_RESERVE, about).first() is not None:
         return timedelta(0)
-    until: datetime = row.last_at + wait_after(row.failures)
-    return until - now
+    row = session.execute(_READ, _key(email, address)).first()
+    until = now if row is None else row.last_at + wait_after(row.failures)
+    return max(until - now, SHORTEST_WAIT)
 
 
-def count(session: Session, email: str, address: str, *, now: datetime) -> None:
-    """Count a failure; the account need not exist, so that the answer does not tell."""
-    forgotten = now - FORGOTTEN_AFTER
-    session.execute(_COUNT, {**_key(email, address), "now": now, "forgotten": forgotten})
-    session.execute(_TIDY, {"forgotten": forgotten})
+def give_back(session: Session, email: str, address: str) -> None:
+    """Take back a reservation: the password was not checked."""
+    session.execute(_GIVE_BACK, _key(email, address))
+
+
+def tidy(session: Session, *, now: datetime) -> None:
+    """Forget a few of the failures that are long past."""
+    session.execute(_TIDY, {"forgotten": now - FORGOTTEN_AFTER})
 
 
 def clear(session: Session, email: str, address: str) -> None:

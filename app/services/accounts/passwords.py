@@ -1,6 +1,11 @@
-"""Passwords: the rules for new ones, and their argon2id hashes. No database."""
+"""Passwords: the rules for new ones, and their argon2id hashes. No database.
+
+One password has several byte sequences: a Mac may send é as e and an accent, others send one character. So what is
+hashed is the form that RFC 8265 (OpaqueString) prescribes: canonically composed (NFC), every space an ASCII space.
+"""
 
 import threading
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,9 +29,17 @@ class Busy(TaskledgerError):
     """Too many passwords are being checked at once; try again in a few seconds."""
 
 
+def normalised(password: str) -> str:
+    """The one form of a password, however it was typed; RFC 8265 calls it OpaqueString."""
+    if password.isascii():
+        return password
+    spaced = "".join(" " if unicodedata.category(each) == "Zs" else each for each in password)
+    return unicodedata.normalize("NFC", spaced)
+
+
 def check_new(password: str, *, email: str, name: str = "") -> None:
     """Raises Refused for a password that is too short, too long, or that guessing tools try first."""
-    fault = _fault(password, email.lower(), name.lower())
+    fault = _fault(normalised(password), email.lower(), normalised(name).lower())
     if fault:
         raise Refused({"password": [fault]})
 
@@ -48,17 +61,26 @@ def _fault(password: str, email: str, name: str) -> str | None:
 def hashed(password: str) -> str:
     """Its argon2id hash. Raises Busy."""
     with _turn():
-        return HASHER.hash(password.encode())
+        return HASHER.hash(normalised(password).encode())
 
 
 def matches(password_hash: str | None, password: str) -> bool:
     """Whether the password is the one of the hash; takes as long when there is no hash. Raises Busy."""
     with _turn():
-        try:
-            HASHER.verify(password_hash or _hash_of_nobody(), password.encode())
-        except (VerificationError, InvalidHashError):
-            return False
-    return password_hash is not None
+        is_right = any(_fits(password_hash or _hash_of_nobody(), form) for form in _forms(password))
+    return is_right and password_hash is not None
+
+
+def _forms(password: str) -> list[str]:
+    """What may have been hashed: the one form, and before there was one, as it was typed or as a Mac types it."""
+    return list(dict.fromkeys((normalised(password), password, unicodedata.normalize("NFD", password))))
+
+
+def _fits(password_hash: str, form: str) -> bool:
+    try:
+        return HASHER.verify(password_hash, form.encode())
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 @contextmanager

@@ -47,8 +47,12 @@ class Reused:
 
 
 def candidate(session: Session, email: str, *, address: str, now: datetime) -> Candidate:
-    """What is needed to check a password; the check itself takes long and belongs outside of a transaction."""
-    wait = backoff.waiting(session, email, address, now=now)
+    """What is needed to check a password; the check itself takes long and belongs outside of a transaction.
+
+    The attempt is counted as a wrong one here, before it is checked: `begin` or `admit` takes that back. The caller's
+    transaction must be committed before the check, or attempts in other processes do not see it.
+    """
+    wait = backoff.reserve(session, email, address, now=now)
     query = sa.select(USERS.c.id, USERS.c.password_hash).where(
         sa.func.lower(USERS.c.email) == email.lower(), USERS.c.disabled_at.is_(None)
     )
@@ -56,9 +60,19 @@ def candidate(session: Session, email: str, *, address: str, now: datetime) -> C
     return Candidate(user_id=row.id if row else None, password_hash=row.password_hash if row else None, wait=wait)
 
 
-def refuse(session: Session, email: str, *, address: str, now: datetime) -> None:
-    """Count a wrong log-in."""
-    backoff.count(session, email, address, now=now)
+def refuse(session: Session, *, now: datetime) -> None:
+    """What is done about a wrong log-in, which was counted before it was checked."""
+    backoff.tidy(session, now=now)
+
+
+def admit(session: Session, email: str, *, address: str) -> None:
+    """Forget what was counted: the password was right."""
+    backoff.clear(session, email, address)
+
+
+def leave_unchecked(session: Session, email: str, *, address: str) -> None:
+    """Take back one attempt whose password was not checked."""
+    backoff.give_back(session, email, address)
 
 
 def begin(session: Session, who: Candidate, email: str, *, address: str, now: datetime) -> LoggedIn | None:

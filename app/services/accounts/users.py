@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Role, UserRecord
+from app.services import folding
 from app.services.accounts.registration import RECORD_COLUMNS, USERS
 from app.services.accounts.sessions import end_all
 
@@ -49,7 +50,7 @@ def find(
         query = query.where(USERS.c.id < before)
     if text:
         places = (USERS.c.name, USERS.c.email)
-        query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+        query = query.where(folding.holds(session, text, places))
     records = [UserRecord(**row) for row in session.execute(query).mappings()]
     return records[:limit], records[limit - 1].id if len(records) > limit else None
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Schedule, ScheduleRecord, ScheduleSlot, SlotRecord
+from app.services import folding
 
 SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
 
@@ -35,7 +36,7 @@ def find(
         target = SCHEDULES.c.target
         named = (target["task"]["type"].astext, target["workflow"]["name"].astext)
         places = (SCHEDULES.c.name, SCHEDULES.c.cron, *named)
-        query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+        query = query.where(folding.holds(session, text, places))
     if before is not None:
         query = query.where(SCHEDULES.c.id < before)
     records = [ScheduleRecord.of(row) for row in session.connection().execute(query).mappings()]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
-from app.services import idempotency
+from app.services import folding, idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.owners import count_one_by_one
@@ -163,7 +163,7 @@ def find(
         query = query.where(WORKFLOWS.c.active == active)
     if text:
         places = (WORKFLOWS.c.name, WORKFLOWS.c.description)
-        query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+        query = query.where(folding.holds(session, text, places))
     if before is not None:
         query = query.where(WORKFLOWS.c.id < before)
     records = [WorkflowRecord(**row) for row in session.connection().execute(query).mappings()]

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from app.dashboard.formatting import ago, brief, duration, file_size, pretty
-from app.dashboard.hidden import merged
 from app.services.overview.series import width_for
 from tests.factories import NOON
 
@@ -36,13 +35,3 @@ def test_long_values_are_cut():
 
 def test_a_window_has_sixty_stretches_at_most_of_a_width_that_people_know():
     assert [width_for(timedelta(**window)) for window in ({"minutes": 15}, {"hours": 1}, {"days": 1})] == [15, 60, 1800]
-
-
-def test_only_what_is_masked_at_its_very_place_is_put_back():
-    mask = {"a": "[redacted]", "b": {"c": "[redacted]"}, "list": ["[redacted]", "x"]}
-    real = {"a": "one", "b": {"c": "two"}, "list": ["three", "x"]}
-
-    assert merged(mask, mask, real) == real
-    assert merged({"z": "[redacted]", "a": "new"}, mask, real) == {"z": "[redacted]", "a": "new"}
-    assert merged({"b": {"c": "[redacted]", "d": 1}}, mask, real) == {"b": {"c": "two", "d": 1}}
-    assert merged({"list": ["[redacted]"]}, mask, real) == {"list": ["[redacted]"]}
