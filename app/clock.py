@@ -55,3 +55,8 @@ def _ask(cursor: _Cursor) -> tuple[float, timedelta]:
     theirs = cursor.fetchone()[0]
     ours, round_trip = datetime.now(UTC), time.monotonic() - asked_at
     return round_trip, theirs - (ours - timedelta(seconds=round_trip / 2))
+
+
+def rfc_3339(moment: datetime) -> str:
+    """2026-01-31T09:00:00.250000Z, from an aware moment in any zone: how every answer and message of ours writes it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
