@@ -1,4 +1,4 @@
-"""What a server asks for with Retry-After, in tables; and what the documents say of webhooks is what the policy says."""
+"""What a server asks for with Retry-After, in tables; and webhooks give up when the documents say so."""
 
 import re
 import time
