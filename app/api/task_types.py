@@ -15,13 +15,12 @@ blueprint = Blueprint("task types", __name__, url_prefix="/api/v1", description=
 
 
 class RetryView(ma.Schema):
-    """When a failed attempt is tried again: base * factor^(n-1), at most the cap, less a random part of the jitter."""
+    """When a failed attempt is tried again: base * factor^(n-1), at most the cap, less a random part."""
 
     max_retries = ma.fields.Integer(required=True)
     base_seconds = ma.fields.Float(required=True)
     factor = ma.fields.Float(required=True)
     cap_seconds = ma.fields.Float(required=True)
-    jitter = ma.fields.Float(required=True, metadata={"description": "The share of each pause that is random, 0 to 1"})
 
 
 class LimitsView(ma.Schema):
