@@ -19,7 +19,7 @@ def header_of(name: str) -> str:
         ("two words.txt", 'attachment; filename="two words.txt"'),
         ('a"b.txt', "attachment; filename=a_b.txt; filename*=UTF-8''a%22b.txt"),
         ("50%41.txt", "attachment; filename=50_41.txt; filename*=UTF-8''50%2541.txt"),
-        ("a\r\nX-Evil: 1", "attachment; filename=\"a__X-Evil: 1\"; filename*=UTF-8''a__X-Evil%3A%201"),
+        ("a\r\nX-Evil: 1", "attachment; filename=\"a__X-Evil_ 1\"; filename*=UTF-8''a__X-Evil%3A%201"),
         ("../../etc/passwd", "attachment; filename=.._.._etc_passwd"),
         ("..\\..\\boot.ini", "attachment; filename=.._.._boot.ini"),
         ("a\x00b\x7f\u2028c", "attachment; filename=a_b__c"),
