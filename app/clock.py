@@ -107,3 +107,8 @@ def _tell_steps(measured: _Measured) -> None:
     step = (measured.theirs - _measured.theirs) - timedelta(seconds=measured.at - _measured.at)
     if abs(step) > STEP:
         log.warning("database_clock_stepped", seconds=round(step.total_seconds(), 1))
+
+
+def rfc_3339(moment: datetime) -> str:
+    """2026-01-31T09:00:00.250000Z, from an aware moment in any zone: how every answer and message of ours writes it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -13,11 +13,14 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 from AntiSSRF import AntiSSRFError, AntiSSRFPolicy, PolicyConfigOptions
-from AntiSSRF._antissrf_agent import _AntiSSRFAdapter  # private, so that its version is pinned exactly
+from AntiSSRF._antissrf_agent import (  # private, so that its version is pinned exactly
+    _AntiSSRFAdapter,
+    _validate_request_host,
+)
 from requests import PreparedRequest
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.adapters import HTTPAdapter
 
+from tasks.connections import Wire, pools
 from tasks.deadline import Deadline
 from tasks.errors import PermanentError
 
@@ -88,8 +91,11 @@ def origin_of(url: SplitResult) -> Origin:
     return scheme, (url.hostname or "").rstrip("."), port
 
 
-def adapter_for(url: str, allowed: AllowList, deadline: Deadline) -> _Adapter:
-    """What sends one request to this URL, to an address that was checked, before the deadline."""
+def adapter_for(url: str, target: str, allowed: AllowList, deadline: Deadline) -> _Adapter:
+    """What sends one request to this URL, to addresses that were checked, before the deadline.
+
+    `target` is what the request line names. It has no part in where the connection goes.
+    """
     _, host, port = origin_of(urlsplit(url))
     if allowed.names(host, port):
         policy = AntiSSRFPolicy(PolicyConfigOptions.NONE)
@@ -100,48 +106,40 @@ def adapter_for(url: str, allowed: AllowList, deadline: Deadline) -> _Adapter:
             policy.add_allowed_addresses(networks)
     policy.allow_plain_text_http = True
     policy.add_xff_header = False
-    return _Adapter(policy, deadline)
+    return _Adapter(policy, Wire(deadline=deadline, target=target))
 
 
 class _Adapter(_AntiSSRFAdapter):  # type: ignore[misc]  # the library has no types
-    """The library's adapter: all addresses of a host are checked, and the one that was checked is connected to."""
+    """The library's adapter: all addresses of a host are checked, and only those that were checked are connected to."""
 
-    def __init__(self, policy: AntiSSRFPolicy, deadline: Deadline) -> None:
-        self._deadline = deadline
+    def __init__(self, policy: AntiSSRFPolicy, wire: Wire) -> None:
+        self._wire = wire
         super().__init__(policy)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = _guarded_pools(self._deadline)
+        self.poolmanager.pool_classes_by_scheme = pools(self._wire)
 
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        build = super().build_connection_pool_key_attributes
-        attributes = self._deadline.wait_for(partial(build, request, verify, cert))
-        # The library leaves out the port here, which servers on other ports need in order to know themselves.
+        """As the library does it, which keeps the first address of a host and forgets the others."""
+        built = HTTPAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
+        host, options = cast("tuple[dict[str, Any], dict[str, Any]]", built)
+        name = host["host"]
+        allowed, request = self._policy._is_http_request_allowed(host["scheme"], request)
+        if not allowed:
+            raise AntiSSRFError("HTTP request is not allowed by policy")
+        found = self._wire.deadline.wait_for(partial(_validate_request_host, self._policy, name))
+        if not found:
+            raise AntiSSRFError(f"Host {name!r} did not resolve to an address")
+        self._wire.addresses = tuple(dict.fromkeys(str(each.get_address()) for each in found))
+        host["host"] = self._wire.addresses[0]
+        if host["scheme"] == "https":  # the certificate is that of the name
+            options |= {"assert_hostname": name, "server_hostname": name}
+        # With the port, which servers on other ports need in order to know themselves.
         request.headers["Host"] = urlsplit(str(request.url)).netloc.rpartition("@")[2]
-        return cast("tuple[dict[str, Any], dict[str, Any]]", attributes)
-
-
-def _guarded_pools(deadline: Deadline) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools, whose sockets the deadline shuts down: from before the TLS handshake to the last byte."""
-
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> Any:
-            return deadline.guard(super()._new_conn())
-
-    class Encrypted(HTTPSConnection):
-        def _new_conn(self) -> Any:
-            return deadline.guard(super()._new_conn())
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class EncryptedPool(HTTPSConnectionPool):
-        ConnectionCls = Encrypted
-
-    return {"http": PlainPool, "https": EncryptedPool}
+        return host, options
 
 
 def _reach(entry: str) -> Reach:

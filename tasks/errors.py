@@ -43,6 +43,14 @@ class NoRoom(TaskError):
     """
 
 
+class AskedToWait(RetryLater):
+    """The other side asks not to be tried again for `seconds`: the pause is that or the type's backoff, if longer.
+
+    It is the word of a stranger, so it can make a pause longer and never shorter: with RetryLater a server that
+    answers "at once" to everything would use up all attempts of a task within a second.
+    """
+
+
 class PayloadRefused(PermanentError):
     """The payload does not fit its type; `errors` holds the path of each refused value, from "payload" down.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from tasks.errors import PermanentError, RetryLater
+from tasks.errors import AskedToWait, PermanentError
 from tasks.outbound import Answer, NoAnswer
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"
@@ -24,7 +25,7 @@ TOO_MANY_REQUESTS, SERVER_ERRORS = 429, range(500, 600)
 def require_status(answer: Answer, expected: Collection[int] = (), *, sender: str = "") -> None:
     """Accept an answer whose status is expected, by default 200 to 299.
 
-    Raises RetryLater when the server says how long to wait, NoAnswer for other overload and server errors, and
+    Raises AskedToWait when the server says how long to wait, NoAnswer for other overload and server errors, and
     PermanentError for the rest; `sender` begins the message.
     """
     if answer.status in expected if expected else 200 <= answer.status < 300:
@@ -34,15 +35,18 @@ def require_status(answer: Answer, expected: Collection[int] = (), *, sender: st
     if answer.status != TOO_MANY_REQUESTS and answer.status not in SERVER_ERRORS:
         raise PermanentError(message)
     seconds = asked_to_wait(answer.headers)
-    raise NoAnswer(message) if seconds is None else RetryLater(seconds, message)
+    raise NoAnswer(message) if seconds is None else AskedToWait(seconds, message)
 
 
 def asked_to_wait(headers: Mapping[str, str]) -> float | None:
-    """The seconds that the server asks for in Retry-After, a day at most; None if it does not ask in a known form."""
+    """The seconds that the server asks for in Retry-After, a day at most; None if it does not ask in a known form.
+
+    A date in the past is 0. It is for AskedToWait, which shortens no pause.
+    """
     said = {name.lower(): value.strip() for name, value in headers.items()}
     text = said.get("retry-after", "")
     if text.isascii() and text.isdigit():
-        seconds = float(text[:9])
+        seconds = float(text.lstrip("0")[:9] or 0)
     else:
         moment, now = _seconds_of(text), _seconds_of(said.get("date", ""))
         if moment is None:
@@ -54,6 +58,8 @@ def asked_to_wait(headers: Mapping[str, str]) -> float | None:
 
 def _seconds_of(http_date: str) -> float | None:
     try:
-        return parsedate_to_datetime(http_date).timestamp()
+        moment = parsedate_to_datetime(http_date)
+        # HTTP dates are in GMT (RFC 9110, 5.6.7), also where they do not say so; without it Python takes local time.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from http.client import HTTPException
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Request, Response
 from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema, RequestException
-from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from tasks import correlation
-from tasks.addresses import AllowList, AntiSSRFError, Origin, adapter_for, origin_of
+from tasks.addresses import AllowList, AntiSSRFError, adapter_for
+from tasks.connections import CONNECT_SECONDS, request_target
 from tasks.deadline import Deadline, DeadlinePassed
 from tasks.errors import PermanentError, TaskError
+from tasks.redirects import STATUSES, Hop, Step, loses_the_request, next_step
+from tasks.unpacking import PIECE_BYTES, BadlyPacked, encodings_of, unpacked
 
 MOST_REDIRECTS = 5
 MOST_HEADER_CHARACTERS = 32_768
-CONNECT_SECONDS = 10.0
-PIECE_BYTES = 65_536
-REDIRECTS = (301, 302, 303, 307, 308)
 DEFAULT_HEADERS = {"User-Agent": "Taskledger", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-# Another host gets these of the caller's headers and no others: any other may be a credential under some name.
-KEPT_ELSEWHERE = ("Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Idempotency-Key", "User-Agent")
 
 
 class AddressRefused(PermanentError):
@@ -39,13 +35,18 @@ class NoAnswer(TaskError):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back; `truncated` says that the body went on past the caller's limit."""
+    """What came back; `truncated` says that the body went on past the caller's limit.
+
+    `method` and `url` are those of the request that was answered, `redirects` what was followed on the way there.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
+    method: str
     url: str
+    redirects: tuple[Hop, ...]
     elapsed_ms: int
 
 
@@ -66,33 +67,46 @@ class Outbound:
         seconds: float = 30.0,
         most_bytes: int = 1_048_576,
         redirects: int = MOST_REDIRECTS,
+        accepts: Collection[int] = (),
+        may_become_get: bool = True,
     ) -> Answer:
         """Send one request and follow its redirects; it all ends within `seconds`, name resolution included.
 
-        A redirect that is not followed, because `redirects` is 0, is the answer. Raises AddressRefused, NoAnswer, and
-        PermanentError for a URL that cannot be requested or for too many redirects.
+        A redirect that is not followed, because `redirects` is 0 or `accepts` has its status, is the answer. With
+        `may_become_get` a POST goes on as a GET after 301 and 302, as browsers do it; without it that is refused.
+
+        Raises AddressRefused, NoAnswer, and PermanentError for a URL that cannot be requested, for too many redirects
+        and for one that would drop the request.
         """
         started = time.monotonic()
         allowed = AllowList.parse(self.allow).with_origins(self.peers)
-        request = _prepared(method, url, {**DEFAULT_HEADERS, **_correlating(headers or {}), **(headers or {})}, body)
+        given = {**DEFAULT_HEADERS, **_correlating(headers or {}), **(headers or {})}
+        step, hops = Step(method=method, url=url, headers=given, body=body), list[Hop]()
         with Deadline(seconds) as deadline:
-            for left in range(redirects, -1, -1):
-                response = _answered(request, allowed, deadline)
-                target = response.headers.get("Location") if response.status_code in REDIRECTS else None
+            while True:
+                request = _prepared(step)
+                response = _answered(request, step, allowed, deadline)
+                status = response.status_code
+                target = response.headers.get("Location") if status in STATUSES and status not in accepts else None
                 if not target or redirects == 0:
                     content, truncated = _content(response, request, deadline, most_bytes)
                     return Answer(
-                        status=response.status_code,
+                        status=status,
                         headers=_headers(response),
                         body=content,
                         truncated=truncated,
-                        url=str(request.url),
+                        method=step.method,
+                        url=step.url,
+                        redirects=tuple(hops),
                         elapsed_ms=round((time.monotonic() - started) * 1000),
                     )
                 response.close()
-                if left:
-                    request = _redirected(request, response.status_code, target)
-        raise PermanentError(f"{_place(url)} redirected more than {redirects} times")
+                if len(hops) == redirects:
+                    raise PermanentError(f"{_place(url)} redirected more than {redirects} times")
+                if not may_become_get:
+                    _check_keeps_request(step, status)
+                before, step = step, _redirected(step, status, target)
+                hops.append(Hop(method=before.method, url=before.url, status=status, location=step.url))
 
 
 def _correlating(given: Mapping[str, str]) -> dict[str, str]:
@@ -101,10 +115,19 @@ def _correlating(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in correlation.outgoing().items() if name.lower() not in said}
 
 
-def _answered(request: PreparedRequest, allowed: AllowList, deadline: Deadline) -> Response:
+def _check_keeps_request(step: Step, status: int) -> None:
+    if loses_the_request(step.method, status):
+        raise PermanentError(
+            f"{_place(step.url)} answered the {step.method} with {status} and another address; followed as browsers do "
+            "it, the request would become a GET without its body. Send it to that address, or take "
+            f"{status} as the answer"
+        )
+
+
+def _answered(request: PreparedRequest, step: Step, allowed: AllowList, deadline: Deadline) -> Response:
     """The response with its headers read and its body still to come."""
     try:
-        adapter = adapter_for(str(request.url), allowed, deadline)
+        adapter = adapter_for(str(request.url), request_target(step.url), allowed, deadline)
         left = deadline.remaining()
         # Without a Session there are no proxy variables, no .netrc and no cookies kept from one host for another.
         return adapter.send(request, stream=True, timeout=(min(left, CONNECT_SECONDS), left))  # type: ignore[no-any-return]
@@ -113,7 +136,9 @@ def _answered(request: PreparedRequest, allowed: AllowList, deadline: Deadline) 
             f"{_place(request.url)} is a private or reserved address, or a name that leads to one; "
             "if tasks may reach it, list it in OUTBOUND_ALLOW"
         ) from None
-    except (InvalidURL, InvalidSchema, MissingSchema, InvalidHeader, LocationParseError, ValueError) as error:
+    except InvalidHeader as error:  # of the answer: those of the request were looked at before
+        raise _no_answer(request, deadline, error) from error
+    except (InvalidURL, InvalidSchema, MissingSchema, LocationParseError, ValueError) as error:
         raise PermanentError(f"{_place(request.url)} cannot be requested: {error}") from None
     except (RequestException, HTTPError, HTTPException, OSError) as error:
         raise _no_answer(request, deadline, error) from error
@@ -123,18 +148,31 @@ def _content(response: Response, request: PreparedRequest, deadline: Deadline, m
     """The body, unpacked, up to the limit; and whether there was more."""
     pieces, size = [], 0
     try:
-        for piece in response.raw.stream(PIECE_BYTES, decode_content=True):
+        for piece in _unpacked(response, request):
             pieces.append(piece)
             size += len(piece)
             if size > most_bytes:
                 break
         if deadline.passed:  # a body without a length ends where its socket is shut down
             deadline.remaining()
-    except (RequestException, HTTPError, HTTPException, OSError) as error:
+    except (RequestException, HTTPError, HTTPException, OSError, BadlyPacked) as error:
         raise _no_answer(request, deadline, error) from error
     finally:
         response.close()
     return b"".join(pieces)[:most_bytes], size > most_bytes
+
+
+def _unpacked(response: Response, request: PreparedRequest) -> Iterator[bytes]:
+    """The body in pieces, without its Content-Encoding. Raises BadlyPacked, and HTTPException for an unclear length."""
+    length = response.headers.get("Content-Length", "")
+    coding = response.headers.get("Transfer-Encoding", "").strip().lower()
+    if coding not in ("", "identity", "chunked"):
+        raise HTTPException(f"its body is transferred as {coding[:50]!r}, which was not asked for")
+    if not coding and length and not all(part.strip().isdecimal() for part in length.split(",")):
+        raise HTTPException(f"its Content-Length is {length[:50]!r}, which is no number")
+    has_end = bool(length or coding) or request.method == "HEAD" or response.status_code in (204, 304)
+    packed = response.raw.stream(PIECE_BYTES, decode_content=False)
+    return unpacked(packed, encodings_of(response.headers.get("Content-Encoding", "")), may_be_empty=has_end)
 
 
 def _no_answer(request: PreparedRequest, deadline: Deadline, error: Exception) -> NoAnswer:
@@ -152,45 +190,25 @@ def _root(error: BaseException) -> BaseException:
     return _root(found) if isinstance(found, Exception) else error
 
 
-def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> PreparedRequest:
+def _prepared(step: Step) -> PreparedRequest:
+    """The request as the library wants it, whose URL says where to connect; request_target says what is asked for."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(step.url)
         if parts.scheme.lower() not in ("http", "https"):
             raise InvalidSchema("only http:// and https:// are spoken here")
         if parts.username is not None or parts.password is not None:
             raise InvalidURL("a name and a password do not belong into a URL; send an Authorization header")
-        return Request(method, url, headers={**headers, "Connection": "close"}, data=body).prepare()
+        headers = {**step.headers, "Connection": "close"}
+        return Request(step.method, step.url, headers=headers, data=step.body).prepare()
     except (RequestException, LocationParseError, ValueError) as error:
-        raise PermanentError(f"{_place(url)} cannot be requested: {error}") from None
+        raise PermanentError(f"{_place(step.url)} cannot be requested: {error}") from None
 
 
-def _redirected(request: PreparedRequest, status: int, target: str) -> PreparedRequest:
-    """The next request, with the method and body that browsers would use, and no credential for another origin."""
-    old = str(request.url)
+def _redirected(step: Step, status: int, target: str) -> Step:
     try:
-        # Servers send UTF-8 where http.client reads Latin-1.
-        url = urljoin(old, target.encode("latin-1", "replace").decode("utf-8", "replace"))
-        parts, came_from = urlsplit(url), urlsplit(old)
-        same_origin = _may_have_credentials(origin_of(came_from), origin_of(parts))
-        url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return next_step(step, status, target)
     except ValueError as error:
-        raise PermanentError(f"{_place(old)} redirected to what is no URL: {error}") from None
-    headers = CaseInsensitiveDict(request.headers)
-    for name in ("Host", "Content-Length"):
-        headers.pop(name, None)
-    method, body = str(request.method), request.body
-    if (status == HTTPStatus.SEE_OTHER and method != "HEAD") or (status in (301, 302) and method == "POST"):
-        method, body = "GET", None
-        headers.pop("Content-Type", None)
-    if not same_origin:
-        headers = CaseInsensitiveDict({name: headers[name] for name in KEPT_ELSEWHERE if name in headers})
-    return _prepared(method, url, dict(headers), body if isinstance(body, bytes) else None)
-
-
-def _may_have_credentials(came_from: Origin, goes_to: Origin) -> bool:
-    """Whether both are one server: the same origin, or the step from http:// to https:// on the usual ports."""
-    upgraded = came_from[0] == "http" and came_from[2] == 80 and goes_to == ("https", came_from[1], 443)
-    return came_from == goes_to or upgraded
+        raise PermanentError(f"{_place(step.url)} redirected to what is no URL: {error}") from None
 
 
 def _headers(response: Response) -> dict[str, str]:

@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
 from werkzeug.wsgi import FileWrapper
 
 from app.api import pagination
+from app.api.attachments import media_type, set_attachment
 from app.api.auth import current_owner_id, visible_owner
 from app.api.fields import Instant
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
@@ -203,15 +204,12 @@ def content_of(artifact: ArtifactRecord) -> Response:
         stream = artifacts.store().open(artifact.id)
     except artifacts.StoreAway as error:
         raise _away() from error
-    response = Response(FileWrapper(stream, SEND_BYTES), mimetype=artifact.media_type, direct_passthrough=True)
+    response = Response(FileWrapper(stream, SEND_BYTES), direct_passthrough=True)
+    response.content_type = media_type(artifact.media_type)
     response.call_on_close(stream.close)
     response.content_length = artifact.size
     response.set_etag(artifact.sha256)
-    # Whoever made the file, it never runs as a page of ours.
-    response.headers["Content-Disposition"] = "attachment"
-    response.headers.set("Content-Disposition", "attachment", filename=artifact.name)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    set_attachment(response, artifact.name)
     response.accept_ranges = "bytes"
     try:
         return response.make_conditional(request, accept_ranges=_asks_for_a_part(), complete_length=artifact.size)

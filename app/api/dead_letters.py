@@ -11,12 +11,12 @@ from marshmallow import validate
 from app.api import pagination, quotas
 from app.api.auth import visible_owner
 from app.api.dry_run import said_in, token_for
-from app.api.fields import Instant, QueryMoment, matching, rfc_3339
+from app.api.fields import Instant, QueryMoment, matching
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.task_schemas import TaskList
 from app.api.transaction import transaction
-from app.clock import utcnow
+from app.clock import rfc_3339, utcnow
 from app.services import dead_letters, replay
 from app.services.accounts.quotas import QuotaReached
 from app.services.dead_letters import DeadLetterFilter

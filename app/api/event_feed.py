@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from flask import Flask, current_app
 from sqlalchemy.orm import Session
 
-from app.api.fields import rfc_3339
+from app.clock import rfc_3339
 from app.config import Settings
 from app.log import get_logger
 from app.services import events

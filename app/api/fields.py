@@ -8,6 +8,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
+from app.clock import rfc_3339
 from tasks import fields as strict
 from tasks.containers import each_of
 from tasks.redaction import redacted
@@ -19,11 +20,6 @@ class Instant(ma.fields.DateTime):
 
     def _serialize(self, value: datetime | None, *_: Any, **__: Any) -> str | None:
         return None if value is None else rfc_3339(value)
-
-
-def rfc_3339(moment: datetime) -> str:
-    """2026-01-31T09:00:00.250000Z, from an aware moment in UTC."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 class QueryMoment(strict.Moment):

@@ -10,14 +10,16 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from app.api.attachments import MEDIA_TYPE, UNKNOWN_TYPE
 from app.errors import Refused
 from tasks.fields import storable
 
 READ_BYTES = 64 * 1024
 HEADER_BYTES = 64 * 1024  # of a part's headers; content is not kept
 LONGEST_NAME = 200
-MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}")
-UNKNOWN_TYPE = "application/octet-stream"
+# Control characters and line ends cannot be shown; overrides of direction show another name than the file has. What
+# joins letters and emoji, and the spaces of all scripts, belong into names.
+UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ def file_name(sent: str, field: str) -> str:
         storable(name)
     except ValueError as error:
         raise Refused({field: [f"its file name {error.args[0]}"]}) from None
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name in (".", ".."):
+    if not 1 <= len(name) <= LONGEST_NAME or UNSHOWN.search(name) or name in (".", ".."):
         raise Refused({field: [f"its file name must have 1 to {LONGEST_NAME} printable characters"]})
     return name
 

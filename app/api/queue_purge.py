@@ -8,11 +8,11 @@ from marshmallow import validate
 
 from app.api.auth import Access, access, current_actor
 from app.api.dry_run import said_in, token_for
-from app.api.fields import matching, one_of, rfc_3339
+from app.api.fields import matching, one_of
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.queues import QUEUE
 from app.api.transaction import transaction
-from app.clock import utcnow
+from app.clock import rfc_3339, utcnow
 from app.errors import NotFound
 from app.models import WAITING
 from app.services import levels, purge, queues

@@ -6,7 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.fields import Instant, ShownPayload, Verbatim, rfc_3339
+from app.api.fields import Instant, ShownPayload, Verbatim
+from app.clock import rfc_3339
 
 Getter = Callable[[Any], Any]
 AS_THEY_ARE = (ma.fields.String, ma.fields.Integer, Verbatim)

@@ -15,7 +15,7 @@ blueprint = Blueprint("task types", __name__, url_prefix="/api/v1", description=
 
 
 class RetryView(ma.Schema):
-    """When a failed attempt is tried again: a random part of base * factor^(n-1), at most the cap."""
+    """When a failed attempt is tried again: base * factor^(n-1), at most the cap, less a random part."""
 
     max_retries = ma.fields.Integer(required=True)
     base_seconds = ma.fields.Float(required=True)

@@ -20,7 +20,7 @@ from app.api.parsing import Blueprint, StrictSchema
 from app.api.privacy import payload_keys
 from app.api.task_schemas import url_field
 from app.api.transaction import single_statement, transaction
-from app.clock import utcnow
+from app.clock import rfc_3339, utcnow
 from app.models import DeliveryRecord, WebhookRecord
 from app.services import circuits, webhooks
 from app.services.accounts import audit
@@ -166,6 +166,13 @@ class WebhookList(ma.Schema):
     next = ma.fields.String(required=True, allow_none=True)
 
 
+class Attempts(Verbatim):
+    """What became of each attempt; those noted by older versions have another form of their moment."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> Any:
+        return [each | {"at": rfc_3339(datetime.fromisoformat(each["at"]))} for each in value]
+
+
 class DeliveryView(ma.Schema):
     """One event for one webhook, and what came of sending it."""
 
@@ -176,7 +183,7 @@ class DeliveryView(ma.Schema):
         required=True, metadata={"description": "Of the task that sends it; DELETED: that task is gone"}
     )
     task = ma.fields.UUID(required=True, attribute="task_id", metadata={"description": "The task that sends it"})
-    attempts = Verbatim(
+    attempts = Attempts(
         {"type": "array", "items": {"type": "object"}},
         required=True,
         metadata={"description": "at, attempt, and the status of the answer or the error"},

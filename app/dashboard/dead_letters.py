@@ -9,9 +9,8 @@ from werkzeug.wrappers import Response
 
 from app.api import quotas
 from app.api.auth import Access, access, visible_owner
-from app.api.fields import rfc_3339
 from app.api.transaction import transaction
-from app.clock import utcnow
+from app.clock import rfc_3339, utcnow
 from app.dashboard.blueprint import blueprint
 from app.errors import Refused
 from app.services import dead_letters, replay

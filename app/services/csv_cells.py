@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.clock import rfc_3339
+
 FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Cells that begin so are formulas to one spreadsheet or another (OWASP: CSV injection)."""
 
@@ -20,7 +22,7 @@ def cell(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        return rfc_3339(value)
     if isinstance(value, UUID):
         return str(value)
     return harmless(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

@@ -229,7 +229,7 @@ class WorkerWebhooks:
         """Add an attempt to the log; one that fails for too long disables the webhook."""
         now, hours = clock.utcnow(), get_settings().webhook_disable_hours
         said = {"status": status, "error": error and scrub(storable(error)), "elapsed_ms": elapsed_ms}
-        attempt = {"at": now.isoformat(), "attempt": self._ports.claim.attempt, **said}
+        attempt = {"at": clock.rfc_3339(now), "attempt": self._ports.claim.attempt, **said}
         noted = _transact(
             lambda session: webhooks.note_attempt(
                 session,

@@ -129,7 +129,15 @@ def _rendered_remotely(task: TaskContext, document: Invoice | Report, address: s
     body = json.dumps(dataclasses.asdict(document), default=_plain, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json", "Accept": MEDIA_TYPE, "Idempotency-Key": str(task.id)}
     outbound = Outbound(allow=task.settings.get("OUTBOUND_ALLOW", ""), peers=(address,))
-    answer = outbound.send("POST", address, headers=headers, body=body, seconds=REMOTE_SECONDS, most_bytes=MOST_BYTES)
+    answer = outbound.send(
+        "POST",
+        address,
+        headers=headers,
+        body=body,
+        seconds=REMOTE_SECONDS,
+        most_bytes=MOST_BYTES,
+        may_become_get=False,
+    )
     require_status(answer, sender="the PDF renderer")
     if answer.truncated:
         raise PermanentError(f"the PDF renderer sent more than {MOST_BYTES} bytes")

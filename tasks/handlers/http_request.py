@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import codecs
 import json
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from marshmallow.validate import Length, Range, Regexp
 
 from tasks import RetryPolicy, TaskContext, rule, task_type
 from tasks.http_rules import HEADER_NAME, HEADER_VALUE, HTTP_URL, require_status
-from tasks.outbound import Answer, Outbound
+from tasks.outbound import MOST_REDIRECTS, Answer, Outbound
 from tasks.redaction import mask_named, mask_url
 
 MOST_BODY_BYTES = 131_072  # of the answer; a result is at most 1 MiB of JSON, where one byte may take six
@@ -42,17 +43,28 @@ class HttpRequest:
         secret=mask_named,
     )
     body: Any = rule(
-        default=None, description="A text is sent as it is, anything else as JSON; null sends none", secret=mask_named
+        default=None,
+        description="A text is sent as it is, byte for byte; anything else as JSON, with its keys in another order and "
+        "its numbers spelled anew; null sends none",
+        secret=mask_named,
+    )
+    body_encoding: Literal["text", "base64"] = rule(
+        default="text", description="base64: body is a text that holds the bytes to send in base64"
     )
     timeout: float = rule(Range(min=0.1, max=120), default=30.0, description="Seconds for everything together")
     expected_status: list[Annotated[int, rule(Range(min=100, max=599))]] = rule(
-        Length(max=50), default_factory=list, description="Statuses that are a success; empty: 200 to 299"
+        Length(max=50),
+        default_factory=list,
+        description="Statuses that are a success, empty: 200 to 299; a redirect among them is not followed",
     )
+    follow_redirects: bool = rule(default=True, description="false: a redirect is the answer")
 
     def __post_init__(self) -> None:
         for name in self.headers:
             if name.lower() in OUR_HEADERS or name.lower().startswith(OUR_HEADER_BEGINNINGS):
                 raise ValueError(f"headers: {name} is set by the service itself; leave it out")
+        if self.body_encoding == "base64":
+            _decoded(self.body)
 
 
 @task_type(
@@ -77,29 +89,58 @@ def http_request(task: TaskContext, payload: HttpRequest) -> dict[str, Any]:
 
     Connection errors, timeouts, 429 and 5xx are retried, after the server's Retry-After if it sends one; any other
     status that is not expected fails the task at once. Redirects are followed five times at most, and another host
-    gets no credentials. Private, loopback and link-local addresses are refused unless OUTBOUND_ALLOW lists them.
+    gets no credentials; a POST that is answered with 301 or 302 fails, as following would make it a GET without its
+    body. Private, loopback and link-local addresses are refused unless OUTBOUND_ALLOW lists them.
 
-    The result is `{"status", "headers", "body", "body_encoding", "truncated", "elapsed_ms"}`: `body_encoding` is
-    `text`, or `base64` for what is no text; `truncated` says that the body was longer than 128 KiB. Its cookies and
-    other credentials are not kept.
+    The result is `{"status", "headers", "body", "body_encoding", "truncated", "elapsed_ms", "method", "url",
+    "redirects"}`: `body_encoding` is `text`, or `base64` for what is no text; `truncated` says that the body was longer
+    than 128 KiB. Its cookies and other credentials are not kept. `redirects` lists what was followed, each as
+    `{"method", "url", "status", "location"}`; `method` and `url` are those of the last request.
     """
     headers = {"Idempotency-Key": str(task.id)} | _respelled(payload)
-    body = _encoded(payload.body, headers)
+    body = _encoded(payload, headers)
     outbound = Outbound(allow=task.settings.get("OUTBOUND_ALLOW", ""))
     task.log("request_sent", method=payload.method, url=mask_url(payload.url))
     answer = outbound.send(
-        payload.method, payload.url, headers=headers, body=body, seconds=payload.timeout, most_bytes=MOST_BODY_BYTES
+        payload.method,
+        payload.url,
+        headers=headers,
+        body=body,
+        seconds=payload.timeout,
+        most_bytes=MOST_BODY_BYTES,
+        redirects=MOST_REDIRECTS if payload.follow_redirects else 0,
+        accepts=payload.expected_status,
+        may_become_get=False,
     )
     task.log("answer_received", status=answer.status, elapsed_ms=answer.elapsed_ms)
     require_status(answer, payload.expected_status)
     text, encoding = _readable(answer)
     return {
         "status": answer.status,
-        "headers": mask_named(dict(answer.headers)),
+        "headers": _shown(answer.headers),
         "body": text,
         "body_encoding": encoding,
         "truncated": answer.truncated,
         "elapsed_ms": answer.elapsed_ms,
+        "method": answer.method,
+        "url": mask_url(answer.url),
+        "redirects": [
+            {
+                "method": hop.method,
+                "url": mask_url(hop.url),
+                "status": hop.status,
+                "location": mask_url(hop.location),
+            }
+            for hop in answer.redirects
+        ],
+    }
+
+
+def _shown(headers: Mapping[str, str]) -> dict[str, str]:
+    """Without credentials; a Location may carry some in its query."""
+    return {
+        name: mask_url(value) if name.lower() in ("location", "content-location") else value
+        for name, value in mask_named(dict(headers)).items()
     }
 
 
@@ -110,15 +151,26 @@ def _respelled(payload: HttpRequest) -> dict[str, str]:
     return {spelled.get(name.lower(), name): value for name, value in payload.headers.items()}
 
 
-def _encoded(body: Any, headers: dict[str, str]) -> bytes | None:
+def _encoded(payload: HttpRequest, headers: dict[str, str]) -> bytes | None:
     """The body as bytes; says in the headers what it is, unless they do already."""
+    body = payload.body
     if body is None:
         return None
+    if payload.body_encoding == "base64":
+        headers.setdefault("Content-Type", "application/octet-stream")
+        return _decoded(body)
     if isinstance(body, str):
         headers.setdefault("Content-Type", "text/plain; charset=utf-8")
         return body.encode()
     headers.setdefault("Content-Type", "application/json")
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _decoded(body: Any) -> bytes:
+    try:
+        return base64.b64decode(body.encode("ascii"), validate=True)
+    except (AttributeError, UnicodeEncodeError, binascii.Error):
+        raise ValueError("body: must be a text in base64, as body_encoding says") from None
 
 
 def _readable(answer: Answer) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from uuid import UUID
 
 from marshmallow.validate import Range
@@ -14,9 +14,7 @@ from tasks import PermanentError, TaskContext, rule, task_type
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST_PIXELS = 50_000_000  # of the original: as RGBA they take 200 MB
 LARGEST_SIDE = 4096
-READ = ("JPEG", "PNG", "WEBP", "GIF")  # formats that browsers and cameras make; the rest of Pillow's readers stay shut
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
@@ -54,8 +52,9 @@ def resize_image(task: TaskContext, payload: ResizeImage) -> dict[str, Any]:
     """Resize a picture and keep the copy as an artifact.
 
     The copy stands upright, as its EXIF orientation asked for, and carries no metadata: no place, no camera, no
-    thumbnail. Colours are converted to sRGB. Of an animation the first frame is kept. A picture of more than 50 million
-    pixels is refused before it is unpacked.
+    thumbnail. Colours are converted to sRGB with 8 bits. Of an animation the first frame is kept. However thin the
+    original is, the copy has a pixel a side. A picture of more than 50 million pixels, or one that would take more than
+    200 MB of memory, is refused before it is unpacked.
     """
     original = task.artifacts.info(payload.artifact)
     with task.artifacts.open(payload.artifact) as stream:
@@ -75,57 +74,21 @@ def resize_image(task: TaskContext, payload: ResizeImage) -> dict[str, Any]:
     }
 
 
-def _resized(stream: Any, payload: ResizeImage, task: TaskContext) -> Image.Image:
-    from PIL import Image, ImageOps  # here: only who resizes needs Pillow, and the worker's parent stays small
+def _resized(stream: BinaryIO, payload: ResizeImage, task: TaskContext) -> Image.Image:
+    from PIL import Image  # here: only who resizes needs Pillow, and the worker's parent stays small
 
-    Image.MAX_IMAGE_PIXELS = None  # its own check warns at half of what it refuses; ours stands below
-    box = (payload.width, payload.height)
-    try:
-        with Image.open(stream, formats=READ) as opened:
-            pixels = opened.width * opened.height
-            if pixels > MOST_PIXELS:
-                raise PermanentError(f"the picture has {pixels} pixels; at most {MOST_PIXELS} are unpacked")
-            if payload.fit == "contain":
-                opened.draft("RGB", (2 * max(box), 2 * max(box)))  # a JPEG is then unpacked at a fraction of its size
-            opened.load()
-            task.progress(0.3, f"read {opened.format}, {opened.width} x {opened.height}")
-            upright = ImageOps.exif_transpose(opened)
-            plain = _plain(upright, payload.format)
-    except PermanentError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for files that are no pictures
-        raise PermanentError(f"the artifact is no picture that can be read: {error}") from error
-    if payload.fit == "stretch":
-        return plain.resize(box, Image.Resampling.LANCZOS)
-    fitted = ImageOps.contain if payload.fit == "contain" else ImageOps.fit
-    return fitted(plain, box, method=Image.Resampling.LANCZOS)
+    from tasks import pictures
 
-
-def _plain(picture: Image.Image, wanted: str) -> Image.Image:
-    """In sRGB, with nothing beside its pixels; on white where the format knows no transparency."""
-    from PIL import Image, ImageCms
-
-    profile = picture.info.get("icc_profile")
-    transparent = picture.has_transparency_data
-    if profile and picture.mode in ("RGB", "RGBA", "CMYK", "L"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            target = ImageCms.createProfile("sRGB")
-            mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-            picture = ImageCms.profileToProfile(picture, source, target, outputMode=mode) or picture
-        except (ImageCms.PyCMSError, OSError):
-            picture.info.clear()  # a broken profile: the colours are taken as they are
-    colours = picture.convert("RGBA" if transparent else "RGB")
-    if transparent and wanted == "jpeg":
-        white = Image.new("RGB", colours.size, "white")
-        white.paste(colours, mask=colours.getchannel("A"))
-        colours = white
-    colours.info.clear()  # encoders would write EXIF, XMP, comments and profiles from here
-    return colours
+    wanted = pictures.Wanted(width=payload.width, height=payload.height, fit=payload.fit)
+    made = pictures.resized(stream, wanted, lambda message: task.progress(0.3, message))
+    if made.mode != "RGBA" or payload.format != "jpeg":
+        return made
+    white = Image.new("RGB", made.size, "white")  # JPEG knows no transparency
+    white.paste(made, mask=made.getchannel("A"))
+    return white
 
 
 def _encoded(picture: Image.Image, payload: ResizeImage) -> bytes:
-    picture.info.clear()
     buffer = io.BytesIO()
     options: dict[str, Any] = {} if payload.format == "png" else {"quality": payload.quality}
     picture.save(buffer, format=payload.format.upper(), optimize=payload.format != "webp", **options)

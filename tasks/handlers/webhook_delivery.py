@@ -28,8 +28,9 @@ class WebhookDelivery:
 
 @task_type(
     "webhook_delivery",
-    # With full jitter about half of each: some 30 seconds, 3 minutes, 15 minutes, an hour ... three days in all.
-    retry=RetryPolicy(max_retries=12, base_seconds=10, factor=5, cap_seconds=43_200),
+    # 10 seconds, 50 seconds, 4 minutes, 21 minutes, 2 hours, 9 hours, then 14 hours each. At least half of each
+    # pause is kept: with full jitter a few deliveries would be given up within hours.
+    retry=RetryPolicy(max_retries=12, base_seconds=10, factor=5, cap_seconds=51_300, jitter=0.5),
     timeout_seconds=30,
     queue="webhooks",
     settings=("OUTBOUND_ALLOW",),
@@ -41,7 +42,8 @@ def webhook_delivery(task: TaskContext, payload: WebhookDelivery) -> dict[str, i
     """Send one event to one receiver; the service submits these tasks itself.
 
     Accepted is what is answered with 200 to 299 within 15 seconds. Redirects are not followed, private addresses are
-    refused unless OUTBOUND_ALLOW lists them, and everything else is tried again for three days.
+    refused unless OUTBOUND_ALLOW lists them, and everything else is tried again: 13 attempts in 48 to 96 hours, or in
+    more where the receiver's Retry-After asks for longer pauses.
     """
     outgoing = task.webhooks.outgoing(payload.delivery_id)
     outbound = Outbound(allow=task.settings.get("OUTBOUND_ALLOW", ""))

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from app.clock import rfc_3339
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -31,4 +33,4 @@ def span(length: timedelta | float) -> str:
 
 def moment(at: datetime | None) -> str | None:
     """As in every answer of the API."""
-    return None if at is None else at.isoformat().replace("+00:00", "Z")
+    return None if at is None else rfc_3339(at)

@@ -1,8 +1,9 @@
 """What a webhook is sent: the task as it was, as its owner may show it to others. Pure."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from app.clock import rfc_3339
 from app.database import to_json
 from app.models import TaskRecord
 from app.services import sealing
@@ -60,7 +61,7 @@ def test_body(webhook_id: str, now: datetime) -> dict[str, Any]:
 
 def moment(at: datetime | None) -> str | None:
     """RFC 3339 in UTC."""
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if at is None else rfc_3339(at)
 
 
 def _shown_payload(task: TaskRecord) -> Any:

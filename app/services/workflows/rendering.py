@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.clock import rfc_3339
 from app.config import get_settings
 from app.database import to_json
 from app.models import RunRecord, StepRecord, StepState
@@ -67,7 +68,7 @@ def _fact(run: RunRecord, name: str) -> Any:
         "id": str(run.id),
         "workflow": run.workflow_name,
         "version": run.version,
-        "started_at": run.created_at.isoformat().replace("+00:00", "Z"),
+        "started_at": rfc_3339(run.created_at),
     }
     return facts[name]
 

@@ -1,5 +1,6 @@
 """What tests of the API share: submitting, and rows in any status."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,23 @@ from tests.factories import NOON, make_task
 TASKS = "/api/v1/tasks"
 Submit = Callable[..., dict[str, Any]]
 Store = Callable[..., TaskRecord]
+
+
+MOMENT_WITH_OFFSET = re.compile(r'"\d{4}-\d\d-\d\dT\d\d:\d\d(?::[\d.]+)?\+00:00"')
+
+
+@pytest.fixture(autouse=True)
+def every_moment_ends_in_z(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer of the API in these tests is looked at: one that writes a moment in another way fails its test."""
+    plain = FlaskClient.open
+
+    def looked_at(client: FlaskClient, *arguments: Any, **options: Any) -> Any:
+        answer = plain(client, *arguments, **options)
+        if answer.is_json:
+            assert MOMENT_WITH_OFFSET.findall(answer.text) == [], answer.text
+        return answer
+
+    monkeypatch.setattr(FlaskClient, "open", looked_at)
 
 
 @pytest.fixture

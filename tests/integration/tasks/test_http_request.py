@@ -27,7 +27,9 @@ def test_the_result_holds_status_headers_body_and_time(httpserver: HTTPServer):
 
     result = run(httpserver)
 
-    assert set(result) == {"status", "headers", "body", "body_encoding", "truncated", "elapsed_ms"}
+    assert set(result) == {
+        "status", "headers", "body", "body_encoding", "truncated", "elapsed_ms", "method", "url", "redirects",
+    }  # fmt: skip
     assert (result["status"], result["headers"]["X-Kind"], result["truncated"]) == (200, "a", False)
     assert result["elapsed_ms"] >= 0
 
@@ -183,6 +185,12 @@ def test_the_timeout_of_the_payload_covers_everything():
         {"timeout": 121},
         {"expected_status": [99]},
         {"unknown": 1},
+        {"follow_redirects": "no"},
+        {"body_encoding": "base64"},
+        {"body_encoding": "base64", "body": {"a": 1}},
+        {"body_encoding": "base64", "body": "é"},
+        {"body_encoding": "base64", "body": "abc"},
+        {"body_encoding": "hex", "body": "00"},
     ],
 )
 def test_a_bad_payload_is_refused_at_submission(changed):

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from tasks.errors import PayloadRefused, RetryLater, ShuttingDown, TaskCancelled, UnknownTaskType
+from tasks.errors import AskedToWait, PayloadRefused, RetryLater, ShuttingDown, TaskCancelled, UnknownTaskType
 
 KNOWN = ("fibonacci_calc", "reverse_string")
 
@@ -34,7 +34,13 @@ def test_a_refused_payload_reads_as_paths_and_messages():
 
 
 @pytest.mark.parametrize(
-    "error", [PayloadRefused({"payload": ["no"]}), UnknownTaskType("reverse", KNOWN), RetryLater(3, "busy")]
+    "error",
+    [
+        PayloadRefused({"payload": ["no"]}),
+        UnknownTaskType("reverse", KNOWN),
+        RetryLater(3, "busy"),
+        AskedToWait(3, "busy"),
+    ],
 )
 def test_an_error_arrives_in_another_process_as_it_left(error):
     copy = pickle.loads(pickle.dumps(error))

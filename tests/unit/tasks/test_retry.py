@@ -1,11 +1,12 @@
 """When an attempt is tried again, in tables."""
 
 import pickle
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tasks.errors import BadDeclaration, PayloadRefused, PermanentError, RetryLater, TimeLimitReached
+from tasks.errors import AskedToWait, BadDeclaration, PayloadRefused, PermanentError, RetryLater, TimeLimitReached
 from tasks.retry import GiveUp, Retry, RetryPolicy, decide
 
 POLICY = RetryPolicy(max_retries=3, base_seconds=2.0, factor=2.0, cap_seconds=600.0)
@@ -27,6 +28,25 @@ def test_the_delay_lies_anywhere_between_nothing_and_the_ceiling(drawn, seconds)
     assert POLICY.delay(3, lambda: drawn) == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(("jitter", "drawn", "seconds"), [(0.5, 0.0, 4), (0.5, 1.0, 8), (0.0, 0.3, 8), (0.25, 0.5, 7)])
+def test_without_full_jitter_a_part_of_the_ceiling_is_always_waited(jitter, drawn, seconds):
+    assert replace(POLICY, jitter=jitter).delay(3, lambda: drawn) == timedelta(seconds=seconds)
+
+
+def test_the_least_and_most_of_all_pauses_are_the_sums_over_the_retries():
+    assert replace(POLICY, jitter=0.5).pauses() == (timedelta(seconds=7), timedelta(seconds=14))
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("asked", [0, 1, 1e5])
+def test_no_server_shortens_a_pause(drawn, asked):
+    for used in range(3):
+        own = POLICY.delay(used + 1, lambda: drawn)
+        decision = decide(POLICY, error=AskedToWait(asked), retries_used=used, max_retries=3, random=lambda: drawn)
+
+        assert decision == Retry(max(own, timedelta(seconds=asked)))
+
+
 @pytest.mark.parametrize(
     ("error", "used", "allowed", "outcome"),
     [
@@ -41,6 +61,10 @@ def test_the_delay_lies_anywhere_between_nothing_and_the_ceiling(drawn, seconds)
         (RetryLater(90), 1, 3, Retry(timedelta(seconds=90))),
         (RetryLater(0), 1, 3, Retry(timedelta(seconds=0))),
         (RetryLater(90), 3, 3, GiveUp("all of its 3 retries are used")),
+        (AskedToWait(90), 1, 3, Retry(timedelta(seconds=90))),
+        (AskedToWait(3), 1, 3, Retry(timedelta(seconds=4))),
+        (AskedToWait(0), 2, 3, Retry(timedelta(seconds=8))),
+        (AskedToWait(90), 3, 3, GiveUp("all of its 3 retries are used")),
     ],
 )
 def test_the_decision_follows_from_the_error_and_the_retries_used(error, used, allowed, outcome):
@@ -56,6 +80,9 @@ def test_the_decision_follows_from_the_error_and_the_retries_used(error, used, a
         {"factor": float("nan")},
         {"factor": float("inf")},
         {"base_seconds": -1},
+        {"jitter": -0.1},
+        {"jitter": 1.1},
+        {"jitter": float("nan")},
         {"base_seconds": 10, "cap_seconds": 5},
         {"cap_seconds": 86_401},
         {"base_seconds": float("nan")},
