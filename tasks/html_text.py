@@ -6,9 +6,8 @@ import re
 from html.parser import HTMLParser
 
 UNSEEN = frozenset(("head", "script", "style", "template", "title", "noscript"))
-PARAGRAPHS = frozenset(
-    ["article", "blockquote", "div", "dl", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "main", "ol", "p", "pre", "section", "table", "ul"]
-)
+BLOCKS = "article blockquote div dl footer form header main ol p pre section table ul"
+PARAGRAPHS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", *BLOCKS.split(" ")))
 LINES = frozenset(("br", "dd", "dt", "li", "tr"))
 RULE = "-" * 40
 MOST_BLANK = re.compile(r"\n{3,}")

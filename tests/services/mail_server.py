@@ -11,7 +11,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 
 class MailServer:
-    """Aiosmtpd on a free port, without SMTPUTF8 unless told; `refuse` maps a recipient, "FROM" or "DATA" to the reply it gets."""
+    """Aiosmtpd on a free port, without SMTPUTF8 unless told.
+
+    `refuse` maps a recipient, "FROM" or "DATA" to the reply it gets.
+    """
 
     def __init__(
         self,

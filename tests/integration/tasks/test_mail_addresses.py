@@ -61,12 +61,13 @@ def test_an_address_as_people_have_it_gets_its_mail(address):
     [
         "l" * 65 + "@example.org",
         "ann@" + "d" * 64 + ".org",
-        f"{'l' * 64}@{LONG_DOMAIN}",
+        f"{'l' * 64}@dddd.{LONG_DOMAIN}",
         "ann..b@example.org",
         ".ann@example.org",
         "ann@example..org",
         "ann@-example.org",
         "ann@[127.0.0.1]",
+        "ann@exa_mple.org",
         "@example.org",
         "ann",
         "ann@exa mple.org",
@@ -77,7 +78,7 @@ def test_an_address_as_people_have_it_gets_its_mail(address):
     ],
 )
 def test_what_is_no_address_is_refused_and_told_why(address):
-    with pytest.raises(PayloadRefused, match="is no e-mail address|Longer than|maxi"):
+    with pytest.raises(PayloadRefused, match="is no e-mail address"):
         load(to=address)
 
 
@@ -114,11 +115,15 @@ def test_a_local_part_in_other_letters_is_sent_where_the_relay_offers_smtputf8()
         message = sent(server, to="Jörg <jörg@bücher.example>", subject="Grüße")
 
     assert server.received[0][0] == ["jörg@xn--bcher-kva.example"]
-    assert (message["To"].addresses[0].username, message["Subject"]) == ("jörg", "Grüße")
+    assert "To: Jörg <jörg@xn--bcher-kva.example>\r\n".encode() in server.received[0][1]
+    assert message["Subject"].encode(errors="surrogateescape").decode() == "Grüße"
 
 
 def test_without_smtputf8_such_an_address_is_refused_for_good_and_told_why():
-    with MailServer() as server, pytest.raises(MailRefused, match="jörg@example.org needs a mail relay with SMTPUTF8"):
+    with (
+        MailServer() as server,
+        pytest.raises(MailRefused, match=r"jörg@example\.org needs a mail relay with SMTPUTF8"),
+    ):
         sent(server, to=["ann@example.org", "jörg@example.org"])
 
     assert server.received == []
@@ -128,7 +133,7 @@ def test_a_sender_in_other_letters_is_sent_too():
     with MailServer() as server:
         message = sent(server, mail_from="Bücher & Co <shop@bücher.example>")
 
-    assert str(message["From"]) == '"Bücher & Co" <shop@xn--bcher-kva.example>'
+    assert str(message["From"]) == "Bücher & Co <shop@xn--bcher-kva.example>"
     assert message["Message-ID"].endswith("@xn--bcher-kva.example>")
 
 
@@ -149,7 +154,10 @@ def test_the_mail_of_an_undo_has_a_date_too():
 
 
 def test_a_mail_in_html_only_has_its_words_as_text():
-    html = "<html><head><title>T</title><style>p{}</style></head><body><h1>Your invoice</h1><p>Ten&nbsp;euros &amp;\n  more.<br>Bye</p>"
+    html = (
+        "<html><head><title>T</title><style>p{}</style></head><body>"
+        "<h1>Your invoice</h1><p>Ten&nbsp;euros &amp;\n  more.<br>Bye</p>"
+    )
     with MailServer() as server:
         message = sent(
             server,
@@ -157,7 +165,7 @@ def test_a_mail_in_html_only_has_its_words_as_text():
             html=html + '<p>See <a href="https://example.org/7">here</a>.</p><script>x()</script></body></html>',
         )
 
-    words = message.get_body(("plain",)).get_content()
+    words = message.get_body(("plain",)).get_content().replace("\r\n", "\n")
     assert words == "Your invoice\n\nTen euros & more.\nBye\n\nSee here <https://example.org/7>.\n"
     assert "<h1>Your invoice</h1>" in message.get_body(("html",)).get_content()
 
@@ -166,7 +174,7 @@ def test_a_text_that_was_given_is_kept_beside_the_html():
     with MailServer() as server:
         message = sent(server, text="Mine.", html="<p>Theirs.</p>")
 
-    assert message.get_body(("plain",)).get_content() == "Mine.\n"
+    assert message.get_body(("plain",)).get_content().strip() == "Mine."
 
 
 @pytest.mark.parametrize("text", ["é" * 5000, "x" * 5000, "Zażółć\n" * 200, "=?utf-8?q?a?= \t end "])
@@ -177,7 +185,7 @@ def test_a_body_travels_in_ascii_and_short_lines_and_arrives_as_it_was(text):
     raw = server.received[0][1]
     assert raw.isascii()
     assert max(len(line) for line in raw.split(b"\r\n")) <= 100
-    assert message.get_body(("plain",)).get_content() == text.rstrip("\n") + "\n"
+    assert message.get_body(("plain",)).get_content().replace("\r\n", "\n") == text.rstrip("\n") + "\n"
     assert message["Subject"] == "ż" * 200
 
 
