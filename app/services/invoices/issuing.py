@@ -76,8 +76,8 @@ def _check_overlap(session: Session, draft: InvoiceDraft, *, owner_id: UUID | No
         raise PermanentError(
             f"customer {draft.customer_id} already has invoice {other.number} for {other.date_from} to "
             f"{other.date_to}, which overlaps {draft.date_from} to {draft.date_to}: what was ordered on the days of both "
-            f"would be charged twice. Ask for other days, cancel it (compensate task {other.task_id}), or say "
-            "may_overlap: true"
+            f"would be charged twice. Ask for other days, cancel it (compensate task {other.task_id}), "
+            "or say may_overlap: true"
         )
 
 

@@ -1,6 +1,7 @@
 """/invoices over HTTP: starting, scheduling, reading and printing again."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -244,7 +245,7 @@ def test_orders_without_an_address_that_takes_mail_get_no_number(client, session
 
     told = client.get(f"/api/v1/runs/{run['id']}").json
     refused = next(step for step in told["steps"] if step["key"] == "create_invoice")
-    assert (told["status"], refused["state"], refused["task_id"]) == ("FAILED", "FAILED", None)
+    assert (told["status"], refused["state"], refused["task_id"]) == ("COMPENSATED", "FAILED", None)
     assert "send_to" in str(refused)
 
 
@@ -278,10 +279,21 @@ def test_an_address_that_is_none_is_refused_as_input_of_a_run(client):
 def test_a_recurring_invoice_is_dated_in_the_zone_of_its_schedule(client, session):
     asked = {"customer_id": "customer-1", "cron_expression": "14 3 * * *", "time_zone": "Pacific/Auckland"}
     made = client.post(f"{INVOICES}/workflow/recurring", json={**asked, "period": "previous_day"}).json
-    slot_at = datetime(2026, 3, 28, 14, 14, tzinfo=UTC)
-    bring_to(session, made["id"], slot_at)
-    schedules.fire_due(session, now=slot_at)
+    next_at = datetime.fromisoformat(made["next_at"])
+    schedules.fire_due(session, now=next_at + timedelta(seconds=1), limit=10)
+    session.commit()
 
-    runs = client.get("/api/v1/runs").json["items"]
-    given = client.get(f"/api/v1/runs/{runs[0]['id']}").json["input"]
-    assert (given["time_zone"], given["date_from"]) == ("Pacific/Auckland", "2026-03-28")
+    [run] = client.get("/api/v1/runs").json["items"]
+    today = next_at.astimezone(ZoneInfo("Pacific/Auckland")).date()
+    assert run["input"]["time_zone"] == "Pacific/Auckland"
+    assert run["input"]["date_to"] == (today - timedelta(days=1)).isoformat()
+    end(session, run["id"], "fetch_orders", fetched())
+    assert task_of(session, run["id"], "create_invoice").payload["time_zone"] == "Pacific/Auckland"
+
+
+def test_an_invoice_for_a_moment_is_dated_in_the_zone_that_was_asked_for(client, session):
+    asked = {**JANUARY, "scheduled_at": "2099-01-01T00:00:00Z", "time_zone": "Pacific/Auckland"}
+    made = client.post(f"{INVOICES}/workflow/scheduled", json=asked).json
+
+    assert made["workflow"]["input"]["time_zone"] == "Pacific/Auckland"
+    assert client.post(f"{INVOICES}/workflow/start", json={**JANUARY, "time_zone": "Mars/Base"}).status_code == 422
