@@ -75,7 +75,7 @@ def _check_overlap(session: Session, draft: InvoiceDraft, *, owner_id: UUID | No
     if other is not None:
         raise PermanentError(
             f"customer {draft.customer_id} already has invoice {other.number} for {other.date_from} to "
-            f"{other.date_to}, which overlaps {draft.date_from} to {draft.date_to}: what was ordered on the days of both "
+            f"{other.date_to}, which overlaps {draft.date_from} to {draft.date_to}: orders on the days of both "
             f"would be charged twice. Ask for other days, cancel it (compensate task {other.task_id}), "
             "or say may_overlap: true"
         )
