@@ -15,6 +15,8 @@ from uuid import UUID
 from marshmallow import ValidationError, fields
 from marshmallow.types import ErrorMessages
 
+from tasks.mail_addresses import ADDRESS_SCHEMA, canonical
+
 WHOLE_DIGITS = r"(?:0|[1-9][0-9]{0,17})"
 RFC_3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -70,6 +72,21 @@ class Text(Strict, fields.String):
         if not isinstance(value, str):
             raise wrong("a string", value)
         return storable(value)
+
+
+class MailAddress(Text):
+    """An e-mail address without a name; its value is in the form in which addresses are stored and compared."""
+
+    def __init__(self, **options: Any) -> None:
+        metadata = {**ADDRESS_SCHEMA, **options.pop("metadata", {})}
+        super().__init__(metadata=metadata, **options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = super()._deserialize(value)
+        try:
+            return canonical(text)
+        except ValueError as fault:
+            raise ValidationError(str(fault)) from None
 
 
 class Whole(Strict, fields.Integer):

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import parseaddr
 from urllib.parse import unquote, urlsplit
 
 from tasks.errors import PermanentError, TaskError
+from tasks.mail_addresses import needs_smtputf8, parse, written
 
 SOCKET_SECONDS = 30.0
 HOST_NAME = "taskledger.invalid"
 DEFAULT_FROM = "Taskledger <taskledger@localhost>"
 TEMPORARY = range(400, 500)
+# Everything that some program takes for the end of a line, so that no header can follow another one's value.
+ONE_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
+# Bodies travel in ASCII and in short lines, because a relay need not offer 8BITMIME.
+POLICY = SMTP.clone(cte_type="7bit")
 
 
 class MailDeferred(TaskError):
@@ -74,34 +78,62 @@ class Relay:
 def sender(settings: Mapping[str, str]) -> Address:
     """MAIL_FROM, with or without a name: `Shop <shop@example.org>`. Raises PermanentError if it is no address."""
     text = settings.get("MAIL_FROM") or DEFAULT_FROM
-    name, address = parseaddr(text)
     try:
-        if not address or len(text.splitlines()) > 1:
-            raise ValueError(text)
-        return Address(display_name=name, addr_spec=address)
-    except (ValueError, HeaderParseError):
-        raise PermanentError(f"MAIL_FROM={text!r} is no address; write, for example, Shop <shop@example.org>") from None
+        return parse(text.strip(), with_name=True)
+    except ValueError as fault:
+        raise PermanentError(f"MAIL_FROM={text!r} {fault}, or Shop <shop@example.org>") from None
 
 
-def deliver(message: EmailMessage, recipients: Sequence[str], settings: Mapping[str, str]) -> str:
+def deliver(message: EmailMessage, recipients: Sequence[Address], settings: Mapping[str, str]) -> str:
     """Hand a message over for all recipients or for none; returns what the relay said to it.
 
     For all or none, because a task is repeated as a whole: who had it already would get it again. Raises MailDeferred
-    (also when the connection ends before the relay's last word, so that it may come twice) or MailRefused.
+    (also when the connection ends before the relay's last word, so that it may come twice) or MailRefused, also for
+    an address that needs SMTPUTF8 where the relay does not offer it.
     """
+    _check_headers(message)
     relay = Relay.of(settings.get("SMTP_URL", ""))
-    envelope_from = sender(settings).addr_spec
+    envelope_from = sender(settings)
+    international = [each for each in (envelope_from, *recipients) if needs_smtputf8(each)]
     try:
         with _connected(relay) as connection:
-            _accepted(*connection.mail(envelope_from), what=f"the sender {envelope_from}")
+            if international and not connection.has_extn("smtputf8"):
+                raise MailRefused(
+                    f"{written(international[0])} needs a mail relay with SMTPUTF8, which {relay.host}:{relay.port} "
+                    "does not offer: use an address whose part before the @ is ASCII, or another relay"
+                )
+            # BODY=8BITMIME belongs to it (RFC 6531, 3.4); smtplib then also writes the addresses in UTF-8.
+            options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
+            sent_by = written(envelope_from)
+            _accepted(*connection.mail(sent_by, options), what=f"the sender {sent_by}")
             for recipient in recipients:
-                _accepted(*connection.rcpt(recipient), what=recipient)
+                _accepted(*connection.rcpt(written(recipient)), what=written(recipient))
             # Bcc is in the envelope only: whoever reads the message must not see it.
-            code, said = connection.data(message.as_bytes(policy=SMTP))
+            content = message.as_bytes(policy=POLICY.clone(utf8=bool(international)))
+            code, said = connection.data(content)
             _accepted(code, said, what="the message")
             return said.decode(errors="replace")
     except (smtplib.SMTPException, OSError) as error:
         raise _translated(error, relay) from error
+
+
+def check_header(text: str) -> None:
+    """Raises ValueError for a text that would not stay one header.
+
+    Python decodes an encoded word (=?utf-8?q?…?=) in what it is given, so that a line end can hide in one.
+    """
+    message = EmailMessage(policy=POLICY)
+    message["Subject"] = text
+    if not re.fullmatch(ONE_LINE, str(message["Subject"])):
+        raise ValueError("has a line end or another control character, as it is or encoded (=?…?=); write one line")
+
+
+def _check_headers(message: EmailMessage) -> None:
+    """The last look, at all that is written: whatever a header was made of, no other one follows from it."""
+    for part in message.walk():
+        for name, value in part.items():
+            if not re.fullmatch(ONE_LINE, str(value)):
+                raise MailRefused(f"the header {name} would hold a line end or another control character")
 
 
 @contextmanager

@@ -63,6 +63,8 @@ class InvoiceDraft:
     currency: str
     due_days: int
     lines: tuple[InvoiceLine, ...]
+    time_zone: str = "UTC"  # IANA name: the zone that the date of the invoice is a day of
+    may_overlap: bool = False  # whether the customer's other invoices may be for some of the same days
 
 
 class Invoices(Protocol):
@@ -77,7 +79,7 @@ class Invoices(Protocol):
 
         The result gets `invoice_id`, `number`, `issued_on`, `due_on` and `created` (false: another task issued the
         same invoice before). Raises PermanentError for amounts too large to be money; the task fails if the customer
-        has another invoice for the period.
+        has another invoice for the period or, unless it may overlap, for some of its days.
         """
 
     def cancel(self, number: str, reason: str) -> None:

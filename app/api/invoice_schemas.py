@@ -13,7 +13,9 @@ from app.api.workflow_schemas import RunDetails
 from app.models import Priority
 from app.services.invoices import PERIODS
 from tasks import fields as strict
-from tasks.handlers.send_email import ADDRESS
+from tasks.documents import LONGEST_NOTE
+from tasks.mail_addresses import RECIPIENT_SCHEMA, recipient
+from tasks.time_zones import zone_name, zones
 
 CUSTOMER = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}"
 NUMBER = r"[A-Z][A-Z0-9-]{0,29}-[0-9]{1,19}"
@@ -25,7 +27,14 @@ def _customer_field(**options: Any) -> strict.Text:
 
 
 def _email_field(**options: Any) -> strict.Text:
-    return matching(ADDRESS, "is no address", metadata={"examples": ["ann@example.org"]}, **options)
+    said = "Who gets the mail, with a name, as in Ann <ann@example.org>, or without"
+    metadata = {**RECIPIENT_SCHEMA, "description": said, "examples": ["ann@example.org"]}
+    return strict.Text(validate=recipient, metadata=metadata, **options)
+
+
+def _date_zone() -> strict.Text:
+    said = "IANA name of the zone that the invoice's date is a day of; INVOICE_TIME_ZONE unless given"
+    return strict.Text(validate=zone_name, metadata={"enum": sorted(zones()), "description": said})
 
 
 class InvoiceFields(StrictSchema):
@@ -33,7 +42,10 @@ class InvoiceFields(StrictSchema):
 
     customer_id = _customer_field(required=True)
     email = _email_field()
-    note = text(1000, metadata={"description": "Printed below the total"})
+    note = text(LONGEST_NOTE, metadata={"description": "Printed below the total"})
+    may_overlap = strict.Flag(
+        metadata={"description": "Whether the customer may have other invoices for some of the same days"}
+    )
 
 
 class StartInvoice(InvoiceFields):
@@ -41,6 +53,7 @@ class StartInvoice(InvoiceFields):
 
     date_from = strict.Day(required=True, metadata={"description": "First day of the period"})
     date_to = strict.Day(required=True, metadata={"description": "Last day of the period"})
+    time_zone = _date_zone()
     priority = one_of(Priority, metadata={"description": "Of its tasks; normal unless given"})
 
     @ma.post_load
@@ -55,6 +68,7 @@ class ScheduleInvoice(InvoiceFields):
     date_from = strict.Day(required=True, metadata={"description": "First day of the period"})
     date_to = strict.Day(required=True, metadata={"description": "Last day of the period"})
     scheduled_at = strict.Moment(required=True, metadata={"description": "When it is made"})
+    time_zone = _date_zone()
 
     @ma.post_load
     def check_days(self, fields: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -68,7 +82,9 @@ class RepeatInvoice(InvoiceFields):
     cron_expression = text(
         LONGEST_CRON, required=True, metadata={"description": "Five fields or an alias", "examples": ["0 6 1 * *"]}
     )
-    time_zone = text(LONGEST_ZONE, metadata={"description": "IANA name; UTC unless given"})
+    time_zone = text(
+        LONGEST_ZONE, metadata={"description": "IANA name, also for the invoices' dates; UTC unless given"}
+    )
     period = strict.Choice(
         [(name, name) for name in PERIODS],
         metadata={
@@ -119,6 +135,9 @@ class InvoiceView(ma.Schema):
     net, tax, total = (ma.fields.Decimal(as_string=True, required=True) for _ in range(3))
     issued_on = ma.fields.Date(required=True)
     due_on = ma.fields.Date(required=True)
+    time_zone = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Whose days the dates are; null: UTC"}
+    )
     reason = ma.fields.String(required=True, allow_none=True, metadata={"description": "Of a credit note"})
     task_id = ma.fields.UUID(required=True, metadata={"description": "The task that issued it"})
     created_at = Instant(required=True)

@@ -49,8 +49,9 @@ class Invoice(Base):
     net: Mapped[Decimal] = mapped_column(Money, comment="Sum of the lines, before tax")
     tax: Mapped[Decimal] = mapped_column(Money, comment="Sum of the taxes")
     total: Mapped[Decimal] = mapped_column(Money, comment="What is to be paid")
-    issued_on: Mapped[date] = mapped_column(comment="Date of the invoice (UTC)")
+    issued_on: Mapped[date] = mapped_column(comment="Date of the invoice, in its time_zone")
     due_on: Mapped[date] = mapped_column(comment="Last day to pay")
+    time_zone: Mapped[str | None] = mapped_column(comment="IANA name of the zone its dates are days of; null: UTC")
     digest: Mapped[str] = mapped_column(comment="SHA-256 of what was charged: equal for equal invoices")
     task_id: Mapped[UUID] = mapped_column(comment="The task that issued it")
     pdf_task_id: Mapped[UUID | None] = mapped_column(

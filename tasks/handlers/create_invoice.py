@@ -5,11 +5,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from marshmallow import ValidationError
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import Places, RetryPolicy, TaskContext, rule, task_type
-from tasks.documents import Percent
+from tasks import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
+from tasks.documents import LONGEST_NOTE, MOST_LINES, Percent, Seller
+from tasks.mail import Relay, sender
+from tasks.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.ports import InvoiceDraft, InvoiceLine
+from tasks.time_zones import ZONE_SCHEMA, zone_name
 
 LARGEST = Decimal("999999999.9999")
 # JSON Schema has no bounds for numbers in strings; patterns say the same.
@@ -38,6 +42,15 @@ class Position:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What later steps make of the invoice. It is looked at first, so that none is numbered that cannot be sent."""
+
+    send_to: str = rule(recipient, schema=RECIPIENT_SCHEMA, description="Who gets the mail")
+    seller: Seller | None = rule(default=None, description="Who sends the invoice, as printed")
+    note: str = rule(Length(max=LONGEST_NOTE), default="", description="Printed below the total")
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateInvoice:
     """Who is charged for what, and for which days (both included)."""
 
@@ -45,10 +58,22 @@ class CreateInvoice:
     customer_name: str | None = rule(Length(max=200), default=None, description="Their name, as printed")
     date_from: date = rule(description="First day of the period")
     date_to: date = rule(description="Last day of the period")
-    lines: list[Position] = rule(Length(min=1, max=1000), description="What is charged")
+    lines: list[Position] = rule(Length(min=1, max=MOST_LINES), description="What is charged")
     currency: str = rule(Regexp("[A-Z]{3}"), default="EUR", description="ISO 4217")
     series: str = rule(Regexp("[A-Z][A-Z0-9-]{0,19}"), default="INV", description="What the number begins with")
     due_days: int = rule(Range(min=0, max=365), default=14, description="Days until it must be paid")
+    time_zone: str | None = rule(
+        Length(max=64),
+        zone_name,
+        default=None,
+        schema=ZONE_SCHEMA,
+        description="IANA name of the zone that the invoice's date is a day of; else that of the installation",
+        examples=("Pacific/Auckland",),
+    )
+    may_overlap: bool = rule(
+        default=False, description="Whether the customer may have other invoices for some of the same days"
+    )
+    delivery: Delivery | None = rule(default=None, description="What is done with it next, to be looked at first")
 
     def __post_init__(self) -> None:
         if self.date_from > self.date_to:
@@ -67,6 +92,7 @@ def cancel_invoice(task: TaskContext, _payload: CreateInvoice, result: dict[str,
     "create_invoice",
     retry=RetryPolicy(max_retries=5, base_seconds=1),
     timeout_seconds=60,
+    settings=("INVOICE_TIME_ZONE", "SMTP_URL", "MAIL_FROM"),
     undo=cancel_invoice,
     examples=(
         {
@@ -86,10 +112,16 @@ def create_invoice(task: TaskContext, payload: CreateInvoice) -> dict[str, Any]:
 
     The number is drawn together with the task's completion, so a series has no gaps and no repeats. Amounts are decimal
     strings, rounded half up; tax is rounded once per rate. A second task with the same content returns the first
-    invoice (`created` is false); with other content it fails, as the period is already charged.
+    invoice (`created` is false); with other content it fails, as the period is already charged, and so does an invoice
+    for days of which some are charged already, unless it says `may_overlap`. Its date is today's in `time_zone`.
     """
+    if payload.delivery is not None:
+        _check_mail(task)
+    zone = payload.time_zone or _zone_of(task)
     amounts = task.invoices.issue(
         InvoiceDraft(
+            time_zone=zone,
+            may_overlap=payload.may_overlap,
             series=payload.series,
             customer_id=payload.customer_id,
             customer_name=payload.customer_name,
@@ -116,3 +148,19 @@ def create_invoice(task: TaskContext, payload: CreateInvoice) -> dict[str, Any]:
         "currency": payload.currency,
         **amounts,
     }
+
+
+def _zone_of(task: TaskContext) -> str:
+    """That of the installation. Raises PermanentError."""
+    name = task.settings.get("INVOICE_TIME_ZONE") or "UTC"
+    try:
+        zone_name(name)
+    except ValidationError as fault:
+        raise PermanentError(f"INVOICE_TIME_ZONE={name[:100]!r} {fault}") from None
+    return name
+
+
+def _check_mail(task: TaskContext) -> None:
+    """That the worker could send mail at all. Raises PermanentError, before a number is drawn."""
+    Relay.of(task.settings.get("SMTP_URL", ""))
+    sender(task.settings)

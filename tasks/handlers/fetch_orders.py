@@ -13,13 +13,17 @@ from urllib.parse import urlencode
 from marshmallow.validate import Length, Range, Regexp
 
 from tasks import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
+from tasks.documents import MOST_LINES
 from tasks.errors import PayloadRefused
 from tasks.http_rules import require_status
+from tasks.mail_addresses import LONGEST_NAMED
+from tasks.money import is_whole, line_net
 from tasks.outbound import NoAnswer, Outbound
 from tasks.payload import PayloadSpec
 
 MOST_PAGES, MOST_PAGE_BYTES = 200, 4_194_304
 PAGE_SECONDS = 30.0
+LARGEST = Decimal("999999999.9999")  # as create_invoice has it
 
 CustomerId = Annotated[str, rule(Regexp(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}"))]
 
@@ -42,8 +46,8 @@ class OrderLine:
     """What was ordered: so many of something, at a price before tax."""
 
     description: str = rule(Length(min=1, max=200))
-    quantity: Decimal = rule(Places(3), Range(min=0))
-    unit_price: Decimal = rule(Places(4))
+    quantity: Decimal = rule(Places(3), Range(min=0, max=LARGEST))
+    unit_price: Decimal = rule(Places(4), Range(min=-LARGEST, max=LARGEST))
     tax_percent: Decimal = rule(Places(2), Range(min=0, max=100))
     sku: str = rule(Length(max=64), default="")
 
@@ -56,9 +60,9 @@ class Order:
     customer_id: str
     ordered_on: dt.date
     currency: str = rule(Regexp("[A-Z]{3}"))
-    lines: list[OrderLine] = rule(Length(min=1, max=1000))
+    lines: list[OrderLine] = rule(Length(min=1, max=MOST_LINES))
     customer_name: str = rule(Length(max=200), default="")
-    customer_email: str = rule(Length(max=320), default="")
+    customer_email: str = rule(Length(max=LONGEST_NAMED), default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ def fetch_orders(task: TaskContext, payload: FetchOrders) -> dict[str, Any]:
     Asks `GET {ORDERS_API_URL}/orders?customer_id=…&date_from=…&date_to=…&cursor=…`, which answers
     `{"items": [order], "next": cursor or null}`. An answer that is malformed, or has orders of somebody else or of
     other days, fails the task; an outage is retried. The result holds the orders, oldest first, their sum before
-    tax, and as `lines` what create_invoice charges for them.
+    tax, each line rounded to the currency's unit, and as `lines` what create_invoice charges for them: the same sum.
     """
     orders: dict[str, Order] = {}
     for order in _orders(task, payload):
@@ -103,7 +107,7 @@ def fetch_orders(task: TaskContext, payload: FetchOrders) -> dict[str, Any]:
         "date_to": payload.date_to.isoformat(),
         "currency": currencies[0] if currencies else None,
         "order_count": len(found),
-        "total": _amount(sum((_total(order) for order in found), Decimal())),
+        "total": format(sum((_total(order) for order in found), Decimal("0.00") if not found else Decimal()), "f"),
         "orders": [_shown(order) for order in found],
         "lines": _charged(found),
     }
@@ -168,24 +172,27 @@ def _check_asked_for(order: Order, payload: FetchOrders) -> None:
 
 
 def _total(order: Order) -> Decimal:
-    return sum((_rounded(line.quantity * line.unit_price) for line in order.lines), Decimal())
-
-
-def _rounded(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), rounding="ROUND_HALF_UP")
-
-
-def _amount(amount: Decimal) -> str:
-    return format(_rounded(amount), "f")
+    """Before tax: each line rounded, as create_invoice rounds it."""
+    return sum((line_net(line.quantity, line.unit_price, order.currency) for line in order.lines), Decimal())
 
 
 def _charged(orders: list[Order]) -> list[dict[str, str]]:
-    """What create_invoice takes as its `lines`: the same article at the same price and tax is one line."""
-    quantities: dict[tuple[str, Decimal, Decimal], Decimal] = {}
+    """What create_invoice takes as its `lines`: the same article at the same price and tax is one line.
+
+    Only lines that need no rounding are joined, so that the invoice comes to the sum of the orders: three of 0.335 are
+    three lines of 0.34, and not one of 1.01.
+    """
+    joined: dict[tuple[str, Decimal, Decimal], Decimal] = {}
+    apart: list[tuple[tuple[str, Decimal, Decimal], Decimal]] = []
     for order in orders:
         for line in order.lines:
             article = (line.description, line.unit_price, line.tax_percent)
-            quantities[article] = quantities.get(article, Decimal()) + line.quantity
+            if not is_whole(line.quantity, line.unit_price, order.currency):
+                apart.append((article, line.quantity))
+            elif joined.get(article, Decimal()) + line.quantity <= LARGEST:
+                joined[article] = joined.get(article, Decimal()) + line.quantity
+            else:
+                apart.append((article, line.quantity))
     return [
         {
             "description": description,
@@ -193,7 +200,7 @@ def _charged(orders: list[Order]) -> list[dict[str, str]]:
             "unit_price": format(unit_price, "f"),
             "tax_percent": format(tax_percent, "f"),
         }
-        for (description, unit_price, tax_percent), quantity in sorted(quantities.items())
+        for (description, unit_price, tax_percent), quantity in sorted([*joined.items(), *apart])
     ]
 
 
@@ -212,6 +219,6 @@ def _shown(order: Order) -> dict[str, Any]:
         "id": order.id,
         "ordered_on": order.ordered_on.isoformat(),
         "currency": order.currency,
-        "total": _amount(_total(order)),
+        "total": format(_total(order), "f"),
         "lines": lines,
     }

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Annotated, Any
 from uuid import UUID
 
+from marshmallow import ValidationError
 from marshmallow.validate import Length, Regexp
 
 from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
-from tasks.mail import deliver, sender
+from tasks.html_text import text_of
+from tasks.mail import ONE_LINE, POLICY, check_header, deliver, sender
+from tasks.mail_addresses import RECIPIENT_SCHEMA, parse, recipient, written
 
 ACCEPTED = "accepted"  # the note that the relay has the message
 MOST_ATTACHED_BYTES = 20 * 1024 * 1024
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]"
-ADDRESS = rf"{_ATOM}{{1,32}}(?:\.{_ATOM}{{1,15}}){{0,2}}@{_LABEL}(?:\.{_LABEL}){{0,7}}"
-# Everything that some program takes for the end of a line, so that no header can follow the subject.
-ONE_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
 
-Recipient = Annotated[str, rule(Regexp(ADDRESS))]
+Recipient = Annotated[str, rule(recipient, schema=RECIPIENT_SCHEMA)]
+
+
+def one_line(text: str) -> str:
+    """A validator: the subject stays one line, also when what is encoded in it is decoded."""
+    try:
+        check_header(text)
+    except ValueError as fault:
+        raise ValidationError(str(fault)) from None
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +38,18 @@ class SendEmail:
     """The message; the sender is the service's own (MAIL_FROM)."""
 
     to: list[Recipient] = rule(
-        Length(min=1, max=50), or_one=True, description="Addresses, or one", examples=("ann@example.org",)
+        Length(min=1, max=50),
+        or_one=True,
+        description="Addresses, or one; with a name, as in Ann <ann@example.org>, or without",
+        examples=("ann@example.org",),
     )
     cc: list[Recipient] = rule(Length(max=50), or_one=True, default_factory=list)
     bcc: list[Recipient] = rule(Length(max=50), or_one=True, default_factory=list, description="Seen by no reader")
-    subject: str = rule(Length(min=1, max=200), Regexp(ONE_LINE), examples=("Your invoice",))
+    subject: str = rule(Length(min=1, max=200), Regexp(ONE_LINE), one_line, examples=("Your invoice",))
     text: str = rule(default="", description="The message as plain text")
-    html: str | None = rule(default=None, description="The same for readers that show HTML; `text` is the fallback")
+    html: str | None = rule(
+        default=None, description="The same for readers that show HTML; without a `text`, its words are the text"
+    )
     attachments: list[UUID] = rule(
         Length(max=20), default_factory=list, description="Ids of artifacts; together 20 MB at most"
     )
@@ -79,8 +93,9 @@ def send_email(task: TaskContext, payload: SendEmail) -> dict[str, Any]:
     What the relay refuses for good (5xx) fails the task at once and nobody gets the message; what it puts off (4xx),
     and connections that break, are tried again. The Message-ID is the same on every attempt, so that relays and readers
     can tell a repetition; and what the relay has accepted is noted at once, so that no later attempt sends it again.
-    Only a worker that dies between the two leaves a second copy, with the same Message-ID. The result is
-    `{"message_id", "recipients", "relay_said"}`.
+    Only a worker that dies between the two leaves a second copy, with the same Message-ID. `Date` is the moment of the
+    attempt. An address whose part before the @ is not ASCII needs a relay with SMTPUTF8; without it the task fails at
+    once. The result is `{"message_id", "recipients", "relay_said"}`.
     """
     if task.ledger.noted(ACCEPTED) is not None:
         return _before(task)
@@ -90,12 +105,15 @@ def send_email(task: TaskContext, payload: SendEmail) -> dict[str, Any]:
 
 def _headed(task: TaskContext, payload: SendEmail) -> EmailMessage:
     """A message with every header but its subject."""
-    message = EmailMessage()
+    message = EmailMessage(policy=POLICY)
     from_ = sender(task.settings)
     message["From"] = from_
-    message["To"] = ", ".join(payload.to)
+    message["To"] = _parsed(payload.to)
     if payload.cc:
-        message["Cc"] = ", ".join(payload.cc)
+        message["Cc"] = _parsed(payload.cc)
+    # The moment of this attempt, not of the task: one that waited for days, by its schedule or for a relay, would be
+    # put among old mail by readers, and is held against the sender by filters. A repetition is known by its Message-ID.
+    message["Date"] = datetime.now(UTC)
     message["Message-ID"] = f"<{task.id}@{from_.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply to this
     return message
@@ -104,7 +122,8 @@ def _headed(task: TaskContext, payload: SendEmail) -> EmailMessage:
 def _message(task: TaskContext, payload: SendEmail) -> EmailMessage:
     message = _headed(task, payload)
     message["Subject"] = payload.subject
-    message.set_content(payload.text)
+    is_only_html = payload.html is not None and not payload.text.strip()
+    message.set_content(text_of(payload.html or "") if is_only_html else payload.text)
     if payload.html is not None:
         message.add_alternative(payload.html, subtype="html")
     room = MOST_ATTACHED_BYTES
@@ -127,6 +146,7 @@ def _attach(message: EmailMessage, task: TaskContext, artifact_id: UUID, room: i
     is_whole = main not in ("message", "multipart")  # these would have to be parsed to be attached
     kind = (main, sub) if is_known and is_whole and known.media_type.isascii() else ("application", "octet-stream")
     name = " ".join("".join(each if each.isprintable() else " " for each in known.name).split())
+    name = name.replace("=?", "=_")  # Python would decode an encoded word, with the line ends in it
     message.add_attachment(data, maintype=kind[0], subtype=kind[1], filename=name[:200] or str(artifact_id))
     return room - len(data)
 
@@ -147,6 +167,10 @@ def _before(task: TaskContext) -> dict[str, Any]:
     return result
 
 
-def _everyone(*groups: Sequence[str]) -> list[str]:
+def _parsed(texts: Sequence[str]) -> list[Address]:
+    return [parse(text, with_name=True) for text in texts]
+
+
+def _everyone(*groups: Sequence[str]) -> list[Address]:
     """Each address once, however often it is named."""
-    return list(dict.fromkeys(address for group in groups for address in group))
+    return list({written(each): each for group in groups for each in _parsed(group)}.values())

@@ -5,19 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+from tasks.money import places
+
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "PLN": "zł", "CHF": "CHF", "JPY": "¥", "CZK": "Kč", "INR": "₹"}
 
 
 def money(amount: Decimal, currency: str) -> str:
-    """1,234.50 €: with the decimals it came with, at least two unless it is whole and its currency has none."""
-    return f"{plain(amount, 0 if currency in ('JPY', 'KRW') else 2)}\u00a0{SIGNS.get(currency, currency)}"
+    """1,234.50 €: with the decimals it came with, and at least as many as its currency has."""
+    return f"{plain(amount, places(currency))}\u00a0{SIGNS.get(currency, currency)}"
 
 
 def plain(number: Decimal, decimals: int = 0) -> str:
     """1,234.5: no trailing zeros past `decimals` digits."""
     exponent = number.normalize().as_tuple().exponent
-    places = max(decimals, -exponent if isinstance(exponent, int) else 0)
-    text = f"{number:,.{places}f}"
+    shown = max(decimals, -exponent if isinstance(exponent, int) else 0)
+    text = f"{number:,.{shown}f}"
     return text.replace("-", "−")
 
 

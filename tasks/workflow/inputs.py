@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields
 
 from tasks import fields as strict
 from tasks.fields import wrong
+from tasks.mail_addresses import recipient
 from tasks.workflow.errors import Faults, InputRefused
 from tasks.workflow.model import Input
 from tasks.workflow.templates import REDACTED, STEP_KEY
@@ -17,6 +18,7 @@ MOST_INPUTS = 100
 DECIMAL = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$"
 MAKERS: Mapping[str, Callable[[], fields.Field[Any]]] = {
     "string": strict.Text,
+    "email": lambda: strict.Text(validate=recipient),
     "integer": strict.Whole,
     "number": strict.Real,
     "boolean": strict.Flag,

@@ -7,7 +7,7 @@ INVOICE_EMAIL = workflow(
     description="Print an invoice that was issued before, and mail it",
     inputs={
         "customer_id": {"type": "string"},
-        "email": {"type": "string", "description": "Who gets it"},
+        "email": {"type": "email", "description": "Who gets it"},
         "invoice": {"type": "object", "description": "As create_invoice returned it"},
         "seller": {"type": "object", "required": False, "description": "Who sends the invoice, as printed"},
     },

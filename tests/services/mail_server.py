@@ -11,7 +11,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 
 class MailServer:
-    """Aiosmtpd on a free port; `refuse` maps a recipient, "FROM" or "DATA" to the reply it gets."""
+    """Aiosmtpd on a free port, without SMTPUTF8 unless told.
+
+    `refuse` maps a recipient, "FROM" or "DATA" to the reply it gets.
+    """
 
     def __init__(
         self,
@@ -21,6 +24,7 @@ class MailServer:
         login: tuple[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
         tls_from_start: bool = False,
+        smtputf8: bool = False,
     ) -> None:
         self.refuse = refuse or {}
         self.drop_at = drop_at
@@ -28,6 +32,7 @@ class MailServer:
         self.logged_in: list[bool] = []
         self._ssl = tls if tls_from_start else None
         self._options: dict[str, Any] = {"tls_context": tls, "require_starttls": True} if tls and not self._ssl else {}
+        self._options["enable_SMTPUTF8"] = smtputf8
         if login:
             self._options |= {"authenticator": self._authenticate, "auth_require_tls": False}
         self._login = login

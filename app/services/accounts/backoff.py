@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.services.accounts import addresses
+
 FREE_FAILURES = 5
 LONGEST_WAIT = timedelta(minutes=1)
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -68,4 +70,4 @@ def clear(session: Session, email: str, address: str) -> None:
 
 
 def _key(email: str, address: str) -> dict[str, object]:
-    return {"account": hashlib.sha256(email.lower().encode()).digest(), "address": address}
+    return {"account": hashlib.sha256(addresses.known(email).lower().encode()).digest(), "address": address}

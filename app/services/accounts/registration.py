@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import TaskledgerError
 from app.models import Role, User, UserRecord, new_id
+from app.services.accounts import addresses
 from app.services.accounts.sessions import end_all
 
 USERS = User.metadata.tables["users"]
@@ -36,7 +37,7 @@ def create(
     """
     values = {
         "id": new_id(),
-        "email": email,
+        "email": addresses.checked(email),
         "name": name,
         "password_hash": password_hash,
         "role": role.value,

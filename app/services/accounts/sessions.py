@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import RefreshToken, User, new_id
-from app.services.accounts import backoff
+from app.services.accounts import addresses, backoff
 from app.services.accounts.secrets import digest, new_refresh_token
 from app.services.accounts.tokens import Claims
 
@@ -53,9 +53,7 @@ def candidate(session: Session, email: str, *, address: str, now: datetime) -> C
     transaction must be committed before the check, or attempts in other processes do not see it.
     """
     wait = backoff.reserve(session, email, address, now=now)
-    query = sa.select(USERS.c.id, USERS.c.password_hash).where(
-        sa.func.lower(USERS.c.email) == email.lower(), USERS.c.disabled_at.is_(None)
-    )
+    query = sa.select(USERS.c.id, USERS.c.password_hash).where(addresses.is_of(email), USERS.c.disabled_at.is_(None))
     row = session.execute(query).first()
     return Candidate(user_id=row.id if row else None, password_hash=row.password_hash if row else None, wait=wait)
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound
 from app.models import Role, UserRecord
 from app.services import folding
+from app.services.accounts import addresses
 from app.services.accounts.registration import RECORD_COLUMNS, USERS
 from app.services.accounts.sessions import end_all
 
@@ -30,7 +31,7 @@ def read(session: Session, user_id: UUID) -> UserRecord:
 
 def by_email(session: Session, email: str) -> UserRecord | None:
     """The account of an e-mail address, whatever its case."""
-    query = sa.select(*RECORD_COLUMNS).where(sa.func.lower(USERS.c.email) == email.lower())
+    query = sa.select(*RECORD_COLUMNS).where(addresses.is_of(email))
     row = session.execute(query).mappings().first()
     return None if row is None else UserRecord(**row)
 

@@ -1,21 +1,17 @@
 """What an invoice adds up to: exact decimals, rounded half up to the currency once a line and once a tax rate. Pure."""
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import Any
 
 from app.database import to_json
 from tasks.errors import PermanentError
+from tasks.money import EXACT, line_net, places, rounded
 from tasks.ports import InvoiceDraft, InvoiceLine
 
-# ISO 4217, the currencies whose smallest unit is not a hundredth.
-WITHOUT_DECIMALS = re.compile("BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF")
-THREE_DECIMALS = re.compile("BHD|IQD|JOD|KWD|LYD|OMR|TND")
 LARGEST = Decimal(10) ** 15
-EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,19 +60,14 @@ class Amounts:
         return {"lines": lines, "taxes": taxes, **totals}
 
 
-def places(currency: str) -> int:
-    """Decimal places of the currency's smallest unit."""
-    return 0 if WITHOUT_DECIMALS.fullmatch(currency) else 3 if THREE_DECIMALS.fullmatch(currency) else 2
-
-
 def compute(draft: InvoiceDraft) -> Amounts:
     """Add up a draft. Raises PermanentError for a negative total or one beyond 10^15."""
     unit = Decimal(1).scaleb(-places(draft.currency))
     with localcontext(EXACT):
         lines = tuple(
-            ChargedLine(line=line, net=(line.quantity * line.unit_price).quantize(unit)) for line in draft.lines
+            ChargedLine(line=line, net=line_net(line.quantity, line.unit_price, draft.currency)) for line in draft.lines
         )
-        taxes = tuple(_taxes(lines, unit))
+        taxes = tuple(_taxes(lines, draft.currency))
         net = sum((line.net for line in lines), Decimal(0)).quantize(unit)
         tax = sum((each.tax for each in taxes), Decimal(0)).quantize(unit)
         total = net + tax
@@ -87,14 +78,14 @@ def compute(draft: InvoiceDraft) -> Amounts:
     return Amounts(lines=lines, taxes=taxes, net=net, tax=tax, total=total)
 
 
-def _taxes(lines: Iterable[ChargedLine], unit: Decimal) -> Iterable[Tax]:
+def _taxes(lines: Iterable[ChargedLine], currency: str) -> Iterable[Tax]:
     """Rounded once a rate, as tax offices and EN 16931 have it: rounding each line would drift with their number."""
     by_rate: dict[Decimal, Decimal] = {}
     for charged in lines:
         rate = charged.line.tax_percent
         by_rate[rate] = by_rate.get(rate, Decimal(0)) + charged.net
     for rate, net in sorted(by_rate.items()):
-        yield Tax(tax_percent=rate, net=net, tax=(net * rate / 100).quantize(unit))
+        yield Tax(tax_percent=rate, net=net, tax=rounded(net * rate / 100, currency))
 
 
 def digest(draft: InvoiceDraft) -> str:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -39,6 +40,8 @@ def cancel(
 
 
 def _credit(session: Session, invoice: dict[str, Any], *, reason: str, task_id: UUID, now: datetime) -> str:
+    # A credit note is dated as its invoice is, in the zone of both.
+    today = now.astimezone(ZoneInfo(invoice["time_zone"] or "UTC")).date()
     row = {
         **invoice,
         "id": new_id(),
@@ -47,8 +50,8 @@ def _credit(session: Session, invoice: dict[str, Any], *, reason: str, task_id: 
         "net": -invoice["net"],
         "tax": -invoice["tax"],
         "total": -invoice["total"],
-        "issued_on": now.date(),
-        "due_on": now.date(),
+        "issued_on": today,
+        "due_on": today,
         "task_id": task_id,
         "pdf_task_id": None,
         "cancels": invoice["id"],

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -18,8 +19,8 @@ from app.services.invoices.records import INVOICES, LINES, TAXES, of_owner
 from tasks.errors import PermanentError
 from tasks.ports import InvoiceDraft
 
-# Two tasks for one customer and period wait for each other here, whatever series they name.
-LOCK_PERIOD = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 5))")
+# Two tasks for one customer wait for each other here, whatever series and days they name: periods may overlap.
+LOCK_CUSTOMER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 5))")
 NEXT_NUMBER = sa.text(
     "INSERT INTO invoice_series (owner_id, name, last_number) VALUES (CAST(:owner_id AS uuid), :name, 1) "
     "ON CONFLICT (owner_id, name) DO UPDATE SET last_number = invoice_series.last_number + 1 RETURNING last_number"
@@ -32,10 +33,10 @@ def issue(
 ) -> dict[str, Any]:
     """Issue an invoice, or find the same one; returns what its task's result says of it.
 
-    Raises PermanentError if the customer has a different invoice for the period.
+    Raises PermanentError if the customer has a different invoice for the period, or one that overlaps it and the draft
+    does not say that it may.
     """
-    period = f"{owner_id}/{draft.date_from}/{draft.date_to}/{draft.customer_id}"
-    session.execute(LOCK_PERIOD, {"what": period})
+    session.execute(LOCK_CUSTOMER, {"what": f"{owner_id}/{draft.customer_id}"})
     existing = session.execute(
         sa.select(INVOICES).where(
             of_owner(owner_id),
@@ -48,6 +49,7 @@ def issue(
     ).mappings()
     row: Any = existing.one_or_none()
     if row is None:
+        _check_overlap(session, draft, owner_id=owner_id)
         return _told(_insert(session, draft, amounts, owner_id=owner_id, task_id=task_id, now=now), created=True)
     if row["digest"] != digest(draft):
         raise PermanentError(
@@ -57,10 +59,32 @@ def issue(
     return _told(row, created=row["task_id"] == task_id)
 
 
+def _check_overlap(session: Session, draft: InvoiceDraft, *, owner_id: UUID | None) -> None:
+    """Raises PermanentError where a day of the draft is charged already: an order of it would be paid twice."""
+    if draft.may_overlap:
+        return
+    others = sa.select(INVOICES.c.number, INVOICES.c.date_from, INVOICES.c.date_to, INVOICES.c.task_id).where(
+        of_owner(owner_id),
+        INVOICES.c.customer_id == draft.customer_id,
+        INVOICES.c.date_from <= draft.date_to,
+        INVOICES.c.date_to >= draft.date_from,
+        INVOICES.c.kind == "invoice",
+        INVOICES.c.status == "ISSUED",
+    )
+    other = session.execute(others.order_by(INVOICES.c.date_from, INVOICES.c.number).limit(1)).one_or_none()
+    if other is not None:
+        raise PermanentError(
+            f"customer {draft.customer_id} already has invoice {other.number} for {other.date_from} to "
+            f"{other.date_to}, which overlaps {draft.date_from} to {draft.date_to}: orders on the days of both "
+            f"would be charged twice. Ask for other days, cancel it (compensate task {other.task_id}), "
+            "or say may_overlap: true"
+        )
+
+
 def _insert(
     session: Session, draft: InvoiceDraft, amounts: Amounts, *, owner_id: UUID | None, task_id: UUID, now: datetime
 ) -> dict[str, Any]:
-    today = now.date()
+    today = now.astimezone(ZoneInfo(draft.time_zone)).date()
     row = {
         "id": new_id(),
         "owner_id": owner_id,
@@ -77,6 +101,7 @@ def _insert(
         "total": amounts.total,
         "issued_on": today,
         "due_on": today + timedelta(days=draft.due_days),
+        "time_zone": draft.time_zone,
         "digest": digest(draft),
         "task_id": task_id,
         "created_at": now,

@@ -38,6 +38,7 @@ class InvoiceRecord:
     total: Decimal
     issued_on: date
     due_on: date
+    time_zone: str | None
     digest: str
     task_id: UUID
     cancels: UUID | None

@@ -21,6 +21,7 @@ from tasks.registry import get_type, load_types
 
 # Every slot copies the template, and hundreds are fired in one transaction.
 LONGEST_TARGET = 32 * 1024
+ZONE = "time_zone"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +159,20 @@ def store(session: Session, drafts: list[tuple[ScheduleRecord, Draft]], *, now: 
     for schedule, draft in drafts:
         if isinstance(draft, RunDraft):
             found = _workflow(session, schedule.target["workflow"]["name"], owner_id=schedule.owner_id, now=now)
-            wanted = NewRun(input=draft.input, starts_at=draft.starts_at if draft.starts_at > now else None)
+            given = _with_zone(draft.input, found, schedule)
+            wanted = NewRun(input=given, starts_at=draft.starts_at if draft.starts_at > now else None)
             workflows.start(session, found, wanted, owner_id=schedule.owner_id, now=now, run_id=draft.id)
+
+
+def _with_zone(given: dict[str, Any], workflow: WorkflowRecord, schedule: ScheduleRecord) -> dict[str, Any]:
+    """The input, with the zone that cron was read in where the workflow asks for a `time_zone` and nobody gave one.
+
+    So the days of a run (an invoice's date) are those of its slot, also where the zone of the schedule is changed.
+    """
+    asked = workflows.Definition.stored(workflow.definition).inputs or {}
+    if schedule.cron is None or ZONE not in asked or given.get(ZONE) is not None:
+        return given
+    return {**given, ZONE: schedule.time_zone}
 
 
 def _workflow(session: Session, name: str, *, owner_id: UUID | None, now: datetime) -> WorkflowRecord:

@@ -1,6 +1,7 @@
 """/invoices over HTTP: starting, scheduling, reading and printing again."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -56,7 +57,10 @@ def test_the_mail_goes_to_the_customer_of_the_orders_unless_told_otherwise(clien
 
 def _issued(session, run_id):
     """What create_invoice returns, without its handler."""
-    return {**task_of(session, run_id, "create_invoice").payload, **ISSUED, "issued_on": "2026-02-01", "net": "10.00",
+    asked = task_of(session, run_id, "create_invoice").payload
+    for name in ("delivery", "time_zone", "may_overlap"):
+        del asked[name]
+    return {**asked, **ISSUED, "issued_on": "2026-02-01", "net": "10.00",
             "tax": "0.70", "taxes": [], "lines": [{**fetched()["lines"][0], "net": "10.00"}]}  # fmt: skip
 
 
@@ -86,7 +90,7 @@ def test_an_invoice_that_another_run_issued_is_not_printed_and_mailed_again(clie
         ({**JANUARY, "date_to": "2025-01-31"}, "date_to must not be before"),
         ({**JANUARY, "customer_id": "a b"}, "customer_id must have"),
         ({"customer_id": "a"}, "date_from is missing"),
-        ({**JANUARY, "email": "nobody"}, "email is no address"),
+        ({**JANUARY, "email": "nobody"}, "email is no e-mail address"),
     ],
 )
 def test_what_cannot_be_invoiced_is_refused(client, body, place):
@@ -231,3 +235,65 @@ def test_deleting_or_retrying_a_step_by_itself_is_a_conflict(client, session):
     assert client.delete(f"/api/v1/tasks/{task}").status_code == 409
     dry = client.post("/api/v1/dead-letters/replay", json={"dry_run": True}).json
     assert dry["count"] == 0
+
+
+@pytest.mark.parametrize("address", [None, "", "nobody", "ada@", "ada@example.org, bob@example.org"])
+def test_orders_without_an_address_that_takes_mail_get_no_number(client, session, address):
+    run = start(client)
+
+    end(session, run["id"], "fetch_orders", fetched(customer_email=address))
+
+    told = client.get(f"/api/v1/runs/{run['id']}").json
+    refused = next(step for step in told["steps"] if step["key"] == "create_invoice")
+    assert (told["status"], refused["state"], refused["task_id"]) == ("COMPENSATED", "FAILED", None)
+    assert "send_to" in str(refused)
+
+
+@pytest.mark.parametrize("changed", [{"seller": {"name": ""}}, {"note": "x" * 1001}])
+def test_what_cannot_be_printed_gets_no_number(client, session, changed):
+    body = {"input": {**JANUARY, **changed}}
+    run = client.post("/api/v1/workflows/invoice/runs", json=body).json
+
+    end(session, run["id"], "fetch_orders", fetched())
+
+    told = client.get(f"/api/v1/runs/{run['id']}").json
+    assert [step["state"] for step in told["steps"]][1] == "FAILED"
+
+
+def test_a_long_address_is_taken_from_the_orders(client, session):
+    run = start(client)
+
+    end(session, run["id"], "fetch_orders", fetched(customer_email="maximiliana.schwarzenbergerova@example.org"))
+
+    asked = task_of(session, run["id"], "create_invoice").payload
+    assert asked["delivery"]["send_to"] == "maximiliana.schwarzenbergerova@example.org"
+
+
+def test_an_address_that_is_none_is_refused_as_input_of_a_run(client):
+    answer = client.post("/api/v1/workflows/invoice/runs", json={"input": {**JANUARY, "email": "ann@@example.org"}})
+
+    assert answer.status_code == 422
+    assert "is no e-mail address" in answer.text
+
+
+def test_a_recurring_invoice_is_dated_in_the_zone_of_its_schedule(client, session):
+    asked = {"customer_id": "customer-1", "cron_expression": "14 3 * * *", "time_zone": "Pacific/Auckland"}
+    made = client.post(f"{INVOICES}/workflow/recurring", json={**asked, "period": "previous_day"}).json
+    next_at = datetime.fromisoformat(made["next_at"])
+    schedules.fire_due(session, now=next_at + timedelta(seconds=1), limit=10)
+    session.commit()
+
+    [run] = client.get("/api/v1/runs").json["items"]
+    today = next_at.astimezone(ZoneInfo("Pacific/Auckland")).date()
+    assert run["input"]["time_zone"] == "Pacific/Auckland"
+    assert run["input"]["date_to"] == (today - timedelta(days=1)).isoformat()
+    end(session, run["id"], "fetch_orders", fetched())
+    assert task_of(session, run["id"], "create_invoice").payload["time_zone"] == "Pacific/Auckland"
+
+
+def test_an_invoice_for_a_moment_is_dated_in_the_zone_that_was_asked_for(client, session):
+    asked = {**JANUARY, "scheduled_at": "2099-01-01T00:00:00Z", "time_zone": "Pacific/Auckland"}
+    made = client.post(f"{INVOICES}/workflow/scheduled", json=asked).json
+
+    assert made["workflow"]["input"]["time_zone"] == "Pacific/Auckland"
+    assert client.post(f"{INVOICES}/workflow/start", json={**JANUARY, "time_zone": "Mars/Base"}).status_code == 422

@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -207,3 +207,108 @@ def test_a_credit_note_or_a_strangers_invoice_cannot_be_cancelled(session):
     for wrong, owner_id in ((credit, None), (number, new_id())):
         with pytest.raises(PermanentError):
             invoices.cancel(session, wrong, owner_id=owner_id, reason="", task_id=new_id(), now=NOON)
+
+
+AUCKLAND = replace(DRAFT, time_zone="Pacific/Auckland")
+NIGHT = datetime(2026, 3, 28, 14, 14, tzinfo=UTC)  # 03:14 on the 29th in Auckland
+
+
+def issue_at(session, draft, now):
+    return invoices.issue(session, draft, invoices.compute(draft), owner_id=None, task_id=new_id(), now=now)
+
+
+def test_an_invoice_is_dated_by_the_clock_of_its_time_zone(session):
+    issued = issue_at(session, AUCKLAND, NIGHT)
+
+    assert (issued["issued_on"], issued["due_on"]) == ("2026-03-29", "2026-04-12")
+    assert invoices.read(session, issued["number"], owner_id=None).time_zone == "Pacific/Auckland"
+
+
+def test_a_credit_note_is_dated_by_the_same_clock(session):
+    number = issue_at(session, AUCKLAND, NIGHT)["number"]
+
+    told = invoices.cancel(session, number, owner_id=None, reason="test", task_id=new_id(), now=NIGHT)
+
+    credit = invoices.read(session, told["credit_number"], owner_id=None)
+    assert (credit.issued_on, credit.time_zone) == (date(2026, 3, 29), "Pacific/Auckland")
+
+
+def test_an_invoice_of_before_has_its_credit_note_dated_in_utc(session):
+    number = issue_at(session, DRAFT, NIGHT)["number"]
+    session.execute(sa.text("UPDATE invoices SET time_zone = NULL"))
+
+    told = invoices.cancel(session, number, owner_id=None, reason="test", task_id=new_id(), now=NIGHT)
+
+    assert invoices.read(session, told["credit_number"], owner_id=None).issued_on == date(2026, 3, 28)
+
+
+OVERLAPPING = [
+    (date(2026, 1, 31), date(2026, 2, 28)),
+    (date(2025, 12, 1), date(2026, 1, 1)),
+    (date(2026, 1, 10), date(2026, 1, 10)),
+    (date(2025, 1, 1), date(2026, 12, 31)),
+    (date(2026, 1, 1), date(2026, 1, 30)),
+]
+
+
+@pytest.mark.parametrize(("first", "last"), OVERLAPPING)
+def test_an_invoice_for_days_that_are_charged_already_is_refused_whatever_its_series(session, first, last):
+    issue(session)
+
+    with pytest.raises(PermanentError, match=r"already has invoice INV-000001 .* overlaps"):
+        issue(session, replace(DRAFT, date_from=first, date_to=last, series="SUB"))
+
+    assert sequences(session, "SUB") == []
+
+
+def test_days_before_and_after_and_other_customers_and_owners_do_not_overlap(session):
+    issue(session)
+    after = replace(DRAFT, date_from=date(2026, 2, 1), date_to=date(2026, 2, 28))
+    before = replace(DRAFT, date_from=date(2025, 12, 1), date_to=date(2025, 12, 31))
+
+    issue(session, after)
+    issue(session, before)
+    issue(session, replace(DRAFT, customer_id="C-2", date_to=date(2026, 2, 5)))
+    issue(session, replace(DRAFT, date_to=date(2026, 2, 5)), owner_id=new_id())
+
+    assert sequences(session) == [1, 1, 2, 3, 4]
+
+
+def test_who_says_that_periods_may_overlap_gets_both(session):
+    issue(session)
+
+    assert issue(session, replace(DRAFT, date_to=date(2026, 1, 15), may_overlap=True))["number"] == "INV-000002"
+
+
+def test_after_cancelling_the_days_can_be_charged_with_others(session):
+    number = issue(session)["number"]
+    invoices.cancel(session, number, owner_id=None, reason="test", task_id=new_id(), now=NOON)
+
+    assert issue(session, replace(DRAFT, date_to=date(2026, 1, 15)))["number"] == "INV-000002"
+
+
+def test_of_many_overlapping_periods_at_once_one_is_charged(engine, session):
+    claims = [make_claim(session, type="create_invoice") for _ in range(32)]
+    session.commit()
+
+    def attempt(pair):
+        number, held = pair
+        draft = replace(DRAFT, date_from=date(2026, 1, 1) + timedelta(days=number % 16), date_to=date(2026, 1, 31))
+        try:
+            return issue_with_outcome(held, replace(draft, lines=(replace(LINE, quantity=Decimal(number + 1)),)))
+        except PermanentError as error:
+            return error
+
+    at_once(attempt, list(enumerate(claims)))
+
+    assert session.scalar(sa.text("SELECT count(*) FROM invoices")) == 1
+    assert sequences(session) == [1]
+
+
+def test_an_invoice_of_5000_lines_is_kept_whole(session):
+    lines = tuple(replace(LINE, description=f"beans {n}") for n in range(5000))
+
+    record = invoices.read(session, issue(session, replace(DRAFT, lines=lines))["number"], owner_id=None)
+
+    assert (len(record.lines), record.lines[-1]["description"]) == (5000, "beans 4999")
+    assert record.net == Decimal("29.97") * 5000
