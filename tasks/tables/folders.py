@@ -1,0 +1,45 @@
+"""Temporary folders that are gone with the task, and at the latest when the next one begins if its process was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import gettempdir, mkdtemp
+
+PREFIX = "taskledger-tables-"
+LOCK = ".lock"
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """A folder of our own; what killed processes left is removed first."""
+    sweep()
+    folder = Path(mkdtemp(prefix=PREFIX)).resolve()
+    try:
+        with (folder / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as this process lives
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove the folders whose processes have ended without doing so."""
+    for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError), (folder / LOCK).open() as lock:  # another user's folder is none of ours
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of the files in a folder."""
+    total = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                total += entry.stat().st_size
+    return total
