@@ -1,8 +1,8 @@
 """Tables in files: rows of CSV, JSON lines and Parquet, read whole or refused, and what operations make of them.
 
-A file is checked first, by Python's own readers (csv_files, json_lines), and only then read by DuckDB (engine), which is
-told everything and guesses nothing. Cells stay the texts they are (columns); where an operation needs a number, a date
-or a moment, all cells of the column decide whether they are (kinds). DuckDB is imported by the first call and not
+A file is checked first, by Python's own readers (csv_files, json_lines), and only then read by DuckDB (engine), which
+is told everything and guesses nothing. Cells stay the texts they are (columns); where an operation needs a number, a
+date or a moment, all cells of the column decide whether they are (kinds). DuckDB is imported by the first call and not
 before: the worker's parent stays small, and no thread of an engine is there when it forks.
 """
 

@@ -57,10 +57,22 @@ def quotient(left: Operand, right: Operand) -> Expression:
     return CaseExpression(below != zero, made)
 
 
-def _unscaled(operand: Operand) -> Expression:
-    """The decimal without its point, as a whole number."""
+def remainder(left: Operand, right: Operand) -> Expression:
+    """What is left of left / right, with the sign of left, exactly; NULL where right is zero."""
+    from duckdb import CaseExpression, ConstantExpression, decimal_type
+    from duckdb.sqltypes import HUGEINT
+
+    digits = max(left.digits or 0, right.digits or 0)
+    one, other = (_unscaled(each, digits) for each in (left, right))
+    made = (one % other).cast(decimal_type(MOST_DIGITS, 0)) * ConstantExpression(Decimal(1).scaleb(-digits))
+    return CaseExpression(other != ConstantExpression(0).cast(HUGEINT), made)
+
+
+def _unscaled(operand: Operand, digits: int | None = None) -> Expression:
+    """The decimal times ten to the power of its digits, or of more: a whole number."""
     from duckdb import ConstantExpression
     from duckdb.sqltypes import HUGEINT
 
-    assert operand.digits is not None  # noqa: S101
-    return (operand.wide() * ConstantExpression(Decimal(10) ** operand.digits)).cast(HUGEINT)
+    power = operand.digits if digits is None else digits
+    assert power is not None  # noqa: S101
+    return (operand.wide() * ConstantExpression(Decimal(10) ** power)).cast(HUGEINT)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tasks.errors import PermanentError
 from tasks.tables.sources import Checked, Kind
@@ -19,6 +19,8 @@ from tasks.tables.sources import Checked, Kind
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
+Form: TypeAlias = Literal["text", "json", "typed"]
+MOST_SHOWN = 20
 _numbers = count(1)
 
 
@@ -47,7 +49,7 @@ class Column:
 
     name: str
     inner: str
-    form: Literal["text", "json", "typed"]
+    form: Form
     type: str = "VARCHAR"
     said: Typed | None = None
     decimal: str = "."
@@ -101,6 +103,11 @@ class Table:
         made = list(expressions)
         return replace(self, rows=self.rows.select(StarExpression(), *made)) if made else self
 
+    def note(self, column: Column, kind: Kind) -> None:
+        """Keep as what the cells of a column of the file were read; the result tells it."""
+        if self.checked is not None and column.name in (self.checked.names or ()):
+            self.checked.types[column.name] = kind
+
     def place_of(self, row: int) -> str:
         """Where a row, counted from 0, stands in its file."""
         if self.checked is None:
@@ -117,8 +124,8 @@ class Table:
         near = get_close_matches(name.lower(), lower, n=1)
         if near:
             told += f"; did you mean {lower[near[0]]!r}? Names are compared exactly, with their case"
-        shown = ", ".join(repr(each) for each in names[:20])
-        told += f". Its columns: {shown}{' …' if len(names) > 20 else ''}"  # noqa: PLR2004
+        shown = ", ".join(repr(each) for each in names[:MOST_SHOWN])
+        told += f". Its columns: {shown}{' …' if len(names) > MOST_SHOWN else ''}"
         if len(names) == 1 and self.checked is not None and self.checked.source.format == "csv":
             told += "; if these are several, set delimiter"
         return told[:1500]

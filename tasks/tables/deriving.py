@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.errors import PermanentError
 from tasks.operations import ARITHMETIC, ROUNDINGS, Argument, Derived
-from tasks.tables.arithmetic import Operand, quotient
+from tasks.tables.arithmetic import Operand, quotient, remainder
 from tasks.tables.columns import Column, Table, fresh
 from tasks.tables.filtering import number
 from tasks.tables.kinds import cell_of, decided, typed
@@ -86,8 +86,9 @@ def _computed(function: str, left: Operand, right: Operand) -> tuple[Expression,
     exact = left.digits is not None and right.digits is not None
     one, other = (left.wide(), right.wide()) if exact else (left.floating(), right.floating())
     if function in ("divide", "remainder"):
-        if function == "divide" and exact:
-            return quotient(left, right), max(left.digits or 0, right.digits or 0)
+        if exact:
+            made = quotient if function == "divide" else remainder
+            return made(left, right), max(left.digits or 0, right.digits or 0)
         value = ARITHMETIC[function](one, other)
         return CaseExpression(other != ConstantExpression(0), value), None
     return ARITHMETIC[function](one, other), None

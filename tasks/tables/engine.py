@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.errors import PermanentError, TaskError
 from tasks.tables import folders
-from tasks.tables.columns import Column, Table, fresh
+from tasks.tables.columns import Column, Form, Table, fresh
 from tasks.tables.kinds import declared
 from tasks.tables.sources import MOST_CHARACTERS, Checked, Source
 
@@ -67,7 +67,7 @@ class Engine:
         return declared(table, checked.source.reading.types)
 
     def _texts(self, checked: Checked, names: tuple[str, ...]) -> Table:
-        form = "json" if checked.source.format == "jsonl" else "text"
+        form: Form = "json" if checked.source.format == "jsonl" else "text"
         decimal = checked.options.get("decimal", ".")
         columns = tuple(Column(name=name, inner=fresh(), form=form, decimal=decimal) for name in names)
         if checked.rows == 0:
@@ -77,7 +77,7 @@ class Engine:
         said = ", ".join(f"{option} = {_literal(value)}" for option, value in checked.engine_options.items())
         types = ", ".join(f"'{column.inner}': 'VARCHAR'" for column in columns)
         source = f"read_csv({_literal(str(checked.path))}, columns = {{{types}}}, {said}, {STRICT})"
-        rows = self.connection.sql(f"SELECT * FROM {source}")
+        rows = self.connection.sql(f"SELECT * FROM {source}")  # noqa: S608
         [(found,)] = rows.aggregate("count(*)").fetchall()
         if found != checked.rows:
             raise PermanentError(
@@ -87,10 +87,9 @@ class Engine:
         return Table(rows=rows, columns=columns, checked=checked)
 
     def _parquet(self, checked: Checked) -> Table:
-        path = _literal(str(checked.path))
-        rows = self.connection.sql(f"SELECT * FROM read_parquet({path})")
-        schema = self.connection.execute(f"SELECT name, num_children FROM parquet_schema({path})").fetchall()
-        names = list(_top_level(schema))
+        rows = self.connection.read_parquet(str(checked.path))
+        schema = self.connection.table_function("parquet_schema", [str(checked.path)]).project("name, num_children")
+        names = list(_top_level(schema.fetchall()))
         if len(names) != len(rows.columns) or len(set(names)) < len(names):
             raise PermanentError(f"{checked.source.name}: its columns do not have names of their own")
         from duckdb import ColumnExpression
@@ -173,8 +172,8 @@ class Engine:
             return NoSpace("the disk for temporary files of this worker is full")
         if isinstance(fault, duckdb.OutOfMemoryException):
             return PermanentError(
-                f"it needs more than {MEMORY} of memory and {SPILL} of temporary files, and was ended; make it smaller, "
-                "for example with a filter or with fewer columns first"
+                f"it needs more than {MEMORY} of memory and {SPILL} of temporary files, and was ended; make it "
+                "smaller, for example with a filter or with fewer columns first"
             )
         for source in self._sources:
             text = text.replace(str(source.path), source.name)
@@ -192,6 +191,7 @@ def open_engine(sources: Sequence[Source], *, output_bytes: int = OUTPUT_BYTES) 
         options: dict[str, Any] = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(folder / "spill")}
         connection = duckdb.connect(config={**options, "max_temp_directory_size": SPILL})
         try:
+            connection.execute("SET enable_progress_bar_print = false")  # a worker's output is for its log
             connection.execute("SET allowed_paths = ?", [[str(source.path) for source in sources]])
             connection.execute("SET allowed_directories = ?", [[f"{folder / name}/" for name in ("out", "checked")]])
             connection.execute("SET enable_external_access = false")

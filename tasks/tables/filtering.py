@@ -142,7 +142,7 @@ def number(value: Any) -> Decimal:
     if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value.strip())):
         raise ValueError(value)
     made = Decimal(repr(value) if isinstance(value, float) else str(value))
-    sign, digits, exponent = made.as_tuple()
+    _, digits, exponent = made.as_tuple()
     if not isinstance(exponent, int) or max(len(digits) + max(exponent, 0), -exponent) > MOST_DIGITS:
         raise ValueError(value)
     return made.quantize(Decimal(1)) if exponent > 0 else made

@@ -1,4 +1,4 @@
-"""Temporary folders that are gone with the task, and at the latest when the next one begins if its process was killed."""
+"""Temporary folders that are gone with the task; if its process was killed, when the next one begins."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def joined(left: Table, right: Table, on: Sequence[str], how: str) -> Table:
     for name in on:
         ours, theirs = left.column(name), right.column(name)
         same.append("({}) = ({})".format(*_comparable(left, ours, right, theirs)))
-    rows = left.rows.join(right.rows, " AND ".join(same), how=how)
+    rows = left.rows.set_alias("ours").join(right.rows.set_alias("theirs"), " AND ".join(same), how=how)
     columns, values = [], []
     names = {column.name for column in left.columns}
     for column in left.columns:
@@ -24,9 +24,11 @@ def joined(left: Table, right: Table, on: Sequence[str], how: str) -> Table:
             kept, value = _either(column, right.column(column.name))
             values.append(value)
         columns.append(kept)
-    for column in right.columns:
-        if column.name not in on:
-            columns.append(replace(column, name=f"{column.name}_other") if column.name in names else column)
+    columns += [
+        replace(column, name=f"{column.name}_other") if column.name in names else column
+        for column in right.columns
+        if column.name not in on
+    ]
     made = rows.project(f"*, {', '.join(values)}") if values else rows
     return Table(rows=made, columns=unique(columns))
 

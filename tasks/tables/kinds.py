@@ -15,6 +15,7 @@ from tasks.tables.columns import Column, Table, Typed
 from tasks.tables.sources import Kind
 
 MOST_DIGITS = 38
+MOST_SHOWN = 80  # characters of a cell in a message
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 CLOCK = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?"
 ZONE = "(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -65,7 +66,7 @@ def typed(table: Table, column: Column, wanted: Sequence[Kind]) -> Typed:
         raise PermanentError(f"column {column.name!r} is {column.said.kind}, as types says, not {_either(wanted)}")
     kind = wanted[-1]
     row, cell = _first_other(table, column, kind)
-    shown = cell if len(cell) <= 80 else f"{cell[:80]}…"  # noqa: PLR2004
+    shown = cell if len(cell) <= MOST_SHOWN else f"{cell[:MOST_SHOWN]}…"
     raise PermanentError(
         f"{table.place_of(row)}: {shown!r} in column {column.name!r} is not {_either(wanted)}; mend the cell, or keep "
         "such rows out with a filter first"
@@ -83,11 +84,9 @@ def decided(table: Table, column: Column, wanted: Sequence[Kind]) -> Typed | Non
     for kind in wanted:
         if kind == "text":
             return Typed(kind="text", sql=column.text)
-        if kind in ("number", "float"):
-            found = _number(table, column, kind)
-        else:
-            found = _other(table, column, kind)
+        found = _number(table, column, kind) if kind in ("number", "float") else _other(table, column, kind)
         if found is not None:
+            table.note(column, kind)
             return found
     return None
 
@@ -169,8 +168,8 @@ def _number(table: Table, column: Column, kind: Kind) -> Typed | None:
     width = _Width(whole=whole, fraction=fraction) if not powers else _width_of_powers(table, column)
     if width is None or width.whole + width.fraction > MOST_DIGITS:
         raise PermanentError(
-            f"column {column.name!r} holds numbers that need more than {MOST_DIGITS} digits together, so they cannot be "
-            f'computed exactly; to compute with floating point, set types to {{"{column.name}": "float"}}'
+            f"column {column.name!r} holds numbers that need more than {MOST_DIGITS} digits together, so they cannot "
+            f'be computed exactly; to compute with floating point, set types to {{"{column.name}": "float"}}'
         )
     digits = max(1, width.whole + width.fraction)
     return Typed(kind="number", sql=f"CAST({plain} AS DECIMAL({digits},{width.fraction}))", digits=width.fraction)

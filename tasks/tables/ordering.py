@@ -31,5 +31,5 @@ def deduplicated(table: Table, names: Sequence[str]) -> Table:
     numbered = table.rows.project(f"*, row_number() OVER () AS {place}")
     keys = ", ".join(dict.fromkeys(identity(column) for column in columns))
     firsts = numbered.aggregate(f"min({place}) AS {first}", keys)
-    rows = numbered.join(firsts, f"{place} = {first}", how="semi").order(place)
+    rows = numbered.set_alias("ours").join(firsts.set_alias("firsts"), f"{place} = {first}", how="semi").order(place)
     return replace(table, rows=rows, checked=None)

@@ -1,4 +1,4 @@
-"""Sources: the files that tables are read from, how the caller says they are written, and what a check found in them."""
+"""Sources: the files that tables are read from, how they are said to be written, and what a check found in them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ MEDIA_TYPES: dict[Format, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 MOST_CHARACTERS = 1_000_000  # of a line and of a cell; a quote that is never closed must not fill the memory
+MOST_TOLD = 200  # columns whose types stand in the result
 # Which options say something about a file of which format.
 OPTIONS: dict[Format, tuple[str, ...]] = {
     "csv": ("delimiter", "quote", "encoding", "decimal", "header"),
@@ -107,7 +108,7 @@ class Checked:
     """A file that was read from its first to its last byte and is sound; `path` is what the engine reads of it.
 
     `names` are None for Parquet, which the engine itself reads. `line_of` gives the line in which a row begins; rows
-    are counted from 0, lines from 1.
+    are counted from 0, lines from 1. `types` fills while the engine finds out what the cells of columns are.
     """
 
     source: Source
@@ -117,15 +118,18 @@ class Checked:
     options: dict[str, Any] = field(default_factory=dict)
     engine_options: dict[str, str] = field(default_factory=dict)
     blank_lines: int = 0
+    types: dict[str, Kind] = field(default_factory=dict)
     line_of: Callable[[int], int] | None = None
 
     def told(self) -> dict[str, Any]:
-        """How the file was read, for the result."""
-        said = {option: getattr(self.source.reading, option) for option in self.options}
+        """How the file was read, for the result: what the caller said, and what was assumed."""
+        reading = self.source.reading
+        assumed = [option for option in self.options if getattr(reading, option) is None]
+        assumed += [f"types.{name}" for name in self.types if name not in reading.types]
+        types = dict(list({**self.types, **reading.types}.items())[:MOST_TOLD])
         made = {"dataset": self.source.name, "format": self.source.format, "rows": self.rows, **self.options}
-        if self.blank_lines:
-            made["blank_lines"] = self.blank_lines
-        return {**made, "assumed": [option for option, value in said.items() if value is None]}
+        blank = {"blank_lines": self.blank_lines} if self.blank_lines else {}
+        return {**made, **blank, "types": types, "assumed": assumed[:MOST_TOLD]}
 
 
 class Refused(PermanentError):

@@ -163,7 +163,7 @@ def _kind(column: Column) -> str:
 def _first(engine: Engine, path: Path, form: Format, names: list[str], most: int) -> list[dict[str, Any]]:
     """The first rows, as they were written."""
     if form == "parquet":
-        rows = engine.connection.sql(f"SELECT * FROM read_parquet('{path}')").limit(most).fetchall()
+        rows: list[Any] = engine.connection.read_parquet(str(path)).limit(most).fetchall()
     else:
         with path.open(encoding="utf-8", newline="") as file:
             if form == "jsonl":

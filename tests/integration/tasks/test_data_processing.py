@@ -69,7 +69,7 @@ def test_select_keeps_columns_in_the_order_asked_for(session, data):
 
     assert content(row).splitlines()[:2] == ["region,id", "N,1"]
     assert row.result["rows"] == 4
-    assert row.result["preview"][0] == {"region": "N", "id": 1}
+    assert row.result["preview"][0] == {"region": "N", "id": "1"}
 
 
 def test_derive_adds_columns_and_later_ones_use_earlier_ones(session, data):
@@ -85,7 +85,7 @@ def test_derive_adds_columns_and_later_ones_use_earlier_ones(session, data):
 
     made = [json.loads(line) for line in content(row).splitlines()]
     assert made[0] == {
-        "id": 1, "region": "N", "amount": 10.0, "day": "2026-01-01", "double": 21.0, "label": "N-1", "month": 1,
+        "id": "1", "region": "N", "amount": "10", "day": "2026-01-01", "double": 21.0, "label": "N-1", "month": 1,
     }  # fmt: skip
     assert made[3]["region"] == "none"
 
