@@ -11,7 +11,7 @@ from tasks.tables.sources import Checked, Source, Tick
 def check(source: Source, folder: Path, tick: Tick) -> Checked:
     """What the engine reads in the place of a source; what must be written anew for that goes into `folder`.
 
-    Raises Refused (a PermanentError) for a file that cannot be read in one way only; it names the line.
+    Raises PermanentError for a file that cannot be read in one way only; it names the line.
     """
     if source.format == "csv":
         return csv_files.check(source, folder, tick)

@@ -17,7 +17,7 @@ from tasks.errors import PermanentError
 from tasks.tables.sources import Checked, Kind
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyRelation
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 Form: TypeAlias = Literal["text", "json", "typed"]
 MOST_SHOWN = 20
@@ -85,6 +85,7 @@ def _has_point(type_: str) -> bool:
 class Table:
     """Rows in the engine, their columns, and the file they come from."""
 
+    connection: DuckDBPyConnection
     rows: DuckDBPyRelation
     columns: tuple[Column, ...]
     checked: Checked | None = None
@@ -102,6 +103,12 @@ class Table:
 
         made = list(expressions)
         return replace(self, rows=self.rows.select(StarExpression(), *made)) if made else self
+
+    def kept(self) -> Table:
+        """The same rows, computed once: each question about them would compute them anew."""
+        name = fresh()
+        self.rows.create(name)
+        return replace(self, rows=self.connection.table(name))
 
     def note(self, column: Column, kind: Kind) -> None:
         """Keep as what the cells of a column of the file were read; the result tells it."""

@@ -36,7 +36,7 @@ class Dialect:
 
 
 def check(source: Source, folder: Path, tick: Tick) -> Checked:
-    """Read the whole file, and say how the engine reads it. Raises Refused, naming the line."""
+    """Read the whole file, and say how the engine reads it. Raises PermanentError, naming the line."""
     reading = source.reading
     dialect = Dialect(
         delimiter=reading.delimiter or ("\t" if source.name.lower().endswith(".tsv") else ","),

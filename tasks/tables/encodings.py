@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from tasks.tables.sources import MOST_CHARACTERS, Refused, Source, Tick, refused
+from tasks.errors import PermanentError
+from tasks.tables.sources import MOST_CHARACTERS, Source, Tick, refused
 
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 WIDE = ("utf-16", "utf-16-le", "utf-16-be")
@@ -33,7 +34,7 @@ def mark_of(path: Path) -> bytes:
 def lines_of(source: Source, encoding: str, tick: Tick, *, ends: str = "") -> Iterator[str]:
     r"""The lines with their ends, without the byte order mark. With `ends` "" also \r and \r\n end a line.
 
-    Raises Refused for what is no text in this encoding, for NUL characters, and for lines that are too long.
+    Raises PermanentError for what is no text in this encoding, for NUL characters, and for lines that are too long.
     """
     size = max(1, source.path.stat().st_size)
     number = 0
@@ -54,7 +55,7 @@ def lines_of(source: Source, encoding: str, tick: Tick, *, ends: str = "") -> It
             raise undecodable(source, encoding, error) from None
 
 
-def undecodable(source: Source, encoding: str, error: UnicodeError) -> Refused:
+def undecodable(source: Source, encoding: str, error: UnicodeError) -> PermanentError:
     """The refusal of bytes that are no text in this encoding, with their line where lines can be told before texts."""
     advice = f"if it is written in another, set encoding (for example {CHOICES})"
     if encoding not in WIDE:

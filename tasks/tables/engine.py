@@ -72,7 +72,8 @@ class Engine:
         columns = tuple(Column(name=name, inner=fresh(), form=form, decimal=decimal) for name in names)
         if checked.rows == 0:
             shown = ", ".join(f"CAST(NULL AS VARCHAR) AS {column.inner}" for column in columns)
-            return Table(rows=self.connection.sql(f"SELECT {shown} WHERE false"), columns=columns, checked=checked)
+            nothing = self.connection.sql(f"SELECT {shown} WHERE false")
+            return Table(connection=self.connection, rows=nothing, columns=columns, checked=checked)
         # The only SQL text with something from outside: paths, and one character that separates cells.
         said = ", ".join(f"{option} = {_literal(value)}" for option, value in checked.engine_options.items())
         types = ", ".join(f"'{column.inner}': 'VARCHAR'" for column in columns)
@@ -84,7 +85,7 @@ class Engine:
                 f"{checked.source.name}: the engine read {found:,} rows, and there are {checked.rows:,}; nothing was "
                 "made of them. This is a fault of this program: please report it with the file"
             )
-        return Table(rows=rows, columns=columns, checked=checked)
+        return Table(connection=self.connection, rows=rows, columns=columns, checked=checked)
 
     def _parquet(self, checked: Checked) -> Table:
         rows = self.connection.read_parquet(str(checked.path))
@@ -101,7 +102,7 @@ class Engine:
         renamed = [
             ColumnExpression(theirs).alias(column.inner) for theirs, column in zip(rows.columns, columns, strict=True)
         ]
-        return Table(rows=rows.select(*renamed), columns=columns, checked=checked)
+        return Table(connection=self.connection, rows=rows.select(*renamed), columns=columns, checked=checked)
 
     def run(self, task: TaskContext, work: Callable[[], T], *, start: float, end: float) -> T:
         """Do the work in a thread, so that whatever stops the task stops it too; progress goes from start to end.

@@ -30,7 +30,7 @@ def grouped(table: Table, group_by: Sequence[str], measures: Sequence[Measure]) 
         asked += each.asked
     by = ", ".join(dict.fromkeys(identity(column) for column in groups))
     rows = table.rows.aggregate(", ".join(asked), by) if by else table.rows.aggregate(", ".join(asked))
-    found = _finished(Table(rows=rows, columns=tuple(shown)), made)
+    found = _finished(replace(table, rows=rows, columns=tuple(shown), checked=None).kept(), made)
     return sorted_by(found, [Key(column=column.name) for column in shown]) if shown else found
 
 

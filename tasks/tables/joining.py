@@ -30,7 +30,7 @@ def joined(left: Table, right: Table, on: Sequence[str], how: str) -> Table:
         if column.name not in on
     ]
     made = rows.project(f"*, {', '.join(values)}") if values else rows
-    return Table(rows=made, columns=unique(columns))
+    return replace(left, rows=made, columns=unique(columns), checked=None)
 
 
 def _comparable(left: Table, ours: Column, right: Table, theirs: Column) -> tuple[str, str]:

@@ -27,7 +27,7 @@ MOST_FIELDS = 10_000
 
 
 def check(source: Source, folder: Path, tick: Tick) -> Checked:
-    """Read the whole file twice: for its fields, then for its values. Raises Refused, naming the line."""
+    """Read the whole file twice: for its fields, then for its values. Raises PermanentError, naming the line."""
     encoding = encoding_of(source)
     names: dict[str, None] = {}
     rows = blank = 0

@@ -132,13 +132,9 @@ class Checked:
         return {**made, **blank, "types": types, "assumed": assumed[:MOST_TOLD]}
 
 
-class Refused(PermanentError):
-    """A file cannot be read as it was said to be written; the message says where, and what to do."""
-
-
-def refused(source: Source, line: int | None, what: str) -> Refused:
-    """The refusal of a file, with the line at fault."""
-    return Refused(f"{source.name}: {what}" if line is None else f"{source.name}, line {line}: {what}")
+def refused(source: Source, line: int | None, what: str) -> PermanentError:
+    """The refusal of a file that cannot be read as it was said to be written, with the line at fault."""
+    return PermanentError(f"{source.name}: {what}" if line is None else f"{source.name}, line {line}: {what}")
 
 
 def format_of(name: str, media_type: str = "") -> Format | None:
