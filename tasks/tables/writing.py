@@ -20,6 +20,7 @@ from tasks.tables.sources import MOST_CHARACTERS, Format
 if TYPE_CHECKING:
     from duckdb import Expression
 
+QUOTE = '"'
 SHOWN_CHARACTERS, SHOWN_BYTES = 200, 50_000
 NESTED = ("STRUCT", "MAP", "UNION", "JSON")
 JSON_NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?"
@@ -89,6 +90,8 @@ def _cells(columns: Sequence[Column], form: Format) -> list[Expression]:
     if form == "jsonl":
         return [_object(columns)]
     if form == "csv":
+        if len(columns) == 1:  # a row with nothing in it would be a blank line, which many readers pass over
+            return [SQLExpression(f"COALESCE({columns[0].text}, '')").alias(columns[0].inner)]
         return [SQLExpression(column.text).alias(column.inner) for column in columns]
     lower: dict[str, str] = {}
     for column in columns:
@@ -202,6 +205,11 @@ def _plain(value: Any) -> Any:
 
 
 def _line(cells: list[str]) -> str:
-    made = io.StringIO()
-    csv.writer(made, lineterminator="\n").writerow(cells)
-    return made.getvalue()
+    """A line of CSV; Python's writer would leave a bare \\r without quotes."""
+    return (
+        ",".join(f'"{cell.replace(QUOTE, QUOTE * 2)}"' if _needs_quotes(cell, cells) else cell for cell in cells) + "\n"
+    )
+
+
+def _needs_quotes(cell: str, cells: list[str]) -> bool:
+    return any(each in cell for each in ',"\r\n') or cells == [""] or cell.startswith("\ufeff")
