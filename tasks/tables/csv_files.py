@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.tables.encodings import encoding_of, lines_of, mark_of
-from tasks.tables.sources import MOST_CHARACTERS, Checked, Source, Tick, refused
+from tasks.tables.sources import MOST_CHARACTERS, Checked, Source, Tick, bounded, check_width, refused
 
 CHUNK_BYTES = 1 << 20
 BATCH_ROWS = 2_000
@@ -95,6 +95,7 @@ def _with_newlines(source: Source, folder: Path) -> Path:
     with target.open("wb") as file:
         for chunk in _whole_lines(source, lambda _: None):
             file.write(chunk.replace(b"\r\n", b"\n"))
+            bounded(source, file)
     return target
 
 
@@ -147,6 +148,7 @@ def _rewritten(source: Source, dialect: Dialect, folder: Path, tick: Tick) -> Ch
                 blank += skipped
             writer.writerows(batch)
             count += len(batch)
+            bounded(source, file)
     return Checked(
         source=source,
         path=target,
@@ -224,15 +226,16 @@ def _line_of(source: Source, dialect: Dialect, row: int, width: int) -> int:
 
 def _names(source: Source, dialect: Dialect, cells: list[str]) -> tuple[str, ...]:
     """The names of the columns, exactly as the header has them."""
+    check_width(source, 1, len(cells))
     if not dialect.header:
         return tuple(f"column{number}" for number in range(1, len(cells) + 1))
-    for index, name in enumerate(cells):
-        if name in cells[:index]:
-            first = cells.index(name) + 1
+    seen: dict[str, int] = {}
+    for number, name in enumerate(cells, 1):
+        if seen.setdefault(name, number) != number:
             raise refused(
                 source,
                 1,
-                f"columns {first} and {index + 1} have the same name {name!r}; give each its own, or set header to "
-                "false if this line is a row",
+                f"columns {seen[name]} and {number} have the same name {name[:80]!r}; give each its own, or set header "
+                "to false if this line is a row",
             )
     return tuple(cells)

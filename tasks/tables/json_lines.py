@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tasks.tables.encodings import encoding_of, lines_of
-from tasks.tables.sources import Checked, Source, Tick, refused
+from tasks.tables.sources import Checked, Source, Tick, bounded, check_width, refused
 
 # No JSON text holds a control character, except as white space between its parts.
 SEPARATOR = "\x1f"
@@ -23,7 +23,6 @@ ENGINE = {"delim": SEPARATOR, "quote": "", "escape": "", "new_line": "\\n", "ski
 SPACES = str.maketrans("\t\r\n", "   ")
 OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 BATCH_ROWS = 2_000
-MOST_FIELDS = 10_000
 
 
 def check(source: Source, folder: Path, tick: Tick) -> Checked:
@@ -38,8 +37,7 @@ def check(source: Source, folder: Path, tick: Tick) -> Checked:
         rows += 1
         if not names.keys() >= fields.keys():
             names.update(dict.fromkeys(fields))
-            if len(names) > MOST_FIELDS:
-                raise refused(source, line, f"with it the file has more than {MOST_FIELDS:,} fields")
+            check_width(source, line, len(names))
     if not names:
         raise refused(source, None, 'it has no field; a line of JSON lines is an object such as {"id": 1}')
     target = folder / f"checked-{len(list(folder.iterdir()))}.txt"
@@ -48,6 +46,7 @@ def check(source: Source, folder: Path, tick: Tick) -> Checked:
     with target.open("w", encoding="utf-8", newline="") as file:
         while batch := list(islice(objects, BATCH_ROWS)):
             file.writelines(_row(fields, names) for fields in batch)
+            bounded(source, file)
     return Checked(
         source=source,
         path=target,

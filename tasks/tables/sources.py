@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 from marshmallow.validate import Length, Regexp
 
@@ -36,6 +37,8 @@ MEDIA_TYPES: dict[Format, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 MOST_CHARACTERS = 1_000_000  # of a line and of a cell; a quote that is never closed must not fill the memory
+MOST_COLUMNS = 10_000
+CHECKED_BYTES = 1 << 30  # of what is written anew for the engine
 MOST_TOLD = 200  # columns whose types stand in the result
 # Which options say something about a file of which format.
 OPTIONS: dict[Format, tuple[str, ...]] = {
@@ -135,6 +138,18 @@ class Checked:
 def refused(source: Source, line: int | None, what: str) -> PermanentError:
     """The refusal of a file that cannot be read as it was said to be written, with the line at fault."""
     return PermanentError(f"{source.name}: {what}" if line is None else f"{source.name}, line {line}: {what}")
+
+
+def bounded(source: Source, file: IO[Any]) -> None:
+    """Raise PermanentError if what is written anew for the engine has become too large."""
+    if os.fstat(file.fileno()).st_size > CHECKED_BYTES:
+        raise refused(source, None, f"it takes more than {CHECKED_BYTES:,} bytes to be read; make it smaller")
+
+
+def check_width(source: Source, line: int, width: int) -> None:
+    """Raise PermanentError for more columns than can be worked with."""
+    if width > MOST_COLUMNS:
+        raise refused(source, line, f"with it the file has {width:,} columns; at most {MOST_COLUMNS:,} can be read")
 
 
 def format_of(name: str, media_type: str = "") -> Format | None:
