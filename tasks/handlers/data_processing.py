@@ -154,6 +154,16 @@ def delete_output(task: TaskContext, _payload: Operation, result: dict[str, Any]
             "where": [{"column": "ordered_on", "op": "ge", "value": "2026-02-01"}],
             "output": "parquet",
         },
+        {
+            "dataset": "00000000-0000-7000-8000-000000000001",
+            "delimiter": ",",
+            "decimal": ".",
+            "types": {"unit_price": "number"},
+            "operation": "sort",
+            "by": [{"column": "unit_price", "descending": True}],
+            "limit": 10,
+            "output": "jsonl",
+        },
     ),
 )
 def data_processing(task: TaskContext, payload: Operation) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
 PREFIX = "taskledger-tables-"
+NEW = "taskledger-new-"
 LOCK = ".lock"
 
 
@@ -18,13 +19,17 @@ LOCK = ".lock"
 def temporary() -> Iterator[Path]:
     """A folder of our own; what killed processes left is removed first."""
     sweep()
-    folder = Path(mkdtemp(prefix=PREFIX)).resolve()
+    # Under another name until it is locked: a folder that is not is one whose process has ended.
+    made = Path(mkdtemp(prefix=NEW)).resolve()
+    folder = made.with_name(made.name.replace(NEW, PREFIX, 1))
     try:
-        with (folder / LOCK).open("w") as lock:
+        with (made / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as this process lives
+            made.rename(folder)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for each in (made, folder):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def sweep() -> None:
