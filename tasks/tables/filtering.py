@@ -127,7 +127,7 @@ def _read(cells: Typed, value: Any) -> Any:
         return date.fromisoformat(value)
     if kind == "moment":
         moment = datetime.fromisoformat(value.replace("z", "Z").replace("t", "T"))
-        if (moment.tzinfo is not None) != ("WITH TIME ZONE" in cells.sql or "TIMESTAMPTZ" in cells.sql):
+        if (moment.tzinfo is not None) != ("TIMESTAMPTZ" in cells.sql):
             raise ValueError(value)
         return moment
     if kind == "boolean":

@@ -93,8 +93,10 @@ def decided(table: Table, column: Column, wanted: Sequence[Kind]) -> Typed | Non
 
 def native(column: Column, wanted: Sequence[Kind]) -> Typed | None:
     for kind, types in NATIVE.items():
-        if not column.type.startswith(types):
+        if not column.type.startswith(types) or column.type.endswith("]"):
             continue
+        if kind == "moment" and kind in wanted and "ZONE" in column.type:
+            return Typed(kind=kind, sql=f"CAST({column.inner} AS TIMESTAMPTZ)")
         if kind == "number" and "float" in wanted and "number" not in wanted:
             return Typed(kind="float", sql=f"CAST({column.inner} AS DOUBLE)")
         if kind == "number" and "number" in wanted:

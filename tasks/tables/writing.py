@@ -15,13 +15,14 @@ from tasks.errors import PermanentError
 from tasks.tables.columns import Column, Table, unique
 from tasks.tables.engine import Engine
 from tasks.tables.kinds import cell_of
-from tasks.tables.sources import MOST_CHARACTERS, Format
+from tasks.tables.sources import Format
 
 if TYPE_CHECKING:
     from duckdb import Expression
 
 QUOTE = '"'
 SHOWN_CHARACTERS, SHOWN_BYTES = 200, 50_000
+MOST_READ = 1 << 30
 NESTED = ("STRUCT", "MAP", "UNION", "JSON")
 JSON_NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?"
 # A JSON text has no control characters, so none of these can be in it: every line is written as it is.
@@ -171,7 +172,7 @@ def _first(engine: Engine, path: Path, form: Format, names: list[str], most: int
         with path.open(encoding="utf-8", newline="") as file:
             if form == "jsonl":
                 return [_plain(json.loads(line, parse_float=str)) for line in islice(file, most)]
-            csv.field_size_limit(2 * MOST_CHARACTERS)
+            csv.field_size_limit(MOST_READ)  # a computed cell may be longer than any that was read
             rows = [[cell or None for cell in row] or [None] for row in islice(csv.reader(file), most)]
     return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
 

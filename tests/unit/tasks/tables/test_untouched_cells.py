@@ -25,7 +25,7 @@ CELLS = (
     | st.text(ODD, max_size=6)
     | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
 )
-SLOWLY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+SLOWLY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True, kw_only=True)
