@@ -62,8 +62,8 @@ def _plain(source: Source, dialect: Dialect, folder: Path, tick: Tick) -> Checke
         if set(map(str.count, texts, repeat(dialect.delimiter))) != {header.count(dialect.delimiter)}:
             return None
         lines += len(texts)
-    if header is None:
-        return None
+    if header is None or (dialect.header and not header):
+        return None  # nothing, or blank lines above the header
     skipped = int(dialect.header)
     return Checked(
         source=source,

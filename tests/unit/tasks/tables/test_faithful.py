@@ -23,6 +23,7 @@ def sorted_by(column, **more):
         ('ticket,title\n#1001,Login broken\n#1002,"Typo, again"\n1003,Other\n', "3"),
         ("a,b\n\n1,2\n3,4\n\n", "2"),
         ("a\n\nx\n\n", "3"),
+        ("\na\nx\n", "1"),
         ("# note\nmore\n", "1"),
         ("a,b", "0"),
     ],
