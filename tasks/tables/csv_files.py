@@ -43,7 +43,7 @@ def check(source: Source, folder: Path, tick: Tick) -> Checked:
         quote='"' if reading.quote is None else reading.quote,
         encoding=encoding_of(source),
         decimal=reading.decimal or ".",
-        header=reading.header is not False,
+        header=reading.header,
     )
     return _plain(source, dialect, folder, tick) or _rewritten(source, dialect, folder, tick)
 

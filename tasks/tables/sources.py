@@ -72,10 +72,9 @@ class Reading:
     decimal: Literal[".", ","] | None = rule(
         default=None, description="Before the fraction of the numbers in a CSV file. Left out: a point"
     )
-    header: bool | None = rule(
-        default=None,
-        description="Whether the first line of a CSV file names the columns; if not, they are column1, column2 … "
-        "Left out: it does",
+    header: bool = rule(
+        default=True,
+        description="Whether the first line of a CSV file names the columns; if not, they are column1, column2 …",
     )
     types: dict[str, Kind] = rule(
         Length(max=1000),
@@ -100,7 +99,7 @@ class Source:
 
     def __post_init__(self) -> None:
         for option in OPTIONS["csv"]:
-            if option not in OPTIONS[self.format] and getattr(self.reading, option) is not None:
+            if option not in OPTIONS[self.format] and getattr(self.reading, option) not in (None, True):
                 raise PermanentError(
                     f"{option} says nothing about {self.name}, a file of format {self.format}; leave it out"
                 )

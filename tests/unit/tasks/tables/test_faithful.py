@@ -239,7 +239,7 @@ def test_what_was_not_said_is_assumed_and_told():
     [read] = process({"a.tsv": "a\tb\n1\t2\n"}, **sorted_by("a")).result["read"]
 
     assert (read["delimiter"], read["quote"], read["encoding"], read["header"]) == ("\t", '"', "utf-8", True)
-    assert read["assumed"] == ["delimiter", "quote", "encoding", "decimal", "header", "types.a"]
+    assert read["assumed"] == ["delimiter", "quote", "encoding", "decimal", "types.a"]
 
 
 def test_types_are_checked_over_the_whole_file_and_reach_the_other_formats():
