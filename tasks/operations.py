@@ -1,13 +1,11 @@
-"""What can be asked of a row: conditions, derived columns, measures, keys; and each as an expression of DuckDB.
-
-Nothing of a payload ever becomes SQL text: names become column expressions, values constants.
-"""
+"""What can be asked of a row: conditions, derived columns, measures, keys; tasks.tables does it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from operator import add, eq, ge, gt, le, lt, mod, mul, ne, sub, truediv
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from operator import add, mod, mul, sub, truediv
+from typing import Annotated, Any, Literal
 
 from marshmallow import ValidationError
 from marshmallow.validate import Length
@@ -15,16 +13,15 @@ from marshmallow.validate import Length
 from tasks.payload import rule
 from tasks.rules import NO_NUL
 
-if TYPE_CHECKING:
-    from duckdb import Expression
-
 MOST_VALUES = 1000
+MOST_PLACES = 30
+NUMBER = re.compile(r"\s*[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?\s*")
 Column = Annotated[str, rule(Length(min=1, max=200))]
 SCALAR = {"type": ["string", "number", "boolean"], "pattern": NO_NUL}
-COMPARISONS = {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}
 TAKES = {"in": "a list", "not_in": "a list", "null": "none", "not_null": "none"}
 SEARCHES = ("contains", "starts_with", "ends_with")
 ARITHMETIC = {"add": add, "subtract": sub, "multiply": mul, "divide": truediv, "remainder": mod}
+ROUNDINGS = ("abs", "ceil", "floor", "round")
 ARGUMENTS = {"round": (1, 2), "concat": (1, 10), "replace": (3, 3), "coalesce": (1, 10)}
 
 
@@ -95,6 +92,14 @@ class Derived:
         least, most = ARGUMENTS.get(self.function, fixed)
         if not least <= len(self.arguments) <= most:
             raise ValueError(f"{self.function} takes {least if least == most else f'{least} to {most}'} arguments")
+        if self.function in ARITHMETIC or self.function in ROUNDINGS:
+            for argument in self.arguments:
+                if argument.column is None and not _is_number(argument.value):
+                    raise ValueError(f"{self.function} takes numbers, not {argument.value!r}")
+        if self.function == "round" and len(self.arguments) == most:
+            places = self.arguments[1].value
+            if isinstance(places, str) or places is None or places != int(places) or abs(places) > MOST_PLACES:
+                raise ValueError(f"round takes as its second argument a whole number of at most {MOST_PLACES}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,58 +123,11 @@ class Key:
     descending: bool = False
 
 
-def as_condition(condition: Condition, kind: Any) -> Expression:
-    from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
-    from duckdb.sqltypes import VARCHAR
-
-    column, value = ColumnExpression(condition.column), condition.value
-
-    def constant(each: Any) -> Expression:
-        # A text beside a date or a number is read as one; a text that is none is refused instead of matching nothing.
-        made = ConstantExpression(each)
-        return made.cast(kind) if isinstance(each, str) and kind is not None and kind != VARCHAR else made
-
-    if condition.op in ("null", "not_null"):
-        return column.isnull() if condition.op == "null" else column.isnotnull()
-    if condition.op in ("in", "not_in"):
-        listed = column.isin(*map(constant, value))
-        return listed if condition.op == "in" else ~listed
-    if condition.op in SEARCHES:
-        return FunctionExpression(condition.op, column.cast(VARCHAR), ConstantExpression(value))
-    compared: Expression = COMPARISONS[condition.op](column, constant(value))
-    return compared
-
-
-def computed(derived: Derived) -> Expression:
-    from duckdb import CoalesceOperator, ColumnExpression, ConstantExpression, FunctionExpression
-
-    arguments = [
-        ConstantExpression(each.value) if each.column is None else ColumnExpression(each.column)
-        for each in derived.arguments
-    ]
-    if derived.function in ARITHMETIC:
-        made: Expression = ARITHMETIC[derived.function](*arguments)
-        return made
-    if derived.function == "coalesce":
-        return CoalesceOperator(*arguments)
-    return FunctionExpression(derived.function, *arguments)
-
-
-def measured(measure: Measure) -> Expression:
-    from duckdb import ColumnExpression, FunctionExpression, StarExpression
-
-    column = StarExpression() if measure.column is None else ColumnExpression(measure.column)
-    if measure.function == "count_distinct":
-        return FunctionExpression("list_unique", FunctionExpression("list", column)).alias(measure.name)
-    return FunctionExpression(measure.function, column).alias(measure.name)
-
-
-def ordered(key: Key) -> Expression:
-    from duckdb import ColumnExpression
-
-    column = ColumnExpression(key.column)
-    return (column.desc() if key.descending else column.asc()).nulls_last()
-
-
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float | bool)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return NUMBER.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import reduce
-from operator import and_, or_
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from marshmallow.validate import Length, Range, Regexp
@@ -16,11 +14,15 @@ from marshmallow.validate import Length, Range, Regexp
 from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
 from tasks.errors import TaskError
 from tasks.fields import UUID_TEXT
-from tasks.operations import Column, Condition, Derived, Key, Measure, as_condition, computed, measured, ordered
-from tasks.tables import MEDIA_TYPES, Engine, Source, format_of, open_engine
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyRelation, Expression
+from tasks.operations import Column, Condition, Derived, Key, Measure
+from tasks.tables import MEDIA_TYPES, Checked, Engine, Reading, Source, Table, Written, check, format_of, open_engine
+from tasks.tables.deriving import derived
+from tasks.tables.engine import OUTPUT_BYTES
+from tasks.tables.filtering import filtered
+from tasks.tables.grouping import grouped
+from tasks.tables.joining import joined
+from tasks.tables.ordering import deduplicated, sorted_by
+from tasks.tables.writing import write
 
 PREVIEW_ROWS = 5
 Columns = Annotated[list[Column], rule(Length(min=1, max=100))]
@@ -38,8 +40,8 @@ class DrillError(TaskError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
-    """What every operation takes."""
+class Common(Reading):
+    """What every operation takes; how the dataset is to be read stands beside it."""
 
     dataset: Dataset
     output: Literal["csv", "jsonl", "parquet"] = "csv"
@@ -89,6 +91,7 @@ class Join(Common):
 
     operation: Literal["join"]
     other: Dataset
+    other_reading: Reading | None = rule(default=None, description="How the other dataset is to be read")
     on: Columns
     how: Literal["inner", "left", "outer"] = "inner"
 
@@ -126,7 +129,7 @@ def delete_output(task: TaskContext, _payload: Operation, result: dict[str, Any]
     "data_processing",
     retry=RetryPolicy(max_retries=2, base_seconds=5),
     timeout_seconds=600,
-    settings=("DATA_DIR",),
+    settings=("DATA_DIR", "ARTIFACT_MAX_BYTES"),
     undo=delete_output,
     examples=(
         {
@@ -151,133 +154,103 @@ def delete_output(task: TaskContext, _payload: Operation, result: dict[str, Any]
             "where": [{"column": "ordered_on", "op": "ge", "value": "2026-02-01"}],
             "output": "parquet",
         },
+        {
+            "dataset": "00000000-0000-7000-8000-000000000001",
+            "delimiter": ",",
+            "decimal": ".",
+            "types": {"unit_price": "number"},
+            "operation": "sort",
+            "by": [{"column": "unit_price", "descending": True}],
+            "limit": 10,
+            "output": "jsonl",
+        },
     ),
 )
 def data_processing(task: TaskContext, payload: Operation) -> dict[str, Any]:
     """Filter, select, derive, aggregate, join, sort or deduplicate the rows of a file, and keep the result as another.
 
-    Files are CSV (with a header), JSON lines or Parquet, told by their name. The engine reads the named files and
-    nothing else, has no network, and goes to disk past 200 MB. With `forceFailure` the task fails on purpose.
+    Files are CSV, JSON lines or Parquet, told by their name. Every row is read, or the task fails and names the line;
+    cells that the operation does not change come back as they are, and how the file was read stands in the result. The
+    engine reads the named files and nothing else, has no network, and goes to disk past 200 MB. With `forceFailure`
+    the task fails on purpose.
     """
+    most = int(task.settings.get("ARTIFACT_MAX_BYTES") or OUTPUT_BYTES)
     with ExitStack() as files:
-        sources = [files.enter_context(_source(task, payload.dataset))]
+        sources = [files.enter_context(_source(task, payload.dataset, payload))]
         if isinstance(payload, Join):
-            sources.append(files.enter_context(_source(task, payload.other)))
-        engine = files.enter_context(open_engine(sources))
-        task.progress(0.05, "reading")
+            sources.append(files.enter_context(_source(task, payload.other, payload.other_reading or Reading())))
+        engine = files.enter_context(open_engine(sources, output_bytes=most))
+        task.progress(0.02, "reading")
         if payload.forceFailure:
             raise DrillError("failed on purpose, because the payload says forceFailure")
-        written = engine.run(
-            task,
-            lambda: engine.write(_applied(payload, engine, sources), payload.output, preview=PREVIEW_ROWS),
-            start=0.1,
-            end=0.9,
-        )
-        with written.path.open("rb") as content:
-            kept = task.artifacts.save(f"{payload.operation}.{payload.output}", MEDIA_TYPES[payload.output], content)
+        checked = list(_checked(task, engine, sources))
+        written, read = engine.run(task, lambda: _made(payload, engine, checked), start=0.3, end=0.9)
+        name = f"{payload.operation}.{payload.output}"
+        with written.open() as content:
+            kept = task.artifacts.save(name, MEDIA_TYPES[payload.output], content)
     made = {"artifact_id": str(kept.id), "name": kept.name, "size": kept.size}
-    return {**made, "rows": written.rows, "preview": written.preview}
+    return {**made, "rows": written.rows, "preview": written.preview, "read": read}
+
+
+def _checked(task: TaskContext, engine: Engine, sources: list[Source]) -> Iterator[Checked]:
+    """The files, each looked through from its first to its last byte."""
+    for index, source in enumerate(sources):
+
+        def tick(share: float, done: int = index) -> None:
+            task.check_cancelled()
+            task.progress(0.02 + 0.28 * (done + share) / len(sources), "reading")
+
+        yield check(source, engine.checked_folder, tick)
+
+
+def _made(payload: Operation, engine: Engine, checked: list[Checked]) -> tuple[Written, list[dict[str, Any]]]:
+    """The written result, and how the files were read."""
+    tables = [engine.load(each) for each in checked]
+    engine.go_on()
+    written = write(engine, _applied(payload, tables), payload.output, preview=PREVIEW_ROWS)
+    return written, [each.told() for each in checked]
 
 
 @contextmanager
-def _source(task: TaskContext, dataset: str) -> Iterator[Source]:
+def _source(task: TaskContext, dataset: str, payload: Reading) -> Iterator[Source]:
     """The file behind a dataset's name."""
+    reading = Reading(**{each.name: getattr(payload, each.name) for each in fields(Reading)})
     if not UUID_TEXT.fullmatch(dataset):
-        yield _in_data_directory(task.settings.get("DATA_DIR"), dataset)
+        yield _in_data_directory(task.settings.get("DATA_DIR"), dataset, reading)
         return
     artifact = task.artifacts.info(UUID(dataset))
     form = format_of(artifact.name, artifact.media_type)
     if form is None:
         raise PermanentError(f"artifact {artifact.name} is neither CSV, JSON lines nor Parquet, as its name tells")
     with task.artifacts.local_path(artifact.id) as path:
-        yield Source(path=path, format=form, name=artifact.name)
+        yield Source(path=path, format=form, name=artifact.name, reading=reading)
 
 
-def _in_data_directory(folder: str | None, name: str) -> Source:
+def _in_data_directory(folder: str | None, name: str, reading: Reading) -> Source:
     if not folder:
         raise PermanentError(f"there is no dataset {name}: DATA_DIR is not set here; upload it, and give its id")
     root = Path(folder).resolve()
     path, form = (root / name).resolve(), format_of(name)
     if path.parent != root or not path.is_file() or form is None:  # a link may lead out of the directory
         raise PermanentError(f"there is no dataset {name} in the data directory (CSV, JSON lines or Parquet)")
-    return Source(path=path, format=form, name=name)
+    return Source(path=path, format=form, name=name, reading=reading)
 
 
-def _applied(payload: Operation, engine: Engine, sources: list[Source]) -> DuckDBPyRelation:
-    """The rows after the operation; nothing of the payload ever becomes SQL text, only names and values."""
-    from duckdb import ColumnExpression
-
-    rows = engine.read(sources[0])
+def _applied(payload: Operation, tables: list[Table]) -> Table:
+    """The rows after the operation; nothing of the payload ever becomes SQL text, only names of ours and constants."""
+    table = tables[0]
     match payload:
         case Filter():
-            return rows.filter(reduce(and_ if payload.match == "all" else or_, _conditions(payload, rows)))
+            return filtered(table, payload.where, payload.match)
         case Select():
-            return rows.select(*map(ColumnExpression, payload.columns))
+            return replace(table, columns=tuple(table.column(name) for name in payload.columns))
         case Derive():
-            return _derived(payload, rows)
+            return derived(table, payload.columns)
         case Aggregate():
-            groups = [ColumnExpression(column) for column in payload.group_by]
-            found = rows.aggregate([*groups, *(measured(measure) for measure in payload.measures)])
-            return found.sort(*groups) if groups else found
+            return grouped(table, payload.group_by, payload.measures)
         case Join():
-            return _joined(payload, rows, engine.read(sources[1]))
+            return joined(table, tables[1], payload.on, payload.how)
         case Sort():
-            found = rows.sort(*(ordered(key) for key in payload.by))
-            return found if payload.limit is None else found.limit(payload.limit)
+            return sorted_by(table, payload.by, payload.limit)
         case Deduplicate():
-            return _deduplicated(payload, rows)
-
-
-def _conditions(payload: Filter, rows: DuckDBPyRelation) -> Iterator[Expression]:
-    types = dict(zip(rows.columns, rows.types, strict=True))
-    for condition in payload.where:
-        yield as_condition(condition, types.get(condition.column))
-
-
-def _derived(payload: Derive, rows: DuckDBPyRelation) -> DuckDBPyRelation:
-    from duckdb import ColumnExpression, StarExpression
-
-    for derived in payload.columns:
-        made = computed(derived).alias(derived.name)
-        # A name that is there already is replaced where it stands.
-        if derived.name in rows.columns:
-            kept = [made if column == derived.name else ColumnExpression(column) for column in rows.columns]
-            rows = rows.select(*kept)
-        else:
-            rows = rows.select(StarExpression(), made)
-    return rows
-
-
-def _joined(payload: Join, left: DuckDBPyRelation, right: DuckDBPyRelation) -> DuckDBPyRelation:
-    from duckdb import CoalesceOperator, ColumnExpression
-
-    ours, theirs = left.set_alias("ours"), right.set_alias("theirs")
-    same = (ColumnExpression("ours", column) == ColumnExpression("theirs", column) for column in payload.on)
-    both = ours.join(theirs, reduce(and_, same), how=payload.how)
-    kept = [
-        CoalesceOperator(ColumnExpression("ours", column), ColumnExpression("theirs", column)).alias(column)
-        if column in payload.on
-        else ColumnExpression("ours", column)
-        for column in left.columns
-    ]
-    added = [
-        ColumnExpression("theirs", column).alias(f"{column}_other" if column in left.columns else column)
-        for column in right.columns
-        if column not in payload.on
-    ]
-    return both.select(*kept, *added)
-
-
-def _deduplicated(payload: Deduplicate, rows: DuckDBPyRelation) -> DuckDBPyRelation:
-    from duckdb import ColumnExpression, FunctionExpression
-
-    keys = payload.columns or rows.columns
-    # `first` is the first row of the file: the engine has one thread and reads in order.
-    kept = [
-        ColumnExpression(column)
-        if column in keys
-        else FunctionExpression("first", ColumnExpression(column)).alias(column)
-        for column in rows.columns
-    ]
-    unknown = [ColumnExpression(column) for column in keys if column not in rows.columns]  # refused by name
-    return rows.aggregate([*kept, *unknown])
+            return deduplicated(table, payload.columns)
