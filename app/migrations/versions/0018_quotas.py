@@ -6,7 +6,7 @@ from alembic import op
 from app.migrations import resources
 
 revision = "0018"
-down_revision = "0013"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
