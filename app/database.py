@@ -133,11 +133,14 @@ def set_up_sessions(engine: sa.Engine, settings: Mapping[str, str] = SESSION_SET
 
 
 def leave_read_only(engine: sa.Engine) -> None:
-    """Give up connections to a server that takes no changes: the next ones find the new primary, where there is one."""
+    """Take a server that takes no changes for one that is away: the next connections find the new primary, if any."""
 
     def leave(context: sa.engine.ExceptionContext) -> None:
-        if getattr(context.original_exception, "pgcode", None) == READ_ONLY:
+        error = context.original_exception
+        if getattr(error, "pgcode", None) == READ_ONLY:
             context.is_disconnect = True
+            # psycopg2 calls it an internal error, which nobody expects of a server that cannot be reached.
+            raise OperationalError(context.statement, None, error, hide_parameters=True)
 
     event.listen(engine, "handle_error", leave)
 

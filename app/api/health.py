@@ -23,7 +23,7 @@ from app.clock import utcnow
 from app.config import words
 from app.log import get_logger
 from app.messaging import broker_fault
-from app.services.readiness import dispatcher_fault
+from app.services.readiness import database_fault, dispatcher_fault
 
 log = get_logger(__name__)
 
@@ -143,6 +143,8 @@ def _result(probe: Future[Faults], until: float, part: str) -> Faults:
 def _ledger_faults(engine: sa.Engine) -> Faults:
     try:
         with engine.connect() as connection:
+            if unusable := database_fault(connection):
+                return {"database": unusable, "dispatcher": "not known without the database"}
             fault = dispatcher_fault(connection, now=utcnow())
     except (sa.exc.SQLAlchemyError, psycopg2.Error) as error:
         return {"database": _short(error), "dispatcher": "not known without the database"}

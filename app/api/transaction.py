@@ -20,6 +20,7 @@ from app.database import (
     TRANSACTION_TRIES,
     Base,
     engine_options,
+    leave_read_only,
     set_up_sessions,
     sqlalchemy_url,
     sqlstate,
@@ -91,6 +92,7 @@ def register(app: Flask, settings: Settings) -> None:
         engine = db.engine
     replace_dead_connections(engine)
     set_up_sessions(engine)
+    leave_read_only(engine)
     watch_clock(engine)
 
 

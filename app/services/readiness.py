@@ -10,6 +10,13 @@ LATEST_LOOK = timedelta(seconds=15)
 _LAST_LOOK = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
 
 
+def database_fault(connection: sa.Connection) -> str | None:
+    """What is wrong with a database that answers, or None."""
+    if connection.scalar(sa.text("SELECT current_setting('transaction_read_only')")) == "on":
+        return "it takes no changes (read-only): it is a stand-by, or an operator has set it so"
+    return None
+
+
 def dispatcher_fault(connection: sa.Connection, *, now: datetime) -> str | None:
     """What is wrong with the dispatcher, or None; it looks for due tasks and fires retries and schedules."""
     row = connection.execute(_LAST_LOOK).first()
