@@ -110,7 +110,7 @@ SESSION_SETTINGS = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "15s",
+    "tcp_user_timeout": "15000",
 }
 
 

@@ -45,9 +45,9 @@ def _no_repeats(values: list[str]) -> None:
         raise ma.ValidationError("must not repeat anything")
 
 
-def _events_field(**options: Any) -> ma.fields.List:
+def _events_field(**options: Any) -> Few:
     known = validate.OneOf(EVENTS, error=f"must be one of {', '.join(EVENTS)}")
-    return ma.fields.List(
+    return Few(
         strict.Text(validate=known, metadata={"enum": list(EVENTS)}),
         validate=[validate.Length(1, len(EVENTS), error="must have {min} to {max} of them"), _no_repeats],
         metadata={"description": f"Unless given: {', '.join(FINISHED_EVENTS)}", "uniqueItems": True},

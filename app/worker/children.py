@@ -67,13 +67,14 @@ class WorkerChildren:
             if known is None:
                 return self._new(wanted, key, now=now)
             if now and known in self._kept:
-                self._store(self._kept[known], has_room=True)
+                self._store(self._kept[known])
                 del self._kept[known]
             return known
 
     def write(self, session: Session, now: datetime) -> dict[str, Any]:
-        """Store, in the outcome's transaction, what was asked for and is not stored yet."""
+        """Store, in the outcome's transaction, what was asked for and is not stored yet. Raises NoRoom."""
         if self._kept:
+            self._take_room(session, len(self._kept))
             children.store(session, self._claim.id, list(self._kept.values()), now=now)
         return {}
 
@@ -120,7 +121,7 @@ class WorkerChildren:
             if self._kept_bytes + size > MOST_BYTES:
                 _refuse(wanted, f"the payloads kept for the outcome have more than {MOST_BYTES} bytes; submit with "
                                 "now=True and a key, or refer to artifacts")  # fmt: skip
-            self._take_room()
+            self._see_room(len(self._kept) + 1)
             self._kept[task.id] = child
             self._kept_bytes += size
         if key is not None:
@@ -141,19 +142,20 @@ class WorkerChildren:
         except Refused as error:
             raise refused(wanted.type.name, error) from None
 
-    def _take_room(self) -> None:
-        """Make room in the owner's quota. Raises NoRoom."""
+    def _see_room(self, tasks: int) -> None:
+        """See that the owner's quota has room for so many; the outcome takes it. Raises NoRoom."""
         owner_id, most = self._quota()
-        if owner_id is None or WAITING_TASKS.take_known(owner_id, 1, most=most):
+        if owner_id is None or not most or WAITING_TASKS.take_known(owner_id, 0, most=most - tasks):
             return
-        _transact(lambda session: self._take_room_in(session))
+        _transact(lambda session: self._take_room(session, tasks))
 
-    def _take_room_in(self, session: Session) -> None:
+    def _take_room(self, session: Session, tasks: int) -> None:
+        """Take places in the owner's quota until the transaction ends. Raises NoRoom."""
         owner_id, most = self._quota()
         if owner_id is None:
             return
         try:
-            WAITING_TASKS.take(session, owner_id, 1, most=most)
+            WAITING_TASKS.take(session, owner_id, tasks, most=most)
         except QuotaReached as error:
             raise NoRoom(f"the account has no room for another task: {error}") from None
 
@@ -161,13 +163,12 @@ class WorkerChildren:
         own = self._family.max_waiting_tasks
         return self._family.owner_id, get_settings().max_waiting_tasks if own is None else own
 
-    def _store(self, child: Child, *, has_room: bool = False) -> None:
+    def _store(self, child: Child) -> None:
         """Now, in a transaction of its own. Raises LeaseLost from an attempt that has lost the say; NoRoom."""
 
         def write(session: Session) -> None:
             self._fence(session)
-            if not has_room:
-                self._take_room_in(session)
+            self._take_room(session, 1)
             children.store(session, self._claim.id, [child], now=clock.utcnow())
 
         try:

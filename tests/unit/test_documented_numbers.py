@@ -14,11 +14,16 @@ from pathlib import Path
 import pytest
 
 from app.api.auth import KEY_SECONDS
+from app.api.database_deadline import LONGEST_COMMIT_SECONDS
+from app.api.task_schemas import LONGEST_WAIT_SECONDS
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
 from app.dispatcher.rescue import UNSEEN
+from app.server import patience, pressure
+from app.server import request as server_request
+from app.server import worker as server
 from app.services.accounts import quotas, sessions, tokens
 from app.services.children import LONGEST_KEY, MOST_CHILDREN
 from app.services.queues import LIVE
@@ -27,6 +32,7 @@ from app.services.schedules.policy import LATE
 from app.services.schedules.targets import LONGEST_TARGET
 from app.services.searching import MOST_LOOKED_AT
 from app.services.webhooks.secrets import OVERLAP
+from app.worker.attempt import RESULT_BYTES
 from app.worker.children import MOST_BYTES
 from app.worker.patience import CLAIM_SECONDS
 from app.worker.shutdown import GRACE_AFTER_SIGNAL_SECONDS
@@ -71,7 +77,9 @@ CLAIMS = [
     Claim("accounts-and-keys.md", "an access token for 15 minutes and a refresh token for 30 days",
           (seconds(tokens.LIFETIME) / 60, sessions.REFRESH_LIFETIME.days)),
     Claim("accounts-and-keys.md", "revokes one, within 2 seconds everywhere", (KEY_SECONDS,)),
-    Claim("accounts-and-keys.md", "Waiting tasks are counted every 5 seconds", (quotas.LOOK_AGAIN_SECONDS,)),
+    Claim("accounts-and-keys.md", "for API keys within 2 seconds in every process", (KEY_SECONDS,)),
+    Claim("accounts-and-keys.md", "every 5 seconds at most, and a submission costs nothing more",
+          (quotas.LOOK_AGAIN_SECONDS,)),
     Claim("add-a-task-type.md", "3 retries; 2 s, doubling, at most 600 s, each drawn at random from 0 to that",
           (RETRY.max_retries, RETRY.base_seconds, RETRY.cap_seconds, 0)),
     Claim("add-a-task-type.md", "`timeout_seconds` | 300 |", (default_of(TaskType, "timeout_seconds"),)),
@@ -81,6 +89,7 @@ CLAIMS = [
     Claim("add-a-task-type.md", "A task has at most 1,000 children", (MOST_CHILDREN,)),
     Claim("add-a-task-type.md", "keeps at most 8 MiB of payloads for its outcome", (MOST_BYTES / 1024**2,)),
     Claim("add-a-task-type.md", "At most 100 tasks stand above one another", (default_of(Running, "max_task_depth"),)),
+    Claim("add-a-task-type.md", "a result above 1 MiB fails", (RESULT_BYTES / 1024**2,)),
     Claim("dashboard.md", "A session ends after 12 hours without use, and after 30 days",
           (seconds(dashboard_sessions.IDLE) / 3600, sessions.REFRESH_LIFETIME.days)),
     Claim("dashboard.md", "they ask every 1.5 seconds",
@@ -107,6 +116,28 @@ CLAIMS = [
     Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
     Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
     Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(UNSEEN),)),
+    Claim("slow-clients.md", "10 s from its first byte, then 408", (patience.HEAD_SECONDS, 408)),
+    Claim("slow-clients.md", "a body of up to 1 MB", (1,)),
+    Claim("slow-clients.md", "all such bodies together have 64 MB", (server.MOST_READ_AHEAD / 1024**2,)),
+    *(
+        Claim("slow-clients.md", words, (patience.GRACE_SECONDS, patience.LEAST_RATE / 1000, *more))
+        for words, more in (
+            ("10 s more than 2 kB/s take, then 408 |", (408,)),
+            ("10 s more than 2 kB/s take, then 408; 30 s for a thread, then 503",
+             (408, server.LARGE_WAIT_SECONDS, 503)),
+            ("10 s more than 2 kB/s take; beyond these shares", ()),
+            ('"10 s more than 2 kB/s take" means', ()),
+        )
+    ),
+    Claim("slow-clients.md", "once its first 64 kB have come", (server_request.FIRST_OF_LARGE / 1024,)),
+    Claim("slow-clients.md", "with less than 100 kB/s", (pressure.SLOW_RATE / 1000,)),
+    Claim("slow-clients.md", "`MAX_WAITERS` of them | 60 s", (LONGEST_WAIT_SECONDS,)),
+    Claim("slow-clients.md", "an hour; 10 s for somebody who does not read", (patience.GRACE_SECONDS,)),
+    Claim("slow-clients.md", "a commit 10 s", (LONGEST_COMMIT_SECONDS,)),
+    Claim("slow-clients.md", "moves 2,000 bytes in each second", (patience.LEAST_RATE,)),
+    Claim("slow-clients.md", "slower for 10 seconds in all", (patience.GRACE_SECONDS,)),
+    Claim("slow-clients.md", "sends nothing for 10 s",
+          (number_in("deploy/nginx/nginx.conf", r"client_body_timeout (\d+)s"),)),
     Claim("schedules.md", "at most 32 KiB", (LONGEST_TARGET / 1024,)),
     Claim("schedules.md", "noticed more than 30 seconds after its moment", (seconds(LATE),)),
 ]  # fmt: skip
@@ -118,6 +149,7 @@ MEASURED = [
     ("fairness.md", r"\| 25\.5 and 41\.1 ms \|", "benchmarks/fairness.py"),
     ("hundred-million-rows.md", ".*", "benchmarks/growth.py"),
     ("performance.md", ".*", "benchmarks/latency.py"),
+    ("slow-clients.md", r"holds crowds of slow clients and says what others notice.*", "benchmarks/slow_clients.py"),
 ]
 """What a program has found, which may find something else on another machine: page, words, and the program."""
 
@@ -126,6 +158,8 @@ ELSEWHERE = [
     ("deploy-on-kubernetes.md", "120 s is the most on Fargate"),
     ("deploy-on-kubernetes.md", "deregistration delay of 30 s"),
     ("deploy-on-kubernetes.md", "Cloud Run gives 10 s after SIGTERM"),
+    ("add-a-task-type.md", "raises or returns 50 MB"),
+    ("slow-clients.md", "An upload at 50 kB/s takes as long as it takes"),
     ("comparison.md", "no limit of 15 minutes or 256 kB"),
 ]
 """What others do or advise, or was seen once; nothing of ours would change it."""

@@ -180,12 +180,13 @@ FOREIGN = {
     "migrate-from-celery.md": {"AsyncResult", "apply_async", "revoke", "self", "charge", "other"},
     "migrate-from-rq.md": {"Retry", "enqueue_in", "job", "queue", "FailedJobRegistry", "ScheduledJobRegistry"},
     "deploy-on-kubernetes.md": {"ReadWriteMany"},
+    "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
 }
 NOT_PYTHON = re.compile(
     r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled)(\.NAME)?|webhook\.test"
     r"|tasks\.dead"  # exchanges, queues and events
     r"|steps\.\w+\.\w+.*|input\..*|errors\.\w+|data\.\w+|evidence\.\w+"  # members of JSON
-    r"|taskledger\.service|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, columns of views and catalogues
+    r"|taskledger\.(service|submit)|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, columns of views and catalogues
     r"|[\w.-]+\.(pem|crt|key|svg|png|py|md|yml|yaml|json|conf|env|eml|csv|pdf|toml|sql|js|css)"
 )
 LOOKS_LIKE_PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")

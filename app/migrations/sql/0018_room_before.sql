@@ -22,8 +22,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT count(*) INTO waiting FROM public.tasks t
-    WHERE t.due_at IS NOT NULL AND t.owner_id = owner AND t.status IN ('SCHEDULED', 'PENDING', 'RETRYING')
-              AND t.type <> 'webhook_delivery';
+    WHERE t.due_at IS NOT NULL AND t.owner_id = owner AND t.status IN ('SCHEDULED', 'PENDING', 'RETRYING') AND t.type <> 'webhook_delivery';
     IF waiting >= most THEN
         RAISE EXCEPTION '% of your tasks are waiting and % may: there is no room', waiting, most
             USING ERRCODE = 'program_limit_exceeded',

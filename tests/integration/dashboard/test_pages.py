@@ -138,6 +138,7 @@ def test_a_copy_of_ones_own_task_keeps_what_its_form_hides(page, somebody, store
         "payload.headers.0.value": "[redacted]",
         "payload.headers.1.key": "X-A",
         "payload.headers.1.value": "changed",
+        "payload.follow_redirects": "true",
     }
 
     assert send(page, "/submit/http_request", **form).status_code == 302
@@ -198,7 +199,8 @@ def test_a_waiting_task_is_changed_unless_it_changed_meanwhile(page, somebody, s
     task = store(type="http_request", payload={"url": "https://example.org/"}, owner_id=somebody.id)
     drawn = page.get(f"/tasks/{task.id}/edit").text
     state = re.search(r'name="state" value="([^"]+)"', drawn).group(1)
-    form = {"payload.url": "https://example.org/two", "name": "renamed", "priority": "high", "state": state}
+    form = {"payload.url": "https://example.org/two", "payload.follow_redirects": "true", "name": "renamed",
+            "priority": "high", "state": state}  # fmt: skip
 
     assert send(page, f"/tasks/{task.id}/edit", **form).status_code == 302
     row = session.execute(sa.text("SELECT name, priority, payload FROM tasks")).one()

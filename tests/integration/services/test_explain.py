@@ -292,6 +292,7 @@ ALSO = {
     in_a_queue_that_nobody_takes: ["no_worker_knows_type"],
     starting_later: ["no_live_worker", "no_worker_takes_queue", "no_worker_knows_type"],
     waiting_for_its_retry: ["no_live_worker", "no_worker_takes_queue", "no_worker_knows_type"],
+    for_a_receiver_that_fails: ["dispatcher_away", "waiting_for_dispatch"],
     under_a_full_limit: ["dispatcher_away", "waiting_for_dispatch"],
     under_a_spent_rate: ["dispatcher_away", "waiting_for_dispatch"],
     behind_another_with_its_key: ["dispatcher_away", "waiting_for_dispatch"],
