@@ -26,8 +26,8 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" $(TESTS) $(ARGS)
 
-long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS (5 minutes)
-	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance $(ARGS)
+long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)

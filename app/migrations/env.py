@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import context
 from flask import current_app
 
+from app.database import SESSION_SETTINGS
 from app.migrations import patience
 
 MIGRATION_LOCK = 7_461_736_001  # any constant that is ours alone
@@ -34,6 +35,9 @@ def run() -> None:
             patience.run_migrations(connection)
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+            # The pool may lend the connection to others.
+            kept = {"value": SESSION_SETTINGS["statement_timeout"]}
+            connection.execute(sa.text("SELECT set_config('statement_timeout', :value, false)"), kept)
             connection.commit()
 
 

@@ -28,7 +28,7 @@ POSITIONS = "SELECT name, position FROM sinks ORDER BY name"
 ALARMS = "SELECT alarm, alarm_at FROM sinks ORDER BY name"
 NEWEST = "SELECT coalesce(max(last_position), 0) AS n FROM event_batches"
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 class Attacked:

@@ -24,7 +24,7 @@ RUNNING = "SELECT count(*) AS n FROM admissions WHERE type = 'webhook_delivery' 
 UNDELIVERED = "SELECT count(*) AS n FROM webhook_deliveries WHERE delivered_at IS NULL"
 DELIVERIES = "SELECT task_id::text, webhook_id::text FROM webhook_deliveries ORDER BY id"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

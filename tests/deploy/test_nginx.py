@@ -124,6 +124,7 @@ def test_slow_clients_hold_nobody_up(nginx, person, kind):
     assert percentile(submissions, 0.9) < 0.3
 
 
+@pytest.mark.long
 def test_an_upload_of_somebody_on_the_way_goes_through(nginx, person):
     size, pieces = 1_800_000, 50
     head = upload_head(person.headers | {"Connection": "close"}, size=size)

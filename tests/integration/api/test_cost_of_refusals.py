@@ -78,6 +78,7 @@ def filled(path: str) -> str:
     return "/".join(parts)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)  # hundreds of bodies of a megabyte
 def test_every_refusal_is_quick_and_small(application: Flask, document, admin: Person, settings):
     client, slow, tried = admin.client(application), [], set()

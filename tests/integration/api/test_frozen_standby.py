@@ -16,6 +16,8 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.programs import Api, service_environment
 from tests.services.waiting import wait_for
 
+pytestmark = pytest.mark.long
+
 TASK = {"type": "reverse_string", "payload": "hello"}
 THREADS = 4
 

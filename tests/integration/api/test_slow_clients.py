@@ -23,6 +23,8 @@ from tests.services.slow_clients import (
     upload_head,
 )
 
+pytestmark = pytest.mark.long
+
 THREADS = 8
 HEALTH_SECONDS, SUBMISSION_SECONDS = 0.2, 0.3
 DEADLINE_SECONDS = 13.0  # ten, and how often the server looks, and what it lingers

@@ -127,7 +127,7 @@ def test_a_full_quota_is_told_the_handler_and_the_task_is_tried_again(session, r
     parent = run(handler, owner_id=person.id)
 
     assert (parent.status, parent.error["type"]) == (Status.RETRYING, "NoRoom")
-    assert "2 may" in seen[0]
+    assert "ask an admin for a larger quota" in seen[0]
     assert len(children_of(session, parent)) == (2 if now else 0)
 
 
