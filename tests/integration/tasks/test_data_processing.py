@@ -392,7 +392,7 @@ def test_a_million_rows_are_grouped_in_3_seconds_and_300_megabytes(data):
 
     seconds, megabytes, rows = min(measure() for _ in range(3))
 
-    assert (rows, seconds < 3, megabytes < 300) == (50, True, True), (seconds, megabytes)
+    assert (rows, seconds < 2, megabytes < 300) == (50, True, True), (seconds, megabytes)
 
 
 def test_the_file_of_a_task_belongs_to_it(session, data):
