@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -94,7 +94,9 @@ def _document(keys: sealing.Keys, outcome: Outcome, *, dry_run: bool) -> dict[st
             "place": each.place,
             "rows": each.looked_at,
             "moved": outcome.moved[each.place],
-            **{name: value for name, value in asdict(each).items() if name in ("old", "lost", "damaged")},
+            "old": each.old,
+            "lost": each.lost,
+            "damaged": each.damaged,
         }
         for each in outcome.last
     ]

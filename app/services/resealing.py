@@ -4,7 +4,6 @@ Each place is read in the order of its primary key and in short statements, besi
 moved is not found again, so that whoever is interrupted starts over and goes on where it was.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import to_json, use_indexes
+from app.database import from_json, to_json, use_indexes
 from app.services import sealing
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
@@ -168,15 +167,16 @@ def _need(place: Place, stale: Stale, keys: sealing.Keys) -> tuple[Need, dict[st
     if name is None and not place.may_be_clear:
         return Need.NOTHING, None
     try:
-        plain = sealing.opened(stale.value, stale.holder, place.bound, keys=keys)
+        if name is None:  # a secret in the clear; without a key there is nothing to encrypt it with
+            fresh = sealing.sealed(stale.value, stale.holder, place.bound, keys=keys) if keys else None
+        else:
+            fresh = sealing.resealed(stale.value, stale.holder, place.bound, keys=keys)
     except sealing.CannotOpen:
         if stale.type is not None and _is_ordinary(stale.type):
             return Need.NOTHING, None  # anybody may submit what looks like this
         is_known = any(each.name == name for each in keys)
         return (Need.DAMAGED if is_known else Need.LOST_KEY), None
-    if not keys:
-        return Need.NOTHING, None  # a secret in the clear, where there is nothing to encrypt it with
-    return Need.OLD_KEY, sealing.sealed(plain, stale.holder, place.bound, keys=keys)
+    return (Need.NOTHING if fresh is None else Need.OLD_KEY), fresh
 
 
 def _key_name(value: Any) -> str | None:
@@ -250,7 +250,7 @@ def _stale(session: Session, *, place: Place, newest: str | None, after: Any, la
         ),
         {"after": after, "last": last, "newest": newest, "batch": batch},
     )
-    return [Stale(key=r.key, holder=r.holder, type=r.type, value=json.loads(r.text), text=r.text) for r in rows]
+    return [Stale(key=r.key, holder=r.holder, type=r.type, value=from_json(r.text), text=r.text) for r in rows]
 
 
 def _moved(place: Place, found: Sequence[tuple[Stale, Any]], transact: Transact[Any]) -> int:
