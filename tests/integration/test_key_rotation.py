@@ -13,7 +13,7 @@ from app import clock
 from app.cli import register
 from app.commands.doctor.key_points import of_keys
 from app.factory import create_app
-from app.services import sealing, webhooks
+from app.services import resealing, sealing, webhooks
 from app.services.accounts import passwords
 from app.services.webhooks import secrets
 from app.worker import attempt, executor, ports
@@ -321,3 +321,33 @@ def test_hints_are_accepted_that_either_key_signed(restart, session):
     restart(secret_key=NEW_SECRET, sign_hints=True)
     with pytest.raises(NoHint):
         check_signature(task.type, [task.id], signed[OLD_SECRET])
+
+
+def test_what_reencrypt_says_to_people(restart, charge_card, database_url):
+    client = make_person(database_url).client(restart(payload_keys=OLD))
+    client.post(TASKS, json={"type": "charge_card", "payload": CARD})
+
+    def say(setting, *options):
+        result = restart(payload_keys=setting).test_cli_runner().invoke(args=["reencrypt", *options])
+        return result.exit_code, " ".join(result.output.split())
+
+    lost, counted, moved = say(NEW), say(f"{NEW},{OLD}", "--dry-run"), say(f"{NEW},{OLD}")
+
+    assert (lost[0], f"1 values need a key that is not there: put {OLD_NAME} back." in lost[1]) == (1, True)
+    assert (counted[0], f"1 values would be moved to key {NEW_NAME}" in counted[1]) == (0, True)
+    assert (moved[0], f"Nothing needs a key but {NEW_NAME}" in moved[1]) == (0, True)
+
+
+def test_a_process_that_still_encrypts_with_the_old_key_is_told_of(restart, charge_card, database_url, monkeypatch):
+    client = make_person(database_url).client(restart(payload_keys=OLD))
+    both, examine = restart(payload_keys=f"{NEW},{OLD}"), resealing.examine
+
+    def examine_beside_it(*arguments, **options):
+        assert client.post(TASKS, json={"type": "charge_card", "payload": CARD}).status_code == 201
+        return examine(*arguments, **options)
+
+    monkeypatch.setattr(resealing, "examine", examine_beside_it)
+    result = both.test_cli_runner().invoke(args=["reencrypt"])
+
+    assert result.exit_code == 1
+    assert f"1 values still need {OLD_NAME}: a process encrypts with an old key" in " ".join(result.output.split())
