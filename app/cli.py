@@ -16,6 +16,7 @@ from app.commands.backup import backup, restore
 from app.commands.doctor import doctor
 from app.commands.er_diagram import er_diagram
 from app.commands.export import export
+from app.commands.reencrypt import reencrypt
 from app.commands.setup import setup
 from app.commands.sink import sink
 from app.commands.sql_roles import sql_roles
@@ -53,6 +54,7 @@ def commands() -> list[click.Command]:
             doctor,
             er_diagram,
             export,
+            reencrypt,
             restore,
             setup,
             sink,

@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     tracing.start("api", flask_app=app)  # before anything else stands before a request
     app.config.update(
         SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_keys[1:]),  # of cookies, as Flask calls it
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_SCHEDULES_PER_OWNER=settings.max_schedules_per_owner,
         PROPAGATE_EXCEPTIONS=False,  # the handlers of app/api/problems.py answer, in tests and debug mode alike

@@ -160,7 +160,7 @@ class Gate:
     """Stands before every request of one application."""
 
     def __init__(self, settings: Settings) -> None:
-        self._key = tokens.signing_key(settings.secret_key)
+        self._key, *self._older = (tokens.signing_key(key) for key in settings.secret_keys)
         self._metrics = words(settings.metrics_allow)
         # Blueprints whose callers are known by something else than a token: the dashboard's cookie.
         self.ways_in: dict[str, Callable[[Access], Principal]] = {}
@@ -192,7 +192,7 @@ class Gate:
                 raise self._refused("The API key is unknown, revoked or expired, or its account is closed.")
             return principal
         try:
-            claims = tokens.read(credential, key=self._key, now=utcnow())
+            claims = tokens.read(credential, key=self._key, older=self._older, now=utcnow())
         except tokens.BadToken as error:
             raise self._refused(str(error)) from None
         with transaction() as session:

@@ -11,6 +11,14 @@ def current_settings() -> Settings:
     return settings
 
 
+def signing_keys() -> list[str]:
+    """The keys of what is signed and comes back (cursors, tokens of dry runs): the last one signs, all are accepted.
+
+    In the order of itsdangerous, the oldest first.
+    """
+    return list(reversed(current_settings().secret_keys))
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Keep the settings with the application."""
     app.extensions["taskledger.settings"] = settings

@@ -1,5 +1,6 @@
 """The header Idempotency-Key of creating requests."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,9 +34,9 @@ class IdempotencyHeader(StrictSchema):
     )
 
 
-def key_of(headers: dict[str, Any], route: str, body: Any, *, secret: str = "") -> Key | None:
-    """The key of a request, if it sent one; `body` is what was parsed, dataclass or dict; `secret` keys its digest."""
+def key_of(headers: dict[str, Any], route: str, body: Any, *, secrets: Sequence[str] = ()) -> Key | None:
+    """The key of a request, if it sent one; `body` is what was parsed, dataclass or dict; `secrets` key its digest."""
     if headers["key"] is None:
         return None
     sent = body if isinstance(body, dict) else asdict(body)
-    return idempotency.taken(route, headers["key"], sent, owner=str(current_owner_id()), secret=secret)
+    return idempotency.taken(route, headers["key"], sent, owner=str(current_owner_id()), secrets=secrets)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import marshmallow as ma
-from flask import current_app
 from itsdangerous import BadSignature, URLSafeSerializer
 from marshmallow import validate
 
+from app.api.environment import signing_keys
 from app.api.parsing import StrictSchema, absent
 from app.errors import Refused
 from tasks.fields import Text
@@ -37,7 +37,7 @@ class Page(StrictSchema):
 
 
 def _serializer(kind: str) -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=f"cursor.{kind}")
+    return URLSafeSerializer(signing_keys(), salt=f"cursor.{kind}")
 
 
 def decode(cursor: str | None, kind: str) -> Any:

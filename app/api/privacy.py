@@ -17,9 +17,12 @@ def payload_keys() -> sealing.Keys:
     return sealing.keys(current_settings().payload_keys)
 
 
-def digest_secret(type_name: str) -> str:
-    """What keys the digest of a submission that an Idempotency-Key keeps: of short payloads a plain one tells all."""
-    return current_settings().secret_key if get_type(type_name).sensitive else ""
+def digest_secrets(type_name: str) -> tuple[str, ...]:
+    """What keys the digest of a submission that an Idempotency-Key keeps: of short payloads a plain one tells all.
+
+    The first one keys new digests, the others may have keyed old ones; none for types that are not sensitive.
+    """
+    return current_settings().secret_keys if get_type(type_name).sensitive else ()
 
 
 def presentable(task: TaskRecord) -> TaskRecord:

@@ -13,7 +13,7 @@ from app.api.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, i
 from app.api.environment import current_settings
 from app.api.idempotency import IdempotencyHeader
 from app.api.parsing import Blueprint, refusal
-from app.api.privacy import digest_secret, payload_keys
+from app.api.privacy import digest_secrets, payload_keys
 from app.api.problems import body_of, shortened
 from app.api.task_schemas import TaskView, fields_of
 from app.api.transaction import single_statement, transaction
@@ -100,7 +100,7 @@ def _key(own: str | None, batch_key: str | None, index: int, submission: Submiss
     if own is None and batch_key is None:
         return None
     route, value = ("tasks", own) if own is not None else ("tasks/batch", f"{batch_key}:{index}")
-    return idempotency.taken(route, value, asdict(submission), owner=owner, secret=digest_secret(submission.type))
+    return idempotency.taken(route, value, asdict(submission), owner=owner, secrets=digest_secrets(submission.type))
 
 
 def _dispatch(results: Sequence[Any]) -> None:

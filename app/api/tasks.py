@@ -11,7 +11,7 @@ from app.api.etags import IfMatch, IfNoneMatch, etag
 from app.api.headers import LOCATION
 from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
 from app.api.parsing import Blueprint
-from app.api.privacy import digest_secret, payload_keys
+from app.api.privacy import digest_secrets, payload_keys
 from app.api.storing import store_together
 from app.api.task_schemas import (
     ChangeTask,
@@ -61,7 +61,7 @@ EXAMPLES = {
 @blueprint.problem(422, "Unknown type, or a payload its type refuses")
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
-    key = key_of(headers, "tasks", submission, secret=digest_secret(submission.type)) if headers["key"] else None
+    key = key_of(headers, "tasks", submission, secrets=digest_secrets(submission.type)) if headers["key"] else None
     quotas.check_size(submission.payload)
     if key is None and submission.unique is None and quotas.has_plain_room(1):
         made = submission_service.draft(

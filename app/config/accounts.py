@@ -27,6 +27,13 @@ class Accounts:
         default=DEVELOPMENT_SECRET,
         secret=True,
     )
+    secret_key_previous: str = setting(
+        "str",
+        "A second SECRET_KEY, which is accepted and never signs: the old one while the key is changed",
+        example="what SECRET_KEY was before",
+        default="",
+        secret=True,
+    )
     payload_keys: str = setting(
         "str",
         "Keys for payloads of sensitive types, separated by commas: the first one encrypts, all decrypt",
@@ -72,6 +79,11 @@ class Accounts:
         check=check_api_key,
         secret=True,
     )
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """Every key whose signatures are accepted; the first one signs."""
+        return (self.secret_key, self.secret_key_previous) if self.secret_key_previous else (self.secret_key,)
 
     @property
     def lets_new_accounts_out(self) -> bool:

@@ -34,12 +34,21 @@ def faults_of(given: Mapping[str, str]) -> list[str]:
 
 
 def _weak_secret(given: Mapping[str, str]) -> Iterator[str]:
-    secret = given.get("SECRET_KEY", DEVELOPMENT_SECRET)
-    if secret == DEVELOPMENT_SECRET or len(secret) < SECRET_MIN_LENGTH or len(set(secret)) < SECRET_MIN_DIFFERENT:
+    if _is_weak(given.get("SECRET_KEY", DEVELOPMENT_SECRET)):
         yield (
             f"SECRET_KEY is missing, shorter than {SECRET_MIN_LENGTH} characters or too simple for production: "
             "set it to the output of `openssl rand -hex 32`"
         )
+    previous = given.get("SECRET_KEY_PREVIOUS", "")
+    if previous and _is_weak(previous):  # whoever guesses it makes tokens that are accepted, too
+        yield (
+            f"SECRET_KEY_PREVIOUS is a default one, shorter than {SECRET_MIN_LENGTH} characters or too simple for "
+            "production: unset it; who is logged in then logs in again"
+        )
+
+
+def _is_weak(secret: str) -> bool:
+    return secret == DEVELOPMENT_SECRET or len(secret) < SECRET_MIN_LENGTH or len(set(secret)) < SECRET_MIN_DIFFERENT
 
 
 def _weak_passwords(given: Mapping[str, str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 
 from app.api import quotas
 from app.api.auth import Access, access, current_owner_id, current_rights, visible_owner
-from app.api.privacy import digest_secret, payload_keys
+from app.api.privacy import digest_secrets, payload_keys
 from app.api.task_schemas import SubmitTask
 from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
@@ -81,7 +81,7 @@ def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> t
         return submission.accept_once(
             session,
             wanted,
-            key=form_key("submit", body, secret=digest_secret(task_type.name)),
+            key=form_key("submit", body, secrets=digest_secrets(task_type.name)),
             owner_id=current_owner_id(),
             now=utcnow(),
             payload_keys=payload_keys(),

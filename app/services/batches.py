@@ -148,7 +148,7 @@ def _result(
     assert key is not None  # noqa: S101  (a draft without a key is always stored)
     first_key, first = firsts[_place(key)]
     use = used.get(first_key)
-    if key.fingerprint != (use.fingerprint if use else first_key.fingerprint):
+    if not key.is_of(use.fingerprint if use else first_key.fingerprint):
         return idempotency.reused(KEY_FIELD)
     task_id = use.resource_id if use else alike.get(first.id, first.id)
     return Accepted(task=known[task_id], is_new=False) if task_id in known else Gone(GONE.format(task_id))

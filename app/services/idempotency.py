@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,6 +57,12 @@ class Key:
     route: str
     value: str
     fingerprint: str
+    older: frozenset[str] = frozenset()
+    """What the fingerprint of the same body was under keys that are on their way out."""
+
+    def is_of(self, kept: str) -> bool:
+        """Whether the body is the one that was kept of the first request."""
+        return kept == self.fingerprint or kept in self.older
 
 
 def fingerprint(body: Any, *, secret: str = "") -> str:
@@ -67,9 +73,14 @@ def fingerprint(body: Any, *, secret: str = "") -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def taken(route: str, value: str, body: Any, *, owner: str = "", secret: str = "") -> Key:
-    """A key as it was sent with a body; `secret` is given where the body is nobody's to know."""
-    return Key(owner=owner, route=route, value=value, fingerprint=fingerprint(body, secret=secret))
+def taken(route: str, value: str, body: Any, *, owner: str = "", secrets: Sequence[str] = ()) -> Key:
+    """A key as it was sent with a body; `secrets` are given where the body is nobody's to know.
+
+    The first of them keys what is kept; the others may have keyed what was kept before.
+    """
+    newest, *others = secrets or ("",)
+    older = frozenset(fingerprint(body, secret=each) for each in others)
+    return Key(owner=owner, route=route, value=value, fingerprint=fingerprint(body, secret=newest), older=older)
 
 
 def first_use(session: Session, key: Key, resource_id: UUID, *, now: datetime) -> UUID | None:
@@ -82,7 +93,7 @@ def first_use(session: Session, key: Key, resource_id: UUID, *, now: datetime) -
     if session.scalar(_CLAIM, values) is not None:
         return None
     first = session.execute(_FIND, named).one()
-    if first.fingerprint != key.fingerprint:
+    if not key.is_of(first.fingerprint):
         raise reused("Idempotency-Key")
     made: UUID = first.resource_id
     return made

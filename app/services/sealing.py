@@ -57,9 +57,18 @@ def sealed(value: Any, task_id: UUID, column: str, *, keys: Keys) -> dict[str, A
     if not keys:
         message = "is sensitive, and this service has no PAYLOAD_KEYS to encrypt its payload with"
         raise Refused({"type": [message]}, code="sealing_unavailable")
+    return _boxed(to_json(value).encode(), task_id, column, key=keys[0])
+
+
+def _boxed(text: bytes, task_id: UUID, column: str, *, key: Key) -> dict[str, Any]:
     nonce = os.urandom(NONCE_BYTES)
-    data = nonce + keys[0].cipher.encrypt(nonce, to_json(value).encode(), _place(task_id, column))
-    return {MARK: {"key": keys[0].name, "data": base64.b64encode(data).decode()}}
+    data = nonce + key.cipher.encrypt(nonce, text, _place(task_id, column))
+    return {MARK: {"key": key.name, "data": base64.b64encode(data).decode()}}
+
+
+def resealed(value: dict[str, Any], task_id: UUID, column: str, *, keys: Keys) -> dict[str, Any]:
+    """A sealed value encrypted anew with the first key, byte for byte what it was. Raises CannotOpen."""
+    return _boxed(_text(value, task_id, column, keys), task_id, column, key=keys[0])
 
 
 def is_sealed(value: Any) -> bool:
@@ -72,18 +81,19 @@ def opened(value: Any, task_id: UUID, column: str, *, keys: Keys) -> Any:
 
     Raises CannotOpen.
     """
-    if not is_sealed(value):
-        return value
+    return json.loads(_text(value, task_id, column, keys)) if is_sealed(value) else value
+
+
+def _text(value: dict[str, Any], task_id: UUID, column: str, keys: Keys) -> bytes:
     box = value[MARK]
     key = next((each for each in keys if each.name == box.get("key")), None)
     if key is None:
         raise CannotOpen(f"the {column} is sealed with key {box.get('key')}, which is not among PAYLOAD_KEYS")
     try:
         data = base64.b64decode(box["data"], validate=True)
-        text = key.cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _place(task_id, column))
+        return key.cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _place(task_id, column))
     except (InvalidTag, KeyError, TypeError, ValueError) as error:
         raise CannotOpen(f"the sealed {column} was changed, or belongs to another task") from error
-    return json.loads(text)
 
 
 def _place(task_id: UUID, column: str) -> bytes:

@@ -314,7 +314,7 @@ def parse_ids(ids: Sequence[str]) -> list[UUID]:
 def check_signature(type_name: str, ids: Sequence[UUID], given: Any) -> None:
     """Raises NoHint where hints are signed and this one is not, or not by us."""
     settings = get_settings()
-    if settings.sign_hints and not is_signed(given, type_name, ids, key=settings.secret_key):
+    if settings.sign_hints and not any(is_signed(given, type_name, ids, key=key) for key in settings.secret_keys):
         raise NoHint("is no hint of ours: its signature is missing or wrong")
 
 

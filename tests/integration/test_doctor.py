@@ -1,5 +1,6 @@
 """`flask --app app doctor` where it cannot look at everything: it says so, and shows no traceback."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -89,3 +90,26 @@ def test_a_number_of_processes_that_is_none_is_a_fault(database_url):
 
     assert found["settings"]["seen"] == "WEB_CONCURRENCY is refused: 'two' is no number"
     assert found["settings"]["state"] == "fault"
+
+
+def test_secrets_that_are_not_encrypted_with_the_newest_key_are_counted_until_they_are_moved(database_url, engine):
+    key = base64.b64encode(b"k" * 32).decode()
+    given = {"DATABASE_URL": database_url, "PAYLOAD_KEYS": key}
+    with engine.begin() as connection:
+        insert = "INSERT INTO webhook_secrets (owner_id, secret, updated_at) VALUES (gen_random_uuid(), '\"s\"', now())"
+        connection.exec_driver_sql(insert)
+
+    before = findings(**given)
+    moved = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app", "reencrypt", "--json"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "BROKER_URL": NO_BROKER, **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert before["keys"]["state"] == "warning"
+    assert "1 secrets of callbacks (in the clear)" in before["keys"]["seen"]
+    assert (moved.returncode, json.loads(moved.stdout)["moved"]) == (0, 1), moved.stderr
+    assert "keys" not in findings(**given)

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from app.api import dry_run
 from app.api.auth import KEY_SECONDS
 from app.api.database_deadline import LONGEST_COMMIT_SECONDS
 from app.api.task_schemas import LONGEST_WAIT_SECONDS
+from app.commands.doctor import key_points
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
@@ -24,6 +26,7 @@ from app.dispatcher.rescue import UNSEEN
 from app.server import patience, pressure
 from app.server import request as server_request
 from app.server import worker as server
+from app.services import idempotency
 from app.services.accounts import quotas, sessions, tokens
 from app.services.children import LONGEST_KEY, MOST_CHILDREN
 from app.services.queues import LIVE
@@ -109,6 +112,11 @@ CLAIMS = [
     Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(UNSEEN),)),
     Claim("production-checklist.md", "ran within 26 hours", (LONGEST_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
+    Claim("production-checklist.md", "it looks for 15 s at most", (key_points.LOOK_SECONDS,)),
+    Claim("protect-an-installation.md", "access tokens | 15 minutes", (seconds(tokens.LIFETIME) / 60,)),
+    Claim("protect-an-installation.md", "12 hours without use", (seconds(dashboard_sessions.IDLE) / 3600,)),
+    Claim("protect-an-installation.md", "of a sensitive type keeps | 24 hours", (seconds(idempotency.KEPT) / 3600,)),
+    Claim("protect-an-installation.md", "tokens of dry runs | 15 minutes", (dry_run.TOKEN_SECONDS / 60,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
     Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
-from app.commands.doctor import database_points, host_points, service_points, settings_points
+from app.commands.doctor import database_points, host_points, key_points, service_points, settings_points
 from app.commands.doctor.finding import Finding, Findings, fault, unknown
 from app.config import FROM_FILES, Settings, get_settings, given_here
 from app.config.secret_files import with_files
@@ -18,7 +18,7 @@ from app.errors import SettingsError
 from app.factory import MIGRATIONS
 from app.scrubbing import scrub
 
-BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity")
+BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity", "keys")
 DEFAULT_API_PROCESSES = 1
 
 
@@ -69,6 +69,7 @@ def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
                 yield from service_points.of_processes(session, now=now)
                 yield from service_points.of_sinks(session, now=now)
                 yield from service_points.of_ledger(session, now=now)
+                yield from key_points.of_keys(session, settings)
     except sa.exc.OperationalError as error:
         advice = "is it running, and are host, password and database right?"
         yield fault("database", scrub(str(error.orig).strip()), advice)

@@ -1,6 +1,7 @@
 """Access tokens: short-lived JWTs that name an account, its token version and the log-in they come from. Pure."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,8 +47,25 @@ def issue(claims: Claims, *, key: bytes, now: datetime) -> str:
     return jwt.encode(body, key, algorithm=ALGORITHM)
 
 
-def read(token: str, *, key: bytes, now: datetime) -> Claims:
-    """The claims of a token. Raises BadToken whatever is wrong with it; the message says no more than needed."""
+def read(token: str, *, key: bytes, older: Sequence[bytes] = (), now: datetime) -> Claims:
+    """The claims of a token that one of the keys has signed.
+
+    Raises BadToken whatever is wrong with it; the message says no more than needed.
+    """
+    keys = (key, *older)
+    signed_by = next((each for each in keys if len(keys) > 1 and _is_signed_by(token, each)), key)
+    return _read(token, key=signed_by, now=now)
+
+
+def _is_signed_by(token: str, key: bytes) -> bool:
+    try:
+        jwt.api_jws.decode(token, key, algorithms=[ALGORITHM])
+    except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, RecursionError):
+        return False
+    return True
+
+
+def _read(token: str, *, key: bytes, now: datetime) -> Claims:
     try:
         # The list of algorithms is ours: a token that asks for `none`, or for another one, is refused.
         # Time is checked below, against the one clock.

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from app import scrubbing
 from app.scrubbing import Scrubber, secrets_in
 
 SECRET = 'p/w "0451"+ü'
@@ -59,3 +60,26 @@ def test_secrets_are_found_by_the_names_of_variables_and_in_urls():
 
     assert {"first-one", "second/one", "third-one", "fourth-one", "fifth-one"} <= found
     assert "/usr/bin" not in found
+
+
+def test_every_key_of_a_change_of_keys_is_hidden():
+    environ = {
+        "SECRET_KEY": "the-new-one",
+        "SECRET_KEY_PREVIOUS": "the-one-before",
+        "PAYLOAD_KEYS": "a2V5LW9uZQ,a2V5VHdv",
+    }
+
+    scrubbed = Scrubber(secrets_in(environ))("the-new-one the-one-before a2V5LW9uZQ a2V5VHdv")
+
+    assert scrubbed == " ".join(["[secret]"] * 4)
+
+
+def test_the_second_key_is_hidden_also_where_it_lies_in_a_file(tmp_path, monkeypatch):
+    (tmp_path / "previous").write_text("0f4b9e2c" * 8)
+    monkeypatch.setenv("SECRET_KEY_PREVIOUS_FILE", str(tmp_path / "previous"))
+    scrubbing.look_again()
+    try:
+        assert scrubbing.scrub("it was " + "0f4b9e2c" * 8) == "it was [secret]"
+    finally:
+        monkeypatch.undo()
+        scrubbing.look_again()
