@@ -20,6 +20,7 @@ from app.database import (
     TRANSACTION_TRIES,
     Base,
     engine_options,
+    leave_read_only,
     set_up_sessions,
     sqlalchemy_url,
     sqlstate,
@@ -92,6 +93,7 @@ def register(app: Flask, settings: Settings) -> None:
     replace_dead_connections(engine)
     set_up_sessions(engine)
     watch_clock(engine)
+    leave_read_only(engine)
 
 
 def replace_dead_connections(engine: sa.Engine) -> None:
