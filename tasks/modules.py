@@ -27,7 +27,7 @@ class BrokenFiles(TaskError):
 def import_all(package_name: str) -> None:
     """Import the modules of a package, but for those that begin with _. Raises BrokenFiles that names all bad ones."""
     package = importlib.import_module(package_name)
-    faults = []
+    faults: list[str] = []
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("_"):
             continue

@@ -47,11 +47,13 @@ EXAMPLES: dict[str, Any] = {}
 
 def fill_examples() -> None:
     """For the documentation of `POST /tasks`; when the application is made, as importing this must not need types."""
-    EXAMPLES.update({
-        name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
-        for name, task_type in load_types().items()
-        if task_type.examples
-    })
+    EXAMPLES.update(
+        {
+            name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
+            for name, task_type in load_types().items()
+            if task_type.examples
+        }
+    )
 
 
 @blueprint.post("/tasks")

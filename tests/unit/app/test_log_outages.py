@@ -28,6 +28,7 @@ def hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
     hand, root = Hand(), logging.getLogger()
     handlers, level = list(root.handlers), root.level
     monkeypatch.setattr(log, "Outages", lambda: Outages(hand))
+    structlog.contextvars.clear_contextvars()
     log.configure(log_format="json")
     yield hand
     logging.captureWarnings(capture=False)
