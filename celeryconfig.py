@@ -1,7 +1,10 @@
 """Celery's settings, each with its reason; the one place where the application and the task types are put together."""
 
+import sys
+
 from app.config import get_settings
 from tasks.brokers import broker_of, tls_of
+from tasks.modules import EXIT_STATUS, BrokenFiles
 from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()
@@ -25,7 +28,11 @@ broker_pool_limit = 32  # opened on demand; each of Flower's inspecting threads 
 broker_native_delayed_delivery_queue_type = "classic"  # unused: delays live in due_at, never in the broker
 
 # --- queues ----------------------------------------------------------------------------------------------------------
-task_queues = [work_queue(name, _broker.queue_arguments) for name in queue_names()]
+try:
+    task_queues = [work_queue(name, _broker.queue_arguments) for name in queue_names()]
+except BrokenFiles as _error:  # no process starts with some of the types, and Celery would show a traceback
+    sys.stderr.write(f"Error: {_error}\n")
+    sys.exit(EXIT_STATUS)
 task_default_queue = "tasks"  # types that name no queue
 task_default_exchange = "tasks"
 task_default_exchange_type = "direct"

@@ -10,10 +10,11 @@ def create_app() -> "Flask":
     """The web application; imported only when asked for, so that workers load no Flask."""
     from app import cli, factory
     from app.errors import SettingsError
+    from tasks.modules import BrokenFiles
 
     try:
         app = factory.create_app()
-    except SettingsError as error:
+    except (SettingsError, BrokenFiles) as error:
         return cli.unusable(error)
     cli.register(app)
     return app

@@ -27,8 +27,10 @@ from app.database import unit_of_work
 from app.errors import SettingsError
 from app.services import integrity, queues
 from app.services.integrity import Report
+from tasks.modules import BrokenFiles
 
 NEEDS_NO_SETTINGS = {"doctor", "tasks"}
+NEEDS_NO_TYPES = {"tasks"}  # it only speaks HTTP
 
 
 def register(app: Flask) -> None:
@@ -37,11 +39,12 @@ def register(app: Flask) -> None:
         app.cli.add_command(command)
 
 
-def unusable(error: SettingsError) -> Flask:
-    """What `flask --app app` runs in where the settings are not usable."""
+def unusable(error: SettingsError | BrokenFiles) -> Flask:
+    """What `flask --app app` runs in where the settings, or files of task types, are not usable."""
     names = {str(command.name) for command in commands()} | {"db"}  # Flask-Migrate's
-    working = [command for command in commands() if command.name in NEEDS_NO_SETTINGS]
-    return app_unusable.application(error, working, sorted(names - NEEDS_NO_SETTINGS))
+    needed = NEEDS_NO_TYPES if isinstance(error, BrokenFiles) else NEEDS_NO_SETTINGS
+    working = [command for command in commands() if command.name in needed]
+    return app_unusable.application(error, working, sorted(names - needed))
 
 
 def commands() -> list[click.Command]:

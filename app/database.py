@@ -22,7 +22,8 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.orm import registry as orm_registry
 
 from app import clock
-from app.config import Settings, get_settings
+from app.config import Settings, database_address, get_settings
+from app.config.database_address import DatabaseAddress
 
 T = TypeVar("T")
 
@@ -72,8 +73,24 @@ def array(ids: Iterable[UUID | int | str]) -> str:
 
 
 def sqlalchemy_url(settings: Settings) -> sa.URL:
-    """DATABASE_URL with the driver we use; SQLAlchemy 2.1 would take psycopg 3 for `postgresql://`."""
-    return sa.make_url(settings.database_url).set(drivername="postgresql+psycopg2")
+    """DATABASE_URL with the driver we use; SQLAlchemy 2.1 would take psycopg 3 for `postgresql://`.
+
+    What SQLAlchemy itself reads of several hosts is only one of the spellings that we take.
+    """
+    address = database_address.read(settings.database_url)
+    return sa.URL.create(
+        "postgresql+psycopg2",
+        username=address.user,
+        password=address.password,
+        database=address.database,
+        query={name: value for name, value in address.parameters.items() if name not in ("user", "password", "dbname")},
+    )
+
+
+def address_of(connection: sa.Connection, settings: Settings) -> DatabaseAddress:
+    """The server that a connection was made to, of those in DATABASE_URL: for programs that must meet the same one."""
+    info = connection.connection.driver_connection.info  # type: ignore[union-attr]
+    return database_address.read(settings.database_url).at(info.host, info.port)
 
 
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:

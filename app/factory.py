@@ -7,10 +7,14 @@ from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
+from gunicorn.errors import AppImportError
 
 from app import api, dashboard, metrics, runtime, tracing
 from app.api.transaction import db
 from app.config import Settings, get_settings
+from tasks.modules import BrokenFiles
+from tasks.registry import load_types
+from tasks.workflow.declaring import load_workflows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -24,9 +28,10 @@ class Application(Flask):
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The application that gunicorn serves and the flask command runs in. Raises SettingsError."""
+    """The application that gunicorn serves and the flask command runs in. Raises SettingsError and BrokenFiles."""
     settings = settings or get_settings()
     runtime.set_up_logging(settings)
+    _see_that_types_load()
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         metrics.share("api", owner=os.getppid())  # its workers are one service
     app = Application(__name__, static_folder=None)
@@ -42,3 +47,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     dashboard.register(app, settings)
     Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
     return app
+
+
+def _see_that_types_load() -> None:
+    """Before anything stands that would need them. Raises BrokenFiles."""
+    try:
+        load_types()
+        load_workflows()
+    except BrokenFiles as error:
+        if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+            raise
+        raise AppImportError(str(error)) from None  # gunicorn says it without a traceback, and ends

@@ -3,13 +3,12 @@
 It needs nothing but psycopg2, because a container runs it every few seconds.
 """
 
-import re
 import socket
 import sys
 
 import psycopg2
 
-from app.config import get_settings
+from app.config import database_address, get_settings
 
 QUESTIONS = {
     # a worker's parent process writes its row each second
@@ -23,7 +22,7 @@ QUESTIONS = {
 def fault(process: str, database_url: str) -> str | None:
     """What is wrong with the worker or the dispatcher on this host; None when it does its work."""
     try:
-        connection = psycopg2.connect(libpq_url(database_url), connect_timeout=3)
+        connection = psycopg2.connect(**{"connect_timeout": 3, **database_address.read(database_url).parameters})
     except psycopg2.OperationalError as error:
         return f"the database does not answer: {error}".strip()
     try:
@@ -35,11 +34,6 @@ def fault(process: str, database_url: str) -> str | None:
     finally:
         connection.close()
     return None if is_working else f"the {process} has not been seen lately"
-
-
-def libpq_url(database_url: str) -> str:
-    """The URL as libpq reads it: without SQLAlchemy's driver, as in postgresql+psycopg2://."""
-    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", database_url)
 
 
 def main(arguments: list[str]) -> int:

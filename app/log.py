@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import Processor
 
 from app.log_file import SharedFileHandler
+from app.log_outages import Outages
 from app.scrubbing import scrub
 
 LIBRARIES_AT_WARNING = ("amqp", "kombu", "urllib3", "alembic.runtime.plugins")
@@ -65,7 +66,8 @@ def configure(*, log_format: str = "auto", log_level: str = "INFO", file: LogFil
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = _StderrHandler()
+    handler, outages = _StderrHandler(), Outages()
+    handler.addFilter(outages)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(as_json=as_json))
     )
@@ -79,6 +81,7 @@ def configure(*, log_format: str = "auto", log_level: str = "INFO", file: LogFil
         to_file = _FileHandler(file.path, most_bytes=file.most_bytes, backups=file.backups)
         processors = _rendering(as_json=True)
         to_file.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
+        to_file.addFilter(outages)
         root.addHandler(to_file)
     root.setLevel(log_level)
     logging.captureWarnings(capture=True)

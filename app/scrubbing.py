@@ -8,6 +8,7 @@ from functools import cache
 from urllib.parse import quote, unquote
 
 from app.config import get_settings, words
+from app.config.database_address import passwords_of as database_passwords
 from app.config.production import DEFAULT_PASSWORDS, DEVELOPMENT_SECRET, split_url
 from app.config.secret_files import SUFFIX, with_files
 from app.errors import SettingsError
@@ -50,7 +51,7 @@ def secrets_in(environ: Mapping[str, str]) -> set[str]:
         if SECRET_NAME.search(name):
             found |= {value, *words(value), value.partition(":")[2]}
         if "://" in value:
-            passwords = {split_url(value).password or "", *passwords_of(value)}
+            passwords = {split_url(value).password or "", *passwords_of(value), *database_passwords(value)}
             found |= passwords | {unquote(password) for password in passwords}
     return {secret for secret in found if secret}
 

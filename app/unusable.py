@@ -1,4 +1,4 @@
-"""What `flask --app app` finds where the settings are not usable: each command says so, the doctor still works."""
+"""What `flask --app app` finds where settings or task types are not usable: each command that needs them says so."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,12 @@ import click
 from flask import Flask
 
 from app.errors import SettingsError
+from tasks.modules import EXIT_STATUS, BrokenFiles
 
 
-def application(error: SettingsError, working: Sequence[click.Command], complaining: Sequence[str]) -> Flask:
+def application(
+    error: SettingsError | BrokenFiles, working: Sequence[click.Command], complaining: Sequence[str]
+) -> Flask:
     """An application whose commands complain, but for those that need no settings."""
     app = Flask(__name__, static_folder=None)
     for command in working:
@@ -19,9 +22,12 @@ def application(error: SettingsError, working: Sequence[click.Command], complain
     return app
 
 
-def _complaining(name: str, error: SettingsError) -> click.Command:
+def _complaining(name: str, error: SettingsError | BrokenFiles) -> click.Command:
     def complain(**_: Any) -> None:
-        raise click.ClickException(str(error))
+        complaint = click.ClickException(str(error))
+        if isinstance(error, BrokenFiles):
+            complaint.exit_code = EXIT_STATUS
+        raise complaint
 
     anything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
     options = {"ignore_unknown_options": True}

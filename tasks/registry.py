@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
-import pkgutil
 import re
 import threading
 import typing
@@ -18,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from tasks.errors import BadDeclaration, UnknownTaskType
+from tasks.modules import import_all
 from tasks.payload import PayloadSpec
 from tasks.retry import RetryPolicy
 
@@ -134,15 +133,15 @@ def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
 
 
 def load_types() -> Mapping[str, TaskType]:
-    """All task types by name, sorted; the first call imports every module of tasks.handlers."""
+    """All task types by name, sorted; the first call imports every module of tasks.handlers.
+
+    Raises BrokenFiles where one of them cannot be imported.
+    """
     global _found
     found = _found
     if found is None:
         with _loading:
-            package = importlib.import_module("tasks.handlers")
-            for module in pkgutil.iter_modules(package.__path__):
-                if not module.name.startswith("_"):
-                    importlib.import_module(f"tasks.handlers.{module.name}")
+            import_all("tasks.handlers")
         with _registering:
             found = _found = MappingProxyType(dict(sorted(_types.items())))
     return found

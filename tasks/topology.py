@@ -8,6 +8,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from tasks.brokers import DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE, RABBITMQ, RABBITMQ_QUORUM
+from tasks.modules import EXIT_STATUS, BrokenFiles
 from tasks.registry import load_types
 
 TASKS = Exchange("tasks", type="direct", durable=True)
@@ -95,7 +96,12 @@ def _described(entity: Exchange | Queue, vhost: str, **more: Any) -> dict[str, A
 def main(arguments: list[str]) -> None:
     """`python -m tasks.topology [classic | quorum [VHOST]]`."""
     queue_type, vhost = (*arguments, *("classic", "/")[len(arguments) :])
-    sys.stdout.write(json.dumps(definitions(vhost=vhost, queue_type=queue_type, names=queue_names()), indent=2) + "\n")
+    try:
+        names = queue_names()
+    except BrokenFiles as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(EXIT_STATUS)
+    sys.stdout.write(json.dumps(definitions(vhost=vhost, queue_type=queue_type, names=names), indent=2) + "\n")
 
 
 if __name__ == "__main__":

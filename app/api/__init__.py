@@ -116,6 +116,7 @@ def register(app: Flask, settings: Settings) -> None:
     api = problems.ProblemApi(app, spec_kwargs=_spec())
     problems.register(app)
     api.ma_plugin.converter.add_attribute_function(verbatim_schema)
+    tasks.fill_examples()
     for blueprint in RESOURCES:
         api.register_blueprint(blueprint)
     docs.register(app, api)

@@ -42,11 +42,18 @@ blueprint = Blueprint(
 
 TASK_ID = [{"name": "task_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
 ETAG = {"ETag": {"description": "Changes with the task", "schema": {"type": "string"}}}
-EXAMPLES = {
-    name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
-    for name, task_type in load_types().items()
-    if task_type.examples
-}
+EXAMPLES: dict[str, Any] = {}
+
+
+def fill_examples() -> None:
+    """For the documentation of `POST /tasks`; when the application is made, as importing this must not need types."""
+    EXAMPLES.update(
+        {
+            name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
+            for name, task_type in load_types().items()
+            if task_type.examples
+        }
+    )
 
 
 @blueprint.post("/tasks")

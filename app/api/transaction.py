@@ -94,6 +94,7 @@ def register(app: Flask, settings: Settings) -> None:
     set_up_sessions(engine)
     leave_read_only(engine)
     watch_clock(engine)
+    leave_read_only(engine)
 
 
 def replace_dead_connections(engine: sa.Engine) -> None:

@@ -6,7 +6,10 @@ import json
 import re
 
 from marshmallow import ValidationError
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
 
+from app.config import database_address
 from app.config.production import split_url
 from app.config.setting import words
 from tasks.brokers import broker_of, hosts_of
@@ -20,9 +23,13 @@ RATE = re.compile(r"[1-9]\d{0,8} ?(per|/) ?(second|minute|hour|day)")
 
 
 def check_database_url(url: str) -> None:
-    parts = split_url(url)
-    if parts.scheme.split("+")[0] not in ("postgresql", "postgres") or not parts.path.strip("/"):
-        raise ValidationError("It must be a PostgreSQL URL that names a database.")
+    try:
+        address = database_address.read(url)
+        parse_dsn(address.uri(password=False))
+    except database_address.NoAddress as error:
+        raise ValidationError(str(error)) from None
+    except ProgrammingError as error:  # it names what it does not know, as in ?sslmod=require
+        raise ValidationError(f"{str(error).strip().capitalize()}.") from None
 
 
 def check_broker_url(url: str) -> None:

@@ -14,7 +14,7 @@ class Connections:
 
     database_url: str = setting(
         "str",
-        "Where PostgreSQL is",
+        "Where PostgreSQL is; several hosts, of which one can be written to, are separated by commas: a:5432,b:5432",
         example="postgresql://taskledger:password@127.0.0.1:5432/taskledger",
         check=check_database_url,
         secret=True,

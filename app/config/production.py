@@ -1,8 +1,10 @@
 """What production does not start with: secrets that anybody could guess, debug mode, connections without TLS. Pure."""
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from app.config import database_address
+from app.config.database_address import NoAddress
 from tasks.brokers import broker_of, passwords_of
 
 DEVELOPMENT_SECRET = "for-development-only-and-refused-in-production"  # noqa: S105 (public on purpose)
@@ -53,7 +55,7 @@ def _is_weak(secret: str) -> bool:
 
 def _weak_passwords(given: Mapping[str, str]) -> Iterator[str]:
     held = {
-        "DATABASE_URL": split_url(given.get("DATABASE_URL", "")).password,
+        "DATABASE_URL": _database_password(given.get("DATABASE_URL", "")),
         "RATE_LIMIT_STORAGE": split_url(given.get("RATE_LIMIT_STORAGE", "")).password,
         "FLOWER_BASIC_AUTH": given.get("FLOWER_BASIC_AUTH", "").rpartition(":")[2] or None,
         "ADMIN_PASSWORD": given.get("ADMIN_PASSWORD"),
@@ -86,7 +88,15 @@ def _is_encrypted(broker: str) -> bool:
 
 
 def _is_safe_database(url: str) -> bool:
-    parts = split_url(url)
-    query = parse_qs(parts.query)
-    is_local_socket = not parts.hostname and query.get("host", ["/"])[0].startswith("/")
-    return is_local_socket or query.get("sslmode", [""])[-1] in TLS_MODES
+    try:
+        address = database_address.read(url)
+    except NoAddress:
+        return True  # what is wrong with it is said elsewhere
+    return address.is_local or address.more.get("sslmode") in TLS_MODES
+
+
+def _database_password(url: str) -> str | None:
+    try:
+        return database_address.read(url).password
+    except NoAddress:
+        return None  # what is wrong with it is said elsewhere

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 
 from supervisor import events
 
+from app.config import database_address
 from app.embedded.credentials import ADMIN_EMAIL, FILE_NAME, USER, Credentials
 from app.embedded.settings import EmbeddedSettings, readable
 
@@ -68,7 +69,7 @@ class Console:
                 if self._is_key_new
                 else "",
                 flower_password=self._credentials.flower_password,
-                database_url=self._credentials.database_url(self._settings),
+                database_url=database_address.read(self._credentials.database_url(self._settings)).uri(password=True),
                 mails=readable(self._settings.var_dir / "mail"),
                 logs=readable(self._settings.log_dir),
                 secrets=readable(self._settings.var_dir / FILE_NAME),

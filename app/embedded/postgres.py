@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg2
 
+from app.config import database_address
 from app.embedded.account import Account, run_as
 from app.embedded.credentials import USER, Credentials, write_private
 from app.embedded.errors import CannotStart
@@ -66,7 +67,7 @@ def prepare(settings: EmbeddedSettings, credentials: Credentials, account: Accou
 def answers(url: str) -> bool:
     """Whether the server takes connections."""
     try:
-        psycopg2.connect(url, connect_timeout=1).close()
+        psycopg2.connect(**{**database_address.read(url).parameters, "connect_timeout": 1}).close()
     except psycopg2.OperationalError:
         return False
     return True

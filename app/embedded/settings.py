@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.config import database_address
 from app.embedded.errors import CannotStart
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +59,23 @@ def load(environ: Mapping[str, str]) -> EmbeddedSettings:
         nats_port=_port(environ, "NATS_PORT", 4222),
         demo_orders_port=_port(environ, "DEMO_ORDERS_PORT", 8020),
         mail_catcher_port=_port(environ, "MAIL_CATCHER_PORT", 8025),
-        database_url=environ.get("DATABASE_URL") or None,
+        database_url=_database_url(environ),
         broker_url=environ.get("BROKER_URL") or None,
         orders_api_url=environ.get("ORDERS_API_URL") or None,
         smtp_url=environ.get("SMTP_URL") or None,
         shutdown_grace_seconds=_number(environ, "SHUTDOWN_GRACE_SECONDS", 20),
     )
+
+
+def _database_url(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("DATABASE_URL") or None
+    try:
+        if url is not None:
+            database_address.read(url)
+    except database_address.NoAddress as error:
+        example = "postgresql://user:password@localhost/taskledger"
+        raise CannotStart(f"DATABASE_URL is refused: {error} Example: DATABASE_URL={example}.") from None
+    return url
 
 
 def _broker(environ: Mapping[str, str]) -> str:

@@ -7,10 +7,11 @@ import sqlalchemy as sa
 from alembic import context
 from alembic.util import CommandError
 
-from app.database import LOCK_NOT_AVAILABLE, sqlstate
+from app.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, sqlstate
 
 # Whoever asks for a table after us waits behind us, so that one who has only read it, in a transaction left open, would
-# hold up every request. We step back and try again, for two minutes.
+# hold up every request. We step back and try again, for two minutes. So do we in a deadlock: a transaction that has one
+# of the tables and wants the next one is none of ours to end, and PostgreSQL ends whichever of both it likes.
 LOCK_MILLISECONDS, PAUSE_SECONDS, TRIES = 2_000, 2.0, 30
 IN_THE_WAY = sa.text(
     "SELECT a.pid, coalesce(a.usename, '') AS role, a.application_name AS program, a.state, "
@@ -31,7 +32,7 @@ def run_migrations(connection: sa.Connection) -> None:
             with context.begin_transaction():
                 context.run_migrations()
         except sa.exc.OperationalError as error:
-            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            if sqlstate(error) not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED):
                 raise
             connection.rollback()
             told = in_the_way(connection)

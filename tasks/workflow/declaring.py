@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from tasks.errors import BadDeclaration
+from tasks.modules import import_all
 from tasks.workflow.errors import DefinitionRefused
 from tasks.workflow.model import COMPENSATE, Definition
 from tasks.workflow.parsing import parse
@@ -88,9 +87,7 @@ def text(*parts: Any) -> dict[str, Any]:
 
 
 def load_workflows() -> Mapping[str, DeclaredWorkflow]:
-    """All workflows of tasks/workflows/, by name."""
+    """All workflows of tasks/workflows/, by name. Raises BrokenFiles where a file cannot be imported."""
     with _loading:
-        package = importlib.import_module("tasks.workflows")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"tasks.workflows.{module.name}")
+        import_all("tasks.workflows")
     return dict(sorted(_workflows.items()))

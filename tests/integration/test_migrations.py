@@ -6,6 +6,8 @@ import time
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from flask import current_app
 from flask_migrate import check as migrate_check
 from flask_migrate import downgrade, upgrade
 
@@ -135,3 +137,66 @@ def test_a_migration_that_finds_no_gap_changes_nothing_and_says_who_was_in_the_w
 def _set_short_statement_timeout(connection, _):
     connection.cursor().execute("SET statement_timeout = 200")
     connection.commit()
+
+
+@pytest.fixture
+def crossing(databases):
+    """Another program that has `users`, and takes `sinks`, which a migration has by then, while that waits for `users`.
+
+    It looks for deadlocks so late that PostgreSQL ends the migration.
+    """
+    from app.config import load
+    from app.factory import create_app
+
+    url = databases.create("crossing")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}))
+    other = psycopg2.connect(url, application_name="old worker")
+    watcher = psycopg2.connect(url)
+    watcher.autocommit = True
+
+    def cross():
+        took = other.cursor()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            looked = watcher.cursor()
+            looked.execute("SELECT FROM pg_locks WHERE NOT granted AND relation = CAST('users' AS regclass)")
+            if looked.fetchone() is not None:
+                took.execute("LOCK TABLE sinks IN ROW EXCLUSIVE MODE")
+                other.commit()
+                return
+            time.sleep(0.02)
+
+    with application.app_context():
+        watcher.cursor().execute("DROP SCHEMA public, taskledger CASCADE; CREATE SCHEMA public")
+        upgrade(revision="0013")
+        cursor = other.cursor()
+        cursor.execute("SET deadlock_timeout = '60s'")
+        cursor.execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")
+        thread = threading.Thread(target=cross)
+        thread.start()
+        yield watcher
+        thread.join()
+    other.close()
+    watcher.close()
+    databases.drop(url)
+
+
+def test_a_migration_that_meets_a_deadlock_steps_back_and_tries_again(crossing, capfd):
+    before = deadlocks(crossing)
+
+    upgrade()
+
+    newest = ScriptDirectory.from_config(current_app.extensions["migrate"].migrate.get_config()).get_current_head()
+    with crossing.cursor() as cursor:
+        cursor.execute("SELECT version_num FROM alembic_version")
+        assert cursor.fetchall() == [(newest,)]
+    assert deadlocks(crossing) == before + 1
+    assert "Trying again" in capfd.readouterr().err
+
+
+def deadlocks(connection):
+    """How many PostgreSQL has ended in this database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return cursor.fetchone()[0]

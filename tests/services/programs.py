@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg2
 import requests
 
+from app.config import database_address
 from tests.services.databases import ROOT
 from tests.services.processes import Process
 from tests.services.waiting import free_port
@@ -55,7 +56,7 @@ class Dispatcher(Process):
         super().__init__(command, name="dispatcher", environment=environment, directory=ROOT)
 
     def is_ready(self) -> bool:
-        connection = psycopg2.connect(self.environment["DATABASE_URL"])
+        connection = psycopg2.connect(**database_address.read(self.environment["DATABASE_URL"]).parameters)
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT count(*) FROM duties WHERE last_success_at > %s", (self.started_at,))

@@ -8,8 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import URL
-
+from app.config.database_address import DatabaseAddress
 from app.errors import TaskledgerError
 
 MISSING = (
@@ -31,13 +30,12 @@ def find(name: str, *, server_major: int) -> str:
     return found[min(found)]
 
 
-def run(program: str, arguments: Sequence[str], url: URL) -> None:
+def run(program: str, arguments: Sequence[str], address: DatabaseAddress) -> None:
     """Run it against a database; the password travels in the environment, never on the command line."""
-    address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     environment = {**os.environ, "PGOPTIONS": "-c statement_timeout=0 -c search_path=public"}
-    if url.password:
-        environment["PGPASSWORD"] = str(url.password)
-    command = [program, f"--dbname={address}", "--no-password", *arguments]
+    if address.password:
+        environment["PGPASSWORD"] = address.password
+    command = [program, f"--dbname={address.uri(password=False)}", "--no-password", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = "\n".join(done.stderr.strip().splitlines()[-10:]) or f"exit status {done.returncode}"

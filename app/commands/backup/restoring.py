@@ -13,7 +13,7 @@ from app.commands.backup import folder as folders
 from app.commands.backup import programs
 from app.commands.backup.folder import Manifest
 from app.config import Settings
-from app.database import sqlalchemy_url, unit_of_work
+from app.database import address_of, sqlalchemy_url, unit_of_work
 from app.errors import TaskledgerError
 from app.services import restored
 from app.services.accounts import audit
@@ -34,8 +34,7 @@ EXISTING = sa.text("SELECT nspname FROM pg_namespace WHERE nspname = ANY(:names)
 def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -> tuple[Manifest, Revived]:
     """Bring the database and the artifacts back to a backup. Raises TaskledgerError, with the old content untouched."""
     manifest = Manifest.read(folder)
-    url = sqlalchemy_url(settings)
-    engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(sqlalchemy_url(settings), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         _check(connection, replace=replace)
         version = connection.execute(sa.text("SHOW server_version")).scalar_one()
@@ -44,7 +43,8 @@ def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -
         with _set_aside(connection):
             say("Restoring the database ...")
             jobs = min(4, os.cpu_count() or 1)
-            programs.run(program, ["--no-owner", "--exit-on-error", f"--jobs={jobs}", str(folder / folders.DUMP)], url)
+            options = ["--no-owner", "--exit-on-error", f"--jobs={jobs}", str(folder / folders.DUMP)]
+            programs.run(program, options, address_of(connection, settings))
     flask_migrate.upgrade()
     _restore_artifacts(Store.of(settings), folder, say)
     say("Making what is unfinished due ...")

@@ -12,7 +12,7 @@ from app.commands.backup import folder as folders
 from app.commands.backup import programs
 from app.commands.backup.folder import Manifest
 from app.config import Settings
-from app.database import sqlalchemy_url, unit_of_work
+from app.database import address_of, sqlalchemy_url, unit_of_work
 from app.errors import TaskledgerError
 from app.services.accounts import audit
 from app.services.artifacts.store import Store, StoreAway
@@ -50,8 +50,9 @@ def take(settings: Settings, target: Path, *, with_artifacts: bool, say: Progres
 
 
 def _write(settings: Settings, draft: Path, *, with_artifacts: bool, say: Progress) -> Manifest:
-    url = sqlalchemy_url(settings)
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": "-c search_path=public"})
+    engine = sa.create_engine(
+        sqlalchemy_url(settings), poolclass=sa.NullPool, connect_args={"options": "-c search_path=public"}
+    )
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         # The dump and the list of files are of one moment: pg_dump reads in the snapshot of this transaction.
         snapshot = connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one()
@@ -59,7 +60,7 @@ def _write(settings: Settings, draft: Path, *, with_artifacts: bool, say: Progre
         program = programs.find("pg_dump", server_major=int(version.split(".")[0]))
         say("Dumping the database ...")
         options = ["--format=custom", f"--snapshot={snapshot}", f"--file={draft / folders.DUMP}", "--no-owner"]
-        programs.run(program, [*options, *(f"--schema={name}" for name in SCHEMAS)], url)
+        programs.run(program, [*options, *(f"--schema={name}" for name in SCHEMAS)], address_of(connection, settings))
         stored = list(connection.scalars(STORED)) if with_artifacts else []
         by_status = {row.status: row.count for row in connection.execute(BY_STATUS)}
         revision = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one()

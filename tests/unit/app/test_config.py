@@ -51,6 +51,10 @@ def test_every_fault_is_listed_with_an_example():
         ("DATABASE_URL", "mysql://u@db/ledger"),
         ("DATABASE_URL", "postgresql://u@db"),
         ("DATABASE_URL", "postgresql://u@[db/ledger"),
+        ("DATABASE_URL", "postgresql://u@a:1,b:none/ledger"),
+        ("DATABASE_URL", "postgresql://u@db/ledger?sslmod=require"),
+        ("DATABASE_URL", "postgresql://u@a,b/ledger?port=1,2,3"),
+        ("DATABASE_URL", "postgresql://u@a,b/ledger?target_session_attrs=writable"),
         ("BROKER_URL", "mq"),
         ("BROKER_URL", "amqp://"),
         ("PORT", "0"),
@@ -114,6 +118,12 @@ def test_production_starts_with_tls_and_a_secret():
         ("ADMIN_PASSWORD", "short"),
         ("DATABASE_URL", "postgresql://u:sekret-and-long@db/ledger"),
         ("DATABASE_URL", "postgresql://u:sekret-and-long@db/ledger?sslmode=prefer"),
+        ("DATABASE_URL", "postgresql://u:sekret-and-long@a:1,b:2/ledger"),
+        ("DATABASE_URL", "postgresql://u:sekret-and-long@[::1]:1,[::2]:2/ledger"),
+        ("DATABASE_URL", "postgresql://u:sekret-and-long@/ledger?host=/run/postgresql,b"),
+        ("DATABASE_URL", "postgresql:///ledger?hostaddr=10.0.0.1"),
+        ("DATABASE_URL", "postgresql://u:short@[::1]:1,[::2]:2/ledger?sslmode=require"),
+        ("DATABASE_URL", "postgresql://a,b/ledger?user=u&password=short&sslmode=require"),
         ("BROKER_URL", "amqp://u:sekret-and-long@mq//"),
         ("BROKER_URL", "redis://mq/0"),
     ],
@@ -138,6 +148,12 @@ def test_production_accepts_plain_connections_when_told_so():
 
 def test_production_accepts_a_database_on_a_local_socket():
     assert load(PRODUCTION | {"DATABASE_URL": "postgresql:///ledger?host=/run/postgresql"})
+
+
+def test_production_accepts_several_hosts_that_demand_tls():
+    url = "postgresql://u:sekret-and-long@[::1]:5432,b:5433/ledger?sslmode=verify-full"
+
+    assert load(PRODUCTION | {"DATABASE_URL": url}).database_url == url
 
 
 def test_production_limits_rates_unless_told_otherwise():

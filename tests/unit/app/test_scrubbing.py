@@ -83,3 +83,19 @@ def test_the_second_key_is_hidden_also_where_it_lies_in_a_file(tmp_path, monkeyp
     finally:
         monkeypatch.undo()
         scrubbing.look_again()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:hunt%2Fer22@a:1,b:2/db",
+        "postgresql://user:hunt%2Fer22@[::1]:1,[::2]:2/db",
+        "postgresql://a,b/db?user=user&password=hunt%2Fer22",
+        "postgresql://a:1,b:none/db?password=hunt%2Fer22",
+    ],
+)
+def test_the_password_of_a_database_with_several_hosts_is_hidden(url):
+    scrub = Scrubber(secrets_in({"DATABASE_URL": url}))
+
+    assert scrub("hunt/er22 was refused") == "[secret] was refused"
+    assert "er22" not in scrub(f"cannot read {url}")
