@@ -5,7 +5,7 @@ from typing import Any
 from flask import current_app
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from app.api.auth import visible_owner
+from app.api.auth import current_principal
 from app.errors import Refused
 
 TOKEN_SECONDS = 15 * 60
@@ -29,4 +29,4 @@ def said_in(action: str, token: str | None) -> dict[str, Any]:
 
 def _serializer(action: str) -> URLSafeTimedSerializer:
     # A token is its caller's: an admin's would name everybody's tasks.
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"{action}.{visible_owner()}")
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"{action}.{current_principal().sees}")
