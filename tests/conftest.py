@@ -39,7 +39,8 @@ DO $$ DECLARE name text; has_rows boolean; BEGIN
         EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO has_rows;  -- cheaper than truncating all of them
         IF has_rows THEN EXECUTE 'TRUNCATE ' || name || ' CASCADE'; END IF;
     END LOOP;
-    IF EXISTS (SELECT FROM audit_log) THEN  -- its triggers refuse this, as they should
+    IF EXISTS (SELECT FROM audit_log) OR EXISTS (SELECT FROM audit_chain WHERE last_id > 0) THEN
+        -- their triggers refuse this, as they should
         ALTER TABLE audit_log DISABLE TRIGGER USER;
         ALTER TABLE audit_chain DISABLE TRIGGER USER;
         TRUNCATE audit_log;

@@ -8,8 +8,13 @@ import pytest
 import sqlalchemy as sa
 from flask_migrate import check as migrate_check
 from flask_migrate import downgrade, upgrade
+from sqlalchemy.orm import Session
 
+from app.config import load
+from app.factory import create_app
 from app.migrations import patience
+from app.services.accounts import audit_chain
+from tests.services.databases import NO_BROKER
 
 
 def test_the_models_and_the_migrated_tables_agree(application, database_url):
@@ -135,3 +140,29 @@ def test_a_migration_that_finds_no_gap_changes_nothing_and_says_who_was_in_the_w
 def _set_short_statement_timeout(connection, _):
     connection.cursor().execute("SET statement_timeout = 200")
     connection.commit()
+
+
+def test_the_entries_of_an_older_audit_log_become_the_beginning_of_the_chain(databases):
+    url = databases.create("chained")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": NO_BROKER}))
+    with application.app_context():
+        downgrade(revision="0019")
+        connection = psycopg2.connect(url)
+        with connection, connection.cursor() as cursor:
+            for _ in range(3):
+                cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+            cursor.execute("SELECT nextval(pg_get_serial_sequence('audit_log', 'id'))")  # a gap, as of a rollback
+            cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+        upgrade()
+        with connection, connection.cursor() as cursor:
+            cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+        connection.close()
+        with Session(
+            sa.create_engine(url.replace("postgresql://", "postgresql+psycopg2://"), poolclass=sa.NullPool)
+        ) as session:
+            verified = audit_chain.verify(session, newest=None)
+            ids = session.scalars(sa.text("SELECT id FROM audit_log ORDER BY id")).all()
+
+    assert (verified.entries, verified.fault) == (5, None)
+    assert ids == [1, 2, 3, 5, 6]
+    databases.drop(url)

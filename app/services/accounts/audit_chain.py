@@ -12,7 +12,7 @@ from app.services.accounts.audit import LOG
 
 PAGE = 1_000
 
-# One statement, so that it sees one state of the log while others add to it; nothing but the counts leaves the database.
+# One statement, so that it sees one state of the log while others add to it; nothing but counts leaves the database.
 LOOK = sa.text("""
 WITH looked AS (
     SELECT a.id, lag(a.id) OVER entries AS before_id,
@@ -69,8 +69,8 @@ def _fault(found: Any) -> str | None:
         return f"entry {found.changed} is the first that is broken: its content was changed"
     if broken:
         return (
-            f"entry {found.unlinked} is the first that is broken: it does not follow from entry {found.before_unlinked}; "
-            "what was between them was removed, or one of them was put there by hand"
+            f"entry {found.unlinked} is the first that is broken: it does not follow from entry "
+            f"{found.before_unlinked}; what was between them was removed, or one of them was put there by hand"
         )
     if found.last_id != found.end_id:
         return f"entry {found.last_id} is not the newest: entries up to {found.end_id} were removed after it"
