@@ -29,7 +29,7 @@ COMMAND_LINE = Actor()
 
 
 def record(
-    session: Session, action: str, actor: Actor, *, now: datetime, subject: str | None = None, **detail: Any
+    session: Session, action: str, actor: Actor, /, *, now: datetime, subject: str | None = None, **detail: Any
 ) -> None:
     """Add an entry in the transaction of what it tells of: both are kept, or neither. `detail` holds no secret."""
     values = {
