@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[str, type[Base]]] = {
     "artifact_id": ("artifact", Artifact),
 }
 """Parameters of routes that name a thing with an owner."""
+COPIED = "copy_of"  # the parameter of a page that shows a task in a form, to submit another like it
 WORKFLOWS = Workflow.__table__
 TASKS = Task.__table__
 
@@ -82,7 +83,10 @@ def look_at_the_named() -> None:
     if not _is_admin() or not request.view_args or request.url_rule is None:
         return
     me = current_principal().user_id
-    named, thing = _named(request.view_args, request.url_rule.rule, me)
+    arguments = dict(request.view_args)
+    if COPIED in request.args:
+        arguments.setdefault("task_id", request.args[COPIED])
+    named, thing = _named(arguments, request.url_rule.rule, me)
     g.names_a_thing = named
     if thing is None or thing.owner_id == me or (thing.owner_id is None and request.method in READS):
         return

@@ -38,6 +38,13 @@ def test_looking_at_a_task_and_cancelling_it(boss, store, somebody, told):
     }
 
 
+def test_copying_a_task_reads_it(boss, store, somebody, told):
+    task = store(owner_id=somebody.id, payload="of theirs")
+
+    assert "of theirs" in boss.get(f"/submit/reverse_string?copy_of={task.id}").text
+    assert [(action, subject) for action, subject, _ in told()] == [("admin.show_form", f"task:{task.id}")]
+
+
 def test_running_a_schedule_of_somebody_else(boss, session, somebody, told):
     schedule = make_schedule(session, owner_id=somebody.id)
     session.commit()
