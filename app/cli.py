@@ -12,6 +12,7 @@ from app import messaging
 from app import unusable as app_unusable
 from app.clock import utcnow
 from app.commands.admin import admin
+from app.commands.audit import audit
 from app.commands.backup import backup, restore
 from app.commands.doctor import doctor
 from app.commands.er_diagram import er_diagram
@@ -52,6 +53,7 @@ def commands() -> list[click.Command]:
     return [
         *(
             admin,
+            audit,
             backup,
             check_integrity,
             doctor,

@@ -27,6 +27,7 @@ from app.api import (
     invoices,
     limits,
     metrics,
+    oversight,
     problems,
     proxies,
     queue_figures,
@@ -110,6 +111,7 @@ def register(app: Flask, settings: Settings) -> None:
     cors.register(app, settings)
     limits.register(app, settings)
     auth.register(app, settings)  # from here on a request has a caller, or has been answered
+    oversight.register(app)
     encodings.register(app)
     waiting.register(app, most=settings.max_waiters)
     event_feed.register(app, settings)

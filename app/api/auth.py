@@ -91,8 +91,14 @@ def current_rights() -> tuple[Rights, ...]:
 
 
 def visible_owner() -> UUID | None:
-    """Whose things the caller sees: their own; None (everybody's) for an admin. The `owner` of every service."""
-    return current_principal().sees
+    """Whose things the caller sees: their own; None (everybody's) for an admin. The `owner` of every service.
+
+    A list that asks this leaves an entry in the audit log (app/api/oversight.py); figures ask
+    `current_principal().sees`.
+    """
+    seen = current_principal().sees
+    g.sees_everything = seen is None
+    return seen
 
 
 def current_caller() -> Caller:

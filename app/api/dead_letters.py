@@ -12,6 +12,7 @@ from app.api import pagination, quotas
 from app.api.auth import visible_owner
 from app.api.dry_run import said_in, token_for
 from app.api.fields import Instant, QueryMoment, matching
+from app.api.oversight import counted
 from app.api.pagination import Page
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.task_schemas import TaskList
@@ -26,6 +27,11 @@ from tasks.registry import NAME
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", description="Tasks that are FAILED")
 
 FINGERPRINT = r"[0-9a-f]{16}"
+TOLD = {
+    "replay": ("dead_letters.replay_begun", "dead_letters.replayed"),
+    "purge": ("dead_letters.purge_begun", "dead_letters.purged"),
+}
+"""What the audit log says before and after."""
 
 
 class DeadLetterQuery(Page):
@@ -134,15 +140,15 @@ def _mass_change(action: str, asked: dict[str, Any]) -> dict[str, Any]:
                 replay.check_all(session, wanted, allowance=quotas.allowance_in(session))
             return {"count": dead_letters.count(session, wanted), "token": _token(action, wanted)}
     wanted = _from_token(action, asked.get("token"))
-    done = 0
-    try:
-        while changed := _batch(action, wanted):
-            done += changed
-    except QuotaReached as error:
-        if not done:
-            raise
-        raise QuotaReached(f"{done} were started over, the others were not. {error}") from None
-    return {"count": done, "token": None}
+    with counted(*TOLD[action], filter=told_filter(wanted)) as done:
+        try:
+            while changed := _batch(action, wanted):
+                done.count += changed
+        except QuotaReached as error:
+            if not done.count:
+                raise
+            raise QuotaReached(f"{done.count} were started over, the others were not. {error}") from None
+    return {"count": done.count, "token": None}
 
 
 def _batch(action: str, wanted: DeadLetterFilter) -> int:
@@ -152,9 +158,14 @@ def _batch(action: str, wanted: DeadLetterFilter) -> int:
         return replay.replay_batch(session, wanted, now=utcnow(), allowance=quotas.allowance_in(session))
 
 
-def _token(action: str, wanted: DeadLetterFilter) -> str:
+def told_filter(wanted: DeadLetterFilter) -> dict[str, Any]:
+    """Which dead letters are meant, as a token and the audit log say it."""
     moments = {name: value and rfc_3339(value) for name, value in _moments(wanted).items()}
-    return token_for(f"dead-letters.{action}", {"type": wanted.type, "fingerprint": wanted.fingerprint, **moments})
+    return {"type": wanted.type, "fingerprint": wanted.fingerprint, **moments}
+
+
+def _token(action: str, wanted: DeadLetterFilter) -> str:
+    return token_for(f"dead-letters.{action}", told_filter(wanted))
 
 
 def _from_token(action: str, token: str | None) -> DeadLetterFilter:

@@ -4,7 +4,7 @@ from typing import Any
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from app.api.auth import visible_owner
+from app.api.auth import current_principal
 from app.api.environment import signing_keys
 from app.errors import Refused
 
@@ -29,4 +29,4 @@ def said_in(action: str, token: str | None) -> dict[str, Any]:
 
 def _serializer(action: str) -> URLSafeTimedSerializer:
     # A token is its caller's: an admin's would name everybody's tasks.
-    return URLSafeTimedSerializer(signing_keys(), salt=f"{action}.{visible_owner()}")
+    return URLSafeTimedSerializer(signing_keys(), salt=f"{action}.{current_principal().sees}")

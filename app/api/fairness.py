@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.auth import Access, access, current_actor, visible_owner
+from app.api.auth import Access, access, current_actor, current_principal
 from app.api.fields import Instant, text, whole
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.transaction import single_statement, transaction
@@ -157,7 +157,7 @@ def remove_limit(kind: str, name: str) -> None:
 def list_usage() -> dict[str, Any]:
     """Show what tasks under limits do now, by owner and type: your own; an admin sees everybody's."""
     with single_statement() as session:
-        return {"items": list(admission.usage(session, owner=visible_owner()))}
+        return {"items": list(admission.usage(session, owner=current_principal().sees))}
 
 
 def _check(kind: str, name: str) -> None:

@@ -7,6 +7,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from app.addresses import caller_of
 from app.api.auth import current_actor, current_principal, unauthorized
+from app.api.environment import current_settings
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.errors import Refused
@@ -34,7 +35,9 @@ def log_in(email: str, password: str) -> LoggedIn:
         subject = candidate.user_id and f"user:{candidate.user_id}"
         if begun is None:
             sessions.refuse(session, now=utcnow())
-            audit.record(session, "user.login_failed", current_actor(), now=utcnow(), subject=subject)
+            tried = audit.digest_of(email, secret_key=current_settings().secret_key)
+            actor = current_actor()
+            audit.record(session, "user.login_failed", actor, now=utcnow(), subject=subject, email_digest=tried)
         else:
             audit.record(session, "user.logged_in", current_actor(), now=utcnow(), subject=subject)
             return begun

@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from sqlalchemy.orm import Session
 
-from app.api.auth import visible_owner
+from app.api.auth import current_principal
 from app.api.environment import current_settings
 from app.api.fields import Instant
 from app.api.parsing import Blueprint, StrictSchema, absent
@@ -153,7 +153,7 @@ def overloaded() -> dict[str, Any]:
 def failed_count() -> dict[str, Any]:
     """Count the dead letters: tasks that are FAILED."""
     with transaction() as session:
-        return _counted(task_counts.failed(session, owner=visible_owner()))
+        return _counted(task_counts.failed(session, owner=current_principal().sees))
 
 
 @blueprint.get("/queues/pending-count")
@@ -161,7 +161,7 @@ def failed_count() -> dict[str, Any]:
 def pending_count() -> dict[str, Any]:
     """Count the tasks that are PENDING: due, and waiting for a worker."""
     with transaction() as session:
-        return _counted(task_counts.pending(session, owner=visible_owner(), now=utcnow()))
+        return _counted(task_counts.pending(session, owner=current_principal().sees, now=utcnow()))
 
 
 @blueprint.get("/queues/scaling")

@@ -9,6 +9,7 @@ from marshmallow import validate
 from app.api.auth import Access, access, current_actor
 from app.api.dry_run import said_in, token_for
 from app.api.fields import matching, one_of
+from app.api.oversight import counted
 from app.api.parsing import Blueprint, StrictSchema
 from app.api.queues import QUEUE
 from app.api.transaction import transaction
@@ -16,7 +17,6 @@ from app.clock import rfc_3339, utcnow
 from app.errors import NotFound
 from app.models import WAITING
 from app.services import levels, purge, queues
-from app.services.accounts import audit
 from app.services.purge import PurgeFilter
 from tasks import fields as strict
 from tasks.registry import NAME
@@ -72,12 +72,10 @@ def purge_queue(asked: dict[str, Any], name: str) -> dict[str, Any]:
         statuses=said["statuses"],
     )
     actor = current_actor()
-    with transaction() as session:
-        audit.record(session, "queue.purged", actor, now=utcnow(), subject=f"queue:{name}", filter=said)
-    done = 0
-    while cancelled := _batch(wanted, str(actor.user_id)):
-        done += cancelled
-    return {"count": done, "by_status": {}, "token": None}
+    with counted("queue.purge_begun", "queue.purged", subject=f"queue:{name}", filter=said) as done:
+        while cancelled := _batch(wanted, str(actor.user_id)):
+            done.count += cancelled
+    return {"count": done.count, "by_status": {}, "token": None}
 
 
 def _count(action: str, name: str, chosen: dict[str, Any]) -> dict[str, Any]:

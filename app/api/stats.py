@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from app.api.auth import visible_owner
+from app.api.auth import current_principal
 from app.api.fields import Instant, QueryMoment, Several, matching
 from app.api.parsing import Blueprint, StrictSchema, absent
 from app.api.transaction import transaction
@@ -88,7 +88,12 @@ def read_stats(query: dict[str, Any]) -> dict[str, Any]:
         _check_period(query["period"], since, now)
     with transaction() as session:
         found = stats.report(
-            session, owner=visible_owner(), types=query.get("type", ()), since=since, unit=query["period"], now=now
+            session,
+            owner=current_principal().sees,
+            types=query.get("type", ()),
+            since=since,
+            unit=query["period"],
+            now=now,
         )
     return _flat(found)
 

@@ -65,7 +65,7 @@ def export(*, begin: datetime, end: datetime | None, kind: str, output: Path | N
 
 def _to_csv(rows: Iterator[ExportedTask], output: Path | None) -> int:
     count = 0
-    with _opened(output) as stream:
+    with opened(output) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in rows:
@@ -107,7 +107,8 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[IO[str]]:
+def opened(output: Path | None) -> Iterator[IO[str]]:
+    """A file to write text to, or standard output."""
     if output is None:
         yield sys.stdout
         return

@@ -9,6 +9,8 @@ from werkzeug.wrappers import Response
 
 from app.api import quotas
 from app.api.auth import Access, access, visible_owner
+from app.api.dead_letters import TOLD, told_filter
+from app.api.oversight import counted
 from app.api.transaction import transaction
 from app.clock import rfc_3339, utcnow
 from app.dashboard.blueprint import blueprint
@@ -56,17 +58,18 @@ def preview_mass_change(action: str) -> str:
 @blueprint.post("/dead-letters/<any(replay, purge):action>")
 def change_many(action: str) -> Response:
     """Do it, in batches, to what was counted."""
-    wanted, done = _filter(request.form), 0
+    wanted = _filter(request.form)
     if wanted.failed_before is None:
         raise Refused({"failed_before": ["is missing: open the preview again"]})
-    try:
-        while changed := _batch(action, wanted):
-            done += changed
-    except QuotaReached as error:
-        if not done:
-            raise
-        flash(f"The others were not: {error}")
-    flash(f"{done} dead letters were {'started over' if action == 'replay' else 'deleted'}.")
+    with counted(*TOLD[action], filter=told_filter(wanted)) as done:
+        try:
+            while changed := _batch(action, wanted):
+                done.count += changed
+        except QuotaReached as error:
+            if not done.count:
+                raise
+            flash(f"The others were not: {error}")
+    flash(f"{done.count} dead letters were {'started over' if action == 'replay' else 'deleted'}.")
     return redirect(url_for("dashboard.list_causes"))
 
 

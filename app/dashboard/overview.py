@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import current_app, render_template, request
 from sqlalchemy.orm import Session
 
-from app.api.auth import current_principal, visible_owner
+from app.api.auth import current_principal
 from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
@@ -31,7 +31,7 @@ def show_overview() -> str:
     window = request.args.get("window", DEFAULT_WINDOW)
     if window not in WINDOWS:
         window = DEFAULT_WINDOW
-    owner = visible_owner()
+    owner = current_principal().sees
     key = (id(current_app.extensions["taskledger.gate"]), owner, window)
     found = _looks.get(key, lambda: _look(owner, WINDOWS[window]))
     return render_template("dashboard/overview.html", window=window, windows=list(WINDOWS), **found)

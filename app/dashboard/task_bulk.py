@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 
 from app.api.auth import visible_owner
+from app.api.oversight import look_at_selected
 from app.api.transaction import transaction
 from app.dashboard.blueprint import blueprint
 from app.dashboard.task_actions import many
@@ -38,6 +39,7 @@ def act_on_selected() -> Any:
         return redirect(_back())
     if "confirmed" not in request.form:
         return _ask(action, ids)
+    look_at_selected(action, ids)
     done, refused = 0, Counter[str]()
     for id_ in ids:
         try:

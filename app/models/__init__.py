@@ -2,7 +2,7 @@
 
 from app.models.api_key import ApiKey, ApiKeyRecord, Scope
 from app.models.artifact import Artifact, StoredBytes
-from app.models.audit import AuditEntry, AuditRecord
+from app.models.audit import AuditChain, AuditEntry, AuditRecord
 from app.models.compensation import Compensation
 from app.models.control import Counter, IdempotencyKey, Measurement, Pause
 from app.models.event import EventRecord, TaskEvent
@@ -46,6 +46,7 @@ __all__ = [
     "ApiKey",
     "ApiKeyRecord",
     "Artifact",
+    "AuditChain",
     "AuditEntry",
     "AuditRecord",
     "Compensation",

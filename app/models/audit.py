@@ -12,7 +12,7 @@ from app.database import Base
 
 
 class AuditEntry(Base):
-    """One action. A trigger refuses to change or remove it."""
+    """One action. Triggers refuse to change or remove it, and chain it to the one before."""
 
     __tablename__ = "audit_log"
 
@@ -27,8 +27,29 @@ class AuditEntry(Base):
     address: Mapped[str | None] = mapped_column(comment="Where the request came from")
     request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID, to find it in the logs")
     detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}", comment="What else; never a secret")
+    previous_hash: Mapped[bytes | None] = mapped_column(comment="hash of the entry before; empty: the first")
+    hash: Mapped[bytes | None] = mapped_column(comment="SHA-256 of previous_hash and of this entry")
 
     __table_args__ = ({"comment": "Administrative and account actions; rows are only ever added"},)
+
+
+class AuditChain(Base):
+    """Both ends of the chain of entries: one row, which triggers keep."""
+
+    __tablename__ = "audit_chain"
+
+    id: Mapped[int] = mapped_column(
+        sa.SmallInteger, primary_key=True, autoincrement=False, comment="1: there is one row"
+    )
+    last_id: Mapped[int] = mapped_column(sa.BigInteger, comment="audit_log.id of the newest entry; 0: none")
+    last_hash: Mapped[bytes] = mapped_column(comment="Its hash; empty: none")
+    pruned_id: Mapped[int] = mapped_column(sa.BigInteger, comment="Entries up to this id were pruned; 0: none")
+    pruned_hash: Mapped[bytes] = mapped_column(comment="hash of the last that was pruned")
+
+    __table_args__ = (
+        sa.CheckConstraint("id = 1", name="one_row"),
+        {"comment": "Where the chain of audit_log begins and ends; entries that are added wait for each other here"},
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,10 +14,10 @@ from app.factory import create_app
 from tests.services.databases import NO_BROKER, ROOT
 
 
-def findings(**environment):
+def findings(*options, **environment):
     """The points by name, those that are well left out."""
     done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "app", "doctor", "--json"],
+        [sys.executable, "-m", "flask", "--app", "app", "doctor", "--json", *options],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "BROKER_URL": NO_BROKER, **environment},
         capture_output=True,
@@ -46,6 +46,33 @@ def test_tables_of_an_old_version_are_named_and_what_cannot_be_asked_of_them_is_
     assert "the database is at 0001" in found["migrations"]["seen"]
     assert "flask --app app setup" in found["database"]["advice"]
     assert found["integrity"]["state"] == "unknown"
+
+
+@pytest.fixture
+def audited_database(databases):
+    """Tables with an audit log of three entries, the second of which somebody has changed."""
+    url = databases.create("doctor_audit")
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    for _ in range(3):
+        cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+    yield url, cursor
+    connection.close()
+    databases.drop(url)
+
+
+def test_the_first_broken_entry_of_the_audit_log_is_named(audited_database):
+    url, cursor = audited_database
+    assert "audit log" not in findings(DATABASE_URL=url)
+    cursor.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
+    cursor.execute("UPDATE audit_log SET action = 'nothing' WHERE id = 2")
+
+    for options in ((), ("--whole-audit-log",)):
+        found = findings(*options, DATABASE_URL=url)["audit log"]
+
+        assert found["state"] == "fault"
+        assert found["seen"] == "entry 2 is the first that is broken: its content was changed"
 
 
 def test_a_role_that_may_not_read_the_tables_is_a_fault(databases):

@@ -10,8 +10,13 @@ from alembic.script import ScriptDirectory
 from flask import current_app
 from flask_migrate import check as migrate_check
 from flask_migrate import downgrade, upgrade
+from sqlalchemy.orm import Session
 
+from app.config import load
+from app.factory import create_app
 from app.migrations import patience
+from app.services.accounts import audit_chain
+from tests.services.databases import NO_BROKER
 
 
 def test_the_models_and_the_migrated_tables_agree(application, database_url):
@@ -145,9 +150,6 @@ def crossing(databases):
 
     It looks for deadlocks so late that PostgreSQL ends the migration.
     """
-    from app.config import load
-    from app.factory import create_app
-
     url = databases.create("crossing")
     application = create_app(load({"DATABASE_URL": url, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1//"}))
     other = psycopg2.connect(url, application_name="old worker")
@@ -200,3 +202,29 @@ def deadlocks(connection):
         cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
         return cursor.fetchone()[0]
+
+
+def test_the_entries_of_an_older_audit_log_become_the_beginning_of_the_chain(databases):
+    url = databases.create("chained")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": NO_BROKER}))
+    with application.app_context():
+        downgrade(revision="0019")
+        connection = psycopg2.connect(url)
+        with connection, connection.cursor() as cursor:
+            for _ in range(3):
+                cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+            cursor.execute("SELECT nextval(pg_get_serial_sequence('audit_log', 'id'))")  # a gap, as of a rollback
+            cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+        upgrade()
+        with connection, connection.cursor() as cursor:
+            cursor.execute("INSERT INTO audit_log (at, action) VALUES (now(), 'test.done')")
+        connection.close()
+        with Session(
+            sa.create_engine(url.replace("postgresql://", "postgresql+psycopg2://"), poolclass=sa.NullPool)
+        ) as session:
+            verified = audit_chain.verify(session, newest=None)
+            ids = session.scalars(sa.text("SELECT id FROM audit_log ORDER BY id")).all()
+
+    assert (verified.entries, verified.fault) == (5, None)
+    assert ids == [1, 2, 3, 5, 6]
+    databases.drop(url)

@@ -17,13 +17,16 @@ COLOURS = {State.OK: "green", State.WARNING: "yellow", State.FAULT: "red", State
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--strict", is_flag=True, help="Count warnings as faults.")
-def doctor(*, as_json: bool, strict: bool) -> None:
+@click.option(
+    "--whole-audit-log", is_flag=True, help="Verify every entry of the audit log, and not the newest 10,000 only."
+)
+def doctor(*, as_json: bool, strict: bool, whole_audit_log: bool) -> None:
     """Verify the production checklist; exit status 1 when a point is a fault, or with --strict a warning.
 
     It changes nothing, but for a file of a few bytes that it writes to the artifact store and removes, and a message
     in the queue of dead letters. Run it where the API runs, with the API's environment.
     """
-    findings = examine()
+    findings = examine(whole_audit_log=whole_audit_log)
     bad = {State.FAULT, State.UNKNOWN} | ({State.WARNING} if strict else set())
     is_well = not any(found.state in bad for found in findings)
     if as_json:

@@ -9,7 +9,14 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
-from app.commands.doctor import database_points, host_points, key_points, service_points, settings_points
+from app.commands.doctor import (
+    audit_points,
+    database_points,
+    host_points,
+    key_points,
+    service_points,
+    settings_points,
+)
 from app.commands.doctor.finding import Finding, Findings, fault, unknown
 from app.config import FROM_FILES, Settings, get_settings, given_here
 from app.config.secret_files import with_files
@@ -18,11 +25,11 @@ from app.errors import SettingsError
 from app.factory import MIGRATIONS
 from app.scrubbing import scrub
 
-BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity", "keys")
+BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity", "keys", "audit log")
 DEFAULT_API_PROCESSES = 1
 
 
-def examine(environ: Mapping[str, str] = os.environ) -> list[Finding]:
+def examine(environ: Mapping[str, str] = os.environ, *, whole_audit_log: bool = False) -> list[Finding]:
     """Every finding, in the order of the checklist (docs/how-to/production-checklist.md)."""
     with suppress(SettingsError):  # of an embedded.env that cannot be read; get_settings says so below
         environ = given_here(environ)
@@ -40,7 +47,7 @@ def examine(environ: Mapping[str, str] = os.environ) -> list[Finding]:
     findings += settings_points.of_settings(settings, api_processes=api_processes)
     findings += host_points.of_host(settings)
     findings += service_points.of_broker(settings)
-    findings += _behind_the_database(settings, api_processes)
+    findings += _behind_the_database(settings, api_processes, whole_audit_log=whole_audit_log)
     return findings
 
 
@@ -53,7 +60,7 @@ def _api_processes(given: str) -> tuple[int, list[Finding]]:
         return DEFAULT_API_PROCESSES, [fault("settings", seen, "set it to a number of processes, such as 2")]
 
 
-def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
+def _behind_the_database(settings: Settings, api_processes: int, *, whole_audit_log: bool) -> Findings:
     engine = make_engine(settings, application_name="taskledger doctor")
     heads = ScriptDirectory(str(MIGRATIONS)).get_heads()
     try:
@@ -70,6 +77,7 @@ def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
                 yield from service_points.of_sinks(session, now=now)
                 yield from service_points.of_ledger(session, now=now)
                 yield from key_points.of_keys(session, settings)
+                yield audit_points.of_audit_log(session, whole=whole_audit_log)
     except sa.exc.OperationalError as error:
         advice = "is it running, and are host, password and database right?"
         yield fault("database", scrub(str(error.orig).strip()), advice)
@@ -77,6 +85,6 @@ def _behind_the_database(settings: Settings, api_processes: int) -> Findings:
     except sa.exc.ProgrammingError as error:  # tables of an older version, or of somebody else's
         first_line = scrub(str(error.orig).strip()).partition("\n")[0]
         yield fault("database", first_line, "run `flask --app app setup` as the role that owns the tables")
-        yield unknown("integrity", "the tables are not those of this code")
+        yield from (unknown(point, "the tables are not those of this code") for point in BEHIND_THE_DATABASE[-2:])
     finally:
         engine.dispose()

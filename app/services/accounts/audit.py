@@ -1,6 +1,7 @@
 """Writing the audit log, and reading it."""
 
-from dataclasses import dataclass
+import hmac
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.models import AuditEntry, AuditRecord
 
 LOG = AuditEntry.metadata.tables["audit_log"]
+SHOWN = tuple(LOG.c[field.name] for field in fields(AuditRecord))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,7 @@ COMMAND_LINE = Actor()
 
 
 def record(
-    session: Session, action: str, actor: Actor, *, now: datetime, subject: str | None = None, **detail: Any
+    session: Session, action: str, actor: Actor, /, *, now: datetime, subject: str | None = None, **detail: Any
 ) -> None:
     """Add an entry in the transaction of what it tells of: both are kept, or neither. `detail` holds no secret."""
     values = {
@@ -43,11 +45,17 @@ def record(
     session.execute(sa.insert(LOG).values(values))
 
 
+def digest_of(email: str, *, secret_key: str) -> str:
+    """An address of a log-in, keyed: entries about one are alike, whatever its case; nobody can read it. Hex."""
+    key = hmac.digest(secret_key.encode(), b"taskledger audit log address 1", "sha256")
+    return hmac.digest(key, email.strip().lower().encode(errors="surrogatepass"), "sha256").hex()
+
+
 def find(
     session: Session, *, action: str | None, actor_id: UUID | None, before: int | None, limit: int
 ) -> tuple[list[AuditRecord], int | None]:
     """A page of entries, newest first, and the id to give as `before` for the next."""
-    query = sa.select(LOG).order_by(LOG.c.id.desc()).limit(limit + 1)
+    query = sa.select(*SHOWN).order_by(LOG.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(LOG.c.id < before)
     if action is not None:

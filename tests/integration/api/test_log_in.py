@@ -1,6 +1,7 @@
 """Registering, logging in, refreshing, logging out; and tokens that do not hold."""
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -308,6 +309,25 @@ def test_accounts_leave_their_traces_in_the_audit_log_without_any_secret(anonymo
     assert entries[0]["subject"] == f"user:{ada['id']}"
     text = json.dumps(entries)
     assert not any(secret in text for secret in (ADA["password"], "a wrong password", begun["refresh_token"]))
+
+
+def test_failed_log_ins_carry_a_digest_by_which_those_of_one_address_are_found(anonymous, ada, client, session):
+    for email in ("ada@example.com", "ADA@EXAMPLE.COM", "nobody@example.com", "nobody@example.com "):
+        log_in(anonymous, email=email, password="a wrong password")
+
+    texts = session.scalars(sa.text("SELECT audit_log::text FROM audit_log WHERE action = 'user.login_failed'")).all()
+    rows = session.execute(
+        sa.text(
+            "SELECT detail ->> 'email_digest', array_agg(subject ORDER BY id) FROM audit_log "
+            "WHERE action = 'user.login_failed' GROUP BY 1 ORDER BY min(id)"
+        )
+    ).all()
+    assert [len(digest) for digest, _ in rows] == [64, 64]
+    assert rows[0][1] == [f"user:{ada['id']}"] * 2
+    assert set(rows[1][1]) == {None}
+    plain = {hashlib.sha256(email.encode()).hexdigest() for email in ("ada@example.com", "nobody@example.com")}
+    assert not plain & {digest for digest, _ in rows}
+    assert not any("example.com" in text.lower() for text in texts)
 
 
 def test_the_audit_log_cannot_be_changed(anonymous, ada, session):

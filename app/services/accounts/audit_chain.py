@@ -1,0 +1,101 @@
+"""Verifying the chain of the audit log, going through it, and removing what is old."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.services.accounts.audit import LOG
+
+PAGE = 1_000
+
+# One statement, so that it sees one state of the log while others add to it; nothing but counts leaves the database.
+LOOK = sa.text("""
+WITH looked AS (
+    SELECT a.id, lag(a.id) OVER entries AS before_id,
+        a.hash IS NULL OR a.hash IS DISTINCT FROM taskledger.audit_hash(a.previous_hash, a) AS is_changed,
+        a.previous_hash IS DISTINCT FROM lag(a.hash) OVER entries AS follows_another
+    FROM audit_log a
+    WHERE a.id >= coalesce((SELECT id FROM audit_log ORDER BY id DESC OFFSET :skipped LIMIT 1), 0)
+    WINDOW entries AS (ORDER BY a.id)
+), found AS (
+    SELECT count(*) AS entries, min(id) FILTER (WHERE is_changed) AS changed,
+        min(id) FILTER (WHERE before_id IS NOT NULL AND follows_another) AS unlinked
+    FROM looked
+)
+SELECT found.entries, found.changed, found.unlinked,
+    (SELECT max(id) FROM audit_log WHERE id < found.unlinked) AS before_unlinked,
+    first.id AS first_id, first.previous_hash AS first_previous, last.id AS last_id, last.hash AS last_hash,
+    chain.pruned_id, chain.pruned_hash, chain.last_id AS end_id, chain.last_hash AS end_hash
+FROM found
+LEFT JOIN audit_chain AS chain ON true
+LEFT JOIN (SELECT id, previous_hash FROM audit_log ORDER BY id LIMIT 1) AS first ON true
+LEFT JOIN (SELECT id, hash FROM audit_log ORDER BY id DESC LIMIT 1) AS last ON true
+""")
+PRUNE = sa.text("SELECT taskledger.prune_audit_log(:older_than)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """How many entries were looked at, and what is wrong with the first that is (None: nothing)."""
+
+    entries: int
+    fault: str | None
+
+
+def verify(session: Session, *, newest: int | None) -> Verified:
+    """Look at the newest entries, or at all of them (None), and at both ends of the chain."""
+    skipped = 2**62 if newest is None else newest
+    found: Any = session.execute(LOOK, {"skipped": skipped}).one()
+    return Verified(entries=found.entries, fault=_fault(found))
+
+
+def _fault(found: Any) -> str | None:
+    """In words. Pure."""
+    if found.end_id is None:
+        return "the row of audit_chain is gone, so that nothing can be verified"
+    if found.first_id is None:
+        removed = f"entries {found.pruned_id + 1} to {found.end_id} were removed"
+        return removed if found.end_id > found.pruned_id else None
+    if bytes(found.first_previous or b"") != bytes(found.pruned_hash):
+        return (
+            f"entry {found.first_id} is the first that is broken: what came before it was removed, and not by pruning"
+        )
+    broken = [id_ for id_ in (found.changed, found.unlinked) if id_ is not None]
+    if broken and min(broken) == found.changed:
+        return f"entry {found.changed} is the first that is broken: its content was changed"
+    if broken:
+        return (
+            f"entry {found.unlinked} is the first that is broken: it does not follow from entry "
+            f"{found.before_unlinked}; what was between them was removed, or one of them was put there by hand"
+        )
+    if found.last_id != found.end_id:
+        return f"entry {found.last_id} is not the newest: entries up to {found.end_id} were removed after it"
+    if bytes(found.last_hash) != bytes(found.end_hash):
+        return f"entry {found.last_id} is broken: it is not the one that was added last"
+    return None
+
+
+def entries(session: Session, since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
+    """The entries of some time in the order in which they were added, as rows; in pages, so that memory is bounded."""
+    after = 0
+    query = sa.select(LOG).where(LOG.c.id > sa.bindparam("after")).order_by(LOG.c.id).limit(PAGE)
+    while True:
+        rows = session.execute(query, {"after": after}).mappings().all()
+        for row in rows:
+            if since <= row["at"] < until:
+                yield dict(row)
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["id"]
+
+
+def prune(session: Session, older_than: datetime) -> int:
+    """Remove the oldest entries until one that is not older than this; returns how many. The rest still verifies.
+
+    Entries of the last 30 days stay whatever is asked: PostgreSQL refuses.
+    """
+    return int(session.scalar(PRUNE, {"older_than": older_than}) or 0)
