@@ -17,6 +17,7 @@ from app.api import dry_run
 from app.api.auth import KEY_SECONDS
 from app.api.database_deadline import LONGEST_COMMIT_SECONDS
 from app.api.task_schemas import LONGEST_WAIT_SECONDS
+from app.commands.audit import LEAST_KEPT
 from app.commands.doctor import key_points
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
 from app.config.running import Running
@@ -117,6 +118,7 @@ CLAIMS = [
     Claim("protect-an-installation.md", "12 hours without use", (seconds(dashboard_sessions.IDLE) / 3600,)),
     Claim("protect-an-installation.md", "of a sensitive type keeps | 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("protect-an-installation.md", "tokens of dry runs | 15 minutes", (dry_run.TOKEN_SECONDS / 60,)),
+    Claim("protect-an-installation.md", "The last 30 days are always kept", (LEAST_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
     Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),

@@ -185,6 +185,7 @@ FOREIGN = {
 NOT_PYTHON = re.compile(
     r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled)(\.NAME)?|webhook\.test"
     r"|tasks\.dead"  # exchanges, queues and events
+    r"|(admin|audit|dead_letters|queue|detail)\.[a-z_]+"  # actions of the audit log, and what they hold
     r"|steps\.\w+\.\w+.*|input\..*|errors\.\w+|data\.\w+|evidence\.\w+"  # members of JSON
     r"|taskledger\.(service|submit)|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, columns of views and catalogues
     r"|[\w.-]+\.(pem|crt|key|svg|png|py|md|yml|yaml|json|conf|env|eml|csv|pdf|toml|sql|js|css)"

@@ -85,6 +85,6 @@ def _behind_the_database(settings: Settings, api_processes: int, *, whole_audit_
     except sa.exc.ProgrammingError as error:  # tables of an older version, or of somebody else's
         first_line = scrub(str(error.orig).strip()).partition("\n")[0]
         yield fault("database", first_line, "run `flask --app app setup` as the role that owns the tables")
-        yield from (unknown(point, "the tables are not those of this code") for point in BEHIND_THE_DATABASE[-2:])
+        yield from (unknown(point, "the tables are not those of this code") for point in BEHIND_THE_DATABASE[-4:])
     finally:
         engine.dispose()
