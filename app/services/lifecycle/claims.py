@@ -87,8 +87,8 @@ def held_under(session: Session, lease: UUID, ids: Sequence[UUID], *, lease_seco
 RENEW = sa.text(
     "WITH free AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease "
     "ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) "
-    "UPDATE tasks SET due_at = statement_timestamp() + make_interval(secs => :seconds) FROM free WHERE tasks.id = free.id "
-    "RETURNING tasks.id"
+    "UPDATE tasks SET due_at = statement_timestamp() + make_interval(secs => :seconds) FROM free "
+    "WHERE tasks.id = free.id RETURNING tasks.id"
 )
 
 
