@@ -15,11 +15,12 @@ import pytest
 
 from app.api.auth import KEY_SECONDS
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
+from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
 from app.dispatcher.rescue import UNSEEN
-from app.services.accounts import quotas, sessions, tokens
+from app.services.accounts import passwords, quotas, sessions, tokens
 from app.services.children import LONGEST_KEY, MOST_CHILDREN
 from app.services.queues import LIVE
 from app.services.readiness import LATEST_LOOK
@@ -107,6 +108,14 @@ CLAIMS = [
     Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
     Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
     Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(UNSEEN),)),
+    Claim("security.md", "ends after 12 hours without use, and after 30 days",
+          (seconds(dashboard_sessions.IDLE) / 3600, sessions.REFRESH_LIFETIME.days)),
+    Claim("security.md", "An access token ends after 15 minutes; a refresh token after 30 days",
+          (seconds(tokens.LIFETIME) / 60, sessions.REFRESH_LIFETIME.days)),
+    Claim("security.md", "by one that has its own 30 days", (sessions.REFRESH_LIFETIME.days,)),
+    Claim("security.md", "argon2id, 19 MiB of memory, two passes", (passwords.HASHER.memory_cost / 1024,)),
+    Claim("security.md", "rotation, with an overlap of 24 hours", (seconds(OVERLAP) / 3600,)),
+    Claim("security.md", "production asks 32 characters of `SECRET_KEY`", (SECRET_MIN_LENGTH,)),
     Claim("schedules.md", "at most 32 KiB", (LONGEST_TARGET / 1024,)),
     Claim("schedules.md", "noticed more than 30 seconds after its moment", (seconds(LATE),)),
 ]  # fmt: skip
