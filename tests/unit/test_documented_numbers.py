@@ -20,6 +20,7 @@ from app.api.task_schemas import LONGEST_WAIT_SECONDS
 from app.commands.audit import LEAST_KEPT
 from app.commands.doctor import key_points
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
+from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
@@ -28,7 +29,7 @@ from app.server import patience, pressure
 from app.server import request as server_request
 from app.server import worker as server
 from app.services import idempotency
-from app.services.accounts import quotas, sessions, tokens
+from app.services.accounts import passwords, quotas, sessions, tokens
 from app.services.children import LONGEST_KEY, MOST_CHILDREN
 from app.services.queues import LIVE
 from app.services.readiness import LATEST_LOOK
@@ -148,6 +149,14 @@ CLAIMS = [
     Claim("slow-clients.md", "slower for 10 seconds in all", (patience.GRACE_SECONDS,)),
     Claim("slow-clients.md", "sends nothing for 10 s",
           (number_in("deploy/nginx/nginx.conf", r"client_body_timeout (\d+)s"),)),
+    Claim("security.md", "ends after 12 hours without use, and after 30 days",
+          (seconds(dashboard_sessions.IDLE) / 3600, sessions.REFRESH_LIFETIME.days)),
+    Claim("security.md", "An access token ends after 15 minutes; a refresh token after 30 days",
+          (seconds(tokens.LIFETIME) / 60, sessions.REFRESH_LIFETIME.days)),
+    Claim("security.md", "by one that has its own 30 days", (sessions.REFRESH_LIFETIME.days,)),
+    Claim("security.md", "argon2id, 19 MiB of memory, two passes", (passwords.HASHER.memory_cost / 1024,)),
+    Claim("security.md", "rotation, with an overlap of 24 hours", (seconds(OVERLAP) / 3600,)),
+    Claim("security.md", "production asks 32 characters of `SECRET_KEY`", (SECRET_MIN_LENGTH,)),
     Claim("schedules.md", "at most 32 KiB", (LONGEST_TARGET / 1024,)),
     Claim("schedules.md", "noticed more than 30 seconds after its moment", (seconds(LATE),)),
 ]  # fmt: skip
