@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.api.auth import KEY_SECONDS
+from app.commands.audit import LEAST_KEPT
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
@@ -72,6 +73,7 @@ CLAIMS = [
           (seconds(tokens.LIFETIME) / 60, sessions.REFRESH_LIFETIME.days)),
     Claim("accounts-and-keys.md", "revokes one, within 2 seconds everywhere", (KEY_SECONDS,)),
     Claim("accounts-and-keys.md", "Waiting tasks are counted every 5 seconds", (quotas.LOOK_AGAIN_SECONDS,)),
+    Claim("protect-an-installation.md", "The last 30 days are always kept", (LEAST_KEPT.days,)),
     Claim("add-a-task-type.md", "3 retries; 2 s, doubling, at most 600 s, each drawn at random from 0 to that",
           (RETRY.max_retries, RETRY.base_seconds, RETRY.cap_seconds, 0)),
     Claim("add-a-task-type.md", "`timeout_seconds` | 300 |", (default_of(TaskType, "timeout_seconds"),)),
