@@ -1,7 +1,6 @@
 """What admins do with things of others leaves entries in the audit log; what they do with their own leaves none."""
 
 import io
-import uuid
 
 import pytest
 import sqlalchemy as sa
