@@ -10,6 +10,8 @@ from tests.services.programs import service_environment
 from tests.services.waiting import free_port
 from tests.services.with_test_types import MORE_HANDLERS
 
+pytestmark = pytest.mark.long
+
 FLASK = ("flask", "--app", "app")
 CELERY = ("celery", "-A", "tasks")
 NEED_TYPES = {

@@ -8,7 +8,7 @@ import pytest
 from tests.services.programs import Sink
 from tests.services.stack import Stack
 
-pytestmark = pytest.mark.timeout(300)  # four processes start, and are watched for a while
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # four processes start, and are watched for a while
 
 WATCHED_SECONDS = 12
 MOST_LINES = 12  # it was some 25 a second; each has its own words for the loss, the refusal and what is left undone

@@ -22,7 +22,8 @@ from tests.services.programs import Sink, service_environment
 from tests.services.stack import Stack
 from tests.services.waiting import free_port, wait_for
 
-pytestmark = pytest.mark.timeout(300)  # two servers and a handful of processes start one after another
+# Two servers and a handful of processes start one after another.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 SPELLINGS = {
     "before the database": "postgresql://postgres@127.0.0.1:{first},127.0.0.1:{second}/{name}",

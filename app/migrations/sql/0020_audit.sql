@@ -86,6 +86,7 @@ COMMENT ON FUNCTION taskledger.prune_audit_log(timestamptz)
     IS 'Removes entries of the audit log that are older, and than 30 days; the rest still verifies. Returns how many';
 REVOKE ALL ON FUNCTION taskledger.prune_audit_log(timestamptz) FROM PUBLIC;
 REVOKE ALL ON FUNCTION taskledger.audit_hash(bytea, public.audit_log) FROM PUBLIC;
+REVOKE ALL ON FUNCTION taskledger.chain_audit_log(), taskledger.keep_audit_log(), taskledger.keep_audit_chain() FROM PUBLIC;
 REVOKE UPDATE, DELETE, TRUNCATE ON public.audit_log, public.audit_chain FROM PUBLIC;
 
 -- What is there already becomes the beginning of the chain. The trigger is off, and back on, in this transaction, which

@@ -1,6 +1,7 @@
 """Every payload schema, fuzzed: what it accepts is what is loaded, and nothing breaks the loader or the redaction."""
 
 import copy
+import json
 from typing import Any
 
 import jsonschema_rs
@@ -116,6 +117,7 @@ def test_what_a_client_makes_of_the_schema_is_accepted(task_type):
     @settings(relaxed, max_examples=15)
     @given(bodies)
     def holds(case):
+        assume("\\u0000" not in json.dumps(case.body))  # JSON Schema cannot forbid NUL anywhere in free JSON
         assert last_names(faults(task_type, case.body)) <= {"_schema"}
 
     holds()
