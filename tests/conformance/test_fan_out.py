@@ -38,7 +38,7 @@ def test_celery_inspect_reaches_one_worker_by_its_name(stack):
         _celery(stack, "inspect", "active_queues", "--json", "--timeout", "10", "-d", _node(stack.worker))
     )
 
-    assert [queue["name"] for queue in answers[_node(stack.worker)]] == ["tasks"]
+    assert [queue["name"] for queue in answers[_node(stack.worker)]] == ["tasks", "webhooks"]
 
 
 def test_celery_control_changes_a_worker(stack):
@@ -60,7 +60,7 @@ def test_flower_lists_workers_and_tasks(stack):
         workers = wait_for(lambda: _workers(flower), timeout=30, what="Flower has asked the worker")
 
     assert (shown["name"], shown["state"]) == ("reverse_string", "SUCCESS")
-    assert [queue["name"] for queue in workers[_node(stack.worker)]["active_queues"]] == ["tasks"]
+    assert [queue["name"] for queue in workers[_node(stack.worker)]["active_queues"]] == ["tasks", "webhooks"]
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads"])

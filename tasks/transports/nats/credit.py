@@ -10,6 +10,7 @@ class Credit:
         self._limit = 0
         self._taken = 0
         self._changed = asyncio.Event()
+        self._lessened = asyncio.Event()
 
     def set_limit(self, limit: int) -> None:
         """0 is no limit."""
@@ -23,6 +24,7 @@ class Credit:
     def take(self, count: int) -> None:
         """They are asked for, or held."""
         self._taken += count
+        self._lessened.set()
 
     def give(self, count: int = 1) -> None:
         """They did not come, or were settled."""
@@ -34,3 +36,16 @@ class Credit:
         while not self.free(1):
             self._changed.clear()
             await self._changed.wait()
+
+    async def spent(self, lasting_seconds: float) -> None:
+        """Until nothing could be asked for during all of so many seconds."""
+        while True:
+            while self.free(1):
+                self._lessened.clear()
+                await self._lessened.wait()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(lasting_seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                return

@@ -2,7 +2,8 @@
 
 While messages wait it asks level after level for as many as there is credit for. When none waits, one pull per level
 lingers at the server, and the first message ends them all: nothing is asked for again and again. What a lingering pull
-of another level brings meanwhile is taken on credit, or handed back.
+of another level brings meanwhile is taken on credit, or handed back. Lingering takes no credit: the queues of a channel
+share it, and an idle one must not keep it from the others. It ends when the others have spent all of it.
 
 A server (2.9) that wants to deliver again what was handed back, and finds only pulls whose inbox has gone, forgets that
 message until ack_wait is over, and delivers the last one of the stream a second time. So it is made to drop such pulls
@@ -32,6 +33,7 @@ BATCH = 100
 LINGER_SECONDS = 30
 ANSWER_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 5.0
+SPENT_SECONDS = 0.1  # a puller that asks has all credit for as long as the answer takes
 NO_MESSAGES, EXPIRED = "404", "408"
 
 Deliver = Callable[[Msg], None]
@@ -183,26 +185,42 @@ class Puller:
 
     async def _wait_for_one(self) -> None:
         inbox = await _Inbox(self._client, self._straggler).open()
-        got = 0
-        self._credit.take(1)
         self._has_lingered = True
+        message = None
         try:
             for level in reversed(range(self._queue.levels)):
                 await self._pull(inbox, level, batch=1, expires=LINGER_SECONDS * SECOND)
-            message = await inbox.next(LINGER_SECONDS + ANSWER_SECONDS)
-            status = _status(message)
-            if status is None:
-                got = 1
-                self._deliver(message)
-            elif status not in (NO_MESSAGES, EXPIRED):
-                raise ConsumerGone(_reason(message))
-        except TimeoutError:
-            return
+            message = await self._next_while_there_is_credit(inbox)
         finally:
-            self._credit.give(1 - got)
             inbox.close()
+        if message is not None and (status := _status(message)) is not None:
+            if status not in (NO_MESSAGES, EXPIRED):
+                raise ConsumerGone(_reason(message))
+            message = None
+        if message is not None and self._credit.free(1):
+            self._straggler(message)
+            message = None
         if not self._credit.free(1):  # else pulls that live follow at once
             await self._end_pulls()
+        if message is not None:
+            self._straggler(message)
+
+    async def _next_while_there_is_credit(self, inbox: _Inbox) -> Msg | None:
+        """The first answer; None when nothing came, or when other queues have spent all credit."""
+        answer = asyncio.ensure_future(inbox.next(LINGER_SECONDS + ANSWER_SECONDS))
+        spent = asyncio.ensure_future(self._credit.spent(SPENT_SECONDS))
+        try:
+            await asyncio.wait((answer, spent), return_when=asyncio.FIRST_COMPLETED)
+            return answer.result() if answer.done() else None
+        except TimeoutError:
+            return None
+        except asyncio.CancelledError:
+            if answer.done() and answer.exception() is None and _status(answer.result()) is None:
+                self._straggler(answer.result())  # it came in the moment in which we were stopped
+            raise
+        finally:
+            for each in (answer, spent):
+                each.cancel()
 
     async def _end_pulls(self) -> None:
         """The server drops the pulls that nobody listens to any more: it does so when it counts those that wait."""
