@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,7 @@ class Leftovers:
         with contextlib.suppress(OSError):  # it leads a session already
             os.setpgid(0, 0)  # so that a kill reaches what its handlers start, too
         _adopt_orphans()
-        # billiard calls its children daemons, which multiprocessing does not allow to have children.
-        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        _allow_processes()
         self._streams = {number: _copy_of(number) for number in (1, 2)}
         self._directory = os.getcwd()
         self._umask = os.umask(0)
@@ -113,6 +113,17 @@ class Leftovers:
         with contextlib.suppress(OSError):
             os.chdir(self._directory)
         os.umask(self._umask)
+
+
+def _allow_processes() -> None:
+    """Let multiprocessing start processes from this one, which billiard has made.
+
+    billiard calls its children daemons, which may have no children; and its key of the process refuses to be handed to
+    a process that is started anew.
+    """
+    process = multiprocessing.current_process()
+    process._config["daemon"] = False  # type: ignore[attr-defined]
+    process._config["authkey"] = AuthenticationString(process.authkey)  # type: ignore[attr-defined]
 
 
 def _lowest_free_descriptor() -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import math
 import multiprocessing
 import os
 import resource
@@ -135,13 +136,10 @@ def _block_in_c(_deed: Deed) -> str:
     return "back"
 
 
-def _square(number: int) -> int:
-    return number * number
-
-
 def _use_processes(_deed: Deed) -> list[int]:
-    with multiprocessing.Pool(2) as pool, ProcessPoolExecutor(2) as executor:
-        return [*pool.map(_square, range(3)), *executor.map(_square, range(3))]
+    """As the page says: started anew, because a fork copies locks that another thread of the child may hold."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        return list(executor.map(math.factorial, range(4)))
 
 
 def _fail_largely(_deed: Deed) -> None:
