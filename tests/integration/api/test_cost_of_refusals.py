@@ -1,5 +1,6 @@
 """What refusing costs: whatever is sent, to whatever takes a body, the answer is quick and small."""
 
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from flask import Flask
 
 from tests.people import Person
 
-SECONDS, BYTES = 1.0, 100_000  # of this process's own time; of the answer
+SECONDS, BYTES = 1.0, 100_000  # of the request's own processor time; of the answer
 BATCH_BYTES = 2_000_000  # up to a thousand items are answered one by one
 MOST_BODY = 900_000
 EXAMPLE_ID = "00000000-0000-7000-8000-0000000000aa"
@@ -60,6 +61,15 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
     return schema
 
 
+@pytest.fixture(autouse=True)
+def only_ours():
+    """What is measured is the request: not other threads, nor a look of the collector at what other tests have left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="module")
 def document(application: Flask) -> dict[str, Any]:
     return dict(application.test_client().get("/openapi.json").json)
@@ -88,9 +98,9 @@ def test_every_refusal_is_quick_and_small(application: Flask, document, admin: P
             sent = json.dumps(body).encode()
             if len(sent) > MOST_BODY:
                 continue
-            begun = time.process_time()
+            begun = time.thread_time()
             answer = client.open(filled(path), method=method.upper(), data=sent, content_type="application/json")
-            seconds = time.process_time() - begun
+            seconds = time.thread_time() - begun
             tried.add((method, path))
             most = BATCH_BYTES if path.endswith("/batch") else BYTES
             if (
@@ -107,9 +117,9 @@ def test_every_refusal_is_quick_and_small(application: Flask, document, admin: P
 def test_sixty_thousand_unknown_names_cost_next_to_nothing(anonymous):
     body = json.dumps({"email": "a@example.com", "password": "three random words", **HOSTILE["many unknown names"]})
 
-    begun = time.process_time()
+    begun = time.thread_time()
     answer = anonymous.post("/api/v1/auth/login", data=body, content_type="application/json")
-    seconds = time.process_time() - begun
+    seconds = time.thread_time() - begun
 
     assert answer.status_code == 422
     assert (seconds < 0.5, len(answer.data) < 30_000) == (True, True), (seconds, len(answer.data))
@@ -131,19 +141,19 @@ def test_what_is_left_out_of_an_answer_is_counted(client):
     f"created_after={'9' * 300_000}", f"q={'%F0%9F%98%80' * 20_000}",
 ])  # fmt: skip
 def test_a_hostile_query_is_refused_quickly_and_shortly(client, query):
-    begun = time.process_time()
+    begun = time.thread_time()
     answer = client.get(f"/api/v1/tasks?{query}")
 
-    assert (time.process_time() - begun < SECONDS, len(answer.data) < BYTES, answer.status_code) == (True, True, 422)
+    assert (time.thread_time() - begun < SECONDS, len(answer.data) < BYTES, answer.status_code) == (True, True, 422)
 
 
 @pytest.mark.parametrize("header", ["Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "Authorization"])
 def test_a_hostile_header_is_answered_quickly_and_shortly(client, header):
     for value in ("x" * 300_000, '"a",' * 60_000, "0" * 300_000):
-        begun = time.process_time()
+        begun = time.thread_time()
         answer = client.post("/api/v1/tasks/batch", json={"tasks": []}, headers={header: value})
 
-        assert (time.process_time() - begun < SECONDS, len(answer.data) < BYTES) == (True, True), header
+        assert (time.thread_time() - begun < SECONDS, len(answer.data) < BYTES) == (True, True), header
         assert answer.status_code < 500
 
 
@@ -151,8 +161,8 @@ def test_a_batch_of_hostile_items_is_answered_in_bounds(client):
     items = [{"type": "reverse_string", **{f"k{number}": 0 for number in range(80)}} for _ in range(900)]
     body = json.dumps({"tasks": items})
 
-    begun = time.process_time()
+    begun = time.thread_time()
     answer = client.post("/api/v1/tasks/batch", data=body, content_type="application/json")
 
     assert len(answer.json["results"]) == 900
-    assert (time.process_time() - begun < 3, len(answer.data) < 1_000_000) == (True, True), len(answer.data)
+    assert (time.thread_time() - begun < 3, len(answer.data) < 1_000_000) == (True, True), len(answer.data)
