@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
@@ -172,18 +171,16 @@ def _has_children() -> bool:
 
 def _end_processes() -> None:
     """End all processes below this one: those that its handler started, and those that these left behind."""
-    left = _until_none(_children, signal.SIGTERM, TERM_SECONDS)
-    if left:
-        left = _until_none(_children, signal.SIGKILL, TERM_SECONDS)
+    left = _until_none(signal.SIGTERM, TERM_SECONDS) and _until_none(signal.SIGKILL, TERM_SECONDS)
     if left:
         log.error("processes_left", pids=left, why="they did not end on SIGKILL")
 
 
-def _until_none(children: Callable[[], list[int]], number: signal.Signals, seconds: float) -> list[int]:
+def _until_none(number: signal.Signals, seconds: float) -> list[int]:
     """Signal each child once, and those that appear while they end; returns what is left after so many seconds."""
     told: set[int] = set()
     end = time.monotonic() + seconds
-    while (alive := children()) and time.monotonic() < end:
+    while (alive := _children()) and time.monotonic() < end:
         for pid in alive:
             if pid not in told:
                 told.add(pid)
