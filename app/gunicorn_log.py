@@ -1,4 +1,4 @@
-"""What gunicorn itself says, in the same lines as everything else: `gunicorn --logger-class app.gunicorn_log.Logger`."""
+"""What gunicorn itself says, in lines like all others: `gunicorn --logger-class app.gunicorn_log.Logger`."""
 
 import os
 from typing import Any
@@ -16,7 +16,7 @@ class Logger(glogging.Logger):
     """
 
     def setup(self, cfg: Any) -> None:
-        """Hand on to the root logger what gunicorn would write; its access log, where one is asked for, stays its own."""
+        """Hand on to the root logger what gunicorn would write; an access log, where one is asked for, stays its own."""
         super().setup(cfg)
         log.configure(log_format=os.environ.get("LOG_FORMAT", "").strip() or "auto")
         for handler in [each for each in self.error_log.handlers if getattr(each, "_gunicorn", False)]:

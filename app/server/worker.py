@@ -100,7 +100,7 @@ class Threads(Answering):
         self._read_on(conn)
         return True
 
-    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 (gunicorn's signature)
+    def set_accept_enabled(self, enabled: bool) -> None:
         """Accept connections or not. Who stops does not listen any more.
 
         gunicorn would listen until its last request is answered: who connects meanwhile would wait for nothing, and be
