@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-logger_class = "app.gunicorn_log.Logger"
+logger_class = "app.observability.gunicorn_log.Logger"
 
 # The modules are loaded before the port is opened: whoever connects meanwhile is refused and goes to another container,
 # in place of waiting for seconds; and the processes share the memory. With --reload each of them has to load its own.

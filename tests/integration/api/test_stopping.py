@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.people import Person, make_person
-from tests.services.databases import NO_BROKER
-from tests.services.programs import Api, service_environment
-from tests.services.waiting import wait_for
+from tests.support.people import Person, make_person
+from tests.support.servers.databases import NO_BROKER
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.waiting import wait_for
 
 POLL_SECONDS = 4
 
