@@ -6,7 +6,7 @@ import os as _os
 import sys as _sys
 
 _sys.path.insert(0, _os.getcwd())
-from app.runtime import set_up_logging as _set_up_logging  # noqa: E402
+from app.runtime import set_up_logging as _set_up_logging
 
 _logging.getLogger().handlers.clear()  # tornado's, in its own format
 _set_up_logging()
