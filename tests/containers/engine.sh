@@ -47,11 +47,13 @@ start_engine() {
 { "data-root": "$place/data", "exec-root": "$place/exec", "pidfile": "$place/docker.pid",
   "hosts": ["unix:///var/run/docker.sock"], "default-address-pools": [{"base": "172.16.0.0/12", "size": 24}] }
 END
+    # cgroups of the first kind: by default all containers together weigh as much as one process of the host
+    if [ -d /sys/fs/cgroup/cpu ]; then
+        mkdir -p /sys/fs/cgroup/cpu/docker && echo 10240 >/sys/fs/cgroup/cpu/docker/cpu.shares || true
+    fi
     setsid nohup dockerd --config-file "$place/daemon.json" >"$place/dockerd.log" 2>&1 </dev/null &
     for _ in $(seq 60); do docker version >/dev/null 2>&1 && break; sleep 1; done
     docker version >/dev/null || { tail -20 "$place/dockerd.log" >&2; exit 1; }
-    # cgroups of the first kind: by default all containers together weigh as much as one process of the host
-    echo 10240 >/sys/fs/cgroup/cpu/docker/cpu.shares 2>/dev/null || true
 }
 
 import_root() {

@@ -19,7 +19,7 @@ from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
-OLD = "11d56aaab9e52435b97a74044c1c677009dfb5e2"  # before containers were started anywhere; its tables are seven migrations older
+OLD = "11d56aaab9e52435b97a74044c1c677009dfb5e2"  # its tables are seven migrations older
 PROJECT = "taskledger-production"
 PER_SECOND = 50
 LONGEST_SECONDS = 2.0
