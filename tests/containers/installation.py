@@ -33,6 +33,7 @@ class Installation:
         self.folder, self.project = folder, project
         self.ports = {name: free_port() for name in (*PORTS, *PRODUCTION_PORTS)}
         self.http = requests.Session()
+        self.http.trust_env = False  # a bundle of certificates that a variable names would take precedence
         self.url = f"http://127.0.0.1:{self.ports['PORT']}"
         self.started_at = time.monotonic()
         given = {"COMPOSE_PROJECT_NAME": project, "TAG": project, **self.ports, **settings}

@@ -39,7 +39,7 @@ class Traffic:
     def _work(self) -> None:
         with requests.Session() as http:
             http.headers.update(self._headers)
-            http.verify = self._verify
+            http.verify, http.trust_env = self._verify, False
             while not self._ending.is_set():
                 with self._lock:
                     tick, self._ticks = self._ticks, self._ticks + 1
