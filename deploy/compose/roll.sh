@@ -1,7 +1,7 @@
 #!/bin/sh
 # Replaces the containers of services by new ones of the image and the settings of now, while the service goes on:
-#   sh deploy/compose/roll.sh worker dispatcher sinks stream api
-# One at a time: a new container starts and is healthy, nginx sends nothing to the old one any more, the old one finishes
+#   sh deploy/compose/roll.sh migrate worker dispatcher sinks stream api
+# `migrate` is run, and ends well, before anything is replaced. One at a time: a new container starts and is healthy, nginx sends nothing to the old one any more, the old one finishes
 # what it has begun and goes. Where a new one does not become healthy it is removed, and the old ones stay.
 set -eu
 NGINX_CONF=/etc/nginx/taskledger/nginx.conf
@@ -72,9 +72,22 @@ replace_one() {
     docker rm "$old" >/dev/null
 }
 
+# By `up`, not by `run`: Compose would make this container anew later, and with it everything that depends on it.
+migrate() {
+    docker compose up --detach --no-deps --no-build migrate
+    container=$(docker compose ps --all --quiet migrate)
+    status=$(docker wait "$container")
+    docker logs --tail 20 "$container"
+    [ "$status" = 0 ] || { say "migrate ended with status $status; nothing was replaced" >&2; exit 1; }
+}
+
 [ $# -gt 0 ] || { echo "usage: sh deploy/compose/roll.sh SERVICE..." >&2; exit 2; }
 trap 'point_nginx ""' EXIT # also where something went wrong
 for each in "$@"; do
+    if [ "$each" = migrate ]; then
+        migrate
+        continue
+    fi
     all=$(containers_of "$each")
     [ -n "$all" ] || say "$each does not run, so there is nothing to replace"
     for container in $all; do

@@ -55,7 +55,8 @@ def test_limits_of_processors_and_numbers_of_containers_come_from_the_environmen
     finally:
         path.write_text(before)
 
-    assert (float(worker["cpus"]), int(worker["scale"]), int(worker["mem_limit"])) == (1.5, 5, 3 << 30)
+    replicas = int(worker["deploy"]["replicas"])
+    assert (float(worker["cpus"]), replicas, int(worker["mem_limit"])) == (1.5, 5, 3 << 30)
 
 
 def test_only_ports_of_nginx_and_of_the_loopback_address_are_published(configured):

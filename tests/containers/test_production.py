@@ -55,7 +55,7 @@ def build_old(installation: Installation, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def production(folder) -> Iterator[Installation]:
     """One server in production, of the old version, started as the page says."""
-    with installed(folder / "production", PROJECT, RATE_LIMIT_CREATE="") as installation:
+    with installed(folder / "production", PROJECT, RATE_LIMIT_CREATE="60000 per minute") as installation:
         installation.url = f"https://localhost:{installation.ports['HTTPS_PORT']}"
         build_old(installation, folder / "old")
         installation.follow(documented.block("deploy-with-compose", "python3 deploy/compose/make_secrets.py"))
@@ -96,7 +96,7 @@ def test_an_upgrade_under_traffic_refuses_loses_and_doubles_nothing(production):
     services = ("api", "stream", "worker", "dispatcher", "sinks")
     before = {name: image_of(production, name) for name in services}
     untouched = {name: age(production, name) for name in ("nginx", "postgres", "rabbitmq")}
-    block = documented.block("upgrade", "docker compose run --rm --no-deps migrate")
+    block = documented.block("upgrade", "sh deploy/compose/roll.sh migrate")
     [build, *rest] = block
     production.follow([build])
     with traffic(production) as quiet:
@@ -121,6 +121,15 @@ def test_an_upgrade_under_traffic_refuses_loses_and_doubles_nothing(production):
     assert all(len(after[name]) == 1 and not after[name] & before[name] for name in services)
     assert {name: age(production, name) for name in untouched} == untouched
     assert "migrations" in doctor
+
+
+def test_what_was_upgraded_is_up_to_date_for_compose(production):
+    services = ("api", "stream", "worker", "dispatcher", "sinks", "nginx", "postgres", "rabbitmq")
+    before = {name: production.containers(name) for name in services}
+
+    production.compose("up", "-d")
+
+    assert {name: production.containers(name) for name in services} == before
 
 
 def test_the_documented_backup_is_restored_and_the_service_answers_again(production, tmp_path):
