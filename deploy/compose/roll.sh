@@ -1,8 +1,9 @@
 #!/bin/sh
 # Replaces the containers of services by new ones of the image and the settings of now, while the service goes on:
 #   sh deploy/compose/roll.sh migrate worker dispatcher sinks stream api
-# `migrate` is run, and ends well, before anything is replaced. One at a time: a new container starts and is healthy, nginx sends nothing to the old one any more, the old one finishes
-# what it has begun and goes. Where a new one does not become healthy it is removed, and the old ones stay.
+# `migrate` is run, and ends well, before anything is replaced. Of the others one container at a time: a new one starts
+# and is healthy, nginx sends nothing to the old one any more, the old one finishes what it has begun and goes. Where a
+# new one does not become healthy it is removed, and the old ones stay.
 set -eu
 NGINX_CONF=/etc/nginx/taskledger/nginx.conf
 HEALTHY_SECONDS=180
