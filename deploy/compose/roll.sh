@@ -1,11 +1,10 @@
 #!/bin/sh
 # Replaces the containers of services by new ones of the image and the settings of now, while the service goes on:
 #   sh deploy/compose/roll.sh migrate worker dispatcher sinks stream api
-# `migrate` is run, and ends well, before anything is replaced. Of the others one container at a time: a new one starts
-# and is healthy, nginx sends nothing to the old one any more, the old one finishes what it has begun and goes. Where a
-# new one does not become healthy it is removed, and the old ones stay.
+# `migrate` is run, and ends well, before anything is replaced. Workers, dispatchers and sinks are replaced one at a time:
+# a new one starts and is healthy, an old one finishes what it has begun and goes. Of api and stream all new ones start,
+# nginx sends everything to them, and the old ones go. Where a new one does not become healthy the old ones stay.
 set -eu
-NGINX_CONF=/etc/nginx/taskledger/nginx.conf
 HEALTHY_SECONDS=180
 
 say() { echo "roll: $*"; }
@@ -29,26 +28,44 @@ wait_until_healthy() {
     return 1
 }
 
-# nginx sends requests to the names of the services, or during a roll to these containers of one of them.
-point_nginx() {
+# Where nginx sends requests: to every container of a service, or while this file is there to those of one generation.
+to_generation() { docker compose exec -T nginx touch "/tmp/taskledger/$1-$2"; }
+to_all() { docker compose exec -T nginx rm -f "/tmp/taskledger/$1-blue" "/tmp/taskledger/$1-green"; }
+
+# api and stream: as many new ones are started as there are old ones, and have another name in the network. From one
+# request to the next nginx sends everything there; no connection of a client is closed for that, as a reload would.
+replace_behind_nginx() {
     service=$1
-    shift
-    [ -n "$(containers_of nginx)" ] || return 0
-    {
-        for name in api stream; do
-            if [ "$name" = "$service" ] && [ $# -gt 0 ]; then
-                echo "upstream rolling { $(addresses_of "$@") }"
-                echo "map '' \$$name { default rolling; }"
-            else
-                echo "map '' \$$name { default $name:8000; }"
-            fi
-        done
-    } | docker compose exec -T nginx sh -c "cat >/tmp/taskledger/targets.conf && nginx -s reload -c $NGINX_CONF"
-    sleep 1 # until its old processes take no more requests
+    variable=$(echo "$service" | tr '[:lower:]' '[:upper:]')_GENERATION
+    old=$(containers_of "$service")
+    generation=green
+    ! grep -qs "^$variable=green$" .env || generation=blue
+    export "$variable=$generation"
+    docker compose up --detach --no-deps --no-build --no-recreate --scale "$service=$(($(echo "$old" | wc -w) * 2))" "$service"
+    new=$(containers_of "$service")
+    for container in $old; do new=$(without "$container" $new); done
+    for container in $new; do wait_until_healthy "$container" || give_up "$service" $new; done
+    [ -n "$new" ] || give_up "$service"
+    if [ -n "$(containers_of nginx)" ]; then
+        to_generation "$service" "$generation"
+        sleep 2 # until what was on its way to the old ones is there
+    fi
+    docker stop $old >/dev/null # as long as their stop_grace_period
+    docker rm $old >/dev/null
+    # from now on a plain `docker compose up` makes containers of this generation, and takes these for up to date
+    [ ! -e .env ] || sed -i "/^$variable=/d" .env
+    echo "$variable=$generation" >>.env
+    [ -z "$(containers_of nginx)" ] || { sleep 2 && to_all "$service"; } # until the old ones are in no answer of DNS
 }
 
-addresses_of() {
-    docker inspect --format '{{range .NetworkSettings.Networks}}server {{.IPAddress}}:8000 max_fails=0; {{end}}' "$@" | tr '\n' ' '
+give_up() {
+    say "a new container of $1 is not healthy; the new ones are removed, and the old ones go on. They said:" >&2
+    shift
+    for container in "$@"; do
+        docker logs --tail 20 "$container" >&2
+        docker rm --force "$container" >/dev/null
+    done
+    exit 1
 }
 
 without() { # WORD WORDS...: the others
@@ -63,12 +80,7 @@ replace_one() {
     docker compose up --detach --no-deps --no-build --no-recreate --scale "$service=$(($(echo "$before" | wc -w) + 1))" "$service"
     new=$(containers_of "$service")
     for container in $before; do new=$(without "$container" $new); done
-    if [ -z "$new" ] || ! wait_until_healthy "$new"; then
-        say "the new container of $service is not healthy; it is removed, and the old ones go on. It said:" >&2
-        [ -z "$new" ] || { docker logs --tail 20 "$new" >&2; docker rm --force "$new" >/dev/null; }
-        exit 1
-    fi
-    case $service in api | stream) point_nginx "$service" "$new" $(without "$old" $before) ;; esac
+    { [ -n "$new" ] && wait_until_healthy "$new"; } || give_up "$service" $new
     docker stop "$old" >/dev/null # as long as its stop_grace_period
     docker rm "$old" >/dev/null
 }
@@ -83,18 +95,21 @@ migrate() {
 }
 
 [ $# -gt 0 ] || { echo "usage: sh deploy/compose/roll.sh SERVICE..." >&2; exit 2; }
-trap 'point_nginx ""' EXIT # also where something went wrong
 for each in "$@"; do
-    if [ "$each" = migrate ]; then
-        migrate
-        continue
-    fi
+    [ "$each" != migrate ] || { migrate; continue; }
     all=$(containers_of "$each")
     [ -n "$all" ] || say "$each does not run, so there is nothing to replace"
-    for container in $all; do
-        say "$each: $(docker inspect --format '{{.Name}}' "$container" | cut -c2-)"
-        replace_one "$each" "$container"
-    done
-    case $each in api | stream) point_nginx "" ;; esac
+    case $each in
+    api | stream)
+        say "$each: all of them"
+        [ -z "$all" ] || replace_behind_nginx "$each"
+        ;;
+    *)
+        for container in $all; do
+            say "$each: $(docker inspect --format '{{.Name}}' "$container" | cut -c2-)"
+            replace_one "$each" "$container"
+        done
+        ;;
+    esac
 done
 say "done"

@@ -80,6 +80,22 @@ class Installation:
         done = subprocess.run(["docker", "logs", container], env=self.environment, capture_output=True, text=True)
         return (done.stdout + done.stderr).splitlines()
 
+    @contextmanager
+    def followed(self, *services: str) -> Iterator[dict[str, Path]]:
+        """The logs of the containers that these services have now, kept in files also when the containers are gone."""
+        files, followers = {}, []
+        for container in (each for name in services for each in self.containers(name)):
+            files[container] = self.folder / f"{container[:12]}.log"
+            with files[container].open("wb") as log:
+                command = ["docker", "logs", "--follow", "--tail", "0", container]
+                followers.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
+        try:
+            yield files
+        finally:
+            for follower in followers:
+                follower.terminate()
+                follower.wait(10)
+
     def sql(self, query: str) -> list[list[str]]:
         """The rows of a query, as the superuser."""
         command = ("psql", "--no-psqlrc", "-U", "postgres", "-d", "taskledger", "-AtF", "\t", "-c", query)

@@ -102,7 +102,7 @@ def test_an_upgrade_under_traffic_refuses_loses_and_doubles_nothing(production):
     with traffic(production) as quiet:
         time.sleep(QUIET_SECONDS)
 
-    with traffic(production) as upgrade:
+    with production.followed("api", "postgres") as logs, traffic(production) as upgrade:
         said = production.follow([line for line in rest if "doctor" not in line])
     doctor = production.run("bash", "-c", rest[-1], check=False)
     documented.run.add(rest[-1])
@@ -111,6 +111,11 @@ def test_an_upgrade_under_traffic_refuses_loses_and_doubles_nothing(production):
         f"{len(upgrade.accepted)} accepted at {upgrade.rate:.1f} a second, {len(upgrade.refused)} refused; longest "
         f"{upgrade.longest:.2f} s, before the upgrade {quiet.longest:.2f} s\n{said}"
     )
+    for container, path in logs.items():
+        unusual = [
+            line for line in path.read_text().splitlines() if '"level": "info"' not in line and " LOG: " not in line
+        ]
+        print(f"-- {container[:12]}", *unusual[-30:], sep="\n")
     assert (quiet.refused, upgrade.refused) == ([], [])
     assert upgrade.rate > PER_SECOND * 0.9
     # on a machine that is busy with something else a request takes long without any upgrade

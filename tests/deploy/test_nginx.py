@@ -33,14 +33,13 @@ class Nginx(Process):
     def __init__(self, folder: Path, secrets: Path, *, api_port: int) -> None:
         self.port = free_port()
         text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
-        targets = "map '' $api { default 127.0.0.1:PORT; }\nmap '' $stream { default 127.0.0.1:PORT; }\n"
-        (folder / "targets.conf").write_text(
-            targets.replace("PORT", str(api_port)) + "map '' $https_port { default ''; }\n"
-        )
+        (folder / "https_port.conf").write_text("map '' $https_port { default ''; }\n")
         for theirs, ours in {
-            "include /tmp/taskledger/*.conf": "include targets.conf",
+            "include /tmp/taskledger/https_port.conf": "include https_port.conf",
             " /tmp/": f" {folder}/",
             "/run/secrets/": f"{secrets}/",
+            "set $api api:8000": f"set $api 127.0.0.1:{api_port}",
+            "set $stream stream:8000": f"set $stream 127.0.0.1:{api_port}",
             "listen 127.0.0.1:8081": f"listen 127.0.0.1:{free_port()}",
             "listen 8443": f"listen 127.0.0.1:{self.port}",
             "listen 8080": f"listen 127.0.0.1:{free_port()}",
