@@ -9,6 +9,10 @@ HEALTHY_SECONDS=180
 
 say() { echo "roll: $*"; }
 
+# So many containers of a service; those that are there stay as they are, and so does everything else. Not --no-deps:
+# Compose would take what was started so for out of date.
+start() { docker compose up --detach --no-build --no-recreate --scale "$1=$2" "$1"; }
+
 containers_of() { docker compose ps --quiet "$1"; }
 
 # The state of a container: healthy, unhealthy, starting; running where it has no health check; exited.
@@ -41,7 +45,7 @@ replace_behind_nginx() {
     generation=green
     ! grep -qs "^$variable=green$" .env || generation=blue
     export "$variable=$generation"
-    docker compose up --detach --no-deps --no-build --no-recreate --scale "$service=$(($(echo "$old" | wc -w) * 2))" "$service"
+    start "$service" $(($(echo "$old" | wc -w) * 2))
     new=$(containers_of "$service")
     for container in $old; do new=$(without "$container" $new); done
     for container in $new; do wait_until_healthy "$container" || give_up "$service" $new; done
@@ -77,7 +81,7 @@ without() { # WORD WORDS...: the others
 replace_one() {
     service=$1 old=$2
     before=$(containers_of "$service")
-    docker compose up --detach --no-deps --no-build --no-recreate --scale "$service=$(($(echo "$before" | wc -w) + 1))" "$service"
+    start "$service" $(($(echo "$before" | wc -w) + 1))
     new=$(containers_of "$service")
     for container in $before; do new=$(without "$container" $new); done
     { [ -n "$new" ] && wait_until_healthy "$new"; } || give_up "$service" $new
@@ -87,7 +91,8 @@ replace_one() {
 
 # By `up`, not by `run`: Compose would make this container anew later, and with it everything that depends on it.
 migrate() {
-    docker compose up --detach --no-deps --no-build migrate
+    docker compose rm --force --stop migrate >/dev/null
+    docker compose up --detach --no-build --no-recreate migrate
     container=$(docker compose ps --all --quiet migrate)
     status=$(docker wait "$container")
     docker logs --tail 20 "$container"
