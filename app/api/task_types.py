@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from app.errors import NotFound
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
 from app.web.fields import Verbatim
 from app.web.requests.parsing import Blueprint
 from tasks.errors import UnknownTaskType

@@ -17,7 +17,7 @@ from app.errors import NotFound, Refused
 from app.models import Misfire, Overlap, ScheduleRecord
 from app.services import schedules
 from app.services.schedules import Preview, zones
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
 from app.web import quotas
 from app.web.access import Access, access, current_owner_id, visible_owner
 from app.web.schemas.schedules import ChangeSchedule, MakeSchedule

@@ -11,9 +11,8 @@ from app.dashboard.blueprint import blueprint
 from app.dashboard.submission_form import Draft
 from app.dashboard.task_page import actions_for, parse_id
 from app.errors import Conflict, Outdated, Refused
-from app.messaging import Hint, dispatch_soon
-from app.models import Status, TaskRecord
-from app.services.submission.submissions import longest_timeout
+from app.models import TaskRecord
+from app.services.submission import longest_timeout
 from app.services.tasks import records as task_service
 from app.web import quotas
 from app.web.access import Access, access, current_rights, visible_owner
@@ -53,8 +52,6 @@ def change_task(task_id: str) -> Any:
     if changed is None:
         flash("Nothing was changed.")
         return redirect(url_for("dashboard.show_task", task_id=task.id))
-    if changed.status == Status.PENDING:
-        dispatch_soon(Hint.of(changed))
     flash("Changed.")
     return redirect(url_for("dashboard.show_task", task_id=task.id))
 

@@ -8,7 +8,7 @@ import marshmallow as ma
 from app.api.tasks.routes import TASK_ID, parse_id
 from app.clock import utcnow
 from app.models import TaskRecord
-from app.services.submission.submissions import MOST_RETRIES
+from app.services.submission import MOST_RETRIES
 from app.services.tasks import attempts as attempt_service
 from app.services.tasks import cancellation, replay, task_log
 from app.web import quotas

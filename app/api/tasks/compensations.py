@@ -4,7 +4,6 @@ from typing import Any
 
 from app.api.tasks.routes import TASK_ID, parse_id
 from app.clock import utcnow
-from app.messaging import Hint, dispatch_soon
 from app.models import TaskRecord
 from app.services.tasks import compensation
 from app.web import quotas
@@ -43,6 +42,4 @@ def compensate_task(fields: dict[str, Any], task_id: str) -> tuple[TaskRecord, i
             now=utcnow(),
             allowance=quotas.undoing_allowance(),
         )
-    if is_new and made.dispatched_at is not None:
-        dispatch_soon(Hint.of(made))
     return made, 201 if is_new else 200, {"Location": task_path(made)}

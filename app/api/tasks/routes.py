@@ -7,14 +7,12 @@ from flask import Response, request
 
 from app.clock import utcnow
 from app.errors import NotFound
-from app.messaging import Hint, dispatch_soon
-from app.models import Status, TaskRecord
-from app.services.submission import submissions as submission_service
-from app.services.submission.submissions import Submission
+from app.models import TaskRecord
+from app.services.submission import Submission
 from app.services.tasks import children
 from app.services.tasks import records as task_service
 from app.web import quotas
-from app.web.access import current_caller, current_owner_id, current_rights, visible_owner
+from app.web.access import current_caller, current_rights, visible_owner
 from app.web.live.long_poll import hub
 from app.web.requests import pagination
 from app.web.requests.etags import IfMatch, IfNoneMatch, etag
@@ -23,7 +21,7 @@ from app.web.requests.parsing import Blueprint
 from app.web.responses.headers import LOCATION
 from app.web.responses.masking import digest_secrets, payload_keys
 from app.web.schemas.tasks import ChangeTask, EventList, SubmitTask, TaskFilter, TaskList, TaskView, Wait, task_path
-from app.web.task_commits import store_together
+from app.web.submission import submit
 from app.web.transactions import single_statement, transaction
 from tasks.fields import UUID_TEXT
 from tasks.registry import load_types
@@ -61,32 +59,12 @@ def fill_examples() -> None:
 def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission, secrets=digest_secrets(submission.type)) if headers["key"] else None
-    quotas.check_size(submission.payload)
-    if key is None and submission.unique is None and quotas.has_plain_room(1):
-        made = submission_service.draft(
-            submission,
-            owner_id=current_owner_id(),
-            now=utcnow(),
-            payload_keys=payload_keys(),
-            rights=current_rights(),
-        )
-        task, is_new = store_together(made), True
-    else:
-        with transaction() as session:
-            task, is_new = submission_service.accept_once(
-                session,
-                submission,
-                key=key,
-                owner_id=current_owner_id(),
-                now=utcnow(),
-                payload_keys=payload_keys(),
-                make_room=quotas.room_in(session),
-                rights=current_rights(),
-            )
-    if is_new and task.dispatched_at is not None:
-        dispatch_soon(Hint.of(task))
+    accepted = submit(submission, key)
+    task = accepted.task
     answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
-    return task, 201 if is_new else 200, answered if is_new or key is None else answered | REPLAYED
+    if accepted.is_new:
+        return task, 201, answered
+    return task, 200, answered if key is None else answered | REPLAYED
 
 
 @blueprint.get("/tasks")
@@ -149,9 +127,6 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
             payload_keys=payload_keys(),
             rights=current_rights(),
         )
-    if task.status == Status.PENDING and not task.gated:
-        # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
-        dispatch_soon(Hint.of(task))
     return task, {"ETag": f'"{etag(task)}"'}
 
 

@@ -18,7 +18,7 @@ from app.services.accounts.rights import Rights
 from app.services.circuits import DELIVERY_TYPE
 from app.services.encryption import sealing
 from app.services.sql import folding
-from app.services.submission.submissions import check_timeout, check_times
+from app.services.submission import check_timeout, check_times, publish_after_commit
 from tasks.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
@@ -155,7 +155,11 @@ def change(
         session.connection().execute(sa.update(TASKS).where(TASKS.c.id == task_id).values(written))
     if "scheduled_at" in fields:
         lifecycle.reschedule(session, task_id, scheduled_at=fields["scheduled_at"], now=now)
-    return read(session, task_id, owner=owner)
+    changed = read(session, task_id, owner=owner)
+    if changed.status == Status.PENDING and not changed.gated:
+        # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
+        publish_after_commit(session, [changed])
+    return changed
 
 
 def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Collection[datetime] | None) -> None:

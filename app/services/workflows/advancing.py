@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
 from app.services import lifecycle
-from app.services.workflows import door, steps, submitting, transitions, undoing
+from app.services.submission import store
+from app.services.workflows import door, steps, transitions, undoing
+from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
 from tasks.errors import UnknownTaskType
@@ -169,7 +171,7 @@ def _start(
                 drafts.append(made)
         steps.skip(session, run.id, skipped, now=now)
         moved, candidates = True, _followers(definition, skipped)
-    submitting.submit(session, drafts)
+    store(session, drafts)
     steps.started(session, run.id, {each.step: each.id for each in drafts if each.step}, now=now)
     return moved
 
@@ -194,7 +196,7 @@ def _drafted(
     lookup = lookup_of(session, run, current, references(step.payload, step.when))
     if step.when is not None and not holds(step.when, bounded(lookup, most * LOOKED_AT)):
         return None
-    return submitting.draft(
+    return draft_task(
         run,
         step.key,
         step.type,

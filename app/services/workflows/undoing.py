@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.models import RunRecord, Status, StepRecord, StepState, TaskRecord, UndoState
+from app.services.submission import store
 from app.services.tasks import compensation
-from app.services.workflows import door, steps, submitting, transitions
+from app.services.workflows import door, steps, transitions
+from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import lookup_of, references
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
@@ -67,7 +69,7 @@ def _begin(
             steps.undo(session, run.id, [step.key], UndoState.STARTED, compensation_id=undoing.compensation_id)
             return
     made = _drafted(session, run, step, record.task_id, current, now)
-    submitting.submit(session, [made])
+    store(session, [made])
     compensation.take(session, record.task_id, by=made.id, now=now)
     steps.undo(session, run.id, [step.key], UndoState.STARTED, compensation_id=made.id)
 
@@ -92,7 +94,7 @@ def _drafted(
         kind, template = step.compensate_with.type, step.compensate_with.payload
         lookup = lookup_of(session, run, current, references(template))
         payload = render(template, bounded(lookup, get_settings().max_payload_bytes), ("compensate_with",))
-    return submitting.draft(run, step.key, kind, payload, now=now, name=f"{run.workflow_name}: undo {step.key}")
+    return draft_task(run, step.key, kind, payload, now=now, name=f"{run.workflow_name}: undo {step.key}")
 
 
 def _not_undone(session: Session, run: RunRecord, key: str, why: str, *, now: datetime) -> RunRecord:

@@ -10,7 +10,7 @@ from marshmallow_oneofschema import OneOfSchema
 from app.errors import Refused
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState
 from app.services.schedules import NewSchedule, TaskTemplate, WorkflowTemplate
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
 from app.web.fields import Instant, Verbatim, one_of, text, whole
 from app.web.requests.pagination import Page
 from app.web.requests.parsing import StrictSchema

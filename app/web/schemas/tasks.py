@@ -10,7 +10,7 @@ from marshmallow import validate
 from marshmallow_oneofschema import OneOfSchema
 
 from app.models import Priority, Receipt, Status, TaskRecord
-from app.services.submission.submissions import MOST_RETRIES, Submission, longest_timeout
+from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from app.web.fields import Few, Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
 from app.web.requests.pagination import Page
 from app.web.requests.parsing import StrictSchema

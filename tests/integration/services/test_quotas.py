@@ -19,8 +19,7 @@ from app.services.accounts import quotas, usage
 from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, LaterRoom, QuotaReached, WaitingTasks
 from app.services.artifacts import NewArtifact, StorageFull
-from app.services.submission import insertion
-from app.services.submission.submissions import Submission, draft
+from app.services.submission import Submission, draft, insertion
 from app.services.tasks import compensation, replay
 from app.services.workflows import Caller, NewRun
 from tests.support.factories import NOON, bring_to, make_schedule, make_task, slots_of

@@ -10,7 +10,7 @@ from app.models import new_id
 from app.services import schedules
 from app.services.schedules import leave
 from app.services.schedules.coming import SLOTS_A_LOOK
-from app.services.submission import internal
+from app.services.submission import store
 from tests.support.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
 from tests.support.runs import make_workflow, step
 
@@ -247,6 +247,6 @@ def test_a_payload_reaches_its_task_as_it_was_given(session, payload):
 
 
 def test_storing_no_drafts_stores_nothing(session):
-    internal.store(session, [])
+    store(session, [], is_urgent=False)
 
     assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 0

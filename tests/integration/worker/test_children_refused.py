@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.models import Status
-from app.services.submission.submissions import Submission
+from app.services.submission import Submission
 from app.services.tasks.children.asking import wish
 from app.web.schemas.tasks import SubmitTask
 from tasks.errors import NoRoom

@@ -10,7 +10,7 @@ from marshmallow.validate import Length, Range, Regexp
 
 from app.database import to_json
 from app.errors import Refused, flatten
-from app.services.submission.submissions import MOST_RETRIES, Submission
+from app.services.submission import MOST_RETRIES, Submission
 from tasks.errors import PayloadRefused, PermanentError, UnknownTaskType
 from tasks.http_rules import HTTP_URL
 from tasks.payload import PayloadSpec, rule

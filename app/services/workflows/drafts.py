@@ -1,17 +1,14 @@
 """The tasks of a run: ordinary tasks that know their run and step, and travel alone."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import to_json
-from app.models import RunRecord, TaskRecord, new_id
-from app.services.submission import announcing, insertion
-from app.services.submission.submissions import Submission, new_record
+from app.models import RunRecord, TaskRecord
+from app.services.submission import Submission, draft_unchecked
 from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 from tasks.workflow.errors import StepRefused
@@ -19,7 +16,7 @@ from tasks.workflow.errors import StepRefused
 MOST_LEVELS = 200  # a body has 64, and a template around a part of it 32; Python reads and writes some 900
 
 
-def draft(
+def draft_task(
     run: RunRecord,
     key: str,
     type_name: str,
@@ -53,7 +50,7 @@ def draft(
         timeout=timeout,
         labels=run.labels,
     )
-    record = new_record(submission, task_type, new_id(), run.owner_id, now)
+    record = draft_unchecked(submission, owner_id=run.owner_id, now=now)
     return replace(record, run_id=run.id, step=key, solo=True)
 
 
@@ -63,9 +60,3 @@ def _is_too_deep(payload: Any) -> bool:
         inside = (part.values() if isinstance(part, dict) else part for part in level)
         level = [below for values in inside for below in values if isinstance(below, list | dict)]
     return bool(level)
-
-
-def submit(session: Session, drafts: Sequence[TaskRecord]) -> None:
-    """Store them all; their hints follow the commit."""
-    if drafts:
-        announcing.after_commit(session, insertion.insert(session.connection(), drafts))

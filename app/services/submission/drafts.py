@@ -1,30 +1,24 @@
-"""Submitting a task: what is accepted, and the one statement that makes it durable."""
+"""What a caller asks for, and the row that it becomes: checked, and not stored yet."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
-from app.errors import Gone, Refused
-from app.models import Json, Priority, Status, Task, TaskRecord, new_id
-from app.services import idempotency
+from app.errors import Refused
+from app.models import Json, Priority, Status, TaskRecord, new_id
 from app.services.accounts import rights as rights_by_type
-from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.accounts.rights import Rights
 from app.services.encryption import sealing
-from app.services.idempotency import Key
 from app.services.lifecycle import LOOK_AGAIN
-from app.services.submission import insertion, uniqueness
+from app.services.submission import uniqueness
 from app.services.submission.uniqueness import Unique
 from tasks import correlation
 from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
 
 MOST_RETRIES = 100
-_TASKS = Task.metadata.tables["tasks"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,60 +66,10 @@ def draft(
     check_times(submission.scheduled_at, submission.expires_at, now=now)
     if submission.unique is not None:
         uniqueness.check(task_type, submission.unique)
-    record = new_record(submission, task_type, task_id or new_id(), owner_id, now)
+    record = _record(submission, task_type, task_id or new_id(), owner_id, now)
     if task_type.sensitive:
         return replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
     return record
-
-
-def accept(
-    session: Session,
-    submission: Submission,
-    *,
-    owner_id: UUID | None,
-    now: datetime,
-    task_id: UUID | None = None,
-    payload_keys: sealing.Keys = (),
-) -> TaskRecord:
-    """Store a task: one INSERT. Raises what `draft` raises; then nothing is stored."""
-    made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys)
-    [stored] = insertion.insert(session.connection(), [made])
-    return stored
-
-
-def accept_once(
-    session: Session,
-    submission: Submission,
-    *,
-    key: Key | None,
-    owner_id: UUID | None,
-    now: datetime,
-    payload_keys: sealing.Keys = (),
-    make_room: MakeRoom = unlimited,
-    rights: Iterable[Rights] = (),
-) -> tuple[TaskRecord, bool]:
-    """Store a task, or return what an earlier request with the same key made, or its like; and whether it is new.
-
-    Raises what `accept` and `make_room` raise, Refused for a key that was used with another body, Gone for a task since
-    deleted.
-    """
-    task_id = new_id()
-    first = key and idempotency.first_use(session, key, task_id, now=now)
-    if first is None:
-        made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
-        unique = submission.unique
-        other = None if unique is None else uniqueness.take(session, submission, unique, made, now=now)
-        if other is not None:
-            if key is not None:
-                idempotency.lead_to(session, key, other.id)
-            return other, False
-        make_room(1)
-        [stored] = insertion.insert(session.connection(), [made])
-        return stored, True
-    row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == first)).mappings().first()
-    if row is None:
-        raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key for a new task.")
-    return TaskRecord(**row), False
 
 
 def longest_timeout(task_type: TaskType) -> int:
@@ -150,7 +94,14 @@ def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, n
         raise Refused({"expires_at": ["must be later than scheduled_at, or the task could never start"]})
 
 
-def new_record(
+def draft_unchecked(
+    submission: Submission, *, owner_id: UUID | None, now: datetime, task_id: UUID | None = None
+) -> TaskRecord:
+    """The row to be of what the service submits to itself, or has checked before. Raises UnknownTaskType."""
+    return _record(submission, get_type(submission.type), task_id or new_id(), owner_id, now)
+
+
+def _record(
     submission: Submission, task_type: TaskType, task_id: UUID, owner_id: UUID | None, now: datetime
 ) -> TaskRecord:
     """The row to be: due now and on its way to the broker, or waiting for its start."""
