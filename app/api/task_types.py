@@ -6,8 +6,8 @@ import marshmallow as ma
 
 from app.errors import NotFound
 from app.services.submission import longest_timeout
+from app.web.blueprint import Blueprint
 from app.web.fields import Verbatim
-from app.web.requests.parsing import Blueprint
 from tasks.errors import UnknownTaskType
 from tasks.registry import TaskType, get_type, load_types
 

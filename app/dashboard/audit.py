@@ -20,7 +20,7 @@ LONGEST = 100
 def list_audit() -> str:
     """Who did what, newest first."""
     action, email = (request.args.get(name, "").strip()[:LONGEST].replace("\0", "") for name in ("action", "actor"))
-    before = pagination.decode(request.args.get("cursor"), "dashboard.audit")
+    before = pagination.decode(request.args.get("cursor"), "dashboard.audit", int)
     actor: UUID | None = None
     with transaction() as session:
         account = users.by_email(session, email) if email else None

@@ -46,7 +46,7 @@ def list_runs() -> str:
             session,
             Filter(workflow=name or None, statuses=statuses),
             seen_by=visible_owner(),
-            before=before and UUID(before),
+            before=before,
             limit=PAGE,
         )
         people = names_of(session, [each.run.owner_id for each in items])
@@ -56,7 +56,7 @@ def list_runs() -> str:
         people=people,
         run_statuses=list(RunStatus),
         chosen=statuses,
-        next_cursor=pagination.encode(last and str(last), "dashboard.runs"),
+        next_cursor=pagination.encode(last, "dashboard.runs"),
     )
 
 

@@ -40,11 +40,11 @@ def list_schedules() -> str:
             seen_by=visible_owner(),
             enabled=enabled,
             text=text or None,
-            before=before and UUID(before),
+            before=before,
             limit=PAGE,
         )
         people = names_of(session, [each.owner_id for each in items])
-    next_cursor = pagination.encode(last and str(last), "dashboard.schedules")
+    next_cursor = pagination.encode(last, "dashboard.schedules")
     rules = {each.id: in_words(each.cron) for each in items}
     return render_template("dashboard/schedules.html", items=items, people=people, rules=rules, next_cursor=next_cursor)
 
@@ -52,12 +52,10 @@ def list_schedules() -> str:
 @blueprint.get("/schedules/<uuid:schedule_id>")
 def show_schedule(schedule_id: UUID) -> str:
     """One schedule: its rule, its next moments, its slots."""
-    before = pagination.decode(request.args.get("cursor"), "dashboard.slots")
+    before = pagination.decode(request.args.get("cursor"), "dashboard.slots", datetime.fromisoformat)
     with transaction() as session:
         schedule = schedules.read(session, schedule_id, seen_by=visible_owner())
-        slots, last = schedules.slots(
-            session, schedule_id, state=None, before=before and datetime.fromisoformat(before), limit=SLOTS_PAGE
-        )
+        slots, last = schedules.slots(session, schedule_id, state=None, before=before, limit=SLOTS_PAGE)
         people = names_of(session, [schedule.owner_id])
     template = shown_task(schedule.target) or {}
     return render_template(
@@ -69,7 +67,7 @@ def show_schedule(schedule_id: UUID) -> str:
         coming=_coming(schedule),
         slots=slots,
         people=people,
-        next_cursor=pagination.encode(last and last.isoformat(), "dashboard.slots"),
+        next_cursor=pagination.encode(last, "dashboard.slots"),
     )
 
 

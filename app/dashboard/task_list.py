@@ -1,7 +1,6 @@
 """The list of tasks: filters that live in the address, newest first."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from flask import redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
@@ -47,7 +46,7 @@ def list_tasks() -> str | Response:
             owner, is_known = (account.id, True) if account else (None, False)
             if account is None:
                 faults.append(f"There is no account {arguments['owner']}.")
-        found = search(session, wanted, owner=owner, before=before and UUID(before), limit=PAGE) if is_known else None
+        found = search(session, wanted, owner=owner, before=before, limit=PAGE) if is_known else None
         people = names_of(session, [task.owner_id for task in found.items] if found else [])
     return render_template(
         "dashboard/tasks.html",
@@ -57,7 +56,7 @@ def list_tasks() -> str | Response:
         types=list(load_types()),
         since=list(SINCE),
         is_filtered=any(arguments.get(name) for name in ("status", "type", "label", "owner", "since", "q", "after")),
-        next_cursor=found and found.next_before and pagination.encode(str(found.next_before), "dashboard.tasks"),
+        next_cursor=found and pagination.encode(found.next_before, "dashboard.tasks"),
     )
 
 

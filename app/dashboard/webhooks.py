@@ -133,7 +133,7 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> Response:
 def _list(**more: Any) -> str:
     before = pagination.decode(request.args.get("cursor"), "dashboard.webhooks")
     with transaction() as session:
-        items, last = webhooks.find(session, owner=visible_owner(), before=before and UUID(before), limit=PAGE)
+        items, last = webhooks.find(session, owner=visible_owner(), before=before, limit=PAGE)
         people = names_of(session, [each.owner_id for each in items])
         circuits = webhooks.circuits_of(session, items)
     return render_template(
@@ -146,7 +146,7 @@ def _list(**more: Any) -> str:
         usual=FINISHED_EVENTS,
         types=sorted(load_types()),
         key=uuid4(),
-        next_cursor=pagination.encode(last and str(last), "dashboard.webhooks"),
+        next_cursor=pagination.encode(last, "dashboard.webhooks"),
         **more,
     )
 
@@ -156,7 +156,7 @@ def _one(webhook_id: UUID, **more: Any) -> str:
     with transaction() as session:
         webhook = webhooks.read(session, webhook_id, owner=visible_owner())
         deliveries, last = webhooks.find_deliveries(
-            session, webhook_id, owner=visible_owner(), before=before and UUID(before), limit=DELIVERIES_PAGE
+            session, webhook_id, owner=visible_owner(), before=before, limit=DELIVERIES_PAGE
         )
         people = names_of(session, [webhook.owner_id])
         circuit = webhooks.circuits_of(session, [webhook]).get(webhook.id)
@@ -167,7 +167,7 @@ def _one(webhook_id: UUID, **more: Any) -> str:
         address=mask_url(webhook.url),
         deliveries=deliveries,
         people=people,
-        next_cursor=pagination.encode(last and str(last), "dashboard.deliveries"),
+        next_cursor=pagination.encode(last, "dashboard.deliveries"),
         **more,
     )
 

@@ -36,11 +36,11 @@ def list_workflows() -> str:
             caller=workflow_caller(),
             active=None,
             text=text or None,
-            before=before and UUID(before),
+            before=before,
             limit=PAGE,
             now=utcnow(),
         )
-    next_cursor = pagination.encode(last and str(last), "dashboard.workflows")
+    next_cursor = pagination.encode(last, "dashboard.workflows")
     return render_template("dashboard/workflows.html", items=items, next_cursor=next_cursor)
 
 

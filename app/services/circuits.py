@@ -14,6 +14,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models.page import Page, page_of
+
 DELIVERY_TYPE = "webhook_delivery"
 DELIVERY_QUEUE = "webhooks"
 OPENS_AFTER = 5  # attempts that failed one after another
@@ -144,13 +146,11 @@ def read(session: Session, keys: Collection[str]) -> dict[str, Circuit]:
     return {row["key"]: Circuit(**row) for row in session.execute(_READ, {"keys": list(keys)}).mappings()}
 
 
-def of_callbacks(
-    session: Session, *, owner: UUID | None, after: str | None, limit: int
-) -> tuple[list[Circuit], str | None]:
-    """A page of the circuits of callbacks, by key, and the key to give as `after` for the next."""
+def of_callbacks(session: Session, *, owner: UUID | None, after: str | None, limit: int) -> Page[Circuit]:
+    """A page of the circuits of callbacks, ordered by key."""
     rows = session.execute(_FIND, {"owner": owner, "after": after, "limit": limit + 1}).mappings()
     found = [Circuit(**row) for row in rows]
-    return found[:limit], found[limit - 1].key if len(found) > limit else None
+    return page_of(found, limit, lambda circuit: circuit.key)
 
 
 def counts(session: Session) -> dict[str, int]:

@@ -12,9 +12,10 @@ from app.services.accounts import audit, passwords, registration, sessions, toke
 from app.services.accounts.sessions import LoggedIn, Reused
 from app.web import passwords as logging_in
 from app.web.access import Access, access, current_actor, current_principal, gate, unauthorized
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Instant, one_of, text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.schemas.accounts import email, new_password
 from app.web.transactions import single_statement, transaction
 

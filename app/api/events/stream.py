@@ -18,11 +18,12 @@ from app.models import Status
 from app.services import events
 from app.services.events import EventFilter
 from app.web.access import Access, current_caller, gate, visible_owner
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Few, Several, matching, one_of
 from app.web.live.event_feed import Client, Feed, as_text, feed
 from app.web.requests.pagination import IntegerInQuery
-from app.web.requests.parsing import Blueprint, StrictSchema, absent
+from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import problem
 from app.web.schemas.tasks import LABEL_KEY, MOST_LABELS
 from tasks.registry import NAME

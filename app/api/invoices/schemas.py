@@ -7,7 +7,7 @@ import marshmallow as ma
 from app.models import Priority
 from app.services.invoices import PERIODS
 from app.web.fields import Instant, Verbatim, matching, one_of, text
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.schedules import LONGEST_CRON, LONGEST_ZONE
 from app.web.schemas.tasks import Wait
@@ -162,7 +162,7 @@ class CustomerStatusView(ma.Schema):
     invoices = ma.fields.List(ma.fields.Nested(InvoiceView), required=True, metadata={"description": "Newest first"})
 
 
-class CustomerTasks(Page):
+class CustomerTasks(PageQuery):
     """Query parameters of the list of a customer's tasks."""
 
 

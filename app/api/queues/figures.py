@@ -14,9 +14,10 @@ from app.services.measuring import levels, queue_report, task_counts
 from app.services.measuring.levels import Levels
 from app.services.measuring.queue_report import QueueFigures, Thresholds
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Instant
-from app.web.requests.parsing import Blueprint, StrictSchema, absent
+from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
 from tasks.fields import Text
 

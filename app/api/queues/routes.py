@@ -8,8 +8,9 @@ from app.clock import utcnow
 from app.services.accounts import audit
 from app.services.dispatch import queues
 from app.web.access import Access, access, current_actor
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.transactions import transaction
 
 blueprint = Blueprint("queues", __name__, url_prefix="/api/v1", description="Queues, and what is paused")

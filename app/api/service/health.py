@@ -20,8 +20,8 @@ from app.messaging import broker_fault
 from app.observability.log import get_logger
 from app.services.measuring.readiness import database_fault, dispatcher_fault
 from app.web.access import Access, access, gate
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
-from app.web.requests.parsing import Blueprint
 from app.web.responses.problems import problem
 from app.web.transactions import db
 

@@ -12,8 +12,9 @@ from app.errors import Refused
 from app.services.measuring import stats
 from app.services.measuring.stats import Stats
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, QueryMoment, Several, matching
-from app.web.requests.parsing import Blueprint, StrictSchema, absent
+from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
 from tasks.fields import Text
 from tasks.registry import NAME

@@ -9,8 +9,8 @@ from app.clock import utcnow
 from app.services.dispatch import workers
 from app.services.measuring import levels
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim
-from app.web.requests.parsing import Blueprint
 from app.web.transactions import transaction
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1", description="Who runs tasks")

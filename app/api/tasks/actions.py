@@ -13,8 +13,9 @@ from app.services.tasks import attempts as attempt_service
 from app.services.tasks import cancellation, replay, task_log
 from app.web import quotas
 from app.web.access import current_principal, visible_owner
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim, whole
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.responses.masking import payload_keys
 from app.web.schemas.tasks import ErrorView, TaskView
 from app.web.transactions import transaction

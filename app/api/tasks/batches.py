@@ -16,10 +16,11 @@ from app.services.submission import REFUSALS, Accepted, Item, Submission
 from app.services.submission.batches import KEY_FIELD
 from app.web import quotas, submission
 from app.web.access import current_owner_id
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.requests import json_body
 from app.web.requests.idempotency import IdempotencyHeader
-from app.web.requests.parsing import Blueprint, refusal
+from app.web.requests.parsing import refusal
 from app.web.responses.masking import digest_secrets
 from app.web.responses.problems import body_of, shortened
 from app.web.schemas.tasks import TaskView, fields_of

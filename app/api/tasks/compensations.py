@@ -8,8 +8,9 @@ from app.models import TaskRecord
 from app.services.tasks import compensation
 from app.web import quotas
 from app.web.access import visible_owner
+from app.web.blueprint import Blueprint
 from app.web.fields import text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import TaskView, task_path
 from app.web.transactions import transaction
 

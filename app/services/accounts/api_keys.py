@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
 from app.models import ApiKey, ApiKeyRecord, Scope, new_id
+from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.secrets import digest, new_api_key, shown
 from app.services.owners import count_one_by_one
@@ -72,13 +73,13 @@ def _read(session: Session, key_id: UUID) -> ApiKeyRecord:
     return ApiKeyRecord(**row)
 
 
-def find(session: Session, user_id: UUID, *, before: UUID | None, limit: int) -> tuple[list[ApiKeyRecord], UUID | None]:
-    """A page of an account's keys, newest first, revoked ones included; and the id to give as `before` for the next."""
+def find(session: Session, user_id: UUID, *, before: UUID | None, limit: int) -> Page[ApiKeyRecord]:
+    """A page of an account's keys, newest first, revoked ones included."""
     query = sa.select(*RECORD_COLUMNS).where(KEYS.c.user_id == user_id).order_by(KEYS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(KEYS.c.id < before)
     records = [ApiKeyRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def revoke(session: Session, key_id: UUID, *, owner: UUID | None, now: datetime) -> ApiKeyRecord:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Task, TaskRecord
+from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services import workflows
 from app.services.invoices.records import InvoiceRecord, of_customer, read
@@ -73,15 +74,15 @@ def status(session: Session, customer_id: str, *, owner_id: UUID | None) -> Cust
 
 def tasks(
     session: Session, customer_id: str, *, owner_id: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[TaskRecord], UUID | None]:
-    """A page, newest first, of the tasks of a customer's runs; and the id to give as `before` for the next."""
+) -> Page[TaskRecord]:
+    """A page of the tasks of a customer's runs, newest first."""
     ids = workflows.task_ids(_runs(customer_id), seen_by=owner_id)
     query = sa.select(*(TASKS.c[name] for name in RECORD_FIELDS)).where(TASKS.c.id.in_(ids))
     if before is not None:
         query = query.where(TASKS.c.id < before)
     rows = session.connection().execute(query.order_by(TASKS.c.id.desc()).limit(limit + 1)).mappings()
     records = [TaskRecord(**row) for row in rows]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def _runs(customer_id: str) -> Filter:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Schedule, ScheduleRecord, ScheduleSlot, SlotRecord
+from app.models.page import Page, page_of
 from app.services.sql import folding
 
 SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
@@ -27,8 +28,8 @@ def read(session: Session, schedule_id: UUID, *, seen_by: UUID | None, lock: boo
 
 def find(
     session: Session, *, seen_by: UUID | None, enabled: bool | None, text: str | None, before: UUID | None, limit: int
-) -> tuple[list[ScheduleRecord], UUID | None]:
-    """A page, newest first, of the schedules older than `before`; and the id to give as `before` for the next."""
+) -> Page[ScheduleRecord]:
+    """A page of the schedules older than `before`, newest first."""
     query = sa.select(SCHEDULES).where(*_visible(seen_by)).order_by(SCHEDULES.c.id.desc()).limit(limit + 1)
     if enabled is not None:
         query = query.where(SCHEDULES.c.enabled == enabled)
@@ -40,7 +41,7 @@ def find(
     if before is not None:
         query = query.where(SCHEDULES.c.id < before)
     records = [ScheduleRecord.of(row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def soonest(session: Session, *, seen_by: UUID | None, limit: int) -> list[ScheduleRecord]:
@@ -52,15 +53,15 @@ def soonest(session: Session, *, seen_by: UUID | None, limit: int) -> list[Sched
 
 def slots(
     session: Session, schedule_id: UUID, *, state: str | None, before: datetime | None, limit: int
-) -> tuple[list[SlotRecord], datetime | None]:
-    """A page of slots, newest first, and the moment to give as `before` for the next."""
+) -> Page[SlotRecord]:
+    """A page of slots, newest first; `next` is the moment of a slot."""
     query = sa.select(SLOTS).where(SLOTS.c.schedule_id == schedule_id).order_by(SLOTS.c.slot_at.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(SLOTS.c.state == state)
     if before is not None:
         query = query.where(SLOTS.c.slot_at < before)
     records = [SlotRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].slot_at if len(records) > limit else None
+    return page_of(records, limit, lambda slot: slot.slot_at)
 
 
 def of_task(session: Session, task_id: UUID, created_at: datetime) -> tuple[UUID, datetime] | None:

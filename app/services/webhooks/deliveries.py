@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.database import array
 from app.errors import Conflict, NotFound
 from app.models import FINISHED, DeliveryRecord, Priority, Task, TaskRecord, WebhookDelivery, new_id
+from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services import circuits
 from app.services.circuits import DELIVERY_TYPE, Receiver
@@ -206,14 +207,14 @@ def read(session: Session, delivery_id: UUID, *, webhook_id: UUID) -> DeliveryRe
 
 def find(
     session: Session, webhook_id: UUID, *, owner: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[DeliveryRecord], UUID | None]:
-    """A page of deliveries, newest first, and the id to give as `before` for the next. Raises NotFound."""
+) -> Page[DeliveryRecord]:
+    """A page of deliveries, newest first. Raises NotFound."""
     read_webhook(session, webhook_id, owner=owner)
     query = _LOG.where(DELIVERIES.c.webhook_id == webhook_id).order_by(DELIVERIES.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(DELIVERIES.c.id < before)
     records = [DeliveryRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def prune(session: Session, *, before: datetime) -> int:

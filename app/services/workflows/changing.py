@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.errors import Conflict, Gone, NotFound, Refused
+from app.errors import Conflict, NotFound, Refused
 from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
 from app.services import idempotency, lifecycle
 from app.services.accounts.allowance import ANYTHING, Allowance
@@ -68,17 +68,17 @@ def start_once(
     Raises NotFound, Conflict (not active), Refused, TypeNotAllowed, QuotaReached, or Gone for a run that was deleted
     since.
     """
-    run_id = new_id()
-    first = idempotency.first_use(session, key, run_id, now=now) if key else None
-    if first is None:
+
+    def start_new(run_id: UUID) -> RunRecord:
         workflow = read(session, name, caller=caller, now=now)
         allowance.check_types(types_of(definition_of(session, workflow.version_id)))
         allowance.room_of(caller.owner_id)(places_of(session, workflow))
-        return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
-    found = door.lock(session, [first])
-    if not found:
-        raise Gone(f"This Idempotency-Key started the run {first}, which has been deleted; use a new key.")
-    return found[0], False
+        return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id)
+
+    def find(run_id: UUID) -> RunRecord | None:
+        return next(iter(door.lock(session, [run_id])), None)
+
+    return idempotency.once(session, key, create=start_new, find=find, what="run", now=now)
 
 
 def places_of(session: Session, workflow: WorkflowRecord) -> int:

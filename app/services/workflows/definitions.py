@@ -8,8 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, Gone, NotFound, Refused
+from app.errors import Conflict, NotFound, Refused
 from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
+from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
@@ -93,14 +94,14 @@ def create_once(
     """
     definition = checked(wanted.definition)
     allowance.check_types(types_of(definition))
-    workflow_id = new_id()
-    first = idempotency.first_use(session, key, workflow_id, now=now) if key else None
-    if first is None:
-        return _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now), True
-    found = _one(session, WORKFLOWS.c.id == first)
-    if found is None:
-        raise Gone(f"This Idempotency-Key made the workflow {first}, which has been deleted; use a new key.")
-    return found, False
+    return idempotency.once(
+        session,
+        key,
+        create=lambda workflow_id: _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now),
+        find=lambda workflow_id: _one(session, WORKFLOWS.c.id == workflow_id),
+        what="workflow",
+        now=now,
+    )
 
 
 def _create(
@@ -154,8 +155,8 @@ def find(
     before: UUID | None,
     limit: int,
     now: datetime,
-) -> tuple[list[WorkflowRecord], UUID | None]:
-    """A page, newest first, of those older than `before`; and the id to give as `before` for the next, if any."""
+) -> Page[WorkflowRecord]:
+    """A page of those older than `before`, newest first."""
     sync(session, now=now)
     query = _query().order_by(WORKFLOWS.c.id.desc()).limit(limit + 1)
     if not caller.sees_all:
@@ -168,7 +169,7 @@ def find(
     if before is not None:
         query = query.where(WORKFLOWS.c.id < before)
     records = [WorkflowRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def version_list(session: Session, workflow: WorkflowRecord) -> list[dict[str, Any]]:

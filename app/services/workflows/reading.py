@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import RunRecord, StepState, Task, WorkflowRunEvent, WorkflowStep
+from app.models.page import Page, page_of
 from app.models.workflow import RUN_FIELDS
 from app.services.workflows.advancing import ENDED_WELL
 from app.services.workflows.door import RUNS
@@ -126,10 +127,8 @@ def view(session: Session, run: RunRecord) -> RunView:
     return RunView(run=run, progress=_progress([row["state"] for row in rows]), definition=definition, steps=shown)
 
 
-def find(
-    session: Session, wanted: Filter, *, seen_by: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[RunView], UUID | None]:
-    """A page, newest first, of the runs older than `before`; and the id to give as `before` for the next, if any.
+def find(session: Session, wanted: Filter, *, seen_by: UUID | None, before: UUID | None, limit: int) -> Page[RunView]:
+    """A page of the runs older than `before`, newest first.
 
     They come without their steps.
     """
@@ -141,7 +140,7 @@ def find(
     runs = [RunRecord.of(row) for row in session.connection().execute(query).mappings()]
     states = _states(session, [run.id for run in runs[:limit]])
     views = [RunView(run=run, progress=_progress(states.get(run.id, ())), definition=NOT_READ) for run in runs[:limit]]
-    return views, runs[limit - 1].id if len(runs) > limit else None
+    return Page(views, page_of(runs, limit).next)
 
 
 def events(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:

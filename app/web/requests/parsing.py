@@ -1,22 +1,19 @@
-"""How requests become arguments: the blueprint and the base schema that every resource uses."""
+"""How requests become arguments: the parser and the base schema that every resource uses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
-import flask_smorest
 import marshmallow as ma
 from flask import Request
 from webargs.flaskparser import FlaskParser
 
 from app.errors import Refused
 from app.web.requests import json_body
-from app.web.responses.problems import MEDIA_TYPE, Problem
 
 MOST_UNKNOWN = 100  # names that are told to be unknown; each of them costs time and a line of the answer
 MOST_GUESSES = 10  # of them, what was probably meant is looked for
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def absent() -> None:
@@ -59,19 +56,6 @@ def refusal(error: ma.ValidationError) -> Refused:
 
 def _refused(messages: Any) -> Refused:
     return Refused(messages if isinstance(messages, dict) else {"_schema": messages})
-
-
-class Blueprint(flask_smorest.Blueprint):
-    """A resource's routes."""
-
-    ARGUMENTS_PARSER = StrictParser()
-
-    def problem(self, status: int, description: str) -> Callable[[F], F]:
-        """Document an error answer of a route, beside those that every route has."""
-        documented: Callable[[F], F] = self.alt_response(
-            status, schema=Problem(), content_type=MEDIA_TYPE, description=description
-        )
-        return documented
 
 
 class StrictSchema(ma.Schema):

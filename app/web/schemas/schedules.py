@@ -12,7 +12,7 @@ from app.models import Misfire, Overlap, ScheduleRecord, SlotState
 from app.services.schedules import NewSchedule, TaskTemplate, WorkflowTemplate
 from app.services.submission import longest_timeout
 from app.web.fields import Instant, Verbatim, one_of, text, whole
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.fairness import sharing_fields
 from app.web.schemas.tasks import changeable_fields
@@ -222,7 +222,7 @@ class FlagInQuery(ma.fields.Boolean):
     falsy = {"false"}
 
 
-class ScheduleFilter(Page):
+class ScheduleFilter(PageQuery):
     """Query parameters of the list of schedules."""
 
     enabled = FlagInQuery(load_default=None, metadata={"description": "Only those that have slots now, or have not"})
@@ -247,7 +247,7 @@ class SlotList(ma.Schema):
     next = ma.fields.String(required=True, allow_none=True)
 
 
-class SlotFilter(Page):
+class SlotFilter(PageQuery):
     """Query parameters of the list of slots."""
 
     state = one_of(SlotState, load_default=None)

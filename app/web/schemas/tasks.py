@@ -12,7 +12,7 @@ from marshmallow_oneofschema import OneOfSchema
 from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MOST_RETRIES, Submission, longest_timeout
 from app.web.fields import Few, Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.responses.fast_dump import QuickView
 from app.web.responses.masking import presentable
@@ -280,7 +280,7 @@ class Wait(StrictSchema):
     )
 
 
-class TaskFilter(Page):
+class TaskFilter(PageQuery):
     """Query parameters of the list of tasks; a task is listed when all that are given hold."""
 
     status = Several(one_of(Status), metadata={"description": "Any of these; repeat it, or separate with commas"})

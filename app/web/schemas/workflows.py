@@ -8,7 +8,7 @@ from app.clock import utcnow
 from app.models import Priority, RunStatus, StepState, UndoState
 from app.services.workflows import NewRun, NewWorkflow, RunView, StepView, WorkflowRecord
 from app.web.fields import Few, Instant, QueryMoment, Several, Verbatim, matching, one_of, text
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.schemas.schedules import FlagInQuery
 from app.web.schemas.tasks import LABEL_KEY, MOST_LABELS, labels_field
@@ -143,7 +143,7 @@ class VersionList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(VersionView), required=True)
 
 
-class WorkflowFilter(Page):
+class WorkflowFilter(PageQuery):
     """Query parameters of the list of workflows."""
 
     active = FlagInQuery(load_default=None, metadata={"description": "Only those of which runs may be started, or not"})
@@ -297,7 +297,7 @@ class RunEventList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(RunEventView), required=True)
 
 
-class RunsOfWorkflow(Page):
+class RunsOfWorkflow(PageQuery):
     """Query parameters of the list of a workflow's runs; a run is listed when all that are given hold."""
 
     status = Several(one_of(RunStatus), metadata={"description": "Any of these; repeat it, or separate with commas"})

@@ -27,7 +27,7 @@ HELLO = {"type": "reverse_string", "payload": "hello"}
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     """What was handed to the publisher."""
     handed: list[Hint] = []
-    monkeypatch.setattr(batches, "dispatch_soon", lambda *given: handed.extend(given))
+    monkeypatch.setattr(storage, "dispatch_soon", lambda *given: handed.extend(given))
     return handed
 
 
