@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app import messaging
-from app import unusable as app_unusable
 from app.clock import utcnow
+from app.commands import without_settings as app_unusable
 from app.commands.admin import admin
 from app.commands.audit import audit
 from app.commands.backup import backup, restore

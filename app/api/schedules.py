@@ -23,7 +23,7 @@ from app.web.blueprint import Blueprint, Created
 from app.web.requests.idempotency import key_of
 from app.web.schemas.schedules import (
     ChangeSchedule,
-    MakeSchedule,
+    CreateSchedule,
     PreviewSchedule,
     PreviewView,
     ScheduleFilter,
@@ -91,10 +91,10 @@ class RunRequest:
 
 
 @blueprint.post("/schedules")
-@blueprint.arguments(MakeSchedule(), examples=EXAMPLES)
+@blueprint.arguments(CreateSchedule(), examples=EXAMPLES)
 @blueprint.creates(ScheduleView(), "schedule")
 @blueprint.problem(422, "A bad expression, an unknown zone or task type, a run_at in the past, too many schedules")
-def make_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[ScheduleRecord]:
+def create_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[ScheduleRecord]:
     """Make a schedule."""
     key = key_of(headers, "schedules", wanted)
     most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
@@ -118,7 +118,7 @@ def list_schedules(wanted: dict[str, Any]) -> Page[ScheduleRecord]:
     with single_statement() as session:
         return schedules.find(
             session,
-            seen_by=visible_owner(),
+            visible_to=visible_owner(),
             enabled=wanted["enabled"],
             text=wanted["q"],
             before=wanted["before"],
@@ -140,7 +140,7 @@ def preview_schedule(wanted: dict[str, Any]) -> Preview:
 def read_schedule(schedule_id: UUID) -> ScheduleRecord:
     """Read a schedule."""
     with single_statement() as session:
-        return schedules.read(session, schedule_id, seen_by=visible_owner())
+        return schedules.read(session, schedule_id, visible_to=visible_owner())
 
 
 @blueprint.patch("/schedules/<uuid:schedule_id>")
@@ -154,7 +154,7 @@ def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord
             session,
             schedule_id,
             fields,
-            seen_by=visible_owner(),
+            visible_to=visible_owner(),
             now=utcnow(),
             allowance=quotas.allowance_in(session),
         )
@@ -165,7 +165,7 @@ def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord
 def delete_schedule(schedule_id: UUID) -> None:
     """Delete a schedule and its slots; tasks that it submitted stay."""
     with transaction() as session:
-        schedules.delete(session, schedule_id, seen_by=visible_owner())
+        schedules.delete(session, schedule_id, visible_to=visible_owner())
 
 
 @blueprint.post("/schedules/<uuid:schedule_id>/run")
@@ -183,12 +183,12 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskReco
     def run(session: Session) -> tuple[TaskRecord | RunView, bool]:
         allowance = quotas.allowance_in(session)
         id_, is_new = schedules.run_once_now(
-            session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow(), allowance=allowance
+            session, schedule_id, key=key, visible_to=visible_owner(), now=utcnow(), allowance=allowance
         )
-        found = schedules.read(session, schedule_id, seen_by=visible_owner())
+        found = schedules.read(session, schedule_id, visible_to=visible_owner())
         if "task" in found.target:
             return task_service.read(session, id_, owner=visible_owner()), is_new
-        return workflows.view(session, workflows.read(session, id_, seen_by=visible_owner())), is_new
+        return workflows.view(session, workflows.read(session, id_, visible_to=visible_owner())), is_new
 
     started, is_new = repeated(run)
     path = task_path(started) if isinstance(started, TaskRecord) else run_path(started)
@@ -200,7 +200,7 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskReco
 def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> Page[SlotRecord]:
     """List what became of each slot, newest first."""
     with single_statement() as session:
-        schedules.read(session, schedule_id, seen_by=visible_owner())
+        schedules.read(session, schedule_id, visible_to=visible_owner())
         return schedules.slots(
             session,
             schedule_id,

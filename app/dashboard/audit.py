@@ -4,8 +4,8 @@ from uuid import UUID
 
 from flask import render_template, request
 
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.services.accounts import audit, users
 from app.web.access import Access, access
 from app.web.requests import pagination

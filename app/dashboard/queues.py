@@ -16,7 +16,7 @@ from app.web.access import Access, access, current_actor
 from app.web.transactions import transaction
 from tasks.registry import load_types
 
-LONGEST_REASON = 500
+MAX_REASON = 500
 KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}
 
 _status: Briefly[list[QueueStatus]] = Briefly(2.0)
@@ -60,7 +60,7 @@ def ask_queue(kinds: str, name: str, action: str) -> str:
 def change_queue(kinds: str, name: str, action: str) -> Response:
     """Pause or resume it."""
     kind, actor = KINDS[kinds], current_actor()
-    reason = request.form.get("reason", "")[:LONGEST_REASON].replace("\0", "").strip() or None
+    reason = request.form.get("reason", "")[:MAX_REASON].replace("\0", "").strip() or None
     with transaction() as session:
         said: dict[str, Any] = {"subject": f"{kind}:{name}"}
         if action == "pause":

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
-from app.dashboard import hidden, submission_form
+from app.dashboard import masked_values, submission_form
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
 from app.dashboard.submission_form import Draft
@@ -69,7 +69,7 @@ def _submit(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> A
     body = {"type": task_type.name, **submission_form.body_of(draft)}
     if original is not None:
         body |= {name: value for name, value in _said(original).items() if name not in draft.touched}
-        body["payload"] = hidden.restored(body["payload"], original)
+        body["payload"] = masked_values.restored(body["payload"], original)
     wanted: Submission = SubmitTask().load(body)
     return submission.submit(wanted, form_key("submit", body, secrets=digest_secrets(task_type.name)))
 
@@ -89,7 +89,7 @@ def _page(
 
 def _copy(original: TaskRecord) -> Draft:
     """The draft of another task like it: without its times, which are over or were meant for the original."""
-    return submission_form.of_task(original, hidden.veiled_payload(original), with_times=False)
+    return submission_form.of_task(original, masked_values.veiled_payload(original), with_times=False)
 
 
 def _said(original: TaskRecord) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from app.web import quotas
 from app.web.access import Access, access, visible_owner
 from app.web.transactions import transaction
 
-LONGEST_REASON = 500
+MAX_REASON = 500
 Work = Callable[[Session, TaskRecord], tuple[str, UUID | None]]
 """Does it; returns what to say, and the task to show then (None: the list)."""
 
@@ -48,7 +48,7 @@ def _retry(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
 
 
 def _compensate(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
-    reason = request.form.get("reason", "")[:LONGEST_REASON].replace("\0", "")
+    reason = request.form.get("reason", "")[:MAX_REASON].replace("\0", "")
     made, is_new = compensation.request(session, task.id, owner=visible_owner(), reason=reason, now=utcnow())
     return "This task undoes it." if is_new else "It was undone, or is being undone, by this task.", made.id
 

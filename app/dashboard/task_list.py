@@ -7,8 +7,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.models import Status
 from app.services.accounts import users
 from app.services.tasks.records import Filter
@@ -20,7 +20,7 @@ from tasks.fields import UUID_TEXT
 from tasks.registry import load_types
 
 PAGE = 50
-LONGEST_TEXT = 200
+MAX_TEXT = 200
 SINCE = {
     "15min": timedelta(minutes=15),
     "1h": timedelta(hours=1),
@@ -74,7 +74,7 @@ def read_filter(arguments: MultiDict[str, str]) -> tuple[Filter, list[str]]:
         labels=[label for label in labels if len(label) == 2 and "\0" not in "".join(label)],  # type: ignore[misc]
         created_after=_moment(arguments, "after", faults) or (utcnow() - since if since else None),
         created_before=_moment(arguments, "before", faults),
-        text=arguments.get("q", "").strip()[:LONGEST_TEXT].replace("\0", "") or None,
+        text=arguments.get("q", "").strip()[:MAX_TEXT].replace("\0", "") or None,
     )
     return wanted, faults
 

@@ -19,9 +19,9 @@ from app.models.page import Page, page_of
 DELIVERY_TYPE = "webhook_delivery"
 DELIVERY_QUEUE = "webhooks"
 OPENS_AFTER = 5  # attempts that failed one after another
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
+FIRST_PAUSE, MAX_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(days=30)
-LONGEST_REASON = 300
+MAX_REASON = 300
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -171,11 +171,11 @@ def failed(session: Session, to: Receiver, reason: str, *, now: datetime) -> Fai
         _FAILED,
         {
             **values,
-            "reason": reason[:LONGEST_REASON],
+            "reason": reason[:MAX_REASON],
             "now": now,
             "opens_after": OPENS_AFTER,
             "first": FIRST_PAUSE.total_seconds(),
-            "longest": LONGEST_PAUSE.total_seconds(),
+            "longest": MAX_PAUSE.total_seconds(),
         },
     ).one()
     return Failed(has_opened=row.has_opened, failures=row.failures, retry_at=row.retry_at)

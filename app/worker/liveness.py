@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.database import in_transaction, only_short_locks
 from app.models import Worker
 from app.services.recovery.suspicion import Suspicion
@@ -49,7 +49,7 @@ class Liveness:
         self._thread: threading.Thread | None = None
         self._row: dict[str, Any] = {}
         self._paused: PausedQueues | None = None
-        self._continuity = Continuity()
+        self._continuity = ConnectionUptime()
         self._suspicion: Suspicion[tuple[UUID, int]] = Suspicion()
         self._lease = timedelta(0)
         self._has_published = False
@@ -112,7 +112,7 @@ class Liveness:
         hung = in_transaction(_hung)
         self._continuity.answered()
         confirmed = self._suspicion.confirmed(hung)
-        if not self._continuity.for_at_least(self._lease):
+        if not self._continuity.has_lasted(self._lease):
             return  # after an outage children renew first
         for task_id, pid in confirmed:
             if pid == os.getpid():

@@ -23,7 +23,7 @@ blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys"
 )
 
-LONGEST_TOKEN = 200
+MAX_TOKEN = 200
 
 
 class Registration(StrictSchema):
@@ -44,7 +44,7 @@ class LogIn(StrictSchema):
 class RefreshTokenBody(StrictSchema):
     """The refresh token of the last answer."""
 
-    refresh_token = text(LONGEST_TOKEN, required=True)
+    refresh_token = text(MAX_TOKEN, required=True)
 
 
 class LogOut(StrictSchema):
@@ -52,7 +52,7 @@ class LogOut(StrictSchema):
 
     may_be_left_out = True
 
-    refresh_token = text(LONGEST_TOKEN)
+    refresh_token = text(MAX_TOKEN)
 
 
 class NewPassword(StrictSchema):

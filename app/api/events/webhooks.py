@@ -22,7 +22,7 @@ from app.web.blueprint import Blueprint, Created
 from app.web.fields import Instant, Verbatim
 from app.web.requests.idempotency import key_of
 from app.web.responses.masking import payload_keys
-from app.web.schemas.webhooks import MakeWebhook, WebhookFields
+from app.web.schemas.webhooks import CreateWebhook, WebhookFields
 from app.web.transactions import single_statement, transaction
 from tasks import fields as strict
 from tasks.redaction import mask_url
@@ -160,10 +160,10 @@ def webhook_path(webhook: WebhookRecord) -> str:
 
 
 @blueprint.post("/webhooks")
-@blueprint.arguments(MakeWebhook())
+@blueprint.arguments(CreateWebhook())
 @blueprint.creates(WebhookWithSecret(), "webhook")
 @blueprint.problem(403, "The account may not reach outside: `type_not_allowed`")
-def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> Created[SimpleNamespace]:
+def create_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> Created[SimpleNamespace]:
     """Make a webhook for the caller's own tasks; keep the secret, it is not shown again."""
     key = key_of(headers, "webhooks", wanted)
     now = utcnow()

@@ -8,7 +8,7 @@ import marshmallow as ma
 from app.api.tasks.routes import TASK_ID, parse_id
 from app.clock import utcnow
 from app.models import TaskRecord
-from app.services.submission import MOST_RETRIES
+from app.services.submission import MAX_RETRIES
 from app.services.tasks import attempts as attempt_service
 from app.services.tasks import cancellation, replay, task_log
 from app.web import quotas
@@ -30,7 +30,7 @@ class RetryTask(StrictSchema):
     may_be_left_out = True
 
     payload = strict.Json(metadata={"description": "Replaces the payload; the old one stays in the history"})
-    max_retries = whole(0, MOST_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
+    max_retries = whole(0, MAX_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
 
 
 class AttemptErrorView(ErrorView):

@@ -31,7 +31,7 @@ NDJSON = {"requestBody": {"content": {json_body.NDJSON: {
     "schema": {"type": "string", "description": "One submission, as in `tasks`, on each line"}
 }}}}  # fmt: skip
 Fault = Refused | BadRequest
-MOST_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
+MAX_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
 _VIEW = TaskView()
 
 
@@ -58,7 +58,7 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     accepted = sum(isinstance(result, Accepted) for result in results)
     is_minimal = MINIMAL in (preference["prefer"] or "").lower().replace(" ", "")
     show = _id_of if is_minimal else _VIEW.dump
-    left = [MOST_MESSAGES]
+    left = [MAX_MESSAGES]
     shown = [_shown(index, result, show, left) for index, result in enumerate(results)]
     answer = {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
     return (answer, {"Preference-Applied": MINIMAL}) if is_minimal else answer

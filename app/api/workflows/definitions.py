@@ -17,8 +17,8 @@ from app.web.requests.idempotency import key_of
 from app.web.schemas.workflows import (
     ByVersion,
     ChangeWorkflow,
+    CreateWorkflow,
     GraphView,
-    MakeWorkflow,
     RunDetails,
     StartRun,
     VersionList,
@@ -77,11 +77,11 @@ class RunRequest:
 
 
 @blueprint.post("/workflows")
-@blueprint.arguments(MakeWorkflow(), examples=EXAMPLES)
+@blueprint.arguments(CreateWorkflow(), examples=EXAMPLES)
 @blueprint.creates(WorkflowView(), "workflow")
 @blueprint.problem(409, "There is one of this name already")
 @blueprint.problem(422, "A definition that cannot be run: the place of each fault is below `definition`")
-def make_workflow(wanted: NewWorkflow, headers: dict[str, Any]) -> Created[WorkflowRecord]:
+def create_workflow(wanted: NewWorkflow, headers: dict[str, Any]) -> Created[WorkflowRecord]:
     """Make a workflow."""
     key = key_of(headers, "workflows", wanted)
     with transaction() as session:

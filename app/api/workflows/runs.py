@@ -56,7 +56,7 @@ def list_run_events(run_id: str) -> dict[str, Any]:
     """Read the history of a run's status, oldest first."""
     id_ = parse_run_id(run_id)
     with transaction() as session:
-        workflows.read(session, id_, seen_by=visible_owner())
+        workflows.read(session, id_, visible_to=visible_owner())
         return {"items": workflows.events(session, id_)}
 
 
@@ -148,14 +148,16 @@ def _list(wanted: dict[str, Any], workflow: str | None) -> Page[RunView]:
         created_before=wanted.get("created_before"),
     )
     with transaction() as session:
-        return workflows.find(session, chosen, seen_by=visible_owner(), before=wanted["before"], limit=wanted["limit"])
+        return workflows.find(
+            session, chosen, visible_to=visible_owner(), before=wanted["before"], limit=wanted["limit"]
+        )
 
 
 def _changed(run_id: str, change: Callable[..., RunRecord]) -> RunView:
     id_ = parse_run_id(run_id)
 
     def work(session: Session) -> RunView:
-        return workflows.view(session, change(session, id_, seen_by=visible_owner(), now=utcnow()))
+        return workflows.view(session, change(session, id_, visible_to=visible_owner(), now=utcnow()))
 
     return repeated(work)
 
@@ -163,7 +165,7 @@ def _changed(run_id: str, change: Callable[..., RunRecord]) -> RunView:
 def _view(run_id: str) -> RunView:
     id_ = parse_run_id(run_id)
     with transaction() as session:
-        return workflows.view(session, workflows.read(session, id_, seen_by=visible_owner()))
+        return workflows.view(session, workflows.read(session, id_, visible_to=visible_owner()))
 
 
 def _picture(view: RunView) -> Picture:

@@ -12,10 +12,10 @@ from app.models import ApiKey, ApiKeyRecord, Scope, new_id
 from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.secrets import digest, new_api_key, shown
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 
 KEYS = ApiKey.metadata.tables["api_keys"]
-MOST_KEYS = 100
+MAX_KEYS = 100
 RECORD_COLUMNS = [KEYS.c[name] for name in ApiKeyRecord.__slots__]
 
 
@@ -47,10 +47,10 @@ def create(
     first = None if once is None else idempotency.first_use(session, once, key_id, now=now)
     if first is not None:
         return _read(session, first), None
-    count_one_by_one(session, "api_keys", user_id)
+    lock_owner_count(session, "api_keys", user_id)
     held = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
-    if (session.scalar(held) or 0) >= MOST_KEYS:
-        raise Refused({"name": [f"there are {MOST_KEYS} keys already; revoke one that is not used"]})
+    if (session.scalar(held) or 0) >= MAX_KEYS:
+        raise Refused({"name": [f"there are {MAX_KEYS} keys already; revoke one that is not used"]})
     secret = key or new_api_key()
     values = {
         "id": key_id,

@@ -37,7 +37,7 @@ def create_once(
 
     def find(schedule_id: UUID) -> ScheduleRecord | None:
         try:
-            return read(session, schedule_id, seen_by=owner_id)
+            return read(session, schedule_id, visible_to=owner_id)
         except NotFound:
             return None
 
@@ -49,14 +49,14 @@ def run_once_now(
     schedule_id: UUID,
     *,
     key: Key | None,
-    seen_by: UUID | None,
+    visible_to: UUID | None,
     now: datetime,
     allowance: Allowance = ANYTHING,
 ) -> tuple[UUID, bool]:
     """Run a schedule now, unless an earlier request with the same key did; what it started, and whether that is new."""
 
     def run(draft_id: UUID) -> UUID:
-        return run_now(session, schedule_id, draft_id=draft_id, seen_by=seen_by, now=now, allowance=allowance).id
+        return run_now(session, schedule_id, draft_id=draft_id, visible_to=visible_to, now=now, allowance=allowance).id
 
     def find(id_: UUID) -> UUID | None:
         stands = any(session.scalar(sa.select(sa.exists().where(kind.id == id_))) for kind in (Task, WorkflowRun))

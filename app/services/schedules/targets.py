@@ -21,7 +21,7 @@ from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.registry import get_type, load_types
 
 # Every slot copies the template, and hundreds are fired in one transaction.
-LONGEST_TARGET = 32 * 1024
+MAX_TARGET = 32 * 1024
 ZONE = "time_zone"
 
 
@@ -185,8 +185,8 @@ def _workflow(session: Session, name: str, *, owner_id: UUID | None, now: dateti
 
 def _check_size(target: Mapping[str, Any], name: str) -> None:
     size = len(to_json(target))
-    if size > LONGEST_TARGET:
-        said = f"has {size} bytes; {LONGEST_TARGET} are allowed: give the task a reference to what is larger"
+    if size > MAX_TARGET:
+        said = f"has {size} bytes; {MAX_TARGET} are allowed: give the task a reference to what is larger"
         raise Refused({name: [said]})
 
 

@@ -3,7 +3,7 @@
 from app.services.submission.acceptance import Accepted, accept
 from app.services.submission.batches import REFUSALS, Item, Refusal, accept_batch, draft_batch
 from app.services.submission.drafts import (
-    MOST_RETRIES,
+    MAX_RETRIES,
     Submission,
     check_timeout,
     check_times,
@@ -14,7 +14,7 @@ from app.services.submission.drafts import (
 from app.services.submission.storage import publish, publish_after_commit, store
 
 __all__ = [
-    "MOST_RETRIES",
+    "MAX_RETRIES",
     "REFUSALS",
     "Accepted",
     "Item",

@@ -16,9 +16,9 @@ from app.services.lifecycle import LOOK_AGAIN
 from app.services.submission import uniqueness
 from app.services.submission.uniqueness import Unique
 from tasks import correlation
-from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType, get_type
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
 
-MOST_RETRIES = 100
+MAX_RETRIES = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ def draft(
 
 def longest_timeout(task_type: TaskType) -> int:
     """The longest soft limit, in seconds, that a task of this type may ask for."""
-    return LONGEST_HARD_LIMIT_SECONDS - task_type.grace_seconds
+    return MAX_HARD_LIMIT_SECONDS - task_type.grace_seconds
 
 
 def check_timeout(task_type: TaskType, timeout: int | None) -> None:

@@ -16,10 +16,10 @@ from app.services import circuits, idempotency
 from app.services.circuits import Circuit
 from app.services.encryption import sealing
 from app.services.idempotency import Key
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 from app.services.webhooks import secrets
 
-MOST_PER_ACCOUNT = 50
+MAX_PER_ACCOUNT = 50
 EVENTS = tuple(f"task.{status.value.lower()}" for status in Status)
 FINISHED_EVENTS = ("task.completed", "task.failed", "task.cancelled")
 WEBHOOKS = Webhook.metadata.tables["webhooks"]
@@ -48,10 +48,10 @@ def create(
     first = None if key is None else idempotency.first_use(session, key, webhook_id, now=now)
     if first is not None:
         return _first(session, first, owner_id), None
-    count_one_by_one(session, "webhooks", owner_id)
+    lock_owner_count(session, "webhooks", owner_id)
     held = session.scalar(sa.select(sa.func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.owner_id == owner_id))
-    if (held or 0) >= MOST_PER_ACCOUNT:
-        raise Refused({"url": [f"an account has at most {MOST_PER_ACCOUNT} webhooks; delete one first"]})
+    if (held or 0) >= MAX_PER_ACCOUNT:
+        raise Refused({"url": [f"an account has at most {MAX_PER_ACCOUNT} webhooks; delete one first"]})
     secret = secrets.new_secret()
     values = {
         "id": webhook_id,

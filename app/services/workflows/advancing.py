@@ -16,7 +16,7 @@ from app.config import get_settings
 from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
 from app.services import lifecycle
 from app.services.submission import store
-from app.services.workflows import door, steps, transitions, undoing
+from app.services.workflows import run_statements, steps, transitions, undoing
 from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
@@ -119,7 +119,7 @@ def _begin_to_fail(session: Session, run: RunRecord, failed: StepRecord, *, now:
     message = (failed.error or {}).get("message", "")
     word = "was cancelled" if failed.state == StepState.CANCELLED else "failed"
     reason = f"step {failed.key} {word}: {message}"[:1000]
-    run = door.end(session, run, Ending.FAILURE, reason=reason)
+    run = run_statements.end(session, run, Ending.FAILURE, reason=reason)
     # Tasks that run are left to finish, so that it is known what they did; those that wait need not begin.
     stop_waiting_tasks(session, run, reason=f"run {run.id} ends: {reason}"[:1000], now=now, ask=False)
     return run
@@ -137,7 +137,7 @@ def _end(session: Session, run: RunRecord, definition: Definition, now: datetime
         arrow = transitions.COMPLETED
     else:
         arrow = transitions.FAILED if definition.on_failure == STOP else transitions.UNDONE_FOR_FAILURE
-    moved = door.move(session, run, arrow, reason=run.reason, now=now)
+    moved = run_statements.move(session, run, arrow, reason=run.reason, now=now)
     if moved is None:  # paused while a step failed: resuming comes back here
         return run, True
     return moved, moved.is_finished

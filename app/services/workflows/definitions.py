@@ -14,7 +14,7 @@ from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 from app.services.sql import folding
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
@@ -22,7 +22,7 @@ from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse
 from tasks.workflow.declaring import NAME
 
 WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
-MOST_OF_AN_OWNER = 1000
+MAX_OF_AN_OWNER = 1000
 _RECORD = ("id", "owner_id", "name", "description", "active", "version", "created_at", "updated_at")
 
 
@@ -115,10 +115,10 @@ def _create(
 ) -> WorkflowRecord:
     if wanted.name in load_workflows():
         raise Conflict(f"The service itself has a workflow called {wanted.name!r}; take another name.")
-    count_one_by_one(session, "workflows", owner_id)
+    lock_owner_count(session, "workflows", owner_id)
     theirs = sa.select(sa.func.count()).select_from(WORKFLOWS).where(WORKFLOWS.c.owner_id == owner_id)
-    if session.execute(theirs).scalar_one() >= MOST_OF_AN_OWNER:
-        raise Refused({"_schema": [f"there are {MOST_OF_AN_OWNER} workflows already; delete one first"]})
+    if session.execute(theirs).scalar_one() >= MAX_OF_AN_OWNER:
+        raise Refused({"_schema": [f"there are {MAX_OF_AN_OWNER} workflows already; delete one first"]})
     if _one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == wanted.name):
         raise Conflict(f"There is a workflow called {wanted.name!r} already; PATCH it, or take another name.")
     row: dict[str, Any] = {"id": workflow_id, "owner_id": owner_id, "name": wanted.name, "version": 1}
@@ -252,7 +252,7 @@ def sync(session: Session, *, now: datetime) -> None:
     declared = load_workflows()
     if all((name, versions.digest_of(each.definition)) in stored for name, each in declared.items()):
         return
-    count_one_by_one(session, "workflows", None)
+    lock_owner_count(session, "workflows", None)
     stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
     for name, each in declared.items():
         if (name, versions.digest_of(each.definition)) not in stored:

@@ -13,7 +13,7 @@ from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 from tasks.workflow.errors import StepRefused
 
-MOST_LEVELS = 200  # a body has 64, and a template around a part of it 32; Python reads and writes some 900
+MAX_LEVELS = 200  # a body has 64, and a template around a part of it 32; Python reads and writes some 900
 
 
 def draft_task(
@@ -32,7 +32,7 @@ def draft_task(
     if task_type.sensitive:
         raise StepRefused(f"{type_name} is sensitive: its payloads are not kept in workflows")
     if _is_too_deep(payload):
-        raise StepRefused(f"the payload is nested too deeply: {MOST_LEVELS} levels are allowed")
+        raise StepRefused(f"the payload is nested too deeply: {MAX_LEVELS} levels are allowed")
     try:
         task_type.payload.load(payload)
     except PayloadRefused as error:
@@ -56,7 +56,7 @@ def draft_task(
 
 def _is_too_deep(payload: Any) -> bool:
     level = [payload] if isinstance(payload, list | dict) else []  # all lists and objects of one depth: no recursion
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         inside = (part.values() if isinstance(part, dict) else part for part in level)
         level = [below for values in inside for below in values if isinstance(below, list | dict)]
     return bool(level)

@@ -14,8 +14,8 @@ from app.web.current_settings import signing_keys
 from app.web.requests.parsing import StrictSchema, absent
 from tasks.fields import Text
 
-DEFAULT_LIMIT, MOST_ITEMS = 50, 200
-LONGEST_CURSOR = 200
+DEFAULT_LIMIT, MAX_ITEMS = 50, 200
+MAX_CURSOR = 200
 
 
 class IntegerInQuery(ma.fields.Integer):
@@ -29,12 +29,12 @@ class PageQuery(StrictSchema):
 
     limit = IntegerInQuery(
         load_default=DEFAULT_LIMIT,
-        validate=validate.Range(1, MOST_ITEMS, error="must be from {min} to {max}"),
+        validate=validate.Range(1, MAX_ITEMS, error="must be from {min} to {max}"),
         metadata={"description": "How many items at most"},
     )
     cursor = Text(
         load_default=absent,
-        validate=validate.Length(1, LONGEST_CURSOR, error="is not a cursor that this service gave"),
+        validate=validate.Length(1, MAX_CURSOR, error="is not a cursor that this service gave"),
         metadata={"description": "The `next` of the page before; leave it out for the first page"},
     )
 

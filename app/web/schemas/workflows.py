@@ -11,7 +11,7 @@ from app.web.fields import Few, Instant, QueryMoment, Several, Verbatim, matchin
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.schemas.schedules import FlagInQuery
-from app.web.schemas.tasks import LABEL_KEY, MOST_LABELS, labels_field
+from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS, labels_field
 from tasks import fields as strict
 from tasks.redaction import mask_named, redacted
 from tasks.workflow.declaring import NAME
@@ -38,7 +38,7 @@ def name_field(**options: Any) -> strict.Text:
     return matching(NAME.pattern, fault, **options)
 
 
-class MakeWorkflow(StrictSchema):
+class CreateWorkflow(StrictSchema):
     """A new workflow."""
 
     name = name_field(required=True)
@@ -304,7 +304,7 @@ class RunsOfWorkflow(PageQuery):
     label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as customer_id:C-1"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
-        validate=ma.validate.Length(max=MOST_LABELS, error="must be at most {max}"),
+        validate=ma.validate.Length(max=MAX_LABELS, error="must be at most {max}"),
     )
     created_after = QueryMoment(metadata={"description": "Started then or later"})
     created_before = QueryMoment(metadata={"description": "Started earlier"})

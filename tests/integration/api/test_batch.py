@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.api.tasks import batches
 from app.messaging import Hint
 from app.services.accounts.quotas import WAITING_TASKS
-from app.services.submission import insertion
+from app.services.submission import insertion, storage
 from tasks.registry import get_type
 from tests.integration.api.conftest import TASKS
 from tests.support.factories import read_task

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.services.submission import storage
 from app.messaging import Hint
+from app.services.submission import storage
 from tests.integration.api.conftest import TASKS, Submit
 from tests.support.factories import read_task
 

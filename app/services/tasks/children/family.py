@@ -13,7 +13,7 @@ from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services.tasks.records import read
 
-MOST_CHILDREN = 1_000  # of one task; who has more to hand out lets its children hand it out
+MAX_CHILDREN = 1_000  # of one task; who has more to hand out lets its children hand it out
 TASKS, CHILDREN = Task.metadata.tables["tasks"], TaskChild.metadata.tables["task_children"]
 
 # Up the line of parents, one look by primary key for each; one that is gone ends it.

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.services.admission.fair_share import Candidates, StrideScheduler, refilled, room_of
 from app.services.admission.limits import Lane, Limit, Limits, Rate
-from app.services.admission.turns import Candidates, Turns, refilled, room_of
 from tests.support.factories import NOON
 
 ADA, BEN, CLEO = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -31,7 +31,7 @@ def owners_of(chosen):
 
 def choose(candidates, *limits, active=(), tokens=None, most=100, turns=None):
     arranged = Limits(limits)
-    return (turns or Turns()).choose(candidates, arranged, room_of(active, arranged, tokens or {}), most=most)
+    return (turns or StrideScheduler()).choose(candidates, arranged, room_of(active, arranged, tokens or {}), most=most)
 
 
 def test_without_limits_all_go_in_the_order_of_submission():
@@ -52,7 +52,7 @@ def test_owners_take_turns():
 
 def test_an_owner_of_weight_three_gets_three_of_four_places_even_one_at_a_time():
     heavy = Limit(kind="owner", name=str(ADA), weight=3)
-    turns, served = Turns(), Counter()
+    turns, served = StrideScheduler(), Counter()
     for _ in range(40):
         served.update(owners_of(choose([waiting(lane(ADA), 5), waiting(lane(BEN), 5)], heavy, most=1, turns=turns)))
 
@@ -60,7 +60,7 @@ def test_an_owner_of_weight_three_gets_three_of_four_places_even_one_at_a_time()
 
 
 def test_who_comes_late_is_served_next_but_does_not_catch_up():
-    turns = Turns()
+    turns = StrideScheduler()
     choose([waiting(lane(ADA), 50)], most=50, turns=turns)
 
     chosen = choose([waiting(lane(ADA), 50), waiting(lane(BEN), 50)], most=10, turns=turns)
@@ -151,7 +151,7 @@ def test_no_choice_ever_exceeds_a_limit_and_none_leaves_a_place_empty(held, acti
     room = room_of(active, arranged, {})
     before = room_of(active, arranged, {})
 
-    chosen = Turns().choose(candidates, arranged, room, most=1000)
+    chosen = StrideScheduler().choose(candidates, arranged, room, most=1000)
 
     assert len(set(chosen)) == len(chosen)
     for task in chosen:

@@ -6,16 +6,16 @@ import time
 from typing import Any
 
 HEAD_SECONDS = 10.0  # from the first byte of a request's head to its last
-GRACE_SECONDS = 10.0  # for which a client may be slower than LEAST_RATE
-LEAST_RATE = 2_000  # bytes in a second, of a body that arrives or of an answer that is taken
+GRACE_SECONDS = 10.0  # for which a client may be slower than MIN_RATE
+MIN_RATE = 2_000  # bytes in a second, of a body that arrives or of an answer that is taken
 SEND_BYTES = 256 * 1024
 LOOK_SECONDS = 0.25  # a wait is told of while it lasts
 
 
 class Pace:
-    """For how long a client may still be waited for. It earns a second with each LEAST_RATE bytes, and keeps ten.
+    """For how long a client may still be waited for. It earns a second with each MIN_RATE bytes, and keeps ten.
 
-    So in any T seconds that somebody waits for it, it moves at least (T - GRACE_SECONDS) * LEAST_RATE bytes.
+    So in any T seconds that somebody waits for it, it moves at least (T - GRACE_SECONDS) * MIN_RATE bytes.
     """
 
     __slots__ = ("_earned_bytes", "_left", "began_at", "moved_bytes", "waited_seconds")
@@ -29,7 +29,7 @@ class Pace:
 
     def left(self) -> float:
         """Seconds that it may still be waited for."""
-        self._left = min(GRACE_SECONDS, self._left + (self.moved_bytes - self._earned_bytes) / LEAST_RATE)
+        self._left = min(GRACE_SECONDS, self._left + (self.moved_bytes - self._earned_bytes) / MIN_RATE)
         self._earned_bytes = self.moved_bytes
         return self._left
 
@@ -39,7 +39,7 @@ class Pace:
         self._left -= seconds
 
 
-class PatientSocket(socket.socket):
+class DeadlineSocket(socket.socket):
     """A client's connection: never blocks in the kernel, and waits for a client only as long as its pace allows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class PatientSocket(socket.socket):
         self.renew(time.monotonic())
 
     @classmethod
-    def taken_over(cls, accepted: socket.socket) -> "PatientSocket":
+    def taken_over(cls, accepted: socket.socket) -> "DeadlineSocket":
         """The same connection as one of these."""
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         return cls(family, kind, protocol, fileno=accepted.detach())
@@ -137,4 +137,4 @@ class PatientSocket(socket.socket):
             pace.waited(time.monotonic() - began)
             if came:
                 return
-        raise TimeoutError(f"The client was waited for: it moves less than {LEAST_RATE} bytes a second")
+        raise TimeoutError(f"The client was waited for: it moves less than {MIN_RATE} bytes a second")

@@ -9,7 +9,7 @@ import structlog
 
 from app.errors import Refused
 from app.models import ScheduleRecord
-from app.services.schedules.policy import MOST_CAPPED
+from app.services.schedules.policy import MAX_CAPPED
 from app.services.schedules.rule import Rule
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ LOOK_AGAIN_AFTER_PROBLEM = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Coming:
+class DueOccurrences:
     """The slots of a schedule that have come and are not accounted for, and where it stands afterwards."""
 
     slots: Sequence[datetime]
@@ -29,19 +29,19 @@ class Coming:
     problem: str | None = None
 
 
-def what_has_come(schedule: ScheduleRecord, now: datetime) -> Coming:
+def what_has_come(schedule: ScheduleRecord, now: datetime) -> DueOccurrences:
     """Computed from the rule and not from next_at, which may be of older zone data."""
-    most = SLOTS_A_LOOK + MOST_CAPPED + 1
+    most = SLOTS_A_LOOK + MAX_CAPPED + 1
     rule, since = Rule.of(schedule), schedule.accounted_until
     try:
         found = list(islice(rule.slots(after=since, until=now), most))
         more = len(found) == most  # the newest are left to a later look, so that the cap can tell which they are
         slots = found[:SLOTS_A_LOOK] if more else found
         until = slots[-1] if slots else since
-        return Coming(
+        return DueOccurrences(
             slots=slots, more=more, accounted_until=until, next_at=rule.after(until) if schedule.enabled else None
         )
     except Refused as error:
         log.error("schedule_has_a_problem", schedule_id=str(schedule.id), error=str(error))
         again = now + LOOK_AGAIN_AFTER_PROBLEM
-        return Coming(slots=(), more=False, accounted_until=since, next_at=again, problem=str(error))
+        return DueOccurrences(slots=(), more=False, accounted_until=since, next_at=again, problem=str(error))

@@ -51,7 +51,7 @@ def refilled(tokens: float, *, since: datetime, now: datetime, per_second: float
     return min(capacity, tokens + max(0.0, (now - since).total_seconds()) * per_second)
 
 
-class Turns:
+class StrideScheduler:
     """Weighted turns of owners (stride scheduling): who was served least for its weight goes next.
 
     It remembers across rounds, so that a resource with one free place at a time is shared by weight, too.

@@ -34,7 +34,7 @@ class Running:
 
 
 @dataclass(kw_only=True, slots=True)
-class HintRun:
+class HintInProgress:
     """One hint in work: the tasks it still holds, and the one whose handler runs."""
 
     claims: dict[UUID, Claim]
@@ -49,18 +49,18 @@ class HintRun:
         return time.monotonic() - self.started
 
 
-class Desk:
+class InProgressRegistry:
     """Where handlers' threads and the heartbeat of a process meet: one hint in work for each thread that runs any."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, HintRun] = {}
+        self._runs: dict[int, HintInProgress] = {}
 
     @property
-    def runs(self) -> list[HintRun]:
+    def runs(self) -> list[HintInProgress]:
         """What is in work; one hint in a child of the prefork pool, several in a pool of threads."""
         return list(self._runs.values())
 
-    def begin(self, run: HintRun) -> None:
+    def begin(self, run: HintInProgress) -> None:
         """This thread has a hint in work from now on."""
         self._runs[threading.get_ident()] = run
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from app import clock
 
-LONGEST_SILENCE_SECONDS = 3.0  # a stalled disk or a frozen machine raises no error, and is an outage all the same
+MAX_SILENCE_SECONDS = 3.0  # a stalled disk or a frozen machine raises no error, and is an outage all the same
 
 
-class Continuity:
+class ConnectionUptime:
     """Leases can only be judged by somebody who was connected for as long as their holders had to renew them.
 
     Measured by a clock that nobody sets: after a step of the time of day it would seem to have lasted for an hour.
@@ -34,7 +34,7 @@ class Continuity:
         with self._lock:
             self._since = None
 
-    def for_at_least(self, span: timedelta) -> bool:
+    def has_lasted(self, span: timedelta) -> bool:
         """Whether it has answered for so long, without a silence that was longer than workers beat."""
         with self._lock:
             if self._since is None or self._is_silent_too_long():
@@ -42,4 +42,4 @@ class Continuity:
             return self._steady() - self._since >= span.total_seconds()
 
     def _is_silent_too_long(self) -> bool:
-        return self._steady() - self._heard > LONGEST_SILENCE_SECONDS
+        return self._steady() - self._heard > MAX_SILENCE_SECONDS

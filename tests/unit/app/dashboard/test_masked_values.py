@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.dashboard.hidden import NOT_KEPT, NOT_YOURS, unveiled, veiled
+from app.dashboard.masked_values import NOT_KEPT, NOT_YOURS, unveiled, veiled
 from app.dashboard.untouched import Kept, is_untouched, kept_again, moment_shown, moment_typed, pack, unpack
 from app.errors import Refused
 from tests.support.factories import NOON

@@ -16,8 +16,8 @@ import psycopg2
 import requests
 
 from benchmarks import load
-from benchmarks.ours import BULK, CONNECTIONS, Ours, OursInBulk
 from benchmarks.systems import System
+from benchmarks.taskledger import BULK, CONNECTIONS, Ours, OursInBulk
 from tests.support.servers.databases import ROOT
 from tests.support.servers.processes import Process
 from tests.support.servers.waiting import free_port, wait_for

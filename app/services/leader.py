@@ -10,7 +10,7 @@ ASK_AGAIN = timedelta(seconds=1)
 LOCK = sa.text("SELECT pg_try_advisory_lock(hashtext(:name))")
 
 
-class Turn:
+class LeaderLock:
     """An advisory lock, and the connection that holds it.
 
     The work writes through this connection and no other: who has lost it, and with it the lock, can write nothing.

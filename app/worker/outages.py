@@ -32,7 +32,7 @@ def is_passing(error: Exception) -> bool:
     return is_away(error) or code in _PASSING or code.startswith(_NO_RESOURCES)
 
 
-def patiently(
+def retry_while_unavailable(
     work: Callable[[], T], *, seconds: float, when: Callable[[Exception], bool] = is_away, counted_as: str | None = None
 ) -> T:
     """Do the work, again and again while the database is away, or `when` says so. Raises DatabaseAway after that.
