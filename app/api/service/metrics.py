@@ -58,7 +58,7 @@ def _read() -> list[Metric]:
             found = ledger_metrics.families(
                 session,
                 drain_seconds=settings.scaling_drain_seconds,
-                slots_per_worker=settings.scaling_slots_per_worker,
+                concurrency_per_worker=settings.scaling_concurrency_per_worker,
                 now=utcnow(),
             )
     except sa.exc.SQLAlchemyError as error:

@@ -87,7 +87,7 @@ def _line(session: Session, task: TaskRecord, live: list[WorkerSeen], now: datet
         is_exact=is_exact,
         started_per_second=flow.started,
         started_lately=flow.started_lately,
-        slots=sum(each.concurrency for each in live if task.queue in each.queues),
+        concurrency=sum(each.concurrency for each in live if task.queue in each.queues),
         busy=found.count(Status.PROCESSING, queue=task.queue),
     )
 

@@ -25,10 +25,12 @@ FAILURE = Failure(type="LookupError", message="no such city")
 HOUR = timedelta(hours=1)
 
 
-def worker(session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), slots=2):
+def worker(
+    session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), concurrency=2
+):
     """As a worker's parent process writes it each second."""
     row = {
-        "id": f"{node}/00000001", "node": node, "host": "here", "pid": 1, "concurrency": slots, "queues": [queue],
+        "id": f"{node}/00000001", "node": node, "host": "here", "pid": 1, "concurrency": concurrency, "queues": [queue],
         "types": dict.fromkeys(types, "abc"), "version": "1", "runtime": {}, "started_at": NOON - HOUR,
         "last_seen_at": seen, "stopped_at": stopped,
     }  # fmt: skip
@@ -186,7 +188,7 @@ def purged_while_workers_are_idle(session) -> UUID:
 
 
 def third_in_line(session) -> UUID:
-    holder = worker(session, slots=1)
+    holder = worker(session, concurrency=1)
     make_claim(session, holder=holder)
     make_task(session, priority="high")
     make_task(session, now=NOON - seconds(3))
@@ -315,7 +317,7 @@ def test_what_else_is_named_holds(session, case):
 
 def test_the_place_in_a_long_line_is_told_without_counting(session, monkeypatch):
     monkeypatch.setattr("app.services.measuring.levels.LINES_FROM", 100)
-    make_claim(session, holder=worker(session, slots=1))
+    make_claim(session, holder=worker(session, concurrency=1))
     tasks = [make_task(session, now=NOON - seconds(400 - n)) for n in range(300)]
     make_task(session, priority="high")
     Measure()._measure(session, NOON)

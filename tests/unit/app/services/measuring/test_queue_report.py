@@ -81,7 +81,7 @@ def test_so_many_handlers_are_asked_for(waiting, running, rates, desired):
         level(Status.PENDING, waiting), level(Status.PROCESSING, running), flow=flow(*rates) if rates else None
     )
 
-    assert queue_report.scaling(queue, drain_seconds=60, slots_per_worker=4).desired_slots == desired
+    assert queue_report.scaling(queue, drain_seconds=60, concurrency_per_worker=4).desired_concurrency == desired
 
 
 def test_the_place_in_line_lies_between_two_marks():
