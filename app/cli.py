@@ -23,6 +23,7 @@ from app.commands.sink import sink
 from app.commands.sql_roles import sql_roles
 from app.commands.tail import tail
 from app.commands.tasks import tasks
+from app.commands.version import version
 from app.commands.why import why
 from app.database import unit_of_work
 from app.errors import SettingsError
@@ -30,8 +31,8 @@ from app.services import integrity, queues
 from app.services.integrity import Report
 from tasks.modules import BrokenFiles
 
-NEEDS_NO_SETTINGS = {"doctor", "tasks"}
-NEEDS_NO_TYPES = {"tasks"}  # it only speaks HTTP
+NEEDS_NO_SETTINGS = {"doctor", "tasks", "version"}
+NEEDS_NO_TYPES = {"tasks", "version"}  # one only speaks HTTP, the other prints a constant
 
 
 def register(app: Flask) -> None:
@@ -66,6 +67,7 @@ def commands() -> list[click.Command]:
             sql_roles,
             tail,
             tasks,
+            version,
             why,
         ),
     ]

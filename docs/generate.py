@@ -46,7 +46,7 @@ def _commands(commands: list[click.Command]) -> Iterator[str]:
         MADE,
         "",
         "All of them are commands of Flask: `flask --app app …`, in the checkout or in the API's image, with the",
-        "[settings](settings.md) of the service. `doctor` and `tasks` also run where these are missing or wrong.",
+        "[settings](settings.md) of the service. `doctor`, `tasks` and `version` also run where these are missing or wrong.",
         "`flask --app app db …` is Flask-Migrate's own; `setup` calls it.",
     )
     for command in sorted(commands, key=lambda each: str(each.name)):

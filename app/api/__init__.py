@@ -53,6 +53,7 @@ from app.api import (
 )
 from app.api.fields import verbatim_schema
 from app.config import Settings
+from app.version import VERSION
 
 RESOURCES = (
     tasks.blueprint,
@@ -127,7 +128,7 @@ def register(app: Flask, settings: Settings) -> None:
 def _spec() -> dict[str, Any]:
     return {
         "title": "Taskledger",
-        "version": "1",
+        "version": VERSION,
         "openapi_version": "3.1.0",
         "marshmallow_plugin": apispec_oneofschema.MarshmallowPlugin(),
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},

@@ -12,6 +12,7 @@ import psycopg2
 import psycopg2.extras
 
 from app.services.accounts import passwords
+from app.version import VERSION
 
 PASSWORD = "correct horse battery"
 LAST_HOUR = timedelta(hours=1)
@@ -315,7 +316,7 @@ def _fleet(painter: Painter) -> None:
             "concurrency": 4,
             "queues": ["tasks"],
             "types": types,
-            "version": "0.1.0",
+            "version": VERSION,
             "started_at": painter.now - timedelta(hours=30 * number),
             "last_seen_at": painter.now if number < 3 else painter.now - timedelta(minutes=50),
             "stopped_at": None if number < 3 else painter.now - timedelta(minutes=50),
