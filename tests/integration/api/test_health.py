@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.api import health
+from app.api.service import health
 from app.factory import create_app
 from app.version import VERSION
-from tests.people import make_person
+from tests.support.people import make_person
 
 Look = Callable[[timedelta], None]
 
