@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,23 @@ def test_each_decision_has_a_number_of_its_own_which_its_title_and_the_list_repe
     assert [title and title[1] for title in titled] == numbers
     listed = re.findall(r"^\| \[(\d{4})\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(), re.MULTILINE)
     assert listed == list(zip(numbers, names, strict=True))
+
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+HEAD = re.compile(r"# .+\n\n- Date: (\d{4}-\d\d-\d\d)\n- Status: (.+)\n- Code: (.+)\n\n")
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name[:4])
+def test_each_decision_says_when_it_was_made_whether_it_stands_and_where_its_code_is(page):
+    head = HEAD.match(page.read_text(encoding="utf-8"))
+
+    assert head is not None
+    day, status, code = head.groups()
+    date.fromisoformat(day)
+    assert re.fullmatch(r"accepted|superseded by \[\d{4}\]\(\d{4}-[\w-]+\.md\)", status)
+    paths = re.findall(r"`([^`]+)`", code)
+    assert code == ", ".join(f"`{path}`" for path in paths)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
