@@ -9,9 +9,15 @@ import pytest
 
 from app.web.responses.problems import CODES
 from tasks.registry import load_types
+from tests.browser.screenshots import KEPT
+from tests.unit.documents import PAGES as DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *DOCUMENTS,
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "benchmarks" / "results").glob("*.md")),
+]
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -118,3 +124,22 @@ def test_no_table_is_broken_by_an_empty_line(page):
     tables = [block for block in blocks if block and block[0].startswith("|")]
 
     assert [block[0] for block in tables if len(block) < 2 or not re.fullmatch(r"\|( -+ \|)+", block[1])] == []
+
+
+@pytest.mark.parametrize("name", ["performance.md", "hundred-million-rows.md"])
+def test_a_page_about_measurements_stays_short(name):
+    """What was measured before belongs into benchmarks/results/, and what was tried and left out, too."""
+    assert len((ROOT / "docs" / "explanation" / name).read_text(encoding="utf-8").split()) <= 700
+
+
+def test_the_repository_has_the_pictures_that_the_documents_show_and_no_others():
+    """`make screenshots ARGS=--kept` takes them anew; all others are made when somebody wants to look."""
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    }
+    kept = {path.resolve() for path in (ROOT / "docs" / "screenshots").iterdir()}
+
+    assert shown == kept
+    assert {path.stem for path in kept} == KEPT
