@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from app.database import in_transaction, only_short_locks
 from app.models import Worker
 from app.services.recovery.suspicion import Suspicion
 from app.services.sql import published
+from app.version import VERSION
 from app.worker import identity
 from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues
@@ -68,7 +69,7 @@ class Liveness:
             "concurrency": concurrency,
             "queues": sorted(queues),
             "types": {name: task_type.schema_hash for name, task_type in load_types().items()},
-            "version": service_version(),
+            "version": VERSION,
             "runtime": _runtime(consumer),
             "started_at": clock.utcnow(),
         }
@@ -151,14 +152,6 @@ def _runtime(consumer: Any) -> dict[str, Any]:
         "celery": version("celery"),
         "kombu": version("kombu"),
     }
-
-
-def service_version() -> str:
-    """The installed version, or `source` in a checkout."""
-    try:
-        return version("taskledger")
-    except PackageNotFoundError:
-        return "source"
 
 
 LIVENESS = Liveness()

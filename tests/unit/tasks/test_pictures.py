@@ -258,6 +258,7 @@ def large(kind: str) -> bytes:
     return encoded(Image.new("L", (side, side), 200), "GIF")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["RGBA", "RGB of 16 bits", "grey of 16 bits", "palette", "WebP", "progressive JPEG", "GIF"]
 )
