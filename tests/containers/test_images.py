@@ -9,14 +9,14 @@ from tests.containers.installation import installed
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
 NAMES = ("api", "worker")
-REVISION = "0123456789abcdef0123456789abcdef01234567"
+VERSION, REVISION = "1.2.3", "0123456789abcdef0123456789abcdef01234567"
 MOST_BYTES = 600_000_000  # of the whole image; what we add to the base is measured by `make images`
 
 
 @pytest.fixture(scope="module")
 def built(folder):
     """Both images, built as the page says."""
-    with installed(folder / "images", "taskledger-images", REVISION=REVISION) as installation:
+    with installed(folder / "images", "taskledger-images", REVISION=REVISION, VERSION=VERSION) as installation:
         installation.compose("build")
         yield installation
 
@@ -39,7 +39,7 @@ def test_their_labels_say_version_and_revision(built, image):
     labels = found["Config"]["Labels"]
 
     assert labels["org.opencontainers.image.revision"] == REVISION
-    assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert labels["org.opencontainers.image.version"] == VERSION
     assert found["Size"] < MOST_BYTES
 
 
