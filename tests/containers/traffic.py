@@ -68,6 +68,11 @@ class Traffic:
         return max(took for _, took in self.seconds)
 
     @property
+    def longest_after(self) -> float:
+        """Seconds from the beginning until that one was sent."""
+        return max(self.seconds, key=lambda each: each[1])[0] - self._began
+
+    @property
     def rate(self) -> float:
         """Requests a second, as they were sent."""
         began = [at for at, _ in self.seconds]
