@@ -53,10 +53,9 @@ class Patient(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def host(engine, folder) -> str:
+def host(configured) -> str:
     """This host, as containers reach it."""
-    with installed(folder / "asked", "taskledger-asked") as asked:
-        [network] = json.loads(asked.run("docker", "network", "inspect", "bridge"))
+    [network] = json.loads(configured.run("docker", "network", "inspect", "bridge"))
     return network["IPAM"]["Config"][0]["Gateway"]
 
 
