@@ -6,13 +6,14 @@ from typing import Protocol
 
 from kombu import Connection, Exchange, Producer, Queue
 
-from tests.services.nats import PrivateNats, find_nats_server
-from tests.services.rabbitmq import PrivateRabbitMQ
-from tests.services.rabbitmq_user import User
-from tests.services.valkey import PrivateValkey
+from tests.support.servers.nats import PrivateNats, find_nats_server
+from tests.support.servers.rabbitmq import PrivateRabbitMQ
+from tests.support.servers.rabbitmq_user import User
+from tests.support.servers.valkey import PrivateValkey
 
 BALLAST = b"x" * 100_000
 MOST_BYTES = 8_000_000
+
 
 class Refusing(Protocol):
     """A broker whose address stays the same, whatever it refuses."""
@@ -21,6 +22,7 @@ class Refusing(Protocol):
 
     def refuse(self) -> None: ...
     def allow(self) -> None: ...
+
 
 class ReadOnlyValkey:
     """A replica: what a failover makes of the server that was written to."""
@@ -33,6 +35,7 @@ class ReadOnlyValkey:
 
     def allow(self) -> None:
         self._server.command("REPLICAOF", "NO", "ONE")
+
 
 class FullValkey:
     """Its memory is used up, and it is told to evict nothing. Clients are cut off once: they have to declare anew."""
@@ -48,6 +51,7 @@ class FullValkey:
     def allow(self) -> None:
         self._server.command("CONFIG", "SET", "maxmemory", "0")
 
+
 class RefusedUser:
     """A user of RabbitMQ without its `virtual host`, `permission` or `password`."""
 
@@ -60,6 +64,7 @@ class RefusedUser:
 
     def allow(self) -> None:
         self._user.take_back(self._what)
+
 
 class FullNats:
     """JetStream has no room: somebody else's stream has taken it. Clients are cut off: they have to declare anew."""
@@ -88,6 +93,7 @@ class FullNats:
         self._server.kill()
         self._server.start().wait_until_ready()
 
+
 class NatsWithoutJetStream:
     """Started again without its JetStream, as it is after its disk was full."""
 
@@ -105,11 +111,13 @@ class NatsWithoutJetStream:
         self._server.configure(jetstream=jetstream)
         self._server.start().wait_until_ready()
 
+
 @contextmanager
 def valkey(kind: Callable[[PrivateValkey], Refusing]) -> Iterator[Refusing]:
     """A broker of this kind on a server of its own."""
     with PrivateValkey() as server:
         yield kind(server)
+
 
 @contextmanager
 def nats(kind: Callable[[PrivateNats], Refusing]) -> Iterator[Refusing | None]:
@@ -120,4 +128,3 @@ def nats(kind: Callable[[PrivateNats], Refusing]) -> Iterator[Refusing | None]:
         return
     with PrivateNats(program, most_bytes=MOST_BYTES) as server:
         yield kind(server)
-

@@ -21,10 +21,10 @@ from tests.chaos.refusals import (
     valkey,
 )
 from tests.conftest import unavailable
-from tests.services.processes import Process
-from tests.services.programs import Sink
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.processes import Process
+from tests.support.servers.programs import Sink
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 

@@ -1,4 +1,4 @@
-"""kombu's own integration tests on our transport for NATS; what they find otherwise is said in docs/reference/brokers.md."""
+"""kombu's own integration tests on our transport; where it differs is said in docs/reference/brokers.md."""
 
 import pytest
 from kombu import Connection
