@@ -31,10 +31,10 @@ class ReadOnlyValkey:
         self._server, self.url = server, server.new_url()
 
     def refuse(self) -> None:
-        self._server.command("REPLICAOF", "127.0.0.1", "1")
+        self._server.ask("REPLICAOF", "127.0.0.1", "1")
 
     def allow(self) -> None:
-        self._server.command("REPLICAOF", "NO", "ONE")
+        self._server.ask("REPLICAOF", "NO", "ONE")
 
 
 class FullValkey:
@@ -44,12 +44,12 @@ class FullValkey:
         self._server, self.url = server, server.new_url()
 
     def refuse(self) -> None:
-        self._server.command("CONFIG", "SET", "maxmemory", "1")
+        self._server.ask("CONFIG", "SET", "maxmemory", "1")
         for kind in ("normal", "pubsub"):
-            self._server.command("CLIENT", "KILL", "TYPE", kind)
+            self._server.ask("CLIENT", "KILL", "TYPE", kind)
 
     def allow(self) -> None:
-        self._server.command("CONFIG", "SET", "maxmemory", "0")
+        self._server.ask("CONFIG", "SET", "maxmemory", "0")
 
 
 class RefusedUser:

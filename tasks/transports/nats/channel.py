@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from amqp.exceptions import NotFound
 from kombu.transport import virtual
+from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.uuid import uuid
 from nats.aio.msg import Msg
 
@@ -13,11 +15,11 @@ from tasks.transports.nats import loop, wire
 from tasks.transports.nats.bindings import Binding
 from tasks.transports.nats.client import ACK, NAK, TERMINATE, Held
 from tasks.transports.nats.credit import Credit
-from tasks.transports.nats.dead_letters import REJECTED, TOO_OFTEN
+from tasks.transports.nats.dead_letters import EXPIRED, REJECTED, TOO_OFTEN
 from tasks.transports.nats.errors import NatsUnavailable, QueueRefused
 from tasks.transports.nats.puller import Puller, take_one
 from tasks.transports.nats.qos import QoS
-from tasks.transports.nats.streams import WorkQueue
+from tasks.transports.nats.streams import MOST_LEVELS, WorkQueue, levels_of
 from tasks.transports.nats.transient import TransientQueue, to_exchange, to_queue
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     """Works with its transport's client; several channels share one connection."""
 
     QoS = QoS
+    max_priority = MOST_LEVELS - 1
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
@@ -44,6 +47,10 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         self._settled_at_once: set[str] = set()
 
     # --- queues and bindings -----------------------------------------------------------------------------------------
+
+    def prepare_queue_arguments(self, arguments: Mapping[str, Any], **named: Any) -> Any:
+        """What kombu's Queue calls `expires`, `message_ttl`, `max_length` and `max_priority`, in the words of AMQP."""
+        return to_rabbitmq_queue_arguments(arguments, **named)
 
     def queue_declare(
         self,
@@ -60,16 +67,20 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         if passive:
             return virtual.base.queue_declare_ok_t(name, self._count(name), 0)
         if is_transient(durable=durable, exclusive=exclusive, auto_delete=auto_delete, arguments=arguments):
-            self._ask(self._declare_transient(name, auto_delete=auto_delete))
+            self._ask(self._declare_transient(name, arguments, auto_delete=auto_delete))
         else:
             self._ask(self.connection.streams.declare(name, arguments))
         return virtual.base.queue_declare_ok_t(name, self._size(name), 0)
 
-    async def _declare_transient(self, name: str, *, auto_delete: bool) -> None:
+    async def _declare_transient(self, name: str, arguments: Mapping[str, Any], *, auto_delete: bool) -> None:
         transients = self.connection.transients
         if name not in transients:
-            transients[name] = TransientQueue(self.connection.nats, name, auto_delete=auto_delete)
+            transients[name] = TransientQueue(
+                self.connection.nats, name, levels=levels_of(arguments), auto_delete=auto_delete
+            )
             await transients[name].declare()
+            for stale in await self.connection.bindings.of_queue(name):  # of a durable queue of that name
+                await self.connection.bindings.remove(stale)
 
     def _count(self, queue: str) -> int:
         if queue in self.connection.transients:
@@ -191,7 +202,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             self.connection.listen(self, transient)
         else:
             client, streams = self.connection.nats, self.connection.streams
-            self._pullers[queue] = Puller(client, streams, found, self._credit, self._arrived(found))
+            self._pullers[queue] = Puller(
+                client, streams, self.connection.bindings, found, self._credit, self._arrived(found)
+            )
             loop.soon(self._pullers[queue].start)
 
     def basic_cancel(self, consumer_tag: str) -> None:
@@ -222,17 +235,22 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         return message
 
     def _take_transient(self, queue: str) -> wire.Message | None:
-        kept = self.connection.transients[queue].kept
-        return wire.decode(kept.popleft(), queue=queue, tag=uuid(), deliveries=1) if kept else None
+        taken: wire.Message | None = self.connection.transients[queue].kept.take(queue, uuid())
+        return taken
 
     async def _take(self, name: str) -> wire.Message | None:
-        queue = await self.connection.streams.find(name)
-        message = await take_one(self.connection.nats, queue) if queue else None
-        if queue is None or message is None:
-            return None
-        self._credit.take(1)
-        tag = self._hold(queue, message)
-        return wire.decode(message.data, queue=name, tag=tag, deliveries=message.metadata.num_delivered)
+        transport = self.connection
+        await transport.nats.settled()  # what was handed back before may be asked for
+        while (queue := await transport.streams.find(name)) is not None:
+            taken = await take_one(transport.nats, transport.streams, transport.bindings, queue)
+            if taken is None:
+                return None
+            self._credit.take(1)
+            tag = self._hold(queue, taken)
+            message = wire.decode(taken.data, queue=name, tag=tag, deliveries=taken.metadata.num_delivered)
+            if not self.drops_expired(message):
+                return message
+        return None
 
     def _arrived(self, queue: WorkQueue) -> Any:
         """What the puller calls, on the loop's thread, with each message of this queue."""
@@ -249,7 +267,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     def _hold(self, queue: WorkQueue, message: Msg) -> str:
         tag = uuid()
         self._queues_of[tag] = queue
-        self.connection.nats.held[tag] = Held(message.reply, message.data, message.metadata.num_delivered)
+        about = message.metadata
+        self.connection.nats.held[tag] = Held(message.reply, message.data, about.num_delivered, about.timestamp)
         return tag
 
     def settles_at_once(self, queue: str) -> bool:
@@ -264,19 +283,28 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             self.connection.nats.settle(tag, how)
             loop.soon(self._credit.give)
 
-    def discard(self, tag: str) -> None:
+    def discard(self, tag: str, *, reason: str = REJECTED) -> None:
         """To the dead letters if its queue names any, else away; from any thread, without waiting."""
         queue = self._queues_of.get(tag)
         if queue is None or self.connection is None or self.connection.nats.fault is not None:
             return
         if "x-dead-letter-exchange" in queue.arguments:
-            loop.soon(self._bury_soon, tag)
+            loop.soon(self._bury_soon, tag, reason)
         else:
             self.settle(tag, TERMINATE)
 
-    def _bury_soon(self, tag: str) -> None:
+    def drops_expired(self, message: wire.Message) -> bool:
+        """Discard a message that is older than its publisher wanted it to be; False for any other."""
+        tag = message["properties"]["delivery_tag"]
+        held = self.connection.nats.held.get(tag)
+        if held is None or not wire.is_expired(message, age=datetime.now(UTC) - held.published_at):
+            return False
+        self.discard(tag, reason=EXPIRED)
+        return True
+
+    def _bury_soon(self, tag: str, reason: str) -> None:
         if self.connection is not None and self.connection.nats.fault is None:
-            self.connection.nats.spawn(self._bury(tag, REJECTED))
+            self.connection.nats.spawn(self._bury(tag, reason))
 
     async def _bury(self, tag: str, reason: str) -> None:
         """Held until its copy is safe; when that fails it is delivered again."""

@@ -13,9 +13,15 @@ from tasks.transports.nats.names import encode
 SECOND = 1_000_000_000
 """In nanoseconds, as JetStream's API counts."""
 DEDUPLICATION_SECONDS = 120
-MOST_LEVELS = 10
+MOST_LEVELS = 11
+"""Of priorities that are kept apart: each costs a consumer, and a pull while nothing waits."""
 MOST_WAITING_PULLS = 4096
 DEAD_LETTER_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 7 * 24 * 3600 * 1000}
+
+
+def levels_of(arguments: Mapping[str, Any]) -> int:
+    """How many priorities a queue with these arguments keeps apart."""
+    return min(int(arguments.get("x-max-priority") or 0) + 1, MOST_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class WorkQueue:
     @property
     def levels(self) -> int:
         """How many priorities it keeps apart: 0 up to its x-max-priority."""
-        return min(int(self.arguments.get("x-max-priority") or 0) + 1, MOST_LEVELS)
+        return levels_of(self.arguments)
 
     @property
     def stream(self) -> str:
@@ -70,13 +76,23 @@ class Streams:
             await self._client.ask(
                 f"STREAM.UPDATE.{queue.stream}", **{**info["config"], **self._limits(queue), "description": wanted}
             )
-        elif info["state"]["consumer_count"] >= queue.levels:
+        elif not await self.missing(queue):
             self._known[name] = queue
             return queue
         for level in range(queue.levels):
             await self._make_consumer(queue, level)
         self._known[name] = queue
         return queue
+
+    async def missing(self, queue: WorkQueue) -> str:
+        """What the server has no more of it, in words; empty when it is whole. Raises NatsUnavailable."""
+        try:
+            answer = await self._client.ask(f"CONSUMER.NAMES.{queue.stream}", offset=0)
+        except nats.js.errors.NotFoundError:
+            return "its stream was deleted"
+        wanted = {queue.consumer(level) for level in range(queue.levels)}
+        gone = sorted(wanted - set(answer.get("consumers") or ()))
+        return f"its consumers were deleted: {', '.join(gone)}" if gone else ""
 
     async def find(self, name: str, *, afresh: bool = False) -> WorkQueue | None:
         """The queue of this name, if there is one; `afresh` asks the server even if it is known."""

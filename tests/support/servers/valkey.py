@@ -50,7 +50,7 @@ class PrivateValkey(Process):
         except OSError:
             return False
 
-    def command(self, *words: str) -> object:
+    def ask(self, *words: str) -> object:
         """Send a command as an operator would; returns the answer. Raises redis.RedisError."""
         with redis.Redis(port=self.port, password=PASSWORD, socket_timeout=5) as client:
             return client.execute_command(*words)
