@@ -61,6 +61,8 @@ class Puller:
         self._credit, self._deliver = credit, deliver
         self._pause = SHORTEST_PAUSE_SECONDS
         self._trouble = ""
+        self._made: dict[str, str] = {}
+        """The queue's consumers as last seen, and when each was made."""
         self._is_stopping = False
         self._has_lingered = False
         self._inbox: Inbox | None = None
@@ -84,6 +86,8 @@ class Puller:
     async def _run(self) -> None:
         while not self._is_stopping:
             try:
+                if not self._made:
+                    await self._check()
                 await self._credit.wait()
                 if not await self.take_waiting():
                     await self._wait_for_one()
@@ -114,16 +118,20 @@ class Puller:
     async def _make_again(self) -> None:
         try:
             self._queue = await self._streams.declare(self._queue.name, self._queue.arguments)
+            self._made = {}
             await self._bindings.keep()
         except (QueueRefused, NatsUnavailable) as error:
             if self._client.fault is None:
                 await self._after(f"cannot be made: {error}")
 
     async def _check(self) -> None:
-        """Raises ConsumerGone, and NatsUnavailable."""
-        missing = await self._streams.missing(self._queue)
-        if missing:
-            raise ConsumerGone(missing)
+        """Raises ConsumerGone, also when others have made anew what our pulls waited at, and NatsUnavailable."""
+        before, self._made = self._made, await self._streams.consumers(self._queue)
+        gone = [name for name in self._queue.consumers if name not in self._made]
+        if gone:
+            raise ConsumerGone(f"its consumers were deleted: {', '.join(gone)}")
+        if before and before != self._made:
+            raise ConsumerGone("its consumers are others than before")
         await self._bindings.keep()
 
     async def _check_for_ever(self) -> None:

@@ -53,6 +53,10 @@ class WorkQueue:
     def consumer(level: int) -> str:
         return f"priority-{level}"
 
+    @property
+    def consumers(self) -> list[str]:
+        return [self.consumer(level) for level in range(self.levels)]
+
 
 class Streams:
     """Declares, counts and empties the queues of one namespace; remembers which ones it has seen."""
@@ -76,7 +80,7 @@ class Streams:
             await self._client.ask(
                 f"STREAM.UPDATE.{queue.stream}", **{**info["config"], **self._limits(queue), "description": wanted}
             )
-        elif not await self.missing(queue):
+        elif len(await self.consumers(queue)) == queue.levels:
             self._known[name] = queue
             return queue
         for level in range(queue.levels):
@@ -84,15 +88,14 @@ class Streams:
         self._known[name] = queue
         return queue
 
-    async def missing(self, queue: WorkQueue) -> str:
-        """What the server has no more of it, in words; empty when it is whole. Raises NatsUnavailable."""
+    async def consumers(self, queue: WorkQueue) -> dict[str, str]:
+        """Its consumers that are there, and when each was made. Raises NatsUnavailable."""
         try:
-            answer = await self._client.ask(f"CONSUMER.NAMES.{queue.stream}", offset=0)
+            answer = await self._client.ask(f"CONSUMER.LIST.{queue.stream}", offset=0)
         except nats.js.errors.NotFoundError:
-            return "its stream was deleted"
-        wanted = {queue.consumer(level) for level in range(queue.levels)}
-        gone = sorted(wanted - set(answer.get("consumers") or ()))
-        return f"its consumers were deleted: {', '.join(gone)}" if gone else ""
+            return {}
+        made = {str(each["name"]): str(each["created"]) for each in answer.get("consumers") or ()}
+        return {name: made[name] for name in queue.consumers if name in made}
 
     async def find(self, name: str, *, afresh: bool = False) -> WorkQueue | None:
         """The queue of this name, if there is one; `afresh` asks the server even if it is known."""

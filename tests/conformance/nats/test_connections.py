@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from kombu import Connection, Consumer, Producer
+from kombu import Connection, Consumer, Producer, Queue
 from kombu.exceptions import ChannelError
 
 from tests.conformance.nats.conftest import QUEUE
@@ -58,6 +58,27 @@ def test_a_server_without_jetstream_is_said_in_one_line(nats_server):
         assert _fault(server.url("")) == (
             f"NATS at 127.0.0.1:{server.port} has no JetStream for this account: start nats-server with --jetstream"
         )
+
+
+def test_a_server_without_room_is_said_in_one_line_and_the_connection_goes_on():
+    with PrivateNats(find_nats_server(), most_bytes=2_000_000) as server, Connection(server.new_url()) as connection:
+        channel = connection.default_channel
+        QUEUE(channel).declare()
+        with pytest.raises(ChannelError) as raised:
+            _publish_until_refused(channel)
+        assert str(raised.value).startswith(f"NATS at 127.0.0.1:{server.port} has no room (")
+        with pytest.raises(ChannelError, match="has no room"):  # a binding needs room, too
+            Queue("other", QUEUE.exchange, routing_key="other")(channel).declare()
+
+        channel.queue_purge("work")
+
+        Producer(channel).publish("after", exchange="work", routing_key="work")
+        assert channel.basic_get("work", no_ack=True).payload == "after"
+
+
+def _publish_until_refused(channel) -> None:
+    for _ in range(40):
+        Producer(channel).publish(b"x" * 100_000, exchange="work", routing_key="work")
 
 
 def test_of_several_hosts_one_that_answers_is_enough(nats_server):
