@@ -24,7 +24,6 @@ from tests.conftest import unavailable
 from tests.support.servers.processes import Process
 from tests.support.servers.programs import Sink
 from tests.support.servers.stack import Stack
-from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -99,6 +98,14 @@ def growth(before: Counts, after: Counts) -> dict[str, int]:
     }
 
 
+def assert_all_is_closed(processes: Mapping[str, Process], before: Counts) -> None:
+    """What was opened meanwhile, some seconds after."""
+    until = time.monotonic() + 30
+    while growth(before, counts(processes)) and time.monotonic() < until:
+        time.sleep(0.5)
+    assert growth(before, counts(processes)) == {}
+
+
 def submitted(stack: Stack, *, seconds: float) -> list[str]:
     """Two tasks a second."""
     until, ids = time.monotonic() + seconds, []
@@ -129,13 +136,13 @@ def test_nothing_grows_while_the_broker_refuses_and_work_goes_on_after(broker, s
     broker.allow()
 
     ids = [*first, *meanwhile, recovered(stack, ledger)]
-    stack.wait_until("COMPLETED", ids, timeout=40)
+    stack.wait_until("COMPLETED", ids, timeout=90)
     ledger.note(f"{len(ids)} tasks, {len(meanwhile)} of them while it refused; attempts: {dict(attempts(stack, ids))}")
     for what, held in {"before": before, "settled": settled, "late": late}.items():
         ledger.note(f"{what}: {held}")
     assert growth(before, settled) == {}
     assert growth(settled, late) == {}
-    wait_for(lambda: not growth(before, counts(processes)), timeout=30, what="what was opened meanwhile is closed")
+    assert_all_is_closed(processes, before)
     ledger.note(f"after: {counts(processes)}")
     assert_one_outcome_each(stack, ids)
     assert_histories_hold(stack)
@@ -144,20 +151,25 @@ def test_nothing_grows_while_the_broker_refuses_and_work_goes_on_after(broker, s
 
 @pytest.mark.parametrize("broker", KINDS, indirect=True)  # rabbitmqctl takes too long to flap
 def test_nothing_grows_while_the_broker_flaps(broker, stack, processes, ledger):
-    first = [stack.submit("uppercase_text", f"before {number}") for number in range(20)]
-    stack.wait_until("COMPLETED", first, timeout=30)
-    before, ids = counts(processes), list(first)
+    ids = flap(broker, stack)  # every process has opened by now what it opens on demand
+    stack.wait_until("COMPLETED", ids, timeout=60)
+    before = counts(processes)
 
     for _ in range(FLAPS):
-        broker.refuse()
-        ids += submitted(stack, seconds=FLAP_SECONDS)
-        broker.allow()
-        ids += submitted(stack, seconds=FLAP_SECONDS)
+        ids += flap(broker, stack)
 
     ids.append(recovered(stack, ledger))
-    stack.wait_until("COMPLETED", ids, timeout=60)
+    stack.wait_until("COMPLETED", ids, timeout=90)
     ledger.note(f"{len(ids)} tasks, {FLAPS} faults; attempts: {dict(attempts(stack, ids))}; before: {before}")
-    wait_for(lambda: not growth(before, counts(processes)), timeout=30, what="what was opened meanwhile is closed")
     ledger.note(f"after: {counts(processes)}")
+    assert_all_is_closed(processes, before)
     assert_one_outcome_each(stack, ids)
     assert_histories_hold(stack)
+
+
+def flap(broker: Refusing, stack: Stack) -> list[str]:
+    """Refuse, and allow again; the tasks that were submitted meanwhile."""
+    broker.refuse()
+    ids = submitted(stack, seconds=FLAP_SECONDS)
+    broker.allow()
+    return ids + submitted(stack, seconds=FLAP_SECONDS)

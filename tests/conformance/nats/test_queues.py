@@ -197,15 +197,6 @@ def test_an_expired_message_becomes_a_dead_letter_and_reaches_nobody(channel, co
     assert (got, letter.payload, letter.headers["x-death"][0]["reason"]) == (["fresh"], "stale", "expired")
 
 
-def test_what_was_handed_back_is_there_for_who_asks_at_once(channel):
-    _publish(channel, "again")
-    for _ in range(20):
-        message = channel.basic_get("work")
-        assert message is not None
-        message.delivery_info.clear()
-        channel.basic_reject(message.delivery_tag, requeue=True)
-
-
 @pytest.mark.parametrize(
     ("options", "is_there"),
     [({"expires": 10}, False), ({"max_priority": 10}, True), ({"durable": False}, False)],
