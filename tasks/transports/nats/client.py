@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ACK, NAK, IN_PROGRESS, TERMINATE = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
 CLOSE_SECONDS = 1.0
+NOTICE_SECONDS = 1.0
 RENEWALS_IN_ACK_WAIT = 3
 DOMAIN_DOTS = 10
 """$JS.ACK.<stream>.<consumer>.<deliveries>.<place>… has fewer dots unless the server names its domain and account."""
@@ -71,6 +72,7 @@ class Client:
     @property
     def nc(self) -> Connection:
         """The connection. Raises NatsUnavailable when it is gone."""
+        self._notice()
         if self.fault is not None or self._nc is None:
             raise NatsUnavailable(self.fault or "not connected to NATS")
         return self._nc
@@ -88,6 +90,7 @@ class Client:
                     raise
         await self._check_jetstream()
         self.spawn(self._renew_for_ever())
+        self.spawn(self._notice_for_ever())
 
     async def _connect_to(self, server: Server) -> None:
         errors: list[Exception] = []
@@ -136,6 +139,16 @@ class Client:
 
     async def _closed(self) -> None:
         self._fail(f"the connection to NATS at {self.where} was lost")
+
+    def _notice(self) -> None:
+        """nats-py tells nobody of a connection that is lost in the moment in which something is to be sent on it."""
+        if self._nc is not None and self._nc.is_closed:
+            self._fail(f"the connection to NATS at {self.where} was lost")
+
+    async def _notice_for_ever(self) -> None:
+        while self.fault is None:
+            await asyncio.sleep(NOTICE_SECONDS)
+            self._notice()
 
     def _fail(self, why: str) -> None:
         if self.fault is None:

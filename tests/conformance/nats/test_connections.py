@@ -1,5 +1,6 @@
 """Connections: what is said when one cannot be had, what a lost one costs, and forks."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -13,7 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kombu import Connection, Consumer, Producer, Queue
 from kombu.exceptions import ChannelError
+from nats.aio.client import Client as NatsConnection
 
+from tasks.transports.nats.loop import event_loop
 from tests.conformance.nats.conftest import QUEUE
 from tests.support.servers.nats import PASSWORD, USER, PrivateNats, find_nats_server
 from tests.support.servers.processes import Process
@@ -127,6 +130,16 @@ def test_an_error_reaches_whoever_waits_for_messages(url, nats_server):
         finally:
             wait_for(lambda: not nats_server.is_running, what="the server is dead")
             nats_server.start().wait_until_ready()
+
+
+def test_a_lost_connection_that_nats_py_tells_nobody_of_is_noticed(url):
+    """It does not where data could not be sent any more; two of its parts are called here as it calls them."""
+    with Connection(url) as connection, Consumer(connection.channel(), [QUEUE], callbacks=[lambda *_: None]):
+        transport = connection.transport
+        asyncio.run_coroutine_threadsafe(transport.nats.nc._close(NatsConnection.CLOSED, do_cbs=False), event_loop())
+
+        with pytest.raises(ConnectionError):
+            transport.drain_events(connection, timeout=5)
 
 
 def test_connections_leave_nothing_behind(url):
