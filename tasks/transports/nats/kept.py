@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from tasks.transports.nats import wire
 
-MOST_KEPT = 10_000
+MAX_KEPT = 10_000
 """Messages of a queue that nobody reads; the oldest go first, as with every broadcast."""
 
 
@@ -24,7 +24,7 @@ class Kept:
 
     def __init__(self, *, levels: int = 1, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`levels`: how many priorities are kept apart; messages of one stay in order."""
-        self._levels: list[deque[_Heard]] = [deque(maxlen=MOST_KEPT) for _ in range(levels)]
+        self._levels: list[deque[_Heard]] = [deque(maxlen=MAX_KEPT) for _ in range(levels)]
         self._monotonic = monotonic
 
     def __len__(self) -> int:

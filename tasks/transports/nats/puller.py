@@ -36,7 +36,7 @@ LINGER_SECONDS = 30
 ANSWER_SECONDS = 2.0
 CHECK_SECONDS = 2.0  # what was deleted while nothing was to be done is noticed after so long
 STOP_SECONDS = 5.0
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 2.0
 SPENT_SECONDS = 0.1  # a puller that asks has all credit for as long as the answer takes
 NO_MESSAGES, EXPIRED = "404", "408"
 
@@ -59,7 +59,7 @@ class Puller:
     ) -> None:
         self._client, self._streams, self._bindings, self._queue = client, streams, bindings, queue
         self._credit, self._deliver = credit, deliver
-        self._pause = SHORTEST_PAUSE_SECONDS
+        self._pause = MIN_PAUSE_SECONDS
         self._trouble = ""
         self._made: dict[str, str] = {}
         """The queue's consumers as last seen, and when each was made."""
@@ -108,12 +108,12 @@ class Puller:
             log.warning("queue %s %s", self._queue.name, trouble)
             self._trouble = trouble
         await asyncio.sleep(self._pause)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
 
     def _is_well(self) -> None:
         if self._trouble:
             log.info("queue %s is served again", self._queue.name)
-        self._pause, self._trouble = SHORTEST_PAUSE_SECONDS, ""
+        self._pause, self._trouble = MIN_PAUSE_SECONDS, ""
 
     async def _make_again(self) -> None:
         try:

@@ -9,7 +9,7 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.uuid import uuid
 
 from tasks.transports.nats.bindings import Binding
-from tasks.transports.nats.streams import MOST_LEVELS, levels_of
+from tasks.transports.nats.streams import MAX_LEVELS, levels_of
 from tasks.transports.nats.transient import TransientQueue
 
 
@@ -21,7 +21,7 @@ def is_transient(*, durable: bool, exclusive: bool, auto_delete: bool, arguments
 class QueueChannel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     """The part of a channel that needs no message. Durable queues are streams, transient ones subscriptions."""
 
-    max_priority = MOST_LEVELS - 1
+    max_priority = MAX_LEVELS - 1
 
     def prepare_queue_arguments(self, arguments: Mapping[str, Any], **named: Any) -> Any:
         """What kombu's Queue calls `expires`, `message_ttl`, `max_length` and `max_priority`, in the words of AMQP."""

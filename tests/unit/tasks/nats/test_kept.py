@@ -1,7 +1,7 @@
 """What a transient queue keeps: by priority, in order, and not longer than its publishers want."""
 
 from tasks.transports.nats import wire
-from tasks.transports.nats.kept import MOST_KEPT, Kept
+from tasks.transports.nats.kept import MAX_KEPT, Kept
 
 
 class Clock:
@@ -62,7 +62,7 @@ def test_a_message_is_gone_after_the_milliseconds_that_it_allows():
 
 def test_the_oldest_go_when_nobody_reads():
     kept = Kept()
-    for number in range(MOST_KEPT + 1):
+    for number in range(MAX_KEPT + 1):
         kept.append(_message(str(number)))
 
     assert kept.take("mailbox", "tag")["body"] == "1"
