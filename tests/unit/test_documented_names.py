@@ -25,7 +25,7 @@ LANGUAGES = {"", "sh", "sql", "json", "text", "python", "mermaid"}
 LOOKS_LIKE_A_COMMAND = re.compile(r"^(\$ |curl |flask |make |psql |docker |kubectl |celery )", re.MULTILINE)
 VARIABLE = re.compile(r"(?<![…A-Z])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 COMPOSE = ["docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"]
-OTHERS = {"COMPENSATION_FAILED", "FLASK_DEBUG"}  # a status, and a variable of Flask's
+OTHERS = {"COMPENSATION_FAILED", "FLASK_DEBUG", "SOAK_MINUTES", "SOAK_SEED"}  # a status, Flask's, a test's
 OURS = ("app/", "tasks/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 
