@@ -112,7 +112,7 @@ def test_sigterm_ends_every_process_in_time(stack, broker, postgres, ledger, tmp
     for process in all_of(stack):
         process.start()
     with ledger.timed("after the next start, until all are COMPLETED"):
-        stack.wait_until("COMPLETED", ids, timeout=60)
+        stack.wait_until("COMPLETED", ids, timeout=90)
     charged = sum(n for attempt, n in attempts(stack, ids).items() if attempt > 1)
     assert charged <= (len(busy) if hits_database else 0)
     assert_one_outcome_each(stack, ids)

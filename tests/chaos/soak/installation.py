@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
+
 from tests.support.servers.postgres import PrivatePostgres
 from tests.support.servers.processes import Process
 from tests.support.servers.programs import Api, Sink, Worker
 from tests.support.servers.rabbitmq import PrivateRabbitMQ
 from tests.support.servers.stack import Stack
 
+UNFINISHED = "SELECT count(*) FROM tasks WHERE due_at < now() + interval '1 minute'"
 CHILDREN = 3  # of each of the two workers
 
 
@@ -28,6 +31,16 @@ class Installation:
     """The file that says by how many seconds the clock of API, workers and dispatcher is wrong."""
     metrics: Path | None
     """Where a file system of its own holds METRICS_DIR; None where none can be mounted."""
+
+    def unfinished(self) -> int:
+        """How many tasks have not ended, those of a far moment aside. Raises psycopg2.Error."""
+        connection = psycopg2.connect(self.stack.database_url, connect_timeout=3)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(UNFINISHED)
+                return int(cursor.fetchone()[0])
+        finally:
+            connection.close()
 
     @property
     def processes(self) -> dict[str, Process]:

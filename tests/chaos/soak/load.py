@@ -1,5 +1,6 @@
 """The load: tasks of all sorts that need nobody outside, batches, schedules, runs, cancellations, replays."""
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable
@@ -8,11 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
+
 from tasks.handlers.generate_pdf import EXAMPLE_REPORT
 from tests.chaos.soak.accounts import CANCELLED_OR_DONE, COMPLETED, FAILED, Accounts
 from tests.chaos.soak.client import Client, Ended
 from tests.chaos.soak.files import PICTURE, TABLE
 
+MOST_UNFINISHED = 300  # tasks: more would only be a backlog to work off at the end
 RETRIES = 20  # a task that is hit again and again by what kills processes shall still end well
 WORKFLOW = {
     "first": {"type": "uppercase_text", "payload": "soak"},
@@ -34,11 +38,21 @@ class Load:
     """Threads that go on until they are told to stop; each draws from its own chance, so that a seed gives one mix."""
 
     def __init__(
-        self, client: Client, accounts: Accounts, *, trace: Path, callback_url: str, seed: int, ending: threading.Event
+        self,
+        client: Client,
+        accounts: Accounts,
+        *,
+        trace: Path,
+        callback_url: str,
+        unfinished: Callable[[], int],
+        seed: int,
+        ending: threading.Event,
     ) -> None:
+        """`unfinished`: how many tasks have not ended yet; may take as long as the database is away."""
         self._client, self._accounts = client, accounts
         self._trace, self._callback_url, self._seed = str(trace), callback_url, seed
-        self._ending = ending
+        self._unfinished, self._ending = unfinished, ending
+        self._is_crowded = False
         self._stopping = threading.Event()
         self._dead: list[str] = []
         self._files: dict[str, str] = {}
@@ -67,6 +81,7 @@ class Load:
             (self._submit_and_cancel, 1.0),
             (self._replay, 1.0),
         ]
+        threading.Thread(target=self._watch_backlog, daemon=True).start()
         for number, (work, every) in enumerate(paces):
             thread = threading.Thread(target=self._repeat, args=(work, every, self._seed + number), daemon=True)
             thread.start()
@@ -84,9 +99,16 @@ class Load:
         bodies = [body for _ in range(times) for body, _ in self._kinds(random.Random(0)).values()]
         self._post_batch("warming batch", [each for each in bodies if "callback_url" not in each])
 
+    def _watch_backlog(self) -> None:
+        while not self._stopping.wait(1.0):
+            with contextlib.suppress(psycopg2.Error):
+                self._is_crowded = self._unfinished() > MOST_UNFINISHED
+
     def _repeat(self, work: Callable[[random.Random], None], every: float, seed: int) -> None:
         chance = random.Random(seed)
         while not self._stopping.wait(every * chance.uniform(0.5, 1.5)):
+            if self._is_crowded:
+                continue
             try:
                 work(chance)
             except Ended:

@@ -13,7 +13,7 @@ SAMPLES, PAUSE_SECONDS = 9, 0.7
 MOST = 1.10  # times as much at the end as at first
 MEGABYTE = 1024 * 1024
 # What one measurement differs from the next while nothing grows: pools breathe with the load of the moment.
-SPARE = {"descriptors": 8.0, "threads": 2.0, "connections": 6.0, "memory": 12.0}
+SPARE = {"descriptors": 8.0, "threads": 2.0, "connections": 4.0, "memory": 10.0}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,7 @@ def test_minutes_of_load_and_faults_lose_nothing_double_nothing_and_leak_nothing
             accounts,
             trace=tmp_path / "trace",
             callback_url=receiver.url,
+            unfinished=there.unfinished,
             seed=SEED,
             ending=ending,
         )
