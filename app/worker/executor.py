@@ -80,10 +80,10 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
         raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
     try:
         ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
-    except SystemExit:
-        log.info("process_ended", pid=os.getpid(), why="a signal told it to end")
-        _end_process()
-    except BaseException:
+    except BaseException as error:
+        if attempt.is_the_pools_exit(error):
+            log.info("process_ended", pid=os.getpid(), why="a signal told it to end")
+            _end_process()
         _end_spoilt_process()
         raise
     _end_spoilt_process()

@@ -15,6 +15,7 @@ from tests.support.servers.rabbitmq import PrivateRabbitMQ
 from tests.support.servers.stack import Stack
 
 UNFINISHED = "SELECT count(*) FROM tasks WHERE due_at < now() + interval '1 minute'"
+START_SECONDS = 120.0  # of a process that starts while everything else is broken
 CHILDREN = 3  # of each of the two workers
 
 
@@ -85,6 +86,8 @@ def installed(
         for process in (stack.worker, second, stack.dispatcher, stack.api):
             process.environment = {**process.environment, "LD_PRELOAD": str(clock), "CLOCK_STEP_FILE": str(step)}
         sinks = Sink(stack.environment, "csv", "stats", "webhooks")
+        for process in (stack.worker, second, stack.dispatcher, stack.api, sinks):
+            process.start_seconds = START_SECONDS
         with stack, second, sinks:
             yield Installation(
                 stack=stack,
