@@ -85,8 +85,10 @@ def test_a_handler_that_will_not_stop_is_killed_and_its_task_given_back_uncounte
     stack.post(f"/tasks/{task_id}/cancel", {})
 
 
-def test_a_child_that_a_signal_ends_is_not_said_to_have_gone_on(stack):
-    task_id = stack.submit("sleep_for", 60.0, max_retries=0)
+def test_a_child_that_a_signal_ends_is_not_said_to_have_gone_on(stack, tmp_path):
+    trace = tmp_path / "trace"
+    task_id = stack.submit("trace_run", {"path": str(trace), "seconds": 60}, max_retries=0)
+    wait_for(trace.exists, timeout=20, what="the handler runs")
     os.kill(wait_until_running(stack, task_id)["leased_pid"], signal.SIGTERM)
 
     wait_for_status(stack, task_id, "FAILED")
