@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check test long chaos conformance browser ci screenshots bench lint style images docs changelog format \
+.PHONY: help run demo check test long chaos soak conformance browser ci screenshots bench lint style images docs changelog format \
 	migrate requirements hooks venv clean-venv
 
 help: ## Show this list
@@ -27,7 +27,7 @@ check: style ## What to run before each commit: style, types, floors and the qui
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit $(ARGS)
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser" $(TESTS) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
 	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
@@ -35,6 +35,9 @@ long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore,
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)
 	$(BIN)/python -m pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+
+soak: $(DEV_STAMP) ## Mixed load with a fault every ten seconds; nothing may be lost or grow (20 minutes; SOAK_MINUTES=3)
+	$(BIN)/python -m pytest -m soak tests/chaos/soak $(ARGS)
 
 conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)
 	$(BIN)/python -m pytest -m conformance -n 3 --dist loadgroup tests/conformance $(ARGS)

@@ -3,11 +3,13 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 import click
 import structlog
 
+from app import watchdog
 from app.config import DEFAULT_VAR_DIR, Settings, get_settings
 from app.messaging import Publisher, refuse_compressed
 from app.services.events import Window
@@ -21,7 +23,8 @@ from tasks.celery import app as celery_app
 
 log = structlog.get_logger(__name__)
 
-JOIN_SECONDS = 10.0
+JOIN_SECONDS = 5.0
+CLOSE_SECONDS = 10.0  # and whatever comes after that
 LOOK_SECONDS = 0.5
 NICE = 10  # work comes first where both want the same core; a sink that falls behind catches up
 
@@ -57,10 +60,12 @@ def sink(names: tuple[str, ...]) -> None:
         thread.start()
     while not stopping.wait(LOOK_SECONDS) and all(thread.is_alive() for thread in threads):
         pass
+    watchdog.end_within(CLOSE_SECONDS)
     for runner in runners.values():
         runner.stop()
+    end = time.monotonic() + JOIN_SECONDS  # for all of them
     for thread in threads:
-        thread.join(JOIN_SECONDS)
+        thread.join(max(0.0, end - time.monotonic()))
     raise SystemExit(0 if stopping.is_set() else 1)
 
 

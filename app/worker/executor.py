@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -79,8 +79,13 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
         raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
     try:
         ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
-    finally:
+    except BaseException as error:
+        if attempt.is_the_pools_exit(error):
+            log.info("process_ended", pid=os.getpid(), why="a signal told it to end")
+            _end_process()
         _end_spoilt_process()
+        raise
+    _end_spoilt_process()
     return _shown(claims, ended)
 
 
@@ -88,8 +93,12 @@ def _end_spoilt_process() -> None:
     """End a child whose handlers left more behind than can be put back: all is recorded, and the pool replaces it."""
     if reason := LEFTOVERS.reason_to_end():
         log.error("process_replaced", pid=os.getpid(), why=reason)
-        clear_terminate_handler_fired()  # else the pool would think that this hint was cut off, and wait for it
-        raise SystemExit(EX_RECYCLE)
+        _end_process()
+
+
+def _end_process() -> NoReturn:
+    clear_terminate_handler_fired()  # else the pool would think that this hint was cut off, and wait for it
+    raise SystemExit(EX_RECYCLE)
 
 
 def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:

@@ -35,7 +35,7 @@ from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.in_progress import HintInProgress, InProgressRegistry, Running
 from app.worker.stopping import ParentStop, Stopper
-from tasks.errors import TaskCancelled, TimeLimitReached
+from tasks.errors import ShuttingDown, TaskCancelled, TimeLimitReached
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +132,13 @@ class Heartbeat:
                 self._end_process(current, "the handler did not stop within its grace period")
         elif overdue >= 0:
             self._ask_to_stop(current, TimeLimitReached(f"its limit of {current.timeout_seconds:g} s was reached"))
+
+    def stop_threads(self) -> None:
+        """In a pool of threads, which no signal reaches: handlers give their tasks back when they next ask."""
+        self._stopper.shutting_down = True
+        for run in self._desk.runs:
+            if run.current is not None and run.current.stop_asked is None:
+                self._ask_to_stop(run.current, ShuttingDown())
 
     def _ask_to_stop(self, running: Running, error: BaseException) -> None:
         running.stop_asked, running.stop_error = time.monotonic(), error

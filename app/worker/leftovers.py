@@ -46,6 +46,7 @@ class Leftovers:
         self._umask = 0
         self._threads = 0
         self._descriptors = 0
+        self._lowest: int | None = 0  # free descriptor after the last attempt; None: there was none
         self._reserve: list[int] = []
 
     def begin(self) -> None:
@@ -75,7 +76,8 @@ class Leftovers:
             return
         for timer in TIMERS:
             signal.setitimer(timer, 0)
-        if self._reserve and _lowest_free_descriptor() is None:
+        self._lowest = _lowest_free_descriptor()
+        if self._reserve and self._lowest is None:
             for descriptor in self._reserve:
                 os.close(descriptor)
             self._reserve = []
@@ -84,7 +86,7 @@ class Leftovers:
         self._put_back()
 
     def reason_to_end(self) -> str | None:
-        """Why this child must not run another hint, if so."""
+        """Why this child must not run another hint, if so; by what its last attempt left."""
         if self._pid != os.getpid():
             return None
         if terminate_handler_fired():
@@ -92,8 +94,7 @@ class Leftovers:
         threads = threading.active_count() - self._threads
         if threads > MAX_THREADS_LEFT:
             return f"its handlers left {threads} threads running"
-        lowest = _lowest_free_descriptor()
-        if lowest is None or lowest > self._descriptors or not self._reserve:
+        if self._lowest is None or self._lowest > self._descriptors or not self._reserve:
             return "its handlers left too many files open"
         return None
 

@@ -29,7 +29,9 @@ OTHERS = {
     "COMPENSATION_FAILED",
     "FLASK_DEBUG",
     "REQUIRE_SERVICES",
-}  # a status, a variable of Flask's, one of the tests'
+    "SOAK_MINUTES",
+    "SOAK_SEED",
+}  # a status, a variable of Flask's, and those of the tests
 OURS = ("app/", "tasks/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from app.commands import sink
 from app.commands.audit import MIN_KEPT
 from app.commands.doctor import key_points
 from app.commands.doctor.database_points import MAX_BACKUP_HOURS
@@ -20,7 +21,10 @@ from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
+from app.dispatcher import scheduler
 from app.dispatcher.rescue import UNSEEN
+from app.embedded import __main__ as embedded
+from app.embedded import supervisor
 from app.server import deadlines, pressure
 from app.server import request as server_request
 from app.server import worker as server
@@ -37,10 +41,10 @@ from app.web.access import KEY_SECONDS
 from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
 from app.web.schemas.tasks import MAX_WAIT_SECONDS
+from app.worker import shutdown
 from app.worker.attempt import RESULT_BYTES
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
-from app.worker.shutdown import GRACE_AFTER_SIGNAL_SECONDS
 from tasks.handlers import webhook_delivery
 from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType
 from tasks.retry import RetryPolicy
@@ -107,7 +111,7 @@ CLAIMS = [
           (number_in("Dockerfile.api", r"--graceful-timeout=(\d+)"),)),
     Claim("deploy-on-kubernetes.md", "60 s to end: 20 to finish, 8 more until a handler that does not stop is killed",
           (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
-           default_of(Running, "shutdown_grace_seconds"), GRACE_AFTER_SIGNAL_SECONDS)),
+           default_of(Running, "shutdown_grace_seconds"), shutdown.GRACE_AFTER_SIGNAL_SECONDS)),
     Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(UNSEEN),)),
     Claim("deploy-with-compose.md", "fails above 250 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
@@ -122,6 +126,16 @@ CLAIMS = [
     Claim("protect-an-installation.md", "The last 30 days are always kept", (MIN_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
+    Claim("run-without-containers.md", "worker | `SHUTDOWN_GRACE_SECONDS` and 10 s",
+          (shutdown.GRACE_AFTER_SIGNAL_SECONDS + shutdown.RECORD_SECONDS,)),
+    Claim("run-without-containers.md", "whose broker does not answer, 10 s", (shutdown.CLOSING_SECONDS,)),
+    Claim("run-without-containers.md", "| dispatcher, sinks | 10 s |", (scheduler.CLOSE_SECONDS,)),
+    Claim("run-without-containers.md", "dispatcher, sinks | 10 s", (sink.CLOSE_SECONDS,)),
+    Claim("run-without-containers.md", "`make run` | `SHUTDOWN_GRACE_SECONDS` and 14 s",
+          (embedded.STOP_SECONDS + supervisor.LAST_SECONDS,)),
+    Claim("run-without-containers.md", "15 s after its last sign of life", (seconds(UNSEEN),)),
+    Claim("run-without-containers.md", "what still runs 8 s after the grace period",
+          (shutdown.GRACE_AFTER_SIGNAL_SECONDS,)),
     Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),
     Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(UNSEEN),)),
     Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
@@ -174,6 +188,7 @@ MEASURED = [
 
 ELSEWHERE = [
     ("upgrade.md", "did not answer for 72 seconds when we tried it"),
+    ("run-without-containers.md", "its `--graceful-timeout` (30 s unless it is given)"),
     ("deploy-on-kubernetes.md", "120 s is the most on Fargate"),
     ("deploy-on-kubernetes.md", "deregistration delay of 30 s"),
     ("deploy-on-kubernetes.md", "Cloud Run gives 10 s after SIGTERM"),
