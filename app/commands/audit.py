@@ -11,7 +11,7 @@ from app.clock import rfc_3339, utcnow
 from app.commands.export import Day, opened
 from app.database import single_statement, unit_of_work
 from app.services.accounts import audit_chain
-from app.services.sinks import AUDIT
+from app.services.events.sinks import AUDIT
 
 LEAST_KEPT = timedelta(days=30)
 

@@ -1,5 +1,7 @@
 """The audit sink as a process, its receiver as another, and both killed in the middle: nothing is lost."""
 
+import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +12,31 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.programs import Sink, service_environment
-from tests.services.waiting import wait_for
-from tests.support.syslog_receiver import SyslogReceiver
+from app.config import load
+from app.sinks.audit import receiver_of
+from tests.conftest import unavailable
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.processes import Process
+from tests.support.servers.programs import Sink, service_environment
+from tests.support.servers.self_signed import self_signed
+from tests.support.servers.syslog_receiver import SyslogReceiver
+from tests.support.servers.waiting import wait_for
 
-ADD = "INSERT INTO audit_log (at, action, detail) VALUES (now(), 'test.done', jsonb_build_object('text', repeat('x', 500)))"
+ADD = (
+    "INSERT INTO audit_log (at, action, detail) "
+    "VALUES (now(), 'test.done', jsonb_build_object('text', repeat('x', 500)))"
+)
+RSYSLOG = Path("/usr/sbin/rsyslogd")
+CONFIGURATION = """
+global(workDirectory="{folder}" defaultNetstreamDriverCAFile="{certificate}"
+    defaultNetstreamDriverCertFile="{certificate}" defaultNetstreamDriverKeyFile="{certificate}")
+module(load="imptcp")
+module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
+input(type="imptcp" port="{tcp}" address="127.0.0.1" ruleset="audit")
+input(type="imtcp" port="{tls}" address="127.0.0.1" ruleset="audit")
+template(name="line" type="string" string="%pri% %app-name% %msgid%|%msg%\\n")
+ruleset(name="audit") {{ action(type="omfile" file="{folder}/messages" template="line") }}
+"""
 STATUS = "SELECT position, last_error FROM sinks WHERE name = 'audit'"
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
@@ -117,6 +138,53 @@ def test_a_receiver_that_comes_late_gets_everything_and_the_sink_needs_no_broker
 
         assert sink.stop() == 0
     assert in_order_of_their_first(receiver.entries) == list(range(1, 11))
+
+
+def test_rsyslog_takes_messages_over_tcp_and_tls_and_their_text_is_json(tmp_path: Path) -> None:
+    if not RSYSLOG.exists() or not list(Path("/usr/lib").glob("*/rsyslog/lmnsd_gtls.so")):
+        unavailable("rsyslog: it is not installed here (on Debian: apt-get install rsyslog rsyslog-gnutls)")
+    certificate = self_signed(tmp_path)
+    ports = {scheme: free_port() for scheme in ("tcp", "tls")}
+    (tmp_path / "rsyslog.conf").write_text(CONFIGURATION.format(folder=tmp_path, certificate=certificate, **ports))
+    command = [RSYSLOG, "-n", "-f", tmp_path / "rsyslog.conf", "-i", tmp_path / "pid"]
+    with Process(command, name="rsyslog", environment={"PATH": "/usr/bin:/bin"}):
+        for first, scheme in ((1, "tcp"), (1_001, "tls")):
+            wait_for(lambda port=ports[scheme]: listens(port), timeout=10, what="rsyslog listens")
+            settings = load(
+                {
+                    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+                    "BROKER_URL": NO_BROKER,
+                    "AUDIT_SINK_URL": f"{scheme}://127.0.0.1:{ports[scheme]}",
+                    "AUDIT_SINK_CA_FILE": str(certificate),
+                }
+            )
+            receiver = receiver_of(settings)
+            assert receiver is not None
+            for start in range(first, first + 1_000, 500):
+                receiver.send([entry(number) for number in range(start, start + 500)])
+        file = tmp_path / "messages"
+        wait_for(lambda: file.read_text().count("\n") >= 2_000, timeout=20, what="rsyslog has written all")
+        lines = file.read_text().splitlines()
+
+    assert [json.loads(line.partition("|")[2]) for line in lines] == [entry(number) for number in range(1, 2_001)]
+    assert {line.partition("|")[0] for line in lines} == {"109 taskledger user.changed"}
+
+
+def entry(number: int) -> dict[str, Any]:
+    """As the sink sends it."""
+    detail = {"name": "Zoë\n" * (number % 200)}
+    return {"id": number, "at": "2026-01-31T09:00:00.250000Z", "action": "user.changed", "detail": detail}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_without_a_receiver_the_command_says_what_is_missing(ledger: Ledger) -> None:

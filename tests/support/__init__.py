@@ -1,1 +1,1 @@
-"""What tests stand on: private servers, and the service's own processes, each started and ended by its pid."""
+"""What the tests start and make: servers, task types, accounts, rows."""

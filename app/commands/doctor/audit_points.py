@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from app.commands.doctor.finding import Finding, Findings, fault, ok, unknown
 from app.config import Settings
 from app.config.audit_sink import target_of
-from app.services import sinks
 from app.services.accounts import audit_chain
+from app.services.events import sinks
 
 POINT, NEWEST = "audit log", 10_000
 ADVICE = "find out who changed it: compare with an export and with a backup, and keep this database as evidence"

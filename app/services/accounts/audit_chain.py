@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import rfc_3339
 from app.services.accounts.audit import LOG
-from app.services.sinks import AUDIT
+from app.services.events.sinks import AUDIT
 
 PAGE = 1_000
 

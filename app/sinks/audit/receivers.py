@@ -20,6 +20,7 @@ TOO_LARGE = 413
 BUSY = (429, 503)
 LONGEST_WAIT_SECONDS = 300.0
 ICMP_SECONDS = 0.05
+PACE_SECONDS = 0.001
 
 
 class Failed(Exception):
@@ -152,6 +153,7 @@ class DatagramReceiver:
                 self._knock(connection, entries[0])
                 for entry in entries[1:]:
                     connection.send(syslog.datagram(entry, host=self._host))
+                    time.sleep(PACE_SECONDS)  # what comes faster than the receiver reads is dropped by its system
                 self._listen(connection)
         except OSError as error:
             raise Failed(f"{self.name}: {type(error).__name__}: {error}") from error

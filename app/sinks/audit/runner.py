@@ -18,9 +18,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.services import sinks
 from app.services.accounts import audit_chain
-from app.services.sinks import AUDIT, Place
+from app.services.events import sinks
+from app.services.events.sinks import AUDIT, Place
 from app.services.turns import Turn
 from app.sinks.audit.receivers import Failed, Receiver, TooLarge
 

@@ -11,15 +11,16 @@ from werkzeug import Response
 
 from app.clock import utcnow
 from app.commands.doctor.audit_points import of_audit_sink
-from app.services import ledger_metrics, sinks
 from app.services.accounts import audit
 from app.services.accounts.audit import COMMAND_LINE
+from app.services.events import sinks
+from app.services.measuring import ledger_metrics
 from app.sinks.audit import AuditRunner, Failed, receiver_of
 from app.sinks.audit import runner as runner_module
 from app.sinks.audit.runner import pause_after
-from tests.factories import seconds
-from tests.support.a_certificate import self_signed
-from tests.support.syslog_receiver import SyslogReceiver
+from tests.support.factories import seconds
+from tests.support.servers.self_signed import self_signed
+from tests.support.servers.syslog_receiver import SyslogReceiver
 
 
 @pytest.fixture
