@@ -13,7 +13,7 @@ from app.database import single_statement, unit_of_work
 from app.services.accounts import audit_chain
 from app.services.events.sinks import AUDIT
 
-LEAST_KEPT = timedelta(days=30)
+MIN_KEPT = timedelta(days=30)
 
 
 @click.group()
@@ -46,7 +46,7 @@ def prune(*, before: datetime, unsent: bool) -> None:
 
     What the sink `audit` has still to send stays, unless --unsent is given.
     """
-    if before > utcnow() - LEAST_KEPT:
+    if before > utcnow() - MIN_KEPT:
         raise click.BadParameter("must be at least 30 days ago", param_hint="--before")
     with unit_of_work() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))

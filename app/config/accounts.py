@@ -65,7 +65,7 @@ class Accounts:
         default=10_737_418_240,
         check=Range(0, 2**60),
     )
-    longest_log_in_days: int = setting(
+    max_log_in_days: int = setting(
         "int",
         "A log-in ends after so many days, however often it is continued by a refresh token",
         example="30",
@@ -89,9 +89,9 @@ class Accounts:
     )
 
     @property
-    def longest_log_in(self) -> timedelta:
+    def max_log_in(self) -> timedelta:
         """How long a log-in lasts at most."""
-        return timedelta(days=self.longest_log_in_days)
+        return timedelta(days=self.max_log_in_days)
 
     @property
     def secret_keys(self) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ def log_in(email: str, password: str) -> LoggedIn:
     # Outside of any transaction: it takes long. With no such account it takes as long.
     is_right = _is_right(candidate, password, **who)
     with transaction() as session:
-        longest = current_settings().longest_log_in
-        begun = sessions.begin(session, candidate, **who, longest=longest, now=utcnow()) if is_right else None
+        max_age = current_settings().max_log_in
+        begun = sessions.begin(session, candidate, **who, max_age=max_age, now=utcnow()) if is_right else None
         subject = candidate.user_id and f"user:{candidate.user_id}"
         if begun is None:
             sessions.refuse(session, now=utcnow())

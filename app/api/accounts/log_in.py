@@ -12,9 +12,10 @@ from app.services.accounts import audit, passwords, registration, sessions, toke
 from app.services.accounts.sessions import LoggedIn, Reused
 from app.web import passwords as logging_in
 from app.web.access import Access, access, current_actor, current_principal, gate, unauthorized
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Instant, one_of, text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.responses.forgetting import have_browser_forget
 from app.web.schemas.accounts import email, new_password
 from app.web.transactions import single_statement, transaction
@@ -23,7 +24,7 @@ blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys"
 )
 
-LONGEST_TOKEN = 200
+MAX_TOKEN = 200
 
 
 class Registration(StrictSchema):
@@ -44,7 +45,7 @@ class LogIn(StrictSchema):
 class RefreshTokenBody(StrictSchema):
     """The refresh token of the last answer."""
 
-    refresh_token = text(LONGEST_TOKEN, required=True)
+    refresh_token = text(MAX_TOKEN, required=True)
 
 
 class LogOut(StrictSchema):
@@ -52,7 +53,7 @@ class LogOut(StrictSchema):
 
     may_be_left_out = True
 
-    refresh_token = text(LONGEST_TOKEN)
+    refresh_token = text(MAX_TOKEN)
 
 
 class NewPassword(StrictSchema):
@@ -184,8 +185,8 @@ def log_in(asked: dict[str, Any]) -> dict[str, Any]:
 def refresh(asked: dict[str, Any]) -> dict[str, Any]:
     """Get the next pair of tokens; using a refresh token twice ends the log-in, for it may have been stolen."""
     with transaction() as session:
-        longest = current_settings().longest_log_in
-        outcome = sessions.rotate(session, asked["refresh_token"], longest=longest, now=utcnow())
+        max_age = current_settings().max_log_in
+        outcome = sessions.rotate(session, asked["refresh_token"], max_age=max_age, now=utcnow())
         if isinstance(outcome, Reused):
             audit.record(
                 session, "session.token_reused", current_actor(), now=utcnow(), subject=f"user:{outcome.user_id}"

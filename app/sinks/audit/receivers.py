@@ -18,7 +18,7 @@ Entry = dict[str, Any]
 HTTP_SECONDS = (5.0, 30.0)  # to connect, and for the answer to begin
 TOO_LARGE = 413
 BUSY = (429, 503)
-LONGEST_WAIT_SECONDS = 300.0
+MAX_WAIT_SECONDS = 300.0
 ICMP_SECONDS = 0.05
 PACE_SECONDS = 0.001
 
@@ -108,7 +108,7 @@ def _asked_to_wait(answer: requests.Response) -> float | None:
     asked = answer.headers.get("Retry-After", "")
     if answer.status_code not in BUSY or not (asked.isascii() and asked.isdigit()):
         return None
-    return min(float(asked), LONGEST_WAIT_SECONDS)
+    return min(float(asked), MAX_WAIT_SECONDS)
 
 
 def _cause(error: BaseException) -> str:

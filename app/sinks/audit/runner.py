@@ -21,21 +21,21 @@ from app import clock
 from app.services.accounts import audit_chain
 from app.services.events import sinks
 from app.services.events.sinks import AUDIT, Place
-from app.services.turns import Turn
+from app.services.leader import LeaderLock
 from app.sinks.audit.receivers import Failed, Receiver, TooLarge
 
 log = structlog.get_logger(__name__)
 
-MOST_ENTRIES = 500
-MOST_BYTES = 1_000_000
+MAX_ENTRIES = 500
+MAX_BYTES = 1_000_000
 LOOK_SECONDS = 1.0
 BEAT_SECONDS = 2.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 
 
 def pause_after(failures: int, chance: float) -> float:
     """Seconds until the next try: doubling to a minute, of which `chance` (0..1) takes up to half away. Pure."""
-    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS)
+    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10), MAX_PAUSE_SECONDS)
     return longest * (1 - chance / 2)
 
 
@@ -45,9 +45,9 @@ class AuditRunner:
     def __init__(self, receiver: Receiver, *, now: Callable[[], datetime] = clock.utcnow) -> None:
         self._receiver = receiver
         self._now = now
-        self._turn = Turn(f"sink.{AUDIT}")
+        self._leader = LeaderLock(f"sink.{AUDIT}")
         self._position = 0
-        self._most = MOST_ENTRIES
+        self._most = MAX_ENTRIES
         self._failures = 0
         self._again_at = 0.0
         self._beat_at = 0.0
@@ -64,25 +64,25 @@ class AuditRunner:
         while not self._stopping.is_set():
             is_more = False
             try:
-                if self._turn.is_ours or self._take_turn():
+                if self._leader.is_ours or self._take_lead():
                     is_more = self.step()
             except Exception as error:
                 expected = isinstance(error, sa.exc.SQLAlchemyError | OSError)
                 text = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}".strip()
                 log.warning("sink_interrupted", sink=AUDIT, error=text, exc_info=not expected)
-                self._turn.end()
+                self._leader.end()
             if not is_more:
                 self._stopping.wait(LOOK_SECONDS)
-        self._turn.end()
+        self._leader.end()
 
-    def _take_turn(self) -> bool:
-        if not self._turn.take(self._now()):
+    def _take_lead(self) -> bool:
+        if not self._leader.take(self._now()):
             if not self._waits:
                 log.info("sink_waits_for_its_turn", sink=AUDIT)
             self._waits = True
             return False
         self._waits = False
-        with Session(self._turn.connection) as session, session.begin():
+        with Session(self._leader.connection) as session, session.begin():
             ends = audit_chain.ends(session)
             self._position = sinks.begin(session, AUDIT, position=ends.pruned_id).position
             sinks.seen(session, AUDIT, node=self._node, now=self._now())
@@ -98,8 +98,8 @@ class AuditRunner:
         self._beat()
         if time.monotonic() < self._again_at:
             return False
-        with Session(self._turn.connection) as session, session.begin():
-            page = audit_chain.after(session, self._position, limit=self._most, most_bytes=MOST_BYTES)
+        with Session(self._leader.connection) as session, session.begin():
+            page = audit_chain.after(session, self._position, limit=self._most, most_bytes=MAX_BYTES)
         if not page:
             return False
         try:  # in no transaction: a receiver may take long
@@ -114,7 +114,7 @@ class AuditRunner:
 
     def _note(self, page: Sequence[dict[str, Any]]) -> None:
         last = page[-1]
-        with Session(self._turn.connection) as session, session.begin():
+        with Session(self._leader.connection) as session, session.begin():
             sinks.advance(session, AUDIT, Place(position=last["id"], state=None), event_at=last["at"], now=self._now())
             missing = last["id"] - self._position - len(page)
             if missing:
@@ -138,7 +138,7 @@ class AuditRunner:
         pause = max(asked, pause_after(self._failures, random.random()))
         self._again_at = time.monotonic() + pause
         log.warning("audit_receiver_failed", receiver=self._receiver.name, error=str(error), seconds=round(pause, 1))
-        with Session(self._turn.connection) as session, session.begin():
+        with Session(self._leader.connection) as session, session.begin():
             sinks.failed(session, AUDIT, str(error)[:500])
 
     def _beat(self) -> None:
@@ -146,7 +146,7 @@ class AuditRunner:
         if time.monotonic() < self._beat_at:
             return
         self._beat_at = time.monotonic() + BEAT_SECONDS
-        with Session(self._turn.connection) as session, session.begin():
+        with Session(self._leader.connection) as session, session.begin():
             session.execute(sa.text("SET LOCAL synchronous_commit = off"))
             sinks.seen(session, AUDIT, node=self._node, now=self._now())
 

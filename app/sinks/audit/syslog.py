@@ -8,7 +8,7 @@ LOG_AUDIT = 13  # the facility
 NOTICE, WARNING = 5, 4
 REFUSALS = frozenset(("user.login_failed", "session.token_reused"))
 APP_NAME = "taskledger"
-LONGEST_DATAGRAM = 65_507
+MAX_DATAGRAM_BYTES = 65_507
 NIL = "-"
 _NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]")
 
@@ -27,7 +27,7 @@ def message(entry: dict[str, Any], *, host: str) -> bytes:
 def datagram(entry: dict[str, Any], *, host: str) -> bytes:
     """One entry as a message that fits a datagram: of one that would not, the detail is left out, and its size said."""
     whole = message(entry, host=host)
-    if len(whole) <= LONGEST_DATAGRAM:
+    if len(whole) <= MAX_DATAGRAM_BYTES:
         return whole
     size = len(_json(entry["detail"]))
     return message({**entry, "detail": {"left_out_bytes": size}}, host=host)

@@ -43,12 +43,12 @@ def make_runner(settings, engine):
     def make(url, **given):
         runner = AuditRunner(receiver_of(replace(settings, audit_sink_url=url, **given)))
         made.append(runner)
-        assert runner._take_turn()
+        assert runner._take_lead()
         return runner
 
     yield make
     for runner in made:
-        runner._turn.end()
+        runner._leader.end()
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_an_endpoint_gets_every_entry_once_with_its_hashes_and_the_secret(sessio
 
 
 def test_what_an_endpoint_did_not_take_is_sent_again_in_order(session, entry, make_runner, endpoint, monkeypatch):
-    monkeypatch.setattr(runner_module, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(runner_module, "MAX_ENTRIES", 2)
     monkeypatch.setattr(runner_module, "pause_after", lambda *_: 0.0)
     entry(5)
     endpoint.answers = [Response(status=200), Response(status=500), Response(status=401), Response(status=200)]
@@ -194,7 +194,7 @@ def test_over_tls_a_receiver_is_believed_by_its_certificate_only(session, entry,
         doubting = make_runner(url)
         doubting.step()
         refused = status(session)
-        doubting._turn.end()
+        doubting._leader.end()
         send_all(make_runner(url, audit_sink_ca_file=str(certificate)))
         taken = ids(syslog.entries)
 
@@ -284,11 +284,11 @@ def test_a_position_beyond_the_log_is_an_alarm_and_goes_back(session, entry, mak
 def test_one_sends_at_a_time(settings, make_runner, endpoint):
     make_runner(endpoint.url)
 
-    assert not AuditRunner(receiver_of(replace(settings, audit_sink_url=endpoint.url)))._take_turn()
+    assert not AuditRunner(receiver_of(replace(settings, audit_sink_url=endpoint.url)))._take_lead()
 
 
 def lags(session):
-    families = ledger_metrics.families(session, drain_seconds=60, slots_per_worker=4, now=utcnow())
+    families = ledger_metrics.families(session, drain_seconds=60, concurrency_per_worker=4, now=utcnow())
     session.rollback()
     return {
         family.name: sample.value
