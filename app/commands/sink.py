@@ -1,10 +1,11 @@
-"""`flask --app app sink csv stats webhooks`: run sinks until a signal; each in a thread of its own."""
+"""`flask --app app sink csv stats webhooks audit`: run sinks until a signal; each in a thread of its own."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import click
 import structlog
@@ -13,7 +14,8 @@ from app import watchdog
 from app.config import DEFAULT_VAR_DIR, Settings, get_settings
 from app.messaging import Publisher, refuse_compressed
 from app.services.events import Window
-from app.services.events.sinks import NAMES
+from app.services.events.sinks import AUDIT, NAMES
+from app.sinks.audit import AuditRunner, receiver_of
 from app.sinks.base import Sink, SinkRunner
 from app.sinks.csv import CsvSink
 from app.sinks.stats import StatsSink
@@ -41,14 +43,24 @@ SINKS: dict[str, Callable[[Settings], Sink]] = {
 }
 
 
+class Runner(Protocol):
+    """What runs a sink."""
+
+    def run_until_stopped(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 @click.command("sink")
-@click.argument("names", nargs=-1, required=True, type=click.Choice(NAMES))
+@click.argument("names", nargs=-1, required=True, type=click.Choice((*NAMES, AUDIT)))
 def sink(names: tuple[str, ...]) -> None:
-    """Run one or more sinks: csv, stats, webhooks. Further copies wait until the first one ends."""
+    """Run one or more sinks: csv, stats, webhooks, audit. Further copies wait until the first one ends.
+
+    The sink audit sends the audit log to AUDIT_SINK_URL.
+    """
+    runners = _runners(dict.fromkeys(names))
     os.nice(NICE)
     refuse_compressed()
-    window = Window()
-    runners = {name: make_runner(name, window) for name in dict.fromkeys(names)}
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -67,6 +79,23 @@ def sink(names: tuple[str, ...]) -> None:
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     raise SystemExit(0 if stopping.is_set() else 1)
+
+
+def _runners(names: Iterable[str]) -> dict[str, Runner]:
+    window = Window()
+    return {name: _audit() if name == AUDIT else make_runner(name, window) for name in names}
+
+
+def _audit() -> AuditRunner:
+    try:
+        receiver = receiver_of(get_settings())
+    except OSError as error:  # of the authority's certificate
+        raise click.ClickException(f"AUDIT_SINK_CA_FILE cannot be used: {error}") from error
+    if receiver is None:
+        raise click.UsageError(
+            "AUDIT_SINK_URL is not set: say where the audit log is sent, tls://logs.example.com:6514"
+        )
+    return AuditRunner(receiver)
 
 
 def make_runner(name: str, window: Window) -> SinkRunner:

@@ -16,6 +16,7 @@ import pytest
 from app.commands import sink
 from app.commands.audit import MIN_KEPT
 from app.commands.doctor import key_points
+from app.commands.doctor.audit_points import LATE_SECONDS
 from app.commands.doctor.database_points import MAX_BACKUP_HOURS
 from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
@@ -37,6 +38,7 @@ from app.services.schedules.targets import MAX_TARGET
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY
 from app.services.tasks.search import MAX_LOOKED_AT
 from app.services.webhooks.secrets import OVERLAP
+from app.sinks.audit.runner import MAX_ENTRIES
 from app.web.access import KEY_SECONDS
 from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
@@ -119,6 +121,8 @@ CLAIMS = [
     Claim("production-checklist.md", "ran within 26 hours", (MAX_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
     Claim("production-checklist.md", "it looks for 15 s at most", (key_points.LOOK_SECONDS,)),
+    Claim("production-checklist.md", "no entry has waited for more than 5 minutes", (LATE_SECONDS / 60,)),
+    Claim("protect-an-installation.md", "a batch (up to 500) is sent again", (MAX_ENTRIES,)),
     Claim("protect-an-installation.md", "access tokens | 15 minutes", (seconds(tokens.LIFETIME) / 60,)),
     Claim("protect-an-installation.md", "12 hours without use", (seconds(dashboard_sessions.IDLE) / 3600,)),
     Claim("protect-an-installation.md", "of a sensitive type keeps | 24 hours", (seconds(idempotency.KEPT) / 3600,)),

@@ -75,6 +75,7 @@ def _behind_the_database(settings: Settings, api_processes: int, *, whole_audit_
             with Session(connection) as session:
                 yield from service_points.of_processes(session, now=now)
                 yield from service_points.of_sinks(session, now=now)
+                yield from audit_points.of_audit_sink(session, settings, now=now)
                 yield from service_points.of_ledger(session, now=now)
                 yield from key_points.of_keys(session, settings)
                 yield audit_points.of_audit_log(session, whole=whole_audit_log)
