@@ -22,7 +22,7 @@ from tasks.celery import app as celery_app
 from tasks.registry import load_types
 
 
-class LedgerTask(Task):
+class LedgerTask(Task):  # type: ignore[type-arg]  # it is generic in its stubs only
     """A task type as Celery sees it: its name, and a run that is given ids only."""
 
     abstract = True

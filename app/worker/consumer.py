@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 class LedgerConsumer(Consumer):
     """None of these messages loops, and none ends the worker (Celery would lose the undecodable ones silently)."""
 
+    connection_errors: tuple[type[BaseException], ...]
+
     def connect(self) -> Any:
         """Connect, and see that there is a place for what the broker itself moves to the dead letters.
 

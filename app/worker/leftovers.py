@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from billiard.common import terminate_handler_fired
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Leftovers:
     def __init__(self) -> None:
         self._pid = 0  # of the child that has begun; in the parent, and in other pools, there is nothing to put back
         self._signals: dict[signal.Signals, Any] = {}
-        self._mask: set[signal.Signals] = set()
+        self._mask: set[int] = set()
         self._streams: dict[int, tuple[int, tuple[int, int]]] = {}
         self._directory = ""
         self._umask = 0
@@ -98,9 +98,9 @@ class Leftovers:
         return None
 
     def _put_back(self) -> None:
-        for number, handler in self._signals.items():
-            if signal.getsignal(number) != handler:
-                signal.signal(number, handler)
+        for stopping, handler in self._signals.items():
+            if signal.getsignal(stopping) != handler:
+                signal.signal(stopping, handler)
         if set(signal.pthread_sigmask(signal.SIG_BLOCK, ())) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, (copy, identity) in self._streams.items():
