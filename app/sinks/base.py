@@ -62,7 +62,7 @@ class _Stopped(Exception):
     """Asked to end while it waited for the broker."""
 
 
-class SinkRunner(ConsumerMixin):  # type: ignore[misc]
+class SinkRunner(ConsumerMixin):
     """Runs one sink until it is stopped."""
 
     def __init__(
@@ -91,7 +91,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         self._node = f"{socket.gethostname()}:{os.getpid()}"
 
     @property
-    def should_stop(self) -> bool:
+    def should_stop(self) -> bool:  # type: ignore[override]  # the mixin only reads it
         """Asked by the mixin in each round."""
         return self._stopping.is_set()
 
@@ -160,10 +160,11 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
 
     def receive(self, message: Message) -> None:
         """One message of the queue: a reason to look, up to the number that it names."""
+        body = message.body or b""
         try:
-            named = newest_named(message.body)
+            named = newest_named(body)
         except NotASlice as error:
-            self._suspect(f"a message of {len(message.body)} bytes could not be read: {error}")
+            self._suspect(f"a message of {len(body)} bytes could not be read: {error}")
             message.reject()
             return
         while self._place.position < named and not self.should_stop:
@@ -275,8 +276,11 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         connection = self.connection.clone()
         ensure = connection.ensure_connection
 
-        def patiently(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
-            return ensure(errback, max_retries, interval_start=0.5, interval_step=0.5, interval_max=2)
+        seconds: Any = 0.5  # the stubs know whole ones only
 
-        connection.ensure_connection = patiently
+        def patiently(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
+            return ensure(errback, max_retries, interval_start=seconds, interval_step=seconds, interval_max=2)
+
+        # The mixin calls it with no word on intervals.
+        connection.ensure_connection = patiently  # type: ignore[assignment, method-assign]
         return connection
