@@ -37,7 +37,7 @@ class Options(ServerOptions):
         self._programs = programs
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         self._supervisor_pid = os.getpid()
-        self.poller: WakingPoller = WakingPoller(self.poller)
+        self.poller = WakingPoller(self.poller)
 
     def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
         """Become the program; called in the child, after it has its group and its account."""
@@ -52,6 +52,8 @@ class Options(ServerOptions):
 
 class EmbeddedSupervisor(Supervisor):
     """Runs the start-up steps, then the programs, until a signal or `stop`."""
+
+    options: Options
 
     def __init__(
         self, options: Options, *, on_event: Callable[[events.Event], None], say: Callable[[str], None]

@@ -7,6 +7,7 @@ cannot be kept in a file is counted in the memory of the process: it is missing 
 
 import mmap
 import os
+from typing import Any
 
 import structlog
 from prometheus_client import mmap_dict
@@ -19,8 +20,10 @@ _ENTRY_BYTES = 40  # what an entry takes beside its key, at most
 class CountFile(mmap_dict.MmapedDict):
     """A file of counts whose space is allocated before it is mapped."""
 
+    _f: Any  # a BinaryIO, which super() opens; None where counts are in memory only
+
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        self._f = None  # what super() opens; None where counts are in memory only
+        self._f = None
         try:
             if not read_mode:
                 _allocate(filename)
@@ -35,7 +38,7 @@ class CountFile(mmap_dict.MmapedDict):
         self._f, self._fname, self._positions = None, filename, {}
         self._used, self._capacity = 8, mmap_dict._INITIAL_MMAP_SIZE
         self._m = mmap.mmap(-1, self._capacity)
-        mmap_dict._pack_integer(self._m, 0, self._used)  # type: ignore[no-untyped-call]
+        mmap_dict._pack_integer(self._m, 0, self._used)
 
     def _init_value(self, key: str) -> None:
         if self._used + len(key.encode()) + _ENTRY_BYTES > self._capacity:

@@ -62,7 +62,7 @@ def _write(settings: Settings, draft: Path, *, with_artifacts: bool, say: Progre
         options = ["--format=custom", f"--snapshot={snapshot}", f"--file={draft / folders.DUMP}", "--no-owner"]
         programs.run(program, [*options, *(f"--schema={name}" for name in SCHEMAS)], address_of(connection, settings))
         stored = list(connection.scalars(STORED)) if with_artifacts else []
-        by_status = {row.status: row.count for row in connection.execute(BY_STATUS)}
+        by_status: dict[str, int] = dict(connection.execute(BY_STATUS).tuples().all())
         revision = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one()
         roles = list(connection.scalars(GRANTEES, {"schemas": SCHEMAS}))
         taken_at = connection.execute(sa.text("SELECT transaction_timestamp()")).scalar_one()

@@ -90,7 +90,8 @@ def _clock(connection: sa.Connection, clock: datetime) -> Findings:
 def _revision(connection: sa.Connection) -> str | None:
     if connection.scalar(sa.text("SELECT to_regclass('public.alembic_version')")) is None:
         return None
-    return connection.scalar(sa.text("SELECT version_num FROM public.alembic_version"))
+    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM public.alembic_version"))
+    return revision
 
 
 def _migrations(connection: sa.Connection, heads: Sequence[str]) -> Findings:

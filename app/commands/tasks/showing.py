@@ -68,7 +68,7 @@ def one(task: Mapping[str, Any], events: Sequence[Mapping[str, Any]], logs: Sequ
     table.add_column(overflow="fold")
     for name in FIELDS:
         value = task.get(name)  # a service of the release before does not say all of them
-        shown = coloured(value) if name == "status" else escape(compact(value))
+        shown = coloured(str(value)) if name == "status" else escape(compact(value))
         if value not in (None, {}, ""):
             table.add_row(name, shown)
     for name in MOMENTS:

@@ -28,7 +28,7 @@ MOST_ROWS = 1_000  # of one statement
 FEW_ROWS = 8  # up to here a list of values is cheaper, from here on PostgreSQL reads JSON faster than so many constants
 
 _COLUMNS = Task.metadata.tables["tasks"].c
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = postgresql.dialect()
 _JSON = frozenset(name for name in WRITTEN if isinstance(_COLUMNS[name].type, JSONB))
 _NAMES = ", ".join(WRITTEN)
 _RETURNING = f"RETURNING CAST(id AS text), {', '.join(SETTLED)}"
