@@ -170,6 +170,17 @@ def only_short_locks(session: Session) -> None:
     session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
 
 
+def server_time(session: Session) -> datetime:
+    """What PostgreSQL's clock shows, whenever the transaction began."""
+    shown: datetime = session.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return shown
+
+
+def commit_asynchronously(session: Session) -> None:
+    """For the rest of the transaction, wait for no disk: a crash of the database may forget it, and breaks nothing."""
+    session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+
+
 def watch_clock(engine: sa.Engine) -> None:
     """Measure the clock's offset when a connection is taken from the pool, once a minute."""
 

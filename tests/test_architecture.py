@@ -10,6 +10,7 @@ from tests.support.servers.databases import NO_BROKER, ROOT
 
 OURS = ("app", "tasks", "tests", "benchmarks")
 HEAVY_FOR_TASK_TYPES = {"flask", "sqlalchemy", "psycopg2", "app"}
+WITH_SQL = ("app/services/", "app/commands/", "app/database", "app/migrations/", "app/models/")
 HEAVY_FOR_WORKERS = {"flask", "flask_sqlalchemy", "flask_smorest", "gunicorn"}
 ENVIRONMENT = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": NO_BROKER}
 
@@ -53,6 +54,19 @@ def test_every_file_opens_by_saying_what_it_is():
     silent = [path for path in _files() if not ast.get_docstring(ast.parse(path.read_text()))]
 
     assert silent == []
+
+
+def test_sql_is_written_in_services_only():
+    """Whoever looks for what reads or writes a table has one place to look."""
+    above = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in (ROOT / "app").rglob("*.py")
+        if not str(path.relative_to(ROOT)).startswith(WITH_SQL)
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("sa.text", "sqlalchemy.text", "Prepared")
+    ]
+
+    assert above == []
 
 
 def test_every_folder_of_tests_is_a_package():

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.database import commit_asynchronously
 from app.models import Status
 from app.services.idempotency import KEPT
 
@@ -58,7 +59,7 @@ class Pruner:
         if not ages.by_status or (self._rest_until is not None and now < self._rest_until):
             return 0
         # What a crash brings back is deleted again: nobody need wait for the disk, least of all those who submit.
-        session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+        commit_asynchronously(session)
         newest = first_id_at(now - min(ages.by_status.values()))
         rows = session.execute(_OLD, {"after": self._after, "before": newest, "limit": BATCH}).all()
         old = [row.id for row in rows if _is_old(row.status, row.finished_at, ages, now)]

@@ -21,7 +21,7 @@ from kombu.mixins import ConsumerMixin
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import use_indexes
+from app.database import commit_asynchronously, use_indexes
 from app.messaging import NotASlice, Numbered, Publisher, newest_named
 from app.services import events
 from app.services.events import Page, Window, sinks
@@ -189,7 +189,7 @@ class SinkRunner(ConsumerMixin):
         now, new = self._now(), page.events
         with Session(self._turn.connection) as session, session.begin():
             # What a crash of the database forgets here, it forgets together; the events are taken again.
-            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            commit_asynchronously(session)
             state = self._handled(session, new, now) if new else self._place.state
             place = Place(position=page.until, state=state)
             sinks.advance(session, self._sink.name, place, event_at=new[-1].at if new else None, now=now)
@@ -250,7 +250,7 @@ class SinkRunner(ConsumerMixin):
             return
         self._beat_at = time.monotonic() + BEAT_SECONDS
         with Session(self._turn.connection) as session, session.begin():
-            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            commit_asynchronously(session)
             sinks.seen(session, self._sink.name, node=self._node, now=self._now())
             newest = events.newest_position(session)
             self._stay_in_the_ledger(session, newest)

@@ -95,12 +95,6 @@ def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, lim
     return list(session.scalars(QUEUES, {"since": since, "now": now, "limit": limit}))
 
 
-def passed_at(session: Session) -> dict[tuple[str, str], datetime]:
-    """The newest dispatched_at that a worker has claimed, by queue and priority."""
-    rows = session.execute(sa.text("SELECT queue, priority, passed_at FROM queue_positions"))
-    return {(queue, priority): passed for queue, priority, passed in rows}
-
-
 _KNOWN = sa.text("SELECT types FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since")
 
 

@@ -47,6 +47,13 @@ _EVENTS = sa.text(
 )
 _NEWEST = sa.text("SELECT last_position FROM event_batches ORDER BY last_position DESC LIMIT 1")
 
+_NEWEST_ID = sa.text("SELECT id FROM task_events WHERE at > now() - interval '2 days' ORDER BY id DESC LIMIT 1")
+
+
+def newest_id(session: Session) -> int:
+    """The id of the newest event of the last two days, published or not; 0 when there is none."""
+    return session.scalar(_NEWEST_ID) or 0
+
 
 def newest_position(session: Session) -> int:
     """The number of the newest event; 0 before the first."""

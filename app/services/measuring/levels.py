@@ -207,11 +207,24 @@ def backlog(session: Session) -> Backlog:
     )
 
 
+_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('taskledger.measure'))")
+_LAST = sa.text("SELECT measured_at FROM measurements WHERE name = :name")
 _WRITE = sa.text(
     "INSERT INTO measurements (name, measured_at, value) VALUES (:name, :at, CAST(:value AS jsonb)) "
     "ON CONFLICT (name) DO UPDATE SET measured_at = excluded.measured_at, value = excluded.value"
 )
 _READ = sa.text("SELECT measured_at, value FROM measurements WHERE name = :name AND measured_at > :since")
+
+
+def measured_at(session: Session) -> datetime | None:
+    """When the newest measurement was taken; None before the first."""
+    last: datetime | None = session.scalar(_LAST, {"name": NAME})
+    return last
+
+
+def lock_measuring(session: Session) -> bool:
+    """Whether this transaction is the only one that measures, until it ends; it waits for no other."""
+    return bool(session.scalar(_LOCK))
 
 
 def write(session: Session, found: Levels) -> None:
