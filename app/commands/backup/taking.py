@@ -21,14 +21,28 @@ Progress = Callable[[str], None]
 
 STORED = sa.text("SELECT id FROM artifacts WHERE stored_at IS NOT NULL ORDER BY id")
 BY_STATUS = sa.text("SELECT status, count(*) AS count FROM tasks GROUP BY status ORDER BY status")
-GRANTEES = sa.text(
-    "SELECT DISTINCT rolname FROM pg_roles JOIN ("
-    "SELECT (aclexplode(relacl)).grantee FROM pg_class WHERE relnamespace::regnamespace::text = ANY(:schemas) UNION "
-    "SELECT (aclexplode(proacl)).grantee FROM pg_proc WHERE pronamespace::regnamespace::text = ANY(:schemas) UNION "
-    "SELECT (aclexplode(nspacl)).grantee FROM pg_namespace WHERE nspname = ANY(:schemas) UNION "
-    "SELECT (aclexplode(defaclacl)).grantee FROM pg_default_acl) AS granted ON granted.grantee = pg_roles.oid "
-    "WHERE rolname !~ '^pg_' AND rolname <> current_user ORDER BY rolname"
-)
+GRANTEES = sa.text("""
+    SELECT DISTINCT rolname
+    FROM pg_roles
+    JOIN (
+        SELECT (aclexplode(relacl)).grantee
+        FROM pg_class
+        WHERE relnamespace::regnamespace::text = ANY(:schemas)
+        UNION
+        SELECT (aclexplode(proacl)).grantee
+        FROM pg_proc
+        WHERE pronamespace::regnamespace::text = ANY(:schemas)
+        UNION
+        SELECT (aclexplode(nspacl)).grantee
+        FROM pg_namespace
+        WHERE nspname = ANY(:schemas)
+        UNION
+        SELECT (aclexplode(defaclacl)).grantee
+        FROM pg_default_acl
+    ) AS granted ON granted.grantee = pg_roles.oid
+    WHERE rolname !~ '^pg_' AND rolname <> current_user
+    ORDER BY rolname
+""")
 SCHEMAS = ["public", "taskledger"]
 
 

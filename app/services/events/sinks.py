@@ -48,21 +48,29 @@ _PLACE = sa.text("SELECT position, state FROM sinks WHERE name = :name")
 _BEGIN = sa.text(
     "INSERT INTO sinks (name, position) VALUES (:name, :position) ON CONFLICT (name) DO NOTHING RETURNING position"
 )
-_ADVANCE = sa.text(
-    "UPDATE sinks SET position = :position, state = CAST(:state AS jsonb), moved_at = :now, last_seen_at = :now, "
-    "last_error = NULL, event_at = coalesce(:event_at, event_at) WHERE name = :name"
-)
+_ADVANCE = sa.text("""
+    UPDATE sinks
+    SET position = :position, state = CAST(:state AS jsonb), moved_at = :now, last_seen_at = :now, last_error = NULL,
+        event_at = coalesce(:event_at, event_at)
+    WHERE name = :name
+""")
 _SEEN = sa.text("UPDATE sinks SET node = :node, last_seen_at = :now WHERE name = :name")
 _FAILED = sa.text("UPDATE sinks SET last_error = :error WHERE name = :name")
 _ALARMED = sa.text("UPDATE sinks SET alarm = :text, alarm_at = :now WHERE name = :name")
 _GO_BACK = sa.text("UPDATE sinks SET position = :position WHERE name = :name AND position > :position")
 # The oldest event that a sink has not taken is the next number's; when it happened, its batch knows well enough.
-_STATUS = sa.text(
-    "SELECT sinks.*, newest.position AS newest_position, (SELECT oldest_at FROM event_batches "
-    "WHERE last_position > sinks.position ORDER BY last_position LIMIT 1) AS waiting_since "
-    "FROM sinks CROSS JOIN (SELECT coalesce(max(last_position), 0) AS position FROM event_batches) AS newest "
-    "ORDER BY name"
-)
+_STATUS = sa.text("""
+    SELECT sinks.*, newest.position AS newest_position, (
+        SELECT oldest_at
+        FROM event_batches
+        WHERE last_position > sinks.position
+        ORDER BY last_position
+        LIMIT 1
+    ) AS waiting_since
+    FROM sinks
+    CROSS JOIN (SELECT coalesce(max(last_position), 0) AS position FROM event_batches) AS newest
+    ORDER BY name
+""")
 
 
 def begin(session: Session, name: str, *, position: int) -> Place:

@@ -16,19 +16,25 @@ from app.services.recovery.failures import Failure
 # How long until the next attempt of a task that has used `retries_used` of its retries.
 Backoff = Callable[[str, int], timedelta]
 
-_HELD = (
-    "SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds, "
-    "priority, queue, solo, dispatched_at, lease, leased_by, started_at, cancel_requested_at FROM tasks "
-    "WHERE status = 'PROCESSING' AND {which} ORDER BY id {limit} FOR UPDATE SKIP LOCKED"
-)
+_HELD = """
+    SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds,
+        priority, queue, solo, dispatched_at, lease, leased_by, started_at, cancel_requested_at
+    FROM tasks
+    WHERE status = 'PROCESSING' AND {which}
+    ORDER BY id {limit}
+    FOR UPDATE SKIP LOCKED
+"""
 HELD_BY_PROCESS = sa.text(
     _HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND leased_by = :worker AND leased_pid = :pid", limit="")
 )
 HELD_TOO_LONG = sa.text(_HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND due_at <= :before", limit=""))
-OVERDUE = sa.text(
-    "SELECT id, lease FROM tasks WHERE status = 'PROCESSING' AND due_at <= :before AND due_at >= :since "
-    "ORDER BY due_at LIMIT :limit"
-)
+OVERDUE = sa.text("""
+    SELECT id, lease
+    FROM tasks
+    WHERE status = 'PROCESSING' AND due_at <= :before AND due_at >= :since
+    ORDER BY due_at
+    LIMIT :limit
+""")
 # Shared locks: two dispatchers may look at once.
 LOCKED_BY_NOBODY = sa.text(
     "SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR SHARE SKIP LOCKED"

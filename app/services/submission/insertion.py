@@ -90,10 +90,11 @@ def _from_json(differing: tuple[str, ...]) -> str:
         for name in WRITTEN
     )
     types = ", ".join(f"{name} {_TYPE_OF[name]}" for name in differing)
-    return (
-        f"INSERT INTO tasks ({_NAMES}) SELECT {read} FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({types}) "
-        f"{_RETURNING}"
-    )
+    return f"""
+        INSERT INTO tasks ({_NAMES})
+        SELECT {read}
+        FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({types}) {_RETURNING}
+    """
 
 
 @lru_cache(maxsize=FEW_ROWS)
