@@ -29,7 +29,7 @@ class QueryMoment(strict.Moment):
         return super()._deserialize(value[:19] + value[19:].replace(" ", "+"), *args, **kwargs)
 
 
-class Few(ma.fields.List):
+class Few(ma.fields.List[Any]):
     """A list in a request: what is wrong with its first items is told, because all of it could be seconds of work."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:

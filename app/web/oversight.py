@@ -117,7 +117,7 @@ def _named(arguments: dict[str, Any], rule: str, me: UUID) -> tuple[bool, Thing 
 def _first(kind: str, query: sa.Select[Any]) -> Thing | None:
     with single_statement() as session:
         row = session.execute(query).first()
-    return row and Thing(subject=f"{kind}:{row.id}", owner_id=row.owner_id)
+    return None if row is None else Thing(subject=f"{kind}:{row.id}", owner_id=row.owner_id)
 
 
 def look_at_the_listed(response: Response) -> Response:
@@ -181,7 +181,7 @@ def look_at_selected(action: str, ids: Iterable[UUID]) -> None:
         theirs = session.scalars(sa.select(TASKS.c.id).where(TASKS.c.id.in_(list(ids)), others)).all()
         if theirs:
             named = sorted(map(str, theirs))
-            said = {"count": len(named), "ids": named, "action": action}
+            said: dict[str, Any] = {"count": len(named), "ids": named, "action": action}
             audit.record(session, "admin.act_on_selected", current_actor(), now=utcnow(), **said)
 
 

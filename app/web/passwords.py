@@ -32,7 +32,7 @@ def log_in(email: str, password: str) -> LoggedIn:
     is_right = _is_right(candidate, password, **who)
     with transaction() as session:
         begun = sessions.begin(session, candidate, **who, now=utcnow()) if is_right else None
-        subject = candidate.user_id and f"user:{candidate.user_id}"
+        subject = None if candidate.user_id is None else f"user:{candidate.user_id}"
         if begun is None:
             sessions.refuse(session, now=utcnow())
             tried = audit.digest_of(email, secret_key=current_settings().secret_key)

@@ -10,6 +10,7 @@ import flask
 import marshmallow as ma
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
@@ -62,10 +63,13 @@ class Blueprint(flask.Blueprint):
     @staticmethod
     def doc(**documentation: Any) -> Callable[[_View], _View]: ...
 
+class _Plugin(MarshmallowPlugin):
+    converter: OpenAPIConverter  # there once the Api has an application
+
 class Api:
     DEFAULT_RESPONSE_CONTENT_TYPE: str
     ERROR_SCHEMA: type[ma.Schema]
-    ma_plugin: MarshmallowPlugin
+    ma_plugin: _Plugin
     spec: APISpec
 
     def __init__(

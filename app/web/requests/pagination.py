@@ -1,6 +1,8 @@
 """Lists: {"items", "next"}, newest first, paged by the key of the last item, so that no item is skipped or repeated."""
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -50,6 +52,8 @@ def decode(cursor: str | None, kind: str) -> Any:
         raise Refused({"cursor": ["is not a cursor of this list; take it from `next` as it is"]}) from None
 
 
-def encode(key: str | int | None, kind: str) -> str | None:
+def encode(key: UUID | datetime | str | int | None, kind: str) -> str | None:
     """The opaque form of a key; None when there is no next page."""
-    return None if key is None else str(_serializer(kind).dumps(key))
+    if key is None:
+        return None
+    return str(_serializer(kind).dumps(key if isinstance(key, int) else str(key)))
