@@ -11,6 +11,7 @@ from app.dashboard import hidden, submission_form
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
 from app.dashboard.submission_form import Draft
+from app.dashboard.untouched import MISSING
 from app.errors import NotFound, Refused
 from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
@@ -44,7 +45,7 @@ def show_form(name: str) -> str:
         return _page(task_type, _copy(original), copy_of=original)
     number = request.args.get("example", "0")
     examples = task_type.examples
-    chosen = examples[int(number)] if number.isdigit() and int(number) < len(examples) else submission_form.MISSING
+    chosen = examples[int(number)] if number.isdigit() and int(number) < len(examples) else MISSING
     return _page(task_type, submission_form.empty(task_type, chosen))
 
 
@@ -53,7 +54,7 @@ def submit(name: str) -> Any:
     """Submit it, or draw the form again after one of its buttons or with what was wrong."""
     task_type = _type(name)
     original = _original(request.form.get("copy_of", ""), task_type)
-    drawn = submission_form.empty(task_type, submission_form.MISSING) if original is None else _copy(original)
+    drawn = submission_form.empty(task_type, MISSING) if original is None else _copy(original)
     draft = submission_form.read(task_type, request.form, drawn)
     redrawn = submission_form.after_button(task_type, draft, request.form)
     if redrawn is not None:
@@ -75,7 +76,7 @@ def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> t
     if original is not None:
         body |= {name: value for name, value in _said(original).items() if name not in draft.touched}
         body["payload"] = hidden.restored(body["payload"], original)
-    wanted: Submission = SubmitTask().load(body)
+    wanted: Submission = SubmitTask().load(body)  # type: ignore[no-untyped-call]  # OneOfSchema has no types here
     quotas.check_size(wanted.payload)
     with transaction() as session:
         return submissions.accept_once(
