@@ -89,8 +89,8 @@ def sqlalchemy_url(settings: Settings) -> sa.URL:
 
 def address_of(connection: sa.Connection, settings: Settings) -> DatabaseAddress:
     """The server that a connection was made to, of those in DATABASE_URL: for programs that must meet the same one."""
-    info = connection.connection.driver_connection.info  # type: ignore[union-attr]
-    return database_address.read(settings.database_url).at(info.host, info.port)
+    driver: Any = connection.connection.driver_connection
+    return database_address.read(settings.database_url).at(driver.info.host, driver.info.port)
 
 
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:

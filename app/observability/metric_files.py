@@ -27,7 +27,7 @@ class CountFile(mmap_dict.MmapedDict):
         try:
             if not read_mode:
                 _allocate(filename)
-            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]  # it has no types
         except OSError as error:
             self._count_in_memory(filename, error)
 
@@ -43,7 +43,7 @@ class CountFile(mmap_dict.MmapedDict):
     def _init_value(self, key: str) -> None:
         if self._used + len(key.encode()) + _ENTRY_BYTES > self._capacity:
             self._grow()
-        super()._init_value(key)  # type: ignore[no-untyped-call]
+        super()._init_value(key)  # type: ignore[no-untyped-call]  # it has no types
 
     def _grow(self) -> None:
         """Twice the room; in memory, with what was counted so far, where the file cannot have it."""
@@ -60,10 +60,11 @@ class CountFile(mmap_dict.MmapedDict):
         self._m, self._capacity = larger, 2 * self._capacity
 
     def close(self) -> None:
+        """Close the file, or let go of the memory that stands for it."""
         if self._f is None:
             self._m.close()
         else:
-            super().close()  # type: ignore[no-untyped-call]
+            super().close()  # type: ignore[no-untyped-call]  # it has no types
 
 
 def _allocate(filename: str) -> None:

@@ -281,6 +281,5 @@ class SinkRunner(ConsumerMixin):
         def patiently(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
             return ensure(errback, max_retries, interval_start=seconds, interval_step=seconds, interval_max=2)
 
-        # The mixin calls it with no word on intervals.
-        connection.ensure_connection = patiently  # type: ignore[assignment, method-assign]
+        connection.ensure_connection = patiently  # type: ignore[assignment, method-assign]  # the mixin calls it
         return connection

@@ -53,7 +53,7 @@ def access(kind: Access) -> Callable[[F], F]:
     """
 
     def mark(view: F) -> F:
-        view.access = kind  # type: ignore[attr-defined]
+        view.access = kind  # type: ignore[attr-defined]  # read by access_of
         return view
 
     return mark

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]  # not in the stubs
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,9 @@ def _allow_processes() -> None:
     billiard calls its children daemons, which may have no children; and its key of the process refuses to be handed to
     a process that is started anew.
     """
-    process = multiprocessing.current_process()
-    process._config["daemon"] = False  # type: ignore[attr-defined]
-    process._config["authkey"] = AuthenticationString(process.authkey)  # type: ignore[attr-defined]
+    process: Any = multiprocessing.current_process()  # the stubs leave out what is private
+    process._config["daemon"] = False
+    process._config["authkey"] = AuthenticationString(process.authkey)
 
 
 def _lowest_free_descriptor() -> int | None:
@@ -196,8 +196,8 @@ def _children() -> list[int]:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    tracker = multiprocessing.resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
-    return [pid for pid in _pids_below(os.getpid()) if pid != tracker]
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker  # the stubs leave out its process id
+    return [pid for pid in _pids_below(os.getpid()) if pid != tracker._pid]
 
 
 def _pids_below(parent: int) -> list[int]:

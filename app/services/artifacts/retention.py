@@ -43,5 +43,5 @@ def sweep(session: Session, store: Store, *, now: datetime, limit: int = 100) ->
         store.remove(id_)
     if ids:
         session.execute(REMOVE, {"ids": ids})
-    hidden: sa.CursorResult[tuple[()]] = session.execute(EXPIRE, {"now": now, "limit": limit})  # type: ignore[assignment]
+    hidden = session.connection().execute(EXPIRE, {"now": now, "limit": limit})
     return len(ids) + hidden.rowcount

@@ -70,13 +70,13 @@ def _for_webhooks(session: Session, events: Sequence[Numbered]) -> list[_Address
     owners = {event.owner_id for event in events if event.owner_id is not None}
     if not owners:
         return []
-    listening: dict[UUID, list[Any]] = {}
+    listening: dict[UUID | None, list[Any]] = {}
     for webhook in session.execute(_LISTENING, {"owners": list(owners)}):
         listening.setdefault(webhook.owner_id, []).append(webhook)
     return [
         _Addressed(event=event, owner_id=webhook.owner_id, webhook_id=webhook.id)
         for event in events
-        for webhook in listening.get(event.owner_id, ())  # type: ignore[arg-type]
+        for webhook in listening.get(event.owner_id, ())
         if _hears(webhook, event)
     ]
 
