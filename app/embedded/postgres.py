@@ -27,6 +27,7 @@ INITDB_OPTIONS = ("-A", "scram-sha-256", "-E", "UTF8", *LOCALE, "--no-instructio
 
 
 def data_dir(settings: EmbeddedSettings) -> Path:
+    """Where the cluster's files are kept."""
     return settings.var_dir / "postgres"
 
 

@@ -66,6 +66,7 @@ class EmbeddedSupervisor(Supervisor):
         self._say = say
 
     def runforever(self) -> None:
+        """Run the programs until the ordered stop has ended, with `on_event` told of every event."""
         events.subscribe(events.Event, self._on_event)
         super().runforever()
 
@@ -75,6 +76,7 @@ class EmbeddedSupervisor(Supervisor):
 
     @property
     def stopping_now(self) -> bool:
+        """Whether the ordered stop has begun."""
         return self.options.mood < SupervisorStates.RUNNING
 
     def stop(self, *, exit_status: int) -> None:
@@ -90,6 +92,7 @@ class EmbeddedSupervisor(Supervisor):
         self.options.poller.impatient = starting or self.stopping_now
 
     def handle_signal(self) -> None:
+        """Begin the ordered stop on the first signal, and end everything at once on the second Ctrl-C."""
         received = self.options.get_signal()
         if received not in STOP_SIGNALS:
             return

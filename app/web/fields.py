@@ -61,7 +61,7 @@ class ShownPayload(Verbatim):
 
 
 def verbatim_schema(_converter: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
-    """apispec's attribute function for Verbatim."""
+    """The schema of a Verbatim field, for apispec, which calls this with each field."""
     return dict(field.schema) if isinstance(field, Verbatim) else {}
 
 

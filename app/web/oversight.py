@@ -54,9 +54,11 @@ class Reads:
         self._lock = threading.Lock()
 
     def is_known(self, read: Any) -> bool:
+        """Whether this was read within the last QUIET_SECONDS."""
         return time.monotonic() < self._until.get(read, 0.0)
 
     def add(self, read: Any) -> None:
+        """Remember that this was read now."""
         with self._lock:
             if len(self._until) >= MOST_READS_KEPT:
                 self._until.clear()

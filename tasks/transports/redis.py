@@ -15,6 +15,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
     """
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Hand back what was not acknowledged, unless its connection was lost."""
         if self._is_lost:
             self._on_collect.cancel()
             self._delivered.clear()
@@ -23,10 +24,12 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
         super().restore_unacked_once(stderr)
 
     def ack(self, delivery_tag: str) -> None:
+        """Acknowledge, unless the connection that delivered it was lost."""
         if not self._is_lost:
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Reject, unless the connection that delivered it was lost."""
         if not self._is_lost:
             super().reject(delivery_tag, requeue=requeue)
 
@@ -37,8 +40,12 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
 
 
 class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+    """kombu's channel with the QoS of this module."""
+
     QoS = QoS
 
 
 class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
+    """kombu's transport with the channel of this module."""
+
     Channel = Channel

@@ -104,6 +104,7 @@ def moment(text: str) -> str:
 
 
 def coloured(status: str) -> str:
+    """A status in its colour, as markup of rich."""
     colour = COLOURS.get(status)
     return f"[{colour}]{status}[/]" if colour else status
 
@@ -114,10 +115,12 @@ def compact(value: Any) -> str:
 
 
 def cut(text: str) -> str:
+    """The beginning of a text that is wider than a cell may be."""
     return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 1] + "…"
 
 
 def lines(texts: Iterable[str]) -> None:
+    """Print texts, one a line, as they are."""
     for text in texts:
         click.echo(text)
 

@@ -124,8 +124,10 @@ def _count_attempts(
 
 
 def _may_have_been_in_a_chunk(row: dict[str, Any]) -> bool:
-    """Whether the task may have travelled with others, so that it is not known whose handler ran: only a single can be
-    charged. It travels alone from then on, so this happens to it once."""
+    """Whether the task may have travelled with others, so that it is not known whose handler ran.
+
+    Only a task in a hint of its own can be charged. It travels alone from then on, so this happens to it once.
+    """
     if row["solo"] or row["timeout_seconds"] is not None or row["priority"] == Priority.HIGH:
         return False
     try:

@@ -36,11 +36,16 @@ class Likeness(Protocol):
     """The parts of a submission that can be compared."""
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The name of the task type."""
+
     @property
-    def payload(self) -> Any: ...
+    def payload(self) -> Any:
+        """The payload as JSON."""
+
     @property
-    def labels(self) -> Mapping[str, str]: ...
+    def labels(self) -> Mapping[str, str]:
+        """The labels by name."""
 
 
 # As with idempotency keys: the insert waits for a concurrent one, and only a new statement sees what that committed.

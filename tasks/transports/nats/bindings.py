@@ -25,6 +25,7 @@ class Binding:
 
     @property
     def key(self) -> str:
+        """The key of its entry in the bucket."""
         return f"{encode(self.exchange)}.{encode(self.queue)}.{encode(self.routing_key)}"
 
 

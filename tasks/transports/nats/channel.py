@@ -91,6 +91,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     def queue_bind(
         self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
     ) -> None:
+        """Bind a queue to an exchange; returns once the binding is stored."""
         self._ask(self._bind(queue, exchange or "amq.direct", routing_key or ""))
 
     async def _bind(self, queue: str, exchange: str, routing_key: str) -> None:
@@ -103,6 +104,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     def queue_unbind(
         self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
     ) -> None:
+        """Remove a binding; one that is not there is no fault."""
         self._ask(self._unbind(queue, exchange or "amq.direct", routing_key or ""))
 
     async def _unbind(self, queue: str, exchange: str, routing_key: str) -> None:
@@ -112,6 +114,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             await self.connection.bindings.remove(Binding(exchange, self.typeof(exchange).type, queue, routing_key))
 
     def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+        """Delete a queue and its bindings; with `if_empty` only one without messages."""
         if not (if_empty and self._size(queue)):
             self._ask(self._delete_queue(queue))
 
@@ -127,6 +130,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             await self.connection.bindings.remove(binding)
 
     def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
+        """Forget an exchange and its bindings."""
         self._ask(self.connection.bindings.remove_exchange(exchange))
         self.state.exchanges.pop(exchange, None)
 
@@ -180,6 +184,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         loop.soon(self._credit.set_limit, prefetch_count)
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
+        """Ask for the messages of a queue. Raises NotFound for one that is not declared."""
         transient = self.connection.transients.get(queue)
         found: WorkQueue | None = None if transient else self._ask(self.connection.streams.find(queue))
         if transient is None and found is None:

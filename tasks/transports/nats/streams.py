@@ -33,10 +33,12 @@ class WorkQueue:
 
     @property
     def stream(self) -> str:
+        """The name of the queue's stream."""
         return f"{encode(self.namespace)}-queue-{encode(self.name)}"
 
     @property
     def subjects(self) -> str:
+        """The subjects that its stream takes, one for each priority."""
         return f"{encode(self.namespace)}.queue.{encode(self.name)}.*"
 
     def subject(self, priority: int) -> str:
@@ -45,6 +47,7 @@ class WorkQueue:
 
     @staticmethod
     def consumer(level: int) -> str:
+        """The name of the consumer of one priority."""
         return f"priority-{level}"
 
 
@@ -119,6 +122,7 @@ class Streams:
         return waiting
 
     async def delete(self, queue: WorkQueue) -> None:
+        """Delete the stream of a queue; one that is not there is no fault."""
         self._known.pop(queue.name, None)
         try:
             await self._client.ask(f"STREAM.DELETE.{queue.stream}")
