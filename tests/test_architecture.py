@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,36 @@ def test_sql_is_written_in_services_only():
     ]
 
     assert above == []
+
+
+def test_sql_of_several_lines_can_be_pasted_into_psql():
+    """Adjacent string fragments would have to be put together by hand."""
+    in_fragments = []
+    for path in (ROOT / "app").rglob("*.py"):
+        source = path.read_text()
+        for call in ast.walk(ast.parse(source)):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("sa.text", "Prepared"):
+                in_fragments += [
+                    f"{path.relative_to(ROOT)}:{each.lineno}"
+                    for each in call.args
+                    if isinstance(each, ast.Constant | ast.JoinedStr) and each.end_lineno - each.lineno > 2
+                    if not ast.get_source_segment(source, each).lstrip("f").startswith('"""')
+                ]
+
+    assert in_fragments == []
+
+
+def test_whoever_silences_the_type_checker_says_why():
+    """A reason tells a gap in a library's types from a fault of ours."""
+    silent = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in _files()
+        if path.relative_to(ROOT).parts[0] in ("app", "tasks", "celeryconfig.py")
+        for line in path.read_text().splitlines()
+        if "# type: ignore" in line and not re.search(r"# type: ignore\[[a-z, -]+\]  # \w", line)
+    ]
+
+    assert silent == []
 
 
 def test_every_folder_of_tests_is_a_package():
