@@ -14,7 +14,7 @@ from kombu.exceptions import KombuError
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.database import commit_asynchronously, engine, in_transaction, is_away
 from app.observability.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
 from app.services.measuring import duties
@@ -30,7 +30,7 @@ PAUSE_AFTER_ERROR_SECONDS = 1.0
 AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, KombuError, OSError)
 
 
-class Look:
+class ScanCursor:
     """Remembers the moment below which nothing was found, so that dead index entries are not walked again and again.
 
     Every 30 seconds it looks at everything: a transaction may have committed a row behind our back.
@@ -59,7 +59,7 @@ class Look:
         self._since = now - self.OVERLAP
 
 
-def each_by_itself(items: Iterable[T], work: Callable[[T], int]) -> int:
+def run_isolated(items: Iterable[T], work: Callable[[T], int]) -> int:
     """Do it for each; the sum of what it returned. One that fails keeps none of the others from their turn.
 
     Raises the first failure after all; at once, when the database is away.
@@ -87,7 +87,7 @@ class Duty:
         run_once: Callable[[datetime], int],
         *,
         every_seconds: float | Callable[[], float],
-        connected: Continuity,
+        connected: ConnectionUptime,
         rest_seconds: float = 0.0,
     ) -> None:
         """`rest_seconds`: how long it waits after a run that did something, where there is no hurry."""

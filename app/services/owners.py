@@ -25,7 +25,7 @@ def owner_of(session: Session, task_id: UUID) -> UUID | None:
     return owner_id
 
 
-def count_one_by_one(session: Session, what: str, owner_id: UUID | None) -> None:
+def lock_owner_count(session: Session, what: str, owner_id: UUID | None) -> None:
     """Until the transaction ends, nobody else who asks for this lock makes such a thing for this owner.
 
     For limits: two requests at once would each count what is there, and both find room for one more. `what` is a table.

@@ -16,7 +16,7 @@ from tasks.registry import load_types
 
 WORKERS = Worker.metadata.tables["workers"]
 ALIVE, STOPPED, LOST = "alive", "stopped", "lost"
-MOST_GONE = 50  # of those that stopped or were lost, the newest
+MAX_GONE = 50  # of those that stopped or were lost, the newest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class WorkerSeen:
 _COLUMNS = [WORKERS.c[name] for name in WorkerSeen.__slots__ if name != "running"]
 _GONE = sa.or_(WORKERS.c.stopped_at.is_not(None), WORKERS.c.last_seen_at <= sa.bindparam("since"))
 _ALIVE = sa.select(*_COLUMNS).where(~_GONE).order_by(WORKERS.c.node, WORKERS.c.id)
-_NEWEST_GONE = sa.select(*_COLUMNS).where(_GONE).order_by(WORKERS.c.last_seen_at.desc()).limit(MOST_GONE)
+_NEWEST_GONE = sa.select(*_COLUMNS).where(_GONE).order_by(WORKERS.c.last_seen_at.desc()).limit(MAX_GONE)
 _ONE = sa.select(*_COLUMNS).where(WORKERS.c.id == sa.bindparam("id"))
 _UNSEEN = sa.text("""
     SELECT id, stopped_at IS NOT NULL AS has_stopped

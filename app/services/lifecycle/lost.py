@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.services.lifecycle.claims import give_back
-from app.services.lifecycle.door import Claim
 from app.services.lifecycle.outcomes import fail, retry_later, stopped
+from app.services.lifecycle.statements import Claim
 from app.services.recovery.failures import Failure
 
 
