@@ -91,8 +91,8 @@ def sqlalchemy_url(settings: Settings) -> sa.URL:
 
 def address_of(connection: sa.Connection, settings: Settings) -> DatabaseAddress:
     """The server that a connection was made to, of those in DATABASE_URL: for programs that must meet the same one."""
-    info = connection.connection.driver_connection.info  # type: ignore[union-attr]
-    return database_address.read(settings.database_url).at(info.host, info.port)
+    driver: Any = connection.connection.driver_connection
+    return database_address.read(settings.database_url).at(driver.info.host, driver.info.port)
 
 
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
@@ -170,6 +170,17 @@ def only_short_locks(session: Session) -> None:
     For whoever judges others: a statement that waited would act on what was true before.
     """
     session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+
+
+def server_time(session: Session) -> datetime:
+    """What PostgreSQL's clock shows, whenever the transaction began."""
+    shown: datetime = session.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return shown
+
+
+def commit_asynchronously(session: Session) -> None:
+    """For the rest of the transaction, wait for no disk: a crash of the database may forget it, and breaks nothing."""
+    session.execute(sa.text("SET LOCAL synchronous_commit = off"))
 
 
 def watch_clock(engine: sa.Engine) -> None:

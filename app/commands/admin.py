@@ -50,7 +50,7 @@ def reset_password(email: str) -> None:
     now = utcnow()
     with transaction() as session:
         account = users.by_email(session, email)
-        current = account and users.password_hash(session, account.id)
+        current = None if account is None else users.password_hash(session, account.id)
         if account is None or current is None:
             raise click.ClickException(f"There is no open account of {email}: `admin create` makes one of an admin.")
         code = password_reset.code_for(account.id, current, keys=signing_keys(), now=now)

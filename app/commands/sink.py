@@ -46,9 +46,11 @@ SINKS: dict[str, Callable[[Settings], Sink]] = {
 class Runner(Protocol):
     """What runs a sink."""
 
-    def run_until_stopped(self) -> None: ...
+    def run_until_stopped(self) -> None:
+        """Run until `stop` is called."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Let the run end."""
 
 
 @click.command("sink")

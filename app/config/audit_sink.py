@@ -43,6 +43,7 @@ def target_of(url: str) -> AuditTarget:
 
 
 def check_audit_sink_url(url: str | None) -> None:
+    """Raises ValidationError for a URL that no audit sink can send to."""
     if url:
         try:
             target_of(url)
@@ -51,6 +52,7 @@ def check_audit_sink_url(url: str | None) -> None:
 
 
 def check_bearer(token: str) -> None:
+    """Raises ValidationError for a token that cannot stand in a header."""
     if token and (not token.isascii() or not token.isprintable() or " " in token):
         raise ValidationError("Must be printable ASCII characters without blanks: it is sent in a header.")
 

@@ -62,7 +62,8 @@ def make_key() -> Any:
                     "api-keys",
                     {"name": name, "scopes": scopes, "days": request.form.get("days", ""), **limited},
                 ),
-                **limited,
+                allowed_types=limited["allowed_types"],
+                allowed_queues=limited["allowed_queues"],
             )
             if key is not None:
                 subject = f"api_key:{made.id}"

@@ -40,7 +40,7 @@ class Options(ServerOptions):
         self._programs = programs
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         self._supervisor_pid = os.getpid()
-        self.poller: WakingPoller = WakingPoller(self.poller)
+        self.poller = WakingPoller(self.poller)
 
     def stage_of(self, group: Any) -> Stage:
         """When the one program of a group starts; groups have its name."""
@@ -59,6 +59,8 @@ class Options(ServerOptions):
 
 class EmbeddedSupervisor(Supervisor):
     """Runs the start-up steps, then the programs, until a signal or `stop`."""
+
+    options: Options
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class EmbeddedSupervisor(Supervisor):
         self._say = say
 
     def runforever(self) -> None:
+        """Run the programs until the ordered stop has ended, with `on_event` told of every event."""
         events.subscribe(events.Event, self._on_event)
         super().runforever()
 
@@ -88,6 +91,7 @@ class EmbeddedSupervisor(Supervisor):
 
     @property
     def stopping_now(self) -> bool:
+        """Whether the ordered stop has begun."""
         return self.options.mood < SupervisorStates.RUNNING
 
     def stop(self, *, exit_status: int) -> None:
@@ -112,6 +116,7 @@ class EmbeddedSupervisor(Supervisor):
         self.options.poller.impatient = starting or self.stopping_now
 
     def handle_signal(self) -> None:
+        """Begin the ordered stop on the first signal, and end everything at once on the second Ctrl-C."""
         received = self.options.get_signal()
         if received not in STOP_SIGNALS:
             return

@@ -34,7 +34,7 @@ def log_in(email: str, password: str) -> LoggedIn:
     with transaction() as session:
         max_age = current_settings().max_log_in
         begun = sessions.begin(session, candidate, **who, max_age=max_age, now=utcnow()) if is_right else None
-        subject = candidate.user_id and f"user:{candidate.user_id}"
+        subject = None if candidate.user_id is None else f"user:{candidate.user_id}"
         if begun is None:
             sessions.refuse(session, now=utcnow())
             tried = audit.digest_of(email, secret_key=current_settings().secret_key)

@@ -24,7 +24,7 @@ from tasks.registry import load_types
 COLD_SECONDS = 12.0  # children that are told to end at once record what they held
 
 
-class LedgerTask(Task):
+class LedgerTask(Task):  # type: ignore[type-arg]  # it is generic in its stubs only
     """A task type as Celery sees it: its name, and a run that is given ids only."""
 
     abstract = True

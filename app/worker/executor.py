@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 import structlog
-from billiard.common import clear_terminate_handler_fired
+from billiard.common import clear_terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 from billiard.pool import EX_RECYCLE
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
@@ -312,12 +312,17 @@ def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:
             raise RecordedFailure(f"{failure.type}: {failure.message}")
         case Retrying(failure=failure, delay=delay):
             cause = RecordedFailure(f"{failure.type}: {failure.message}")
-            raise CeleryRetry("the ledger dispatches it again", exc=cause, when=round(delay.total_seconds(), 1))
+            raise _retried("the ledger dispatches it again", round(delay.total_seconds(), 1), cause)
         case Stopped():
             return "CANCELLED"
         case GivenBack(reason=reason):
-            raise CeleryRetry(reason, when=0)
+            raise _retried(reason, 0)
     return "dropped: the lease was lost"
+
+
+def _retried(reason: str, seconds: float, cause: Exception | None = None) -> CeleryRetry:
+    when: Any = seconds  # the stubs want a numbers.Real, and no type checker takes a float for one
+    return CeleryRetry(reason, exc=cause, when=when)
 
 
 def parse_ids(ids: Sequence[str]) -> list[UUID]:

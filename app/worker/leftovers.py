@@ -15,12 +15,12 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]  # not in the stubs
 from pathlib import Path
 from typing import Any
 
 import structlog
-from billiard.common import terminate_handler_fired
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Leftovers:
     def __init__(self) -> None:
         self._pid = 0  # of the child that has begun; in the parent, and in other pools, there is nothing to put back
         self._signals: dict[signal.Signals, Any] = {}
-        self._mask: set[signal.Signals] = set()
+        self._mask: set[int] = set()
         self._streams: dict[int, tuple[int, tuple[int, int]]] = {}
         self._directory = ""
         self._umask = 0
@@ -99,9 +99,9 @@ class Leftovers:
         return None
 
     def _put_back(self) -> None:
-        for number, handler in self._signals.items():
-            if signal.getsignal(number) != handler:
-                signal.signal(number, handler)
+        for stopping, handler in self._signals.items():
+            if signal.getsignal(stopping) != handler:
+                signal.signal(stopping, handler)
         if set(signal.pthread_sigmask(signal.SIG_BLOCK, ())) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, (copy, identity) in self._streams.items():
@@ -121,9 +121,9 @@ def _allow_processes() -> None:
     billiard calls its children daemons, which may have no children; and its key of the process refuses to be handed to
     a process that is started anew.
     """
-    process = multiprocessing.current_process()
-    process._config["daemon"] = False  # type: ignore[attr-defined]
-    process._config["authkey"] = AuthenticationString(process.authkey)  # type: ignore[attr-defined]
+    process: Any = multiprocessing.current_process()  # the stubs leave out what is private
+    process._config["daemon"] = False
+    process._config["authkey"] = AuthenticationString(process.authkey)
 
 
 def _lowest_free_descriptor() -> int | None:
@@ -197,8 +197,8 @@ def _children() -> list[int]:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    tracker = multiprocessing.resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
-    return [pid for pid in _pids_below(os.getpid()) if pid != tracker]
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker  # the stubs leave out its process id
+    return [pid for pid in _pids_below(os.getpid()) if pid != tracker._pid]
 
 
 def _pids_below(parent: int) -> list[int]:

@@ -75,6 +75,8 @@ def _wait_for_work(seconds: float) -> None:
 def _kill_children() -> None:
     """Children of a parent that is gone would wait for hints for ever; each leads a process group."""
     for child in billiard.active_children():
+        if child.pid is None:
+            continue
         with contextlib.suppress(OSError):
             os.killpg(child.pid, signal.SIGKILL)
         signal_child(child.pid, signal.SIGKILL)

@@ -52,7 +52,7 @@ def examine(environ: Mapping[str, str] = os.environ, *, whole_audit_log: bool = 
 
 
 def _api_processes(given: str) -> tuple[int, list[Finding]]:
-    """gunicorn's own variable, read as gunicorn reads it."""
+    """The number of processes in the variable of gunicorn, read as gunicorn reads it."""
     try:
         return int(given or DEFAULT_API_PROCESSES), []
     except ValueError:

@@ -54,10 +54,12 @@ _PLACE = sa.text("SELECT position, state FROM sinks WHERE name = :name")
 _BEGIN = sa.text(
     "INSERT INTO sinks (name, position) VALUES (:name, :position) ON CONFLICT (name) DO NOTHING RETURNING position"
 )
-_ADVANCE = sa.text(
-    "UPDATE sinks SET position = :position, state = CAST(:state AS jsonb), moved_at = :now, last_seen_at = :now, "
-    "last_error = NULL, event_at = coalesce(:event_at, event_at) WHERE name = :name"
-)
+_ADVANCE = sa.text("""
+    UPDATE sinks
+    SET position = :position, state = CAST(:state AS jsonb), moved_at = :now, last_seen_at = :now, last_error = NULL,
+        event_at = coalesce(:event_at, event_at)
+    WHERE name = :name
+""")
 _SEEN = sa.text("UPDATE sinks SET node = :node, last_seen_at = :now WHERE name = :name")
 _FAILED = sa.text("UPDATE sinks SET last_error = :error WHERE name = :name")
 _ALARMED = sa.text("UPDATE sinks SET alarm = :text, alarm_at = :now WHERE name = :name")

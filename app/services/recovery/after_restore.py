@@ -22,10 +22,11 @@ HOLD_ALL = sa.text(
 # other events, those would be taken for repeats and dropped. A year of 300 events a second has fewer than this.
 SKIPPED_NUMBERS = 10_000_000_000
 UNPUBLISHED = sa.text("SELECT first_position FROM event_batches WHERE published_at IS NULL")
-MOVE_UNPUBLISHED = sa.text(
-    "UPDATE event_batches SET first_position = first_position + :skipped, last_position = last_position + :skipped "
-    "WHERE published_at IS NULL"
-)
+MOVE_UNPUBLISHED = sa.text("""
+    UPDATE event_batches
+    SET first_position = first_position + :skipped, last_position = last_position + :skipped
+    WHERE published_at IS NULL
+""")
 # One number of no event (there is none with the id 0), far from the last.
 LEAVE_A_GAP = sa.text(
     "INSERT INTO event_batches (first_position, last_position, event_ids, oldest_at, newest_at, published_at) "

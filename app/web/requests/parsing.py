@@ -39,8 +39,9 @@ class StrictParser(FlaskParser):
         return json_body.read(req)
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
-        """The query parameters; one that is given twice is refused, unless it may be: whoever looks at the request on
-        its way may have read the other one.
+        """The query parameters; one that is given twice is refused, unless it may be.
+
+        Whoever looks at the request on its way may have read the other one.
         """
         given = super().load_querystring(req, schema)
         twice = [name for name, values in req.args.lists() if len(values) > 1 and name not in given.multiple_keys]
