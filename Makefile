@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check test long chaos soak conformance browser ci screenshots bench lint style images docs changelog format \
+.PHONY: help run demo check test long chaos soak conformance containers browser ci screenshots bench lint style images docs changelog format \
 	migrate requirements hooks venv clean-venv
 
 help: ## Show this list
@@ -27,7 +27,7 @@ check: style ## What to run before each commit: style, types, floors and the qui
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit $(ARGS)
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" $(TESTS) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
 	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
@@ -41,6 +41,11 @@ soak: $(DEV_STAMP) ## Mixed load with a fault every ten seconds; nothing may be 
 
 conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)
 	$(BIN)/python -m pytest -m conformance -n 3 --dist loadgroup tests/conformance $(ARGS)
+
+# One at a time: each module has an installation of its own. Without an engine on the path one is installed (Debian, root).
+containers: $(DEV_STAMP) ## Build, start, stop, replace, restore and upgrade real containers (12 minutes; the first time 25)
+	@PATH=/opt/docker/bin:$$PATH docker version >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || bash tests/containers/engine.sh
+	$(BIN)/python -m pytest -m containers --durations=15 --durations-min=5 tests/containers $(ARGS)
 
 bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (15 minutes; ARGS="--only celery,taskledger")
 	$(BIN)/python -m benchmarks.compare $(ARGS)

@@ -2,6 +2,7 @@
 
 import sys
 
+from app.capacity import worker_slots_here
 from app.config import get_settings
 from tasks.brokers import broker_of, tls_of
 from tasks.modules import EXIT_STATUS, BrokenFiles
@@ -56,6 +57,7 @@ worker_cancel_long_running_tasks_on_connection_loss = False  # a blip of the bro
 task_time_limit = 1560  # backstop for hints without a limit; below RabbitMQ's consumer timeout of 30 minutes
 
 # --- the worker ------------------------------------------------------------------------------------------------------
+worker_concurrency = _settings.worker_concurrency or worker_slots_here()  # Celery would count the host's processors
 worker_prefetch_multiplier = 1  # a hint waits in the queue, where priorities hold, not in a busy worker
 worker_detect_quorum_queues = True  # per-consumer prefetch where global QoS is refused
 worker_enable_prefetch_count_reduction = False  # after a lost connection prefetch stays as it was

@@ -80,6 +80,10 @@ class Threads(Answering):
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, and read what it has sent already."""
+        self._accept_one(listener)
+
+    def _accept_one(self, listener: Any) -> bool:
+        """The same; false where there is none."""
         try:
             accepted, address = listener.accept()
         except OSError as error:
@@ -88,12 +92,28 @@ class Threads(Answering):
                 self._make_room()
             elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED, errno.EINTR):
                 raise
-            return
+            return error.errno in (errno.ECONNABORTED, errno.EINTR)
         conn = Connection(self.cfg, DeadlineSocket.taken_over(accepted), address, listener.getsockname())
         self.nr_conns += 1
         if self.nr_conns > self._most_connections:
             self._make_room()
         self._read_on(conn)
+        return True
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections or not. Who stops does not listen any more.
+
+        gunicorn would listen until its last request is answered: who connects meanwhile would wait for nothing, and be
+        cut off in the end. So whoever has connected is accepted still, and whoever comes later is refused at once, and
+        asks another process.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            while self._accept_one(listener):
+                pass
+            listener.close()
 
     def on_client_socket_readable(self, conn: Connection, client: Any) -> None:
         """A connection that rested between two requests has sent something, or has ended."""

@@ -35,11 +35,14 @@ class Nginx(Process):
     def __init__(self, folder: Path, secrets: Path, *, api_port: int) -> None:
         self.port, self.plain_port = free_port(), free_port()
         text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
+        (folder / "https_port.conf").write_text("map '' $https_port { default ''; }\n")
         for theirs, ours in {
+            "include /tmp/taskledger/https_port.conf": "include https_port.conf",
             " /tmp/": f" {folder}/",
             "/run/secrets/": f"{secrets}/",
-            "server api:8000": f"server 127.0.0.1:{api_port}",
-            "server stream:8000": f"server 127.0.0.1:{api_port}",
+            "set $api api:8000": f"set $api 127.0.0.1:{api_port}",
+            "set $stream stream:8000": f"set $stream 127.0.0.1:{api_port}",
+            "listen 127.0.0.1:8081": f"listen 127.0.0.1:{free_port()}",
             "listen 8443": f"listen 127.0.0.1:{self.port}",
             "listen 8080": f"listen 127.0.0.1:{self.plain_port}",
             "    http2 on;\n": "",  # since nginx 1.25.1; Debian's may be older

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from app import capacity
 from app.commands import sink
 from app.commands.audit import MIN_KEPT
 from app.commands.doctor import key_points
@@ -115,6 +116,7 @@ CLAIMS = [
           (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
            default_of(Running, "shutdown_grace_seconds"), shutdown.GRACE_AFTER_SIGNAL_SECONDS)),
     Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(UNSEEN),)),
+    Claim("deploy-with-compose.md", "as far as there are 256 MiB of memory for each", (capacity.SLOT_BYTES / 1024**2,)),
     Claim("deploy-with-compose.md", "fails above 250 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
     Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(UNSEEN),)),

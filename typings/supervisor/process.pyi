@@ -12,3 +12,5 @@ class Subprocess:
 
 class ProcessGroupBase:
     processes: dict[str, Subprocess]
+
+    def stop_all(self) -> None: ...

@@ -16,7 +16,7 @@ from tests.chaos.soak.accounts import CANCELLED_OR_DONE, COMPLETED, FAILED, Acco
 from tests.chaos.soak.client import Client, Ended
 from tests.chaos.soak.files import PICTURE, TABLE
 
-MOST_UNFINISHED = 300  # tasks: more would only be a backlog to work off at the end
+MAX_UNFINISHED = 300  # tasks: more would only be a backlog to work off at the end
 RETRIES = 20  # a task that is hit again and again by what kills processes shall still end well
 WORKFLOW = {
     "first": {"type": "uppercase_text", "payload": "soak"},
@@ -102,7 +102,7 @@ class Load:
     def _watch_backlog(self) -> None:
         while not self._stopping.wait(1.0):
             with contextlib.suppress(psycopg2.Error):
-                self._is_crowded = self._unfinished() > MOST_UNFINISHED
+                self._is_crowded = self._unfinished() > MAX_UNFINISHED
 
     def _repeat(self, work: Callable[[random.Random], None], every: float, seed: int) -> None:
         chance = random.Random(seed)
