@@ -117,7 +117,8 @@ def broker_of(url: str, *, queue_type: str = "classic") -> Broker:
 
     Several URLs are separated by semicolons; they are hosts of one broker, tried in turn.
     """
-    schemes = {urlsplit(each).scheme for each in url.split(";")}
+    # Not by urlsplit, which since Python 3.13.4 refuses an IPv6 address that is not the only host.
+    schemes = {scheme.lower() if (parts := each.partition("://"))[1] and (scheme := parts[0]) else "" for each in url.split(";")}
     scheme = min(schemes)
     if len(schemes) > 1:
         raise ValueError(f"the URLs are of different brokers: {', '.join(sorted(schemes))}")
