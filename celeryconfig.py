@@ -62,7 +62,7 @@ worker_enable_prefetch_count_reduction = False  # after a lost connection prefet
 worker_max_tasks_per_child = 10_000  # bounds what a leaking handler can hold
 worker_max_memory_per_child = 500_000  # kilobytes; checked between tasks
 worker_send_task_events = True  # Flower shows what runs
-worker_hijack_root_logger = False  # app/log.py sets up logging
+worker_hijack_root_logger = False  # app/observability/log.py sets up logging
 worker_redirect_stdouts = False
 worker_proc_alive_timeout = 10.0  # a child may take this long to start on a busy machine
 

@@ -26,8 +26,9 @@ from app.commands.tasks import tasks
 from app.commands.why import why
 from app.database import unit_of_work
 from app.errors import SettingsError
-from app.services import integrity, queues
-from app.services.integrity import Report
+from app.services.dispatch import queues
+from app.services.measuring import integrity
+from app.services.measuring.integrity import Report
 from tasks.modules import BrokenFiles
 
 NEEDS_NO_SETTINGS = {"doctor", "tasks"}

@@ -9,9 +9,10 @@ from flask import Flask
 from flask_migrate import Migrate
 from gunicorn.errors import AppImportError
 
-from app import api, dashboard, metrics, runtime, tracing
-from app.api.transaction import db
+from app import api, dashboard, runtime, web
 from app.config import Settings, get_settings
+from app.observability import metrics, tracing
+from app.web.transactions import db
 from tasks.modules import BrokenFiles
 from tasks.registry import load_types
 from tasks.workflow.declaring import load_workflows
@@ -41,9 +42,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         SECRET_KEY_FALLBACKS=list(settings.secret_keys[1:]),  # of cookies, as Flask calls it
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_SCHEDULES_PER_OWNER=settings.max_schedules_per_owner,
-        PROPAGATE_EXCEPTIONS=False,  # the handlers of app/api/problems.py answer, in tests and debug mode alike
+        PROPAGATE_EXCEPTIONS=False,  # those of app/web/responses/problems.py answer, also in debug mode
     )
-    api.register(app, settings)
+    web.register(app, settings)
+    api.register(app)
     dashboard.register(app, settings)
     Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
     return app

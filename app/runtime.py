@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from app import log, metrics
 from app.config import Settings, get_settings
+from app.observability import log, metrics
 
 CALLED = {"worker": "worker", "beat": "dispatcher", "flower": "flower"}
 

@@ -21,10 +21,10 @@ from kombu import Connection, Consumer, Producer
 from benchmarks.latency import measure as measure_latency
 from tasks.topology import work_queue
 from tests.conformance.brokers import BROKERS, PrivateBroker
-from tests.services.broker import Broker
-from tests.services.databases import Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.stack import Stack
+from tests.support.servers.broker import Broker
+from tests.support.servers.databases import Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.stack import Stack
 
 PREFETCH = 8
 LATENCY_TASKS = 40

@@ -25,11 +25,11 @@ import requests
 from app.services.accounts import passwords
 from benchmarks import dashboard_rows
 from benchmarks.latency import Spread
-from tests.people import make_person
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Api, service_environment
-from tests.services.rows import fetched
+from tests.support.people import make_person
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.rows import fetched
 
 USER = "user7@example.com"
 PASSWORD = "correct horse battery"

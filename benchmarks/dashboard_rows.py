@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.services import webhooks, workflows
 from app.services.workflows import NewWorkflow
-from tests.factories import NOON
+from tests.support.factories import NOON
 
 STEPS = {
     "fetch": {"type": "reverse_string", "payload": "abc"},

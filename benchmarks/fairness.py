@@ -22,9 +22,9 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks.latency import installation
-from tests.people import make_person
-from tests.services.programs import Worker
-from tests.services.stack import Stack
+from tests.support.people import make_person
+from tests.support.servers.programs import Worker
+from tests.support.servers.stack import Stack
 
 FLOOD, SINGLES, WINDOW = 100_000, 40, 4
 LIMITED, LIMIT, SECONDS_EACH = 10_000, 5, 0.2

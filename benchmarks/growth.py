@@ -23,8 +23,8 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
 
 TASKS_A_ROUND = 200
 TASKS_A_MEASUREMENT = 50
@@ -186,8 +186,8 @@ def _round(connections: list[tuple[Ledger, sa.Connection]]) -> None:
 
 def _measure_levels(ledger: Ledger) -> None:
     """What a dispatcher does every 2 to 20 s."""
-    from app.services import levels
-    from app.services.levels import Levels
+    from app.services.measuring import levels
+    from app.services.measuring.levels import Levels
 
     with ledger.timed("measure levels"), Session(ledger.engine) as session, session.begin():
         counted = Levels(measured_at=_now(), levels=levels.count(session))
@@ -197,14 +197,16 @@ def _measure_levels(ledger: Ledger) -> None:
 
 def _steps(ledger: Ledger, connection: sa.Connection) -> Iterator[None]:
     """The life of one task, a step at each turn."""
-    from app.services import explain, lifecycle, submission, tasks
+    from app.services import explain, lifecycle
     from app.services.lifecycle import Holder
-    from app.services.submission import Submission
+    from app.services.submission import submissions
+    from app.services.submission.submissions import Submission
+    from app.services.tasks import records
 
     wanted = Submission(type="reverse_string", payload="hello world")
     holder = Holder(worker="benchmark/1", pid=1)
     with _step(ledger, connection, "submit") as session:
-        id_ = submission.accept(session, wanted, owner_id=None, now=_now()).id
+        id_ = submissions.accept(session, wanted, owner_id=None, now=_now()).id
     yield
     with _step(ledger, connection, "ask why it waits") as session:
         explain.why(session, id_, owner=None, now=_now())
@@ -216,13 +218,13 @@ def _steps(ledger: Ledger, connection: sa.Connection) -> Iterator[None]:
         lifecycle.complete(session, [(claim, "dlrow olleh")], now=_now())
     yield
     with _step(ledger, connection, "list a page") as session:
-        tasks.find(session, tasks.Filter(), owner=None, before=None, limit=50)
+        records.find(session, records.Filter(), owner=None, before=None, limit=50)
     yield
     with _step(ledger, connection, "read a task") as session:
-        tasks.read(session, id_, owner=None)
+        records.read(session, id_, owner=None)
     yield
     with _step(ledger, connection, "read its history") as session:
-        tasks.events(session, id_, owner=None, after=None, limit=50)
+        records.events(session, id_, owner=None, after=None, limit=50)
     yield
 
 
@@ -272,8 +274,8 @@ def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) ->
 @contextmanager
 def _submitting(ledger: Ledger) -> Iterator[list[float]]:
     """While inside, tasks are submitted at a steady rate; yields their milliseconds, from when each was due."""
-    from app.services import submission
-    from app.services.submission import Submission
+    from app.services.submission import submissions
+    from app.services.submission.submissions import Submission
 
     wanted = Submission(type="reverse_string", payload="hello world")
     taken: list[float] = []
@@ -284,7 +286,7 @@ def _submitting(ledger: Ledger) -> Iterator[list[float]]:
         with ledger.engine.connect() as connection:
             while not stopping.wait(max(0.0, due - time.perf_counter())):
                 with Session(connection) as session, session.begin():
-                    submission.accept(session, wanted, owner_id=None, now=_now())
+                    submissions.accept(session, wanted, owner_id=None, now=_now())
                 taken.append(1000 * (time.perf_counter() - due))
                 due += 1 / SUBMISSIONS_A_SECOND
 

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
-from tests.services.databases import Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
-from tests.services.stack import Stack
+from tests.support.servers.databases import Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.support.servers.stack import Stack
 
 WARM_UP = 20
 PAUSE_SECONDS = 0.05

@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 import psycopg2
 import requests
 
-from tests.people import make_admin
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Api, service_environment
+from tests.support.people import make_admin
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Api, service_environment
 
 TYPES = "ARRAY['reverse_string', 'uppercase_text', 'fibonacci_calc', 'http_request', 'send_email']"
 # One task a millisecond, up to now; the last ones wait. Counts are as the events duty makes them.

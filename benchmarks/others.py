@@ -18,9 +18,9 @@ import requests
 from benchmarks import load
 from benchmarks.ours import BULK, CONNECTIONS, Ours, OursInBulk
 from benchmarks.systems import System
-from tests.services.databases import ROOT
-from tests.services.processes import Process
-from tests.services.waiting import free_port, wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.processes import Process
+from tests.support.servers.waiting import free_port, wait_for
 
 PEERS = Path(__file__).parent / "peers"
 HOME = ROOT / "var" / "bench"

@@ -7,9 +7,9 @@ import psycopg2
 
 from benchmarks import load
 from benchmarks.systems import System
-from tests.people import make_admin
-from tests.services.programs import Api, Dispatcher, Worker, service_environment
-from tests.services.rows import fetched
+from tests.support.people import make_admin
+from tests.support.servers.programs import Api, Dispatcher, Worker, service_environment
+from tests.support.servers.rows import fetched
 
 CONNECTIONS = 32
 BULK = 500

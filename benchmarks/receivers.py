@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.latency import installation
-from tests.people import Person, make_person
-from tests.services.programs import Sink
-from tests.services.receivers import Receiver
-from tests.services.stack import Stack
+from tests.support.people import Person, make_person
+from tests.support.servers.programs import Sink
+from tests.support.servers.receivers import Receiver
+from tests.support.servers.stack import Stack
 
 RECEIVERS, PAUSE_SECONDS, WARM_UP = 10, 0.5, 20
 NAMES = ("csv", "stats", "webhooks")

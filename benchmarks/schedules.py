@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.latency import Spread, installation
-from tests.services.stack import Stack
+from tests.support.servers.stack import Stack
 
 PACE_SECONDS = 0.02
 LEAD_SECONDS = 3

@@ -10,11 +10,11 @@ import psycopg2
 import redis
 
 from app.embedded import valkey
-from tests.services.databases import Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.processes import Process
-from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
-from tests.services.waiting import free_port
+from tests.support.servers.databases import Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.processes import Process
+from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.support.servers.waiting import free_port
 
 
 class Valkey(Process):

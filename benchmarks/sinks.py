@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.latency import installation
-from tests.services.programs import Sink
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Sink
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 NAMES = ("csv", "stats", "webhooks")
 SUBMIT = """

@@ -19,11 +19,11 @@ from contextlib import ExitStack
 
 import requests
 
-from tests.people import Person, make_admin
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Api, service_environment
-from tests.services.slow_clients import HALF_HEAD, HALF_LOG_IN, SlowClients, percentile, upload_end, upload_head
+from tests.support.people import Person, make_admin
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.slow_clients import HALF_HEAD, HALF_LOG_IN, SlowClients, percentile, upload_end, upload_head
 
 TASK = {"type": "reverse_string", "payload": "hello", "scheduled_at": "2100-01-01T00:00:00Z"}
 UPLOAD_BYTES, UPLOAD_RATE = 10_000_000, 50_000

@@ -23,10 +23,10 @@ from uuid import uuid4
 import psycopg2
 import requests
 
-from tests.people import Person, make_admin
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Api, service_environment
+from tests.support.people import Person, make_admin
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Api, service_environment
 
 CLIENTS_A_GROUP = 5
 POSTS_A_SECOND = 5

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import psutil
 
 from benchmarks.servers import Servers
-from tests.services.processes import Process
+from tests.support.servers.processes import Process
 
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS, SELDOM_SECONDS = 0.02, 0.2

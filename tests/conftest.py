@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tests.people import Person, make_admin
-from tests.services import processes
-from tests.services.broker import Broker
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
-from tests.services.stack import Stack
+from tests.support.people import Person, make_admin
+from tests.support.servers import processes
+from tests.support.servers.broker import Broker
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.support.servers.stack import Stack
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.services.databases import NO_BROKER, ROOT
+from tests.support.servers.databases import NO_BROKER, ROOT
 
 OURS = ("app", "tasks", "tests", "benchmarks")
 HEAVY_FOR_TASK_TYPES = {"flask", "sqlalchemy", "psycopg2", "app"}

@@ -1,83 +1,47 @@
-"""The HTTP API: one file a resource. Everything that a web application needs of it is registered here."""
+"""The HTTP API: one file or one folder for each resource, and nothing else. What they share is in app/web/."""
 
 from typing import Any
 
 import apispec_oneofschema
 from flask import Flask
-from flask.json.provider import DefaultJSONProvider
 
-from app.api import (
-    accounts,
-    api_keys,
-    artifacts,
-    audit,
-    auth,
-    compensations,
-    cors,
-    dead_letters,
-    docs,
-    encodings,
-    environment,
-    event_feed,
-    event_stream,
-    fairness,
-    headers,
-    health,
-    integrity,
-    invoices,
-    limits,
-    metrics,
-    oversight,
-    problems,
-    proxies,
-    queue_figures,
-    queue_purge,
-    queues,
-    request_log,
-    runs,
-    schedules,
-    sinks,
-    stats,
-    storing,
-    task_actions,
-    task_batches,
-    task_types,
-    tasks,
-    transaction,
-    users,
-    waiting,
-    webhooks,
-    why,
-    workers,
-    workflows,
-)
-from app.api.fields import verbatim_schema
-from app.config import Settings
+from app.api import artifacts, dead_letters, docs, schedules, task_types
+from app.api.accounts import api_keys, audit, log_in, users
+from app.api.events import sinks, stream, webhooks
+from app.api.invoices import routes as invoices
+from app.api.queues import figures, limits, purge
+from app.api.queues import routes as queues
+from app.api.service import health, integrity, metrics, stats, workers
+from app.api.tasks import actions, batches, compensations, why
+from app.api.tasks import routes as tasks
+from app.api.workflows import definitions, runs
+from app.web.fields import verbatim_schema
+from app.web.responses.problems import ProblemApi
 
 RESOURCES = (
     tasks.blueprint,
-    task_batches.blueprint,
-    task_actions.blueprint,
+    batches.blueprint,
+    actions.blueprint,
     compensations.blueprint,
     artifacts.blueprint,
     dead_letters.blueprint,
     schedules.blueprint,
-    event_stream.blueprint,
+    stream.blueprint,
     webhooks.blueprint,
     sinks.blueprint,
-    workflows.blueprint,
+    definitions.blueprint,
     runs.blueprint,
     invoices.blueprint,
     task_types.blueprint,
     queues.blueprint,
-    queue_figures.blueprint,
-    queue_purge.blueprint,
+    figures.blueprint,
+    purge.blueprint,
     workers.blueprint,
     why.blueprint,
     stats.blueprint,
-    fairness.blueprint,
+    limits.blueprint,
     integrity.blueprint,
-    accounts.blueprint,
+    log_in.blueprint,
     api_keys.blueprint,
     users.blueprint,
     audit.blueprint,
@@ -90,33 +54,9 @@ DESCRIPTION = (
 )
 
 
-class CompactJson(DefaultJSONProvider):
-    """Answers as they were built: keys in their order, text as UTF-8."""
-
-    sort_keys = False
-    ensure_ascii = False
-    compact = True
-
-
-def register(app: Flask, settings: Settings) -> None:
-    """Add the API to an application."""
-    app.json = CompactJson(app)
-    app.url_map.strict_slashes = False
-    transaction.register(app, settings)
-    storing.register(app)
-    environment.register(app, settings)
-    proxies.register(app, settings)
-    request_log.register(app)
-    headers.register(app)
-    cors.register(app, settings)
-    limits.register(app, settings)
-    auth.register(app, settings)  # from here on a request has a caller, or has been answered
-    oversight.register(app)
-    encodings.register(app)
-    waiting.register(app, most=settings.max_waiters)
-    event_feed.register(app, settings)
-    api = problems.ProblemApi(app, spec_kwargs=_spec())
-    problems.register(app)
+def register(app: Flask) -> None:
+    """Add the resources, and the document that describes them, to an application that app.web was registered with."""
+    api = ProblemApi(app, spec_kwargs=_spec())
     api.ma_plugin.converter.add_attribute_function(verbatim_schema)
     tasks.fill_examples()
     for blueprint in RESOURCES:

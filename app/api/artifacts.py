@@ -10,27 +10,23 @@ import marshmallow as ma
 from flask import Response, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import (
-    PreconditionFailed,
-    RequestedRangeNotSatisfiable,
     RequestEntityTooLarge,
-    ServiceUnavailable,
 )
-from werkzeug.wsgi import FileWrapper
 
-from app.api import pagination
-from app.api.attachments import media_type, set_attachment
-from app.api.auth import current_owner_id, visible_owner
-from app.api.fields import Instant
-from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.api.multipart import HEADER_BYTES, read_upload
-from app.api.pagination import Page
-from app.api.parsing import Blueprint, absent
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.config import get_settings
 from app.errors import Gone, NotFound
 from app.services import artifacts, idempotency
 from app.services.artifacts import ArtifactRecord, NewArtifact
+from app.web.access import current_owner_id, visible_owner
+from app.web.fields import Instant
+from app.web.requests import pagination
+from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
+from app.web.requests.multipart import HEADER_BYTES, read_upload
+from app.web.requests.pagination import Page
+from app.web.requests.parsing import Blueprint, absent
+from app.web.responses.downloads import content_of, store_away
+from app.web.transactions import transaction
 from tasks import fields as strict
 from tasks.fields import UUID_TEXT
 
@@ -42,7 +38,6 @@ ARTIFACT_ID = [{"name": "artifact_id", "in": "path", "required": True, "schema":
 FILE = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
 UPLOAD = {"required": True, "content": {"multipart/form-data": {"schema": FILE}}}
 CONTENT = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-SEND_BYTES = 256 * 1024
 
 
 class ArtifactView(ma.Schema):
@@ -139,7 +134,7 @@ def upload_artifact(headers: dict[str, Any]) -> tuple[ArtifactRecord, int, dict[
     except artifacts.TooLarge as error:
         raise RequestEntityTooLarge(str(error)) from None
     except artifacts.StoreAway as error:
-        raise _away() from error
+        raise store_away() from error
     return made, 201, {"Location": artifact_path(made)}
 
 
@@ -196,37 +191,6 @@ def delete_artifact(artifact_id: str) -> None:
         artifacts.delete(session, id_, owner=visible_owner(), now=utcnow())
 
 
-def content_of(artifact: ArtifactRecord) -> Response:
-    """A file as an answer, of which Range may have asked for a part. Raises PreconditionFailed for another If-Match."""
-    if request.if_match and artifact.sha256 not in request.if_match:
-        raise PreconditionFailed("The file is another one than If-Match names.")
-    try:
-        stream = artifacts.store().open(artifact.id)
-    except artifacts.StoreAway as error:
-        raise _away() from error
-    response = Response(FileWrapper(stream, SEND_BYTES), direct_passthrough=True)
-    response.content_type = media_type(artifact.media_type)
-    response.call_on_close(stream.close)
-    response.content_length = artifact.size
-    response.set_etag(artifact.sha256)
-    set_attachment(response, artifact.name)
-    response.accept_ranges = "bytes"
-    try:
-        return response.make_conditional(request, accept_ranges=_asks_for_a_part(), complete_length=artifact.size)
-    except RequestedRangeNotSatisfiable:
-        stream.close()
-        raise
-
-
-def _asks_for_a_part() -> bool:
-    """Whether Range is one range of bytes; in another unit, or no range at all, it counts as not said (RFC 9110, 14.2).
-
-    So do several ranges at once: their answer would be a multipart one, and no client has to get it.
-    """
-    asked = request.range
-    return asked is not None and asked.units == "bytes" and len(asked.ranges) == 1
-
-
 def _find(artifact_id: str) -> ArtifactRecord:
     id_ = _parse(artifact_id)
     with transaction() as session:
@@ -242,7 +206,3 @@ def _parse(text: str) -> UUID:
 def _transact(work: Callable[[Session], T]) -> T:
     with transaction() as session:
         return work(session)
-
-
-def _away() -> ServiceUnavailable:
-    return ServiceUnavailable("The store of files does not answer at the moment; try again in a few seconds.")

@@ -8,30 +8,27 @@ from uuid import UUID
 import marshmallow as ma
 from marshmallow import validate
 
-from app.api import pagination, quotas
-from app.api.auth import visible_owner
-from app.api.dry_run import said_in, token_for
-from app.api.fields import Instant, QueryMoment, matching
-from app.api.oversight import counted
-from app.api.pagination import Page
-from app.api.parsing import Blueprint, StrictSchema
-from app.api.task_schemas import TaskList
-from app.api.transaction import transaction
-from app.clock import rfc_3339, utcnow
-from app.services import dead_letters, replay
+from app.clock import utcnow
 from app.services.accounts.quotas import QuotaReached
-from app.services.dead_letters import DeadLetterFilter
+from app.services.tasks import dead_letters, replay
+from app.services.tasks.dead_letters import DeadLetterFilter
+from app.web import quotas
+from app.web.access import visible_owner
+from app.web.dead_letter_choice import DEAD_LETTER_ACTIONS, dead_letter_filter
+from app.web.fields import Instant, QueryMoment, matching
+from app.web.oversight import counted
+from app.web.requests import pagination
+from app.web.requests.dry_run import said_in, token_for
+from app.web.requests.pagination import Page
+from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.schemas.tasks import TaskList
+from app.web.transactions import transaction
 from tasks import fields as strict
 from tasks.registry import NAME
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", description="Tasks that are FAILED")
 
 FINGERPRINT = r"[0-9a-f]{16}"
-TOLD = {
-    "replay": ("dead_letters.replay_begun", "dead_letters.replayed"),
-    "purge": ("dead_letters.purge_begun", "dead_letters.purged"),
-}
-"""What the audit log says before and after."""
 
 
 class DeadLetterQuery(Page):
@@ -140,7 +137,7 @@ def _mass_change(action: str, asked: dict[str, Any]) -> dict[str, Any]:
                 replay.check_all(session, wanted, allowance=quotas.allowance_in(session))
             return {"count": dead_letters.count(session, wanted), "token": _token(action, wanted)}
     wanted = _from_token(action, asked.get("token"))
-    with counted(*TOLD[action], filter=told_filter(wanted)) as done:
+    with counted(*DEAD_LETTER_ACTIONS[action], filter=dead_letter_filter(wanted)) as done:
         try:
             while changed := _batch(action, wanted):
                 done.count += changed
@@ -158,14 +155,8 @@ def _batch(action: str, wanted: DeadLetterFilter) -> int:
         return replay.replay_batch(session, wanted, now=utcnow(), allowance=quotas.allowance_in(session))
 
 
-def told_filter(wanted: DeadLetterFilter) -> dict[str, Any]:
-    """Which dead letters are meant, as a token and the audit log say it."""
-    moments = {name: value and rfc_3339(value) for name, value in _moments(wanted).items()}
-    return {"type": wanted.type, "fingerprint": wanted.fingerprint, **moments}
-
-
 def _token(action: str, wanted: DeadLetterFilter) -> str:
-    return token_for(f"dead-letters.{action}", told_filter(wanted))
+    return token_for(f"dead-letters.{action}", dead_letter_filter(wanted))
 
 
 def _from_token(action: str, token: str | None) -> DeadLetterFilter:
@@ -173,7 +164,3 @@ def _from_token(action: str, token: str | None) -> DeadLetterFilter:
     moments = {name: said[name] and datetime.fromisoformat(said[name]) for name in ("failed_after", "failed_before")}
     wanted = DeadLetterFilter(type=said["type"], fingerprint=said["fingerprint"], owner_id=visible_owner())
     return with_fields(wanted, **moments)
-
-
-def _moments(wanted: DeadLetterFilter) -> dict[str, datetime | None]:
-    return {"failed_after": wanted.failed_after, "failed_before": wanted.failed_before}

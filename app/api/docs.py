@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 from flask_smorest import Api
 
-from app.api.auth import Access, access, describe_access
+from app.web.access import Access, access, describe_access
 
 blueprint = Blueprint(
     "docs", __name__, static_folder="static/swagger-ui", static_url_path="/docs/assets", url_prefix=None

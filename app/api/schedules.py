@@ -10,12 +10,19 @@ from flask import current_app
 from marshmallow_oneofschema import OneOfSchema
 from sqlalchemy.orm import Session
 
-from app.api import pagination, quotas
-from app.api.auth import current_owner_id, visible_owner
-from app.api.headers import LOCATION
-from app.api.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.api.parsing import Blueprint
-from app.api.schedule_schemas import (
+from app.clock import utcnow
+from app.models import ScheduleRecord, TaskRecord
+from app.services import schedules, workflows
+from app.services.schedules import NewSchedule, Preview
+from app.services.tasks import records as task_service
+from app.services.workflows import RunView
+from app.web import quotas
+from app.web.access import current_owner_id, visible_owner
+from app.web.requests import pagination
+from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
+from app.web.requests.parsing import Blueprint
+from app.web.responses.headers import LOCATION
+from app.web.schemas.schedules import (
     ChangeSchedule,
     MakeSchedule,
     PreviewSchedule,
@@ -27,15 +34,9 @@ from app.api.schedule_schemas import (
     SlotList,
     schedule_path,
 )
-from app.api.task_schemas import TaskView, task_path
-from app.api.transaction import repeated, single_statement, transaction
-from app.api.workflow_schemas import RunDetails, run_path
-from app.clock import utcnow
-from app.models import ScheduleRecord, TaskRecord
-from app.services import schedules, workflows
-from app.services import tasks as task_service
-from app.services.schedules import NewSchedule, Preview
-from app.services.workflows import RunView
+from app.web.schemas.tasks import TaskView, task_path
+from app.web.schemas.workflows import RunDetails, run_path
+from app.web.transactions import repeated, single_statement, transaction
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.fields import Verbatim
-from app.api.parsing import Blueprint
 from app.errors import NotFound
-from app.services.submission import longest_timeout
+from app.services.submission.submissions import longest_timeout
+from app.web.fields import Verbatim
+from app.web.requests.parsing import Blueprint
 from tasks.errors import UnknownTaskType
 from tasks.registry import TaskType, get_type, load_types
 

@@ -5,12 +5,12 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.commands.files import readable
 from app.errors import Refused, TaskledgerError
 from app.models import Role, Scope
 from app.services.accounts import api_keys, audit, passwords, registration, users
+from app.web.transactions import transaction
 
 
 @click.group()

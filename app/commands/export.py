@@ -13,8 +13,8 @@ from typing import IO, Any
 import click
 
 from app.database import single_statement
-from app.services.csv_cells import cell
-from app.services.export import COLUMNS, ExportedTask, created_between
+from app.services.export.csv_cells import cell
+from app.services.export.tasks import COLUMNS, ExportedTask, created_between
 
 ROWS_A_GROUP = 20_000
 MOMENT_TYPE = "TIMESTAMP WITH TIME ZONE"

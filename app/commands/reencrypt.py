@@ -12,10 +12,10 @@ from flask.cli import with_appcontext
 from rich.console import Console
 from rich.table import Table
 
-from app.api.environment import current_settings
 from app.database import in_transaction
-from app.services import resealing, sealing
-from app.services.resealing import Tally
+from app.services.encryption import rotation, sealing
+from app.services.encryption.rotation import Tally
+from app.web.current_settings import current_settings
 
 MOST_ROUNDS = 5  # rows that somebody held or changed are looked at again
 PROGRESS_SECONDS = 2.0
@@ -65,14 +65,14 @@ def _run(keys: sealing.Keys, *, dry_run: bool, batch: int) -> Outcome:
     """Look and move until a look finds nothing to move; the last one is what counts."""
     progress = _Progress()
     if dry_run:
-        return Outcome(moved=Counter(), last=resealing.examine(keys, in_transaction, batch=batch, tell=progress))
+        return Outcome(moved=Counter(), last=rotation.examine(keys, in_transaction, batch=batch, tell=progress))
     moved: Counter[str] = Counter()
     for _ in range(MOST_ROUNDS):
-        found = resealing.examine(keys, in_transaction, move=True, batch=batch, tell=progress)
+        found = rotation.examine(keys, in_transaction, move=True, batch=batch, tell=progress)
         moved.update({each.place: each.moved for each in found})
         if not any(each.old for each in found):
             return Outcome(moved=moved, last=found)
-    return Outcome(moved=moved, last=resealing.examine(keys, in_transaction, batch=batch, tell=progress))
+    return Outcome(moved=moved, last=rotation.examine(keys, in_transaction, batch=batch, tell=progress))
 
 
 class _Progress:

@@ -5,14 +5,14 @@ import flask_migrate
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
-from app.api.environment import current_settings
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.config import Settings
 from app.errors import TaskledgerError
 from app.models import Role, Scope, UserRecord
 from app.services.accounts import api_keys, audit, passwords, registration, users
 from app.services.sql import published, roles
+from app.web.current_settings import current_settings
+from app.web.transactions import transaction
 from tasks.registry import load_types
 
 KEY_NAME = "ADMIN_API_KEY"

@@ -11,7 +11,7 @@ import structlog
 from app.config import DEFAULT_VAR_DIR, Settings, get_settings
 from app.messaging import Publisher, refuse_compressed
 from app.services.events import Window
-from app.services.sinks import NAMES
+from app.services.events.sinks import NAMES
 from app.sinks.base import Sink, SinkRunner
 from app.sinks.csv import CsvSink
 from app.sinks.stats import StatsSink

@@ -8,12 +8,12 @@ from flask.cli import with_appcontext
 from rich.console import Console
 from rich.table import Table
 
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.errors import NotFound
 from app.models import UserRecord
 from app.services.accounts import audit, users
 from app.services.sql import roles
+from app.web.transactions import transaction
 
 NOT_ALLOWED = "42501"
 

@@ -2,7 +2,6 @@
 
 from flask import Flask
 
-from app.api.auth import gate
 from app.config import Settings
 from app.dashboard import (
     access,
@@ -32,6 +31,7 @@ from app.dashboard import (
     workflows,
 )
 from app.dashboard.blueprint import blueprint
+from app.web.access import gate
 
 PAGES = (
     login,

@@ -6,15 +6,15 @@ from uuid import UUID
 from flask import g, redirect, request, session, url_for
 from werkzeug.exceptions import HTTPException, Unauthorized
 
-from app.api.auth import Access
-from app.api.environment import current_settings
-from app.api.transaction import single_statement
 from app.clock import utcnow
 from app.dashboard import csrf
 from app.dashboard.sessions import LIVE_HEADER
 from app.services.accounts import identification
 from app.services.accounts.principals import Principal
 from app.services.accounts.tokens import Claims
+from app.web.access import Access
+from app.web.current_settings import current_settings
+from app.web.transactions import single_statement
 
 
 class LogInFirst(HTTPException):
@@ -50,7 +50,7 @@ def principal() -> Principal | None:
 
 
 def identify(_kind: Access) -> Principal:
-    """The caller of a page, for the gate of app/api/auth.py. Raises LogInFirst, Unauthorized or Forbidden."""
+    """The caller of a page, for the gate of app/web/access.py. Raises LogInFirst, Unauthorized or Forbidden."""
     found = principal()
     if found is None:
         if LIVE_HEADER in request.headers:

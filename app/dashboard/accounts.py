@@ -7,11 +7,6 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
-from app.api import pagination
-from app.api.auth import KEYS, Access, access, current_actor
-from app.api.environment import current_settings
-from app.api.transaction import transaction
-from app.api.users import ChangeUser, NewUser
 from app.clock import utcnow
 from app.dashboard import rights_form, untouched
 from app.dashboard.blueprint import blueprint
@@ -19,6 +14,11 @@ from app.errors import Conflict, Refused, flatten
 from app.models import Role, UserRecord
 from app.services.accounts import audit, passwords, registration, usage, users
 from app.services.accounts.registration import EmailTaken
+from app.web.access import KEYS, Access, access, current_actor
+from app.web.current_settings import current_settings
+from app.web.requests import pagination
+from app.web.schemas.accounts import ChangeUser, NewUser
+from app.web.transactions import transaction
 
 PAGE = 50
 LONGEST = 200

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from flask import render_template, request
 
-from app.api import pagination
-from app.api.auth import Access, access
-from app.api.transaction import transaction
 from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
 from app.services.accounts import audit, users
+from app.web.access import Access, access
+from app.web.requests import pagination
+from app.web.transactions import transaction
 
 PAGE = 50
 LONGEST = 100

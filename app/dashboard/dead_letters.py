@@ -7,17 +7,17 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from app.api import quotas
-from app.api.auth import Access, access, visible_owner
-from app.api.dead_letters import TOLD, told_filter
-from app.api.oversight import counted
-from app.api.transaction import transaction
 from app.clock import rfc_3339, utcnow
 from app.dashboard.blueprint import blueprint
 from app.errors import Refused
-from app.services import dead_letters, replay
 from app.services.accounts.quotas import QuotaReached
-from app.services.dead_letters import DeadLetterFilter
+from app.services.tasks import dead_letters, replay
+from app.services.tasks.dead_letters import DeadLetterFilter
+from app.web import quotas
+from app.web.access import Access, access, visible_owner
+from app.web.dead_letter_choice import DEAD_LETTER_ACTIONS, dead_letter_filter
+from app.web.oversight import counted
+from app.web.transactions import transaction
 
 DAYS = {"1": 1, "7": 7, "30": 30, "90": 90}
 DEFAULT_DAYS = "30"
@@ -61,7 +61,7 @@ def change_many(action: str) -> Response:
     wanted = _filter(request.form)
     if wanted.failed_before is None:
         raise Refused({"failed_before": ["is missing: open the preview again"]})
-    with counted(*TOLD[action], filter=told_filter(wanted)) as done:
+    with counted(*DEAD_LETTER_ACTIONS[action], filter=dead_letter_filter(wanted)) as done:
         try:
             while changed := _batch(action, wanted):
                 done.count += changed

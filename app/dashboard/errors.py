@@ -5,8 +5,8 @@ from typing import Any
 from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from app.api import problems
 from app.dashboard.blueprint import CONTENT_SECURITY_POLICY, blueprint
+from app.web.responses import problems
 
 KEPT_HEADERS = ("Retry-After", "Allow")
 

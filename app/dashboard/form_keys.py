@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import request
 
-from app.api.auth import current_owner_id
 from app.services import idempotency
+from app.web.access import current_owner_id
 from tasks.fields import UUID_TEXT
 
 

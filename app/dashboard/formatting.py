@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 
 from flask import Flask, g, request
 
-from app.api.environment import current_settings
 from app.clock import utcnow
 from app.config import words
 from app.config.production import split_url
 from app.dashboard import csrf, rights_form
 from app.models import Status
+from app.web.current_settings import current_settings
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 LONGEST_SHOWN = 20_000  # characters of one value on a page; the API has the rest

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from app.api.auth import current_owner_id
-from app.api.privacy import is_sensitive, presentable
 from app.dashboard.untouched import Kept
 from app.errors import Refused
 from app.models import ScheduleRecord, TaskRecord
+from app.web.access import current_owner_id
+from app.web.responses.masking import is_sensitive, presentable
 from tasks.redaction import REDACTED, redacted
 
 NOT_YOURS = "is hidden from you, so it cannot be sent back: write another value, or leave the payload as it is"

@@ -8,11 +8,6 @@ from flask import flash, redirect, render_template, request, session, url_for
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response
 
-from app.api import logging_in
-from app.api.api_keys import NewApiKey
-from app.api.auth import KEYS, Access, access, current_actor, current_principal
-from app.api.environment import current_settings
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard import rights_form
 from app.dashboard.blueprint import blueprint
@@ -20,6 +15,11 @@ from app.dashboard.form_keys import form_key
 from app.errors import NotFound, Refused
 from app.models import Scope
 from app.services.accounts import api_keys, audit, sessions, usage, users
+from app.web import passwords
+from app.web.access import KEYS, Access, access, current_actor, current_principal
+from app.web.current_settings import current_settings
+from app.web.schemas.accounts import NewApiKey
+from app.web.transactions import transaction
 
 PAGE = 100
 LONGEST_NAME = 200
@@ -112,7 +112,7 @@ def change_password() -> Any:
     """Change the password; every log-in ends, this one included."""
     current, new = (request.form.get(name, "") for name in ("current_password", "new_password"))
     try:
-        logging_in.change_password(current, new)
+        passwords.change_password(current, new)
     except Refused as error:
         return _page(password_fault=str(error)), 422
     session.clear()

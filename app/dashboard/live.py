@@ -5,9 +5,9 @@ from typing import Any
 import sqlalchemy as sa
 from flask import jsonify
 
-from app.api.auth import Access, access
-from app.api.transaction import single_statement
 from app.dashboard.blueprint import blueprint
+from app.web.access import Access, access
+from app.web.transactions import single_statement
 
 # Drawn from the newest events' key; what a page shows is read again only when it differs.
 _NEWEST = sa.text("SELECT id FROM task_events WHERE at > now() - interval '2 days' ORDER BY id DESC LIMIT 1")

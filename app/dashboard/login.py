@@ -6,15 +6,15 @@ from flask import flash, redirect, render_template, request, session, url_for
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 from werkzeug.wrappers import Response
 
-from app.api import limits, logging_in
-from app.api.auth import Access, access, current_actor
-from app.api.environment import current_settings
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard import csrf
 from app.dashboard.access import begin, claims, principal
 from app.dashboard.blueprint import blueprint
 from app.services.accounts import audit, sessions
+from app.web import passwords, rate_limits
+from app.web.access import Access, access, current_actor
+from app.web.current_settings import current_settings
+from app.web.transactions import transaction
 
 LONGEST = 1000
 
@@ -33,10 +33,10 @@ def log_in() -> str | Response:
 def begin_session() -> Any:
     """Check the password and begin a session."""
     csrf.check()
-    limits.count_auth()
+    rate_limits.count_auth()
     email, password = (request.form.get(name, "")[:LONGEST].replace("\0", "") for name in ("email", "password"))
     try:
-        begun = logging_in.log_in(email.strip(), password)
+        begun = passwords.log_in(email.strip(), password)
     except Unauthorized as error:
         return _form(fault=error.description, email=email), 401
     except TooManyRequests as error:

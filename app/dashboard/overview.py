@@ -8,14 +8,18 @@ from uuid import UUID
 from flask import current_app, render_template, request
 from sqlalchemy.orm import Session
 
-from app.api.auth import current_principal
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.briefly import Briefly
-from app.services import dead_letters, overview, queues, schedules, sinks
-from app.services.searching import search
-from app.services.tasks import Filter
+from app.services import schedules
+from app.services.dispatch import queues
+from app.services.events import sinks
+from app.services.measuring import overview
+from app.services.tasks import dead_letters
+from app.services.tasks.records import Filter
+from app.services.tasks.search import search
+from app.web.access import current_principal
+from app.web.transactions import transaction
 
 WINDOWS = {"15min": timedelta(minutes=15), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 DEFAULT_WINDOW = "1h"

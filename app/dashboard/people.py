@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.api.auth import current_principal
 from app.services.accounts import users
+from app.web.access import current_principal
 
 
 def names_of(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:

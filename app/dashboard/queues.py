@@ -5,15 +5,15 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from app.api.auth import Access, access, current_actor
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard import overview
 from app.dashboard.blueprint import blueprint
 from app.dashboard.briefly import Briefly
-from app.services import queues
 from app.services.accounts import audit
-from app.services.queues import QueueStatus
+from app.services.dispatch import queues
+from app.services.dispatch.queues import QueueStatus
+from app.web.access import Access, access, current_actor
+from app.web.transactions import transaction
 from tasks.registry import load_types
 
 LONGEST_REASON = 500

@@ -8,9 +8,6 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from app.api import pagination, quotas
-from app.api.auth import Access, access, visible_owner
-from app.api.transaction import repeated, transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
@@ -18,6 +15,10 @@ from app.errors import NotFound
 from app.models import RunRecord, RunStatus
 from app.services import workflows
 from app.services.workflows import Filter, RunView, picture
+from app.web import quotas
+from app.web.access import Access, access, visible_owner
+from app.web.requests import pagination
+from app.web.transactions import repeated, transaction
 
 PAGE = 50
 LONGEST_TEXT, LONGEST_REASON = 200, 500

@@ -8,10 +8,6 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from marshmallow import ValidationError
 from werkzeug.datastructures import MultiDict
 
-from app.api import quotas
-from app.api.auth import Access, access, current_owner_id, visible_owner
-from app.api.schedule_schemas import ChangeSchedule, MakeSchedule
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard import hidden, submission_form, untouched
 from app.dashboard.blueprint import blueprint
@@ -21,7 +17,11 @@ from app.errors import NotFound, Refused
 from app.models import Misfire, Overlap, ScheduleRecord
 from app.services import schedules
 from app.services.schedules import Preview, zones
-from app.services.submission import longest_timeout
+from app.services.submission.submissions import longest_timeout
+from app.web import quotas
+from app.web.access import Access, access, current_owner_id, visible_owner
+from app.web.schemas.schedules import ChangeSchedule, MakeSchedule
+from app.web.transactions import transaction
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.redaction import redacted
 from tasks.registry import TaskType, get_type, load_types

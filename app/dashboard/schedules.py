@@ -8,10 +8,6 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from app.api import pagination, quotas
-from app.api.auth import Access, access, visible_owner
-from app.api.schedule_schemas import shown_task
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
@@ -21,6 +17,11 @@ from app.services import schedules
 from app.services.schedules import cron as crons
 from app.services.schedules import zones
 from app.services.schedules.rule import LATEST, Rule
+from app.web import quotas
+from app.web.access import Access, access, visible_owner
+from app.web.requests import pagination
+from app.web.schemas.schedules import shown_task
+from app.web.transactions import transaction
 
 PAGE, SLOTS_PAGE, COMING = 50, 50, 10
 LONGEST_TEXT = 200

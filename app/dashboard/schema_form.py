@@ -11,9 +11,9 @@ from typing import Any
 
 from werkzeug.exceptions import BadRequest
 
-from app.api import json_body
 from app.dashboard.untouched import MISSING, Kept
 from app.errors import Refused
+from app.web.requests import json_body
 
 LONG_TEXT = 200  # characters; a text that may be longer gets several lines
 MOST_ITEMS = 200

@@ -6,11 +6,6 @@ from uuid import UUID, uuid4
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
-from app.api import quotas
-from app.api.auth import Access, access, current_owner_id, current_rights, visible_owner
-from app.api.privacy import digest_secrets, payload_keys
-from app.api.task_schemas import SubmitTask
-from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.dashboard import hidden, submission_form
 from app.dashboard.blueprint import blueprint
@@ -19,9 +14,14 @@ from app.dashboard.submission_form import Draft
 from app.errors import NotFound, Refused
 from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
-from app.services import submission
-from app.services import tasks as task_service
-from app.services.submission import Submission, longest_timeout
+from app.services.submission import submissions
+from app.services.submission.submissions import Submission, longest_timeout
+from app.services.tasks import records as task_service
+from app.web import quotas
+from app.web.access import Access, access, current_owner_id, current_rights, visible_owner
+from app.web.responses.masking import digest_secrets, payload_keys
+from app.web.schemas.tasks import SubmitTask
+from app.web.transactions import single_statement, transaction
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.fields import UUID_TEXT
 from tasks.registry import TaskType, get_type, load_types
@@ -78,7 +78,7 @@ def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> t
     wanted: Submission = SubmitTask().load(body)
     quotas.check_size(wanted.payload)
     with transaction() as session:
-        return submission.accept_once(
+        return submissions.accept_once(
             session,
             wanted,
             key=form_key("submit", body, secrets=digest_secrets(task_type.name)),

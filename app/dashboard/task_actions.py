@@ -9,17 +9,17 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from app.api import quotas
-from app.api.auth import Access, access, visible_owner
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.task_page import actions_for, parse_id, type_of
 from app.errors import NotFound
 from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
-from app.services import cancellation, compensation, replay
-from app.services import tasks as task_service
+from app.services.tasks import cancellation, compensation, replay
+from app.services.tasks import records as task_service
+from app.web import quotas
+from app.web.access import Access, access, visible_owner
+from app.web.transactions import transaction
 
 LONGEST_REASON = 500
 Work = Callable[[Session, TaskRecord], tuple[str, UUID | None]]

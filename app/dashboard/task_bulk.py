@@ -6,17 +6,17 @@ from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
 
-from app.api.auth import visible_owner
-from app.api.oversight import look_at_selected
-from app.api.transaction import transaction
 from app.dashboard.blueprint import blueprint
 from app.dashboard.task_actions import many
 from app.dashboard.task_page import actions_for
 from app.errors import Conflict, NotFound
 from app.models import TaskRecord
-from app.services import tasks as task_service
 from app.services.accounts.quotas import QuotaReached
 from app.services.accounts.rights import TypeNotAllowed
+from app.services.tasks import records as task_service
+from app.web.access import visible_owner
+from app.web.oversight import look_at_selected
+from app.web.transactions import transaction
 from tasks.fields import UUID_TEXT
 
 MOST_SELECTED = 200

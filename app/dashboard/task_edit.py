@@ -5,12 +5,6 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
-from app.api import quotas
-from app.api.auth import Access, access, current_rights, visible_owner
-from app.api.etags import States, etag
-from app.api.privacy import payload_keys
-from app.api.task_schemas import ChangeTask
-from app.api.transaction import single_statement, transaction
 from app.clock import utcnow
 from app.dashboard import hidden, submission_form
 from app.dashboard.blueprint import blueprint
@@ -19,8 +13,14 @@ from app.dashboard.task_page import actions_for, parse_id
 from app.errors import Conflict, Outdated, Refused
 from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
-from app.services import tasks as task_service
-from app.services.submission import longest_timeout
+from app.services.submission.submissions import longest_timeout
+from app.services.tasks import records as task_service
+from app.web import quotas
+from app.web.access import Access, access, current_rights, visible_owner
+from app.web.requests.etags import States, etag
+from app.web.responses.masking import payload_keys
+from app.web.schemas.tasks import ChangeTask
+from app.web.transactions import single_statement, transaction
 from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 

@@ -7,16 +7,16 @@ from flask import redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from app.api import pagination
-from app.api.auth import current_principal, visible_owner
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
 from app.models import Status
 from app.services.accounts import users
-from app.services.searching import search
-from app.services.tasks import Filter
+from app.services.tasks.records import Filter
+from app.services.tasks.search import search
+from app.web.access import current_principal, visible_owner
+from app.web.requests import pagination
+from app.web.transactions import transaction
 from tasks.fields import UUID_TEXT
 from tasks.registry import load_types
 

@@ -6,18 +6,19 @@ from uuid import UUID
 
 from flask import render_template
 
-from app.api.auth import current_principal, visible_owner
-from app.api.privacy import is_sensitive, presentable
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard import hidden
 from app.dashboard.blueprint import blueprint
 from app.dashboard.people import names_of
 from app.errors import NotFound
 from app.models import FINISHED, WAITING, EventRecord, Status, TaskRecord
-from app.services import artifacts, attempts, children, compensation, explain, schedules, task_log
-from app.services import tasks as task_service
-from app.services.attempts import Attempt
+from app.services import artifacts, explain, schedules
+from app.services.tasks import attempts, children, compensation, task_log
+from app.services.tasks import records as task_service
+from app.services.tasks.attempts import Attempt
+from app.web.access import current_principal, visible_owner
+from app.web.responses.masking import is_sensitive, presentable
+from app.web.transactions import transaction
 from tasks.errors import UnknownTaskType
 from tasks.fields import UUID_TEXT
 from tasks.registry import TaskType, get_type

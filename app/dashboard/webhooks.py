@@ -8,11 +8,6 @@ from marshmallow import ValidationError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from app.api import pagination
-from app.api.auth import Access, access, current_actor, current_principal, current_rights, visible_owner
-from app.api.privacy import payload_keys
-from app.api.transaction import transaction
-from app.api.webhooks import MakeWebhook
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
@@ -22,6 +17,11 @@ from app.services import webhooks
 from app.services.accounts import audit
 from app.services.accounts.rights import check_outside
 from app.services.webhooks import EVENTS, FINISHED_EVENTS
+from app.web.access import Access, access, current_actor, current_principal, current_rights, visible_owner
+from app.web.requests import pagination
+from app.web.responses.masking import payload_keys
+from app.web.schemas.webhooks import MakeWebhook
+from app.web.transactions import transaction
 from tasks.redaction import mask_url
 from tasks.registry import load_types
 

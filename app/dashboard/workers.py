@@ -2,11 +2,11 @@
 
 from flask import render_template
 
-from app.api.auth import Access, access
-from app.api.transaction import transaction
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
-from app.services import overview
+from app.services.measuring import overview
+from app.web.access import Access, access
+from app.web.transactions import transaction
 
 
 @blueprint.get("/workers")

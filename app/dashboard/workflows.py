@@ -8,10 +8,6 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from app.api import json_body, pagination, quotas
-from app.api.auth import Access, access, visible_owner
-from app.api.transaction import repeated, transaction
-from app.api.workflows import caller
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
@@ -19,6 +15,10 @@ from app.dashboard.runs import with_lines
 from app.errors import Refused, flatten
 from app.services import workflows
 from app.services.workflows import Filter, NewRun, picture
+from app.web import quotas
+from app.web.access import Access, access, visible_owner, workflow_caller
+from app.web.requests import json_body, pagination
+from app.web.transactions import repeated, transaction
 from tasks.workflow import Definition
 
 PAGE, RUNS_SHOWN = 50, 10
@@ -33,7 +33,7 @@ def list_workflows() -> str:
     with transaction() as session:
         items, last = workflows.find_workflows(
             session,
-            caller=caller(),
+            caller=workflow_caller(),
             active=None,
             text=text or None,
             before=before and UUID(before),
@@ -72,7 +72,7 @@ def start_run(name: str) -> Any:
 def ask_workflow(name: str, action: str) -> str:
     """Ask first."""
     with transaction() as session:
-        found = workflows.read_workflow(session, name, caller=caller(), now=utcnow())
+        found = workflows.read_workflow(session, name, caller=workflow_caller(), now=utcnow())
     return render_template("dashboard/confirm_workflow.html", workflow=found, action=action)
 
 
@@ -81,9 +81,9 @@ def act_on_workflow(name: str, action: str) -> Response:
     """Do it."""
     with transaction() as session:
         if action == "delete":
-            workflows.delete(session, name, caller=caller(), now=utcnow())
+            workflows.delete(session, name, caller=workflow_caller(), now=utcnow())
         else:
-            workflows.set_active(session, name, action == "activate", caller=caller(), now=utcnow())
+            workflows.set_active(session, name, action == "activate", caller=workflow_caller(), now=utcnow())
     if action == "delete":
         flash("Deleted; its finished runs stay.")
         return redirect(url_for("dashboard.list_workflows"))
@@ -99,7 +99,7 @@ def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
         name,
         NewRun(input=given),
         key=key,
-        caller=caller(),
+        caller=workflow_caller(),
         now=utcnow(),
         allowance=quotas.allowance_in(session),
     )
@@ -109,7 +109,7 @@ def _start(session: Any, name: str, given: dict[str, Any]) -> tuple[UUID, bool]:
 def _page(name: str, **more: Any) -> str:
     number = request.args.get("version", type=int)
     with transaction() as session:
-        found = workflows.read_workflow(session, name, caller=caller(), now=utcnow(), number=number)
+        found = workflows.read_workflow(session, name, caller=workflow_caller(), now=utcnow(), number=number)
         versions = workflows.version_list(session, found)
         runs, _ = workflows.find(
             session, Filter(workflow=found.name), seen_by=visible_owner(), before=None, limit=RUNS_SHOWN

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app.database import in_transaction
 from app.dispatcher.duty import Look
 from app.messaging import Hint, Published, Publisher, coalesce, publish_each
-from app.services import hints, lifecycle
+from app.services import lifecycle
+from app.services.dispatch import hints
 from app.services.lifecycle import Waiting
 from app.services.sql import arrivals
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.continuity import Continuity
 from app.database import engine, in_transaction, is_away
-from app.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
+from app.observability.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
 
 log = structlog.get_logger(__name__)
 

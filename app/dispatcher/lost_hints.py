@@ -13,8 +13,8 @@ from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.dispatcher.duty import Look
 from app.messaging import Hint, Publisher, publish_each
-from app.services import aging, hints
-from app.services.hints import Unclaimed
+from app.services.dispatch import aging, hints
+from app.services.dispatch.hints import Unclaimed
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.database import in_transaction
 from app.models import Status
-from app.services import levels, stats
-from app.services.flows import Meter, sums
-from app.services.levels import Backlog, Levels, Total
+from app.services.measuring import levels, stats
+from app.services.measuring.flows import Meter, sums
+from app.services.measuring.levels import Backlog, Levels, Total
 
 EVERY = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(seconds=20)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.database import in_transaction
-from app.services import queues
+from app.services.dispatch import queues
 
 BATCH = 1_000
 # A worker may hold a task in the moment in which its type is resumed; a look at all that is held finds it.

@@ -15,10 +15,10 @@ from app.continuity import Continuity
 from app.database import in_transaction, only_short_locks
 from app.dispatcher.duty import Look
 from app.messaging import DeadLetter, bury
-from app.services import rescue
 from app.services.lifecycle import Claim
-from app.services.rescue import Moved
-from app.services.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
+from app.services.recovery import rescue
+from app.services.recovery.rescue import Moved
+from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from app.services import circuits, retention, schedules, task_stats, uniqueness, webhooks
+from app.services import circuits, retention, schedules, webhooks
+from app.services.measuring import task_stats
 from app.services.retention import Ages
+from app.services.submission import uniqueness
 from app.services.workflows import upkeep
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from celery.beat import Scheduler
 
-from app import runtime, tracing
+from app import runtime
 from app.config import get_settings
 from app.continuity import Continuity
 from app.dispatcher.admission import Admission
@@ -23,6 +23,7 @@ from app.dispatcher.retention import REST_SECONDS, Retention
 from app.dispatcher.schedules import Schedules
 from app.dispatcher.workflows import Workflows
 from app.messaging import Publisher
+from app.observability import tracing
 
 log = structlog.get_logger(__name__)
 

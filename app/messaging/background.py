@@ -12,7 +12,7 @@ import structlog
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.hint import Hint, coalesce
 from app.messaging.publisher import Publisher, publish_each
-from app.metrics import HINTS_PUBLISHED
+from app.observability.metrics import HINTS_PUBLISHED
 
 log = structlog.get_logger(__name__)
 

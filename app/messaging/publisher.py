@@ -11,14 +11,14 @@ from amqp.exceptions import ChannelError, MessageNacked
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
-from app import tracing
 from app.config import get_settings
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.events import Slice
 from app.messaging.flower import SentEvents
 from app.messaging.hint import Hint
 from app.messaging.signing import HEADER, signature
-from app.metrics import HINTS_PUBLISHED
+from app.observability import tracing
+from app.observability.metrics import HINTS_PUBLISHED
 from tasks import correlation
 from tasks.brokers import broker_of
 from tasks.celery import app as celery_app

@@ -23,10 +23,11 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.database import use_indexes
 from app.messaging import NotASlice, Numbered, Publisher, newest_named
-from app.services import counters, events, sinks
-from app.services.events import Page, Window
-from app.services.restored import SKIPPED_NUMBERS
-from app.services.sinks import Place
+from app.services import events
+from app.services.events import Page, Window, sinks
+from app.services.events.sinks import Place
+from app.services.measuring import counters
+from app.services.recovery.after_restore import SKIPPED_NUMBERS
 from app.services.turns import Turn
 from tasks.topology import UPDATES, sink_queue
 

@@ -18,9 +18,9 @@ import structlog
 from msgspec.structs import astuple
 from sqlalchemy.orm import Session
 
-from app.services.csv_cells import cell
-from app.services.event_rows import EventRow, rows_of
 from app.services.events import History, Numbered
+from app.services.export.csv_cells import cell
+from app.services.export.event_rows import EventRow, rows_of
 
 log = structlog.get_logger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.services import task_stats
 from app.services.events import History, Numbered
+from app.services.measuring import task_stats
 
 
 class StatsSink:

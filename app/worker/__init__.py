@@ -6,10 +6,11 @@ from typing import Any
 
 from celery import Task, signals
 
-from app import metrics, runtime, tracing
+from app import runtime
 from app.config import get_settings
 from app.messaging import refuse_compressed
 from app.messaging.signing import HEADER
+from app.observability import metrics, tracing
 from app.worker import executor, heartbeat, identity
 from app.worker.leftovers import LEFTOVERS
 from app.worker.liveness import LIVENESS

@@ -8,15 +8,16 @@ from typing import Any
 
 from billiard.common import terminate_handler_fired
 
-from app import log, tracing
 from app.config import get_settings
 from app.database import Unreadable, to_json
 from app.errors import TaskledgerError
-from app.scrubbing import scrub
-from app.services import lifecycle, sealing
-from app.services.failures import Failure, of_exception, of_sensitive
+from app.observability import log, tracing
+from app.observability.scrubbing import scrub
+from app.services import lifecycle
+from app.services.encryption import sealing
 from app.services.lifecycle import Claim
-from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
+from app.services.recovery.failures import Failure, of_exception, of_sensitive
+from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
 from app.worker.stopping import Stopper
 from tasks import correlation
 from tasks.context import TaskContext

@@ -14,11 +14,12 @@ from app import clock
 from app.config import get_settings
 from app.database import in_transaction
 from app.errors import Refused
-from app.services import children, sealing
 from app.services.accounts.quotas import WAITING_TASKS, QuotaReached, check_payload
-from app.services.children import LONGEST_KEY, MOST_CHILDREN, Child, Family, Wish
-from app.services.children.asking import refused
+from app.services.encryption import sealing
 from app.services.lifecycle import Claim
+from app.services.tasks import children
+from app.services.tasks.children import LONGEST_KEY, MOST_CHILDREN, Child, Family, Wish
+from app.services.tasks.children.asking import refused
 from app.worker.patience import CLAIM_SECONDS, patiently
 from tasks.errors import NoRoom, PermanentError
 

@@ -13,10 +13,10 @@ import structlog
 
 from app import clock
 from app.config.secret_files import value_of
-from app.scrubbing import scrub
-from app.services.failures import storable
-from app.services.outcomes import Write
-from app.services.task_log import LogLine
+from app.observability.scrubbing import scrub
+from app.services.recovery.failures import storable
+from app.services.tasks.outcomes import Write
+from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.ports import Ports
 from app.worker.run import Running

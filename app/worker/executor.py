@@ -23,10 +23,13 @@ from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from app.messaging.hint import BACKSTOP_SECONDS
 from app.messaging.signing import is_signed
-from app.metrics import TASK_RUN_SECONDS, TASK_WAIT_SECONDS
-from app.services import counters, lifecycle, outcomes, queues
+from app.observability.metrics import TASK_RUN_SECONDS, TASK_WAIT_SECONDS
+from app.services import lifecycle
+from app.services.dispatch import queues
 from app.services.lifecycle import Claim, Holder
-from app.services.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
+from app.services.measuring import counters
+from app.services.tasks import outcomes
+from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
 from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
 from app.worker.burial import letter

@@ -26,10 +26,12 @@ from app.database import (
     sqlalchemy_url,
     watch_clock,
 )
-from app.metrics import sample_pool
-from app.services import counters, lifecycle, task_log
+from app.observability.metrics import sample_pool
+from app.services import lifecycle
 from app.services.lifecycle import Claim
-from app.services.task_log import LogLine
+from app.services.measuring import counters
+from app.services.tasks import task_log
+from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.run import Desk, HintRun, Running
 from app.worker.stopping import ParentStop, Stopper

@@ -20,8 +20,8 @@ from app.config import get_settings
 from app.continuity import Continuity
 from app.database import in_transaction, only_short_locks
 from app.models import Worker
+from app.services.recovery.suspicion import Suspicion
 from app.services.sql import published
-from app.services.suspicion import Suspicion
 from app.worker import identity
 from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues

@@ -14,9 +14,9 @@ import structlog
 from app import clock
 from app.database import in_transaction
 from app.messaging import bury
-from app.services import rescue
-from app.services.failures import Failure
-from app.services.rescue import Moved
+from app.services.recovery import rescue
+from app.services.recovery.failures import Failure
+from app.services.recovery.rescue import Moved
 from app.worker import identity
 from app.worker.burial import letter
 from app.worker.parent_thread import ParentThread

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 
 from app.database import is_away
-from app.metrics import DATABASE_RETRIES
+from app.observability.metrics import DATABASE_RETRIES
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -37,7 +37,8 @@ def patiently(
 ) -> T:
     """Do the work, again and again while the database is away, or `when` says so. Raises DatabaseAway after that.
 
-    `counted_as`: how the metrics call it; None in the parent process, which must not count (see app/metrics.py).
+    `counted_as`: how the metrics call it; None in the parent process, which must not count
+    (see app/observability/metrics.py).
     """
     give_up = time.monotonic() + seconds
     warned = False

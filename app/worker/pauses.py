@@ -6,8 +6,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.database import in_transaction, only_short_locks
-from app.services import queues
-from app.services.queues import Paused
+from app.services.dispatch import queues
+from app.services.dispatch.queues import Paused
 
 log = structlog.get_logger(__name__)
 

@@ -17,14 +17,16 @@ from app.config import get_settings
 from app.database import in_transaction
 from app.errors import NotFound
 from app.models import Status, TaskRecord
-from app.scrubbing import scrub
-from app.services import artifacts, compensation, invoices, lifecycle, sealing, task_notes, webhooks
-from app.services import tasks as task_service
+from app.observability.scrubbing import scrub
+from app.services import artifacts, invoices, lifecycle, webhooks
 from app.services.accounts.rights import TypeNotAllowed
 from app.services.artifacts.content import chunks_of
-from app.services.failures import storable
+from app.services.encryption import sealing
 from app.services.lifecycle import Claim, LeaseLost
-from app.services.outcomes import Write
+from app.services.recovery.failures import storable
+from app.services.tasks import compensation, notes
+from app.services.tasks import records as task_service
+from app.services.tasks.outcomes import Write
 from app.worker.children import WorkerChildren
 from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, is_passing, patiently
 from tasks.errors import PermanentError
@@ -193,13 +195,13 @@ class WorkerLedger:
 
     def noted(self, key: str) -> Any:
         """What an earlier attempt noted."""
-        return _transact(lambda session: task_notes.read(session, self._ports.claim.id, key))
+        return _transact(lambda session: notes.read(session, self._ports.claim.id, key))
 
     def note(self, key: str, value: Any) -> None:
         """Note it now, however long the database is away: it has happened already."""
 
         def write(session: Session) -> None:
-            task_notes.write(session, self._ports.claim.id, key, value, now=clock.utcnow())
+            notes.write(session, self._ports.claim.id, key, value, now=clock.utcnow())
 
         patiently(lambda: in_transaction(write), seconds=RECORD_SECONDS, when=is_passing)
 

@@ -15,7 +15,7 @@ from app import clock
 from app.config import get_settings
 from app.database import in_transaction
 from app.errors import Conflict, NotFound
-from app.services import cancellation
+from app.services.tasks import cancellation
 from app.worker.parent_thread import ParentThread
 from app.worker.patience import patiently
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.services.lifecycle import Claim
-from app.services.task_log import LogLine
+from app.services.tasks.task_log import LogLine
 
 LOG_LINES = 500  # kept of one attempt
 

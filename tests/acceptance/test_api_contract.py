@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.people import Person, make_admin
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.programs import Api, service_environment
+from tests.support.people import Person, make_admin
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.programs import Api, service_environment
 
 pytestmark = pytest.mark.long
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from tests.conftest import empty_broker_url
-from tests.services.databases import ROOT
-from tests.services.processes import kill_all
-from tests.services.stack import Stack
+from tests.support.servers.databases import ROOT
+from tests.support.servers.processes import kill_all
+from tests.support.servers.stack import Stack
 
 LATER = "2099-01-01T00:00:00Z"
 

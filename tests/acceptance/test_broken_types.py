@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from tests.services.databases import NO_BROKER, ROOT
-from tests.services.programs import service_environment
-from tests.services.waiting import free_port
-from tests.services.with_test_types import MORE_HANDLERS
+from tests.support.servers.databases import NO_BROKER, ROOT
+from tests.support.servers.programs import service_environment
+from tests.support.servers.waiting import free_port
+from tests.support.servers.with_test_types import MORE_HANDLERS
 
 pytestmark = pytest.mark.long
 
@@ -45,7 +45,7 @@ def broken(tmp_path):
             taskledger_api_key="tl_" + "x" * 43,
         )
         return subprocess.run(
-            [sys.executable, "-m", "tests.services.with_test_types", *command],
+            [sys.executable, "-m", "tests.support.servers.with_test_types", *command],
             cwd=ROOT,
             env=environment | {MORE_HANDLERS: str(tmp_path)},
             capture_output=True,

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.services.programs import Sink
-from tests.services.stack import Stack
+from tests.support.servers.programs import Sink
+from tests.support.servers.stack import Stack
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # four processes start, and are watched for a while
 

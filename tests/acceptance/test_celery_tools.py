@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 import requests
 
-from tests.services.databases import ROOT
-from tests.services.programs import Flower, Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.programs import Flower, Worker
+from tests.support.servers.waiting import wait_for
 
 TYPES = ("fibonacci_calc", "reverse_string", "uppercase_text")
 

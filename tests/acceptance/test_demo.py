@@ -9,9 +9,9 @@ import sys
 import pytest
 import requests
 
-from tests.services.databases import ROOT
-from tests.services.embedded import Embedded
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.embedded import Embedded
+from tests.support.servers.waiting import wait_for
 
 README = ROOT / "README.md"
 PEERS = ("fetch_orders", "generate_pdf", "http_request", "send_email")

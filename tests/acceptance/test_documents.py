@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from app.embedded import postgres
-from tests.services.databases import ROOT
-from tests.services.embedded import Embedded
-from tests.services.processes import Process
-from tests.services.waiting import free_port, wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.embedded import Embedded
+from tests.support.servers.processes import Process
+from tests.support.servers.waiting import free_port, wait_for
 
 pytestmark = pytest.mark.long
 

@@ -9,18 +9,19 @@ import psycopg2
 import pytest
 import requests
 
-from tests.services.databases import ROOT
-from tests.services.embedded import Embedded
-from tests.services.processes import runs
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.embedded import Embedded
+from tests.support.servers.processes import runs
+from tests.support.servers.waiting import wait_for
 
 STOP_ORDER = ["api", "sinks", "dispatcher", "worker", "mail_catcher", "demo_orders", "flower", "valkey", "postgres"]
-KNOW_TEST_TYPES = f"import tasks.handlers\ntasks.handlers.__path__.append({str(ROOT / 'tests' / 'handlers')!r})\n"
+TEST_TYPES = str(ROOT / "tests/support/task_types")
+KNOW_TEST_TYPES = f"import tasks.handlers\ntasks.handlers.__path__.append({TEST_TYPES!r})\n"
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    """One var directory for the module; its programs know the task types of tests/handlers/ as well."""
+    """One var directory for the module; its programs know the task types of tests/support/task_types/ as well."""
     customized = tmp_path_factory.mktemp("site")
     (customized / "sitecustomize.py").write_text(KNOW_TEST_TYPES)
     embedded = Embedded(settings={"PYTHONPATH": os.pathsep.join((str(customized), str(ROOT)))})

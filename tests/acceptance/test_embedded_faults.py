@@ -11,8 +11,8 @@ import pytest
 
 from app.embedded import account, postgres, preflight, settings, valkey
 from app.embedded.errors import CannotStart
-from tests.services.databases import ROOT
-from tests.services.embedded import NOBODY, Embedded
+from tests.support.servers.databases import ROOT
+from tests.support.servers.embedded import NOBODY, Embedded
 
 
 @pytest.fixture

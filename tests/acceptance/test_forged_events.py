@@ -16,10 +16,10 @@ from kombu import Exchange, Producer
 from pytest_httpserver import HTTPServer
 
 from tests.conftest import empty_broker_url
-from tests.people import Person, make_person
-from tests.services.programs import Sink
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.people import Person, make_person
+from tests.support.servers.programs import Sink
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 NAMES = ("csv", "stats", "webhooks")
 SECRET = "the victim's own words"

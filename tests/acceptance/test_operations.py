@@ -13,11 +13,11 @@ import pytest
 import requests
 
 from tests.conftest import empty_broker_url
-from tests.services.otlp import Collector, Span
-from tests.services.processes import runs
-from tests.services.programs import Api
-from tests.services.stack import Stack
-from tests.services.waiting import free_port, wait_for
+from tests.support.servers.otlp import Collector, Span
+from tests.support.servers.processes import runs
+from tests.support.servers.programs import Api
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import free_port, wait_for
 
 TRACE_ID = uuid4().hex
 TRACEPARENT = f"00-{TRACE_ID}-{uuid4().hex[:16]}-01"

@@ -10,11 +10,11 @@ import pytest
 import requests
 
 from tests.conftest import NO_RABBITMQ, unavailable
-from tests.services.certificates import make_secrets
-from tests.services.databases import ROOT
-from tests.services.postgres import NO_POSTGRES, PrivatePostgres, find_programs
-from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
-from tests.services.stack import Stack
+from tests.support.servers.certificates import make_secrets
+from tests.support.servers.databases import ROOT
+from tests.support.servers.postgres import NO_POSTGRES, PrivatePostgres, find_programs
+from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.support.servers.stack import Stack
 
 pytestmark = pytest.mark.long
 

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.database import Base
-from tests.factories import make_task
-from tests.services.programs import Worker, service_environment
-from tests.services.waiting import wait_for
+from tests.support.factories import make_task
+from tests.support.servers.programs import Worker, service_environment
+from tests.support.servers.waiting import wait_for
 
 
 class WorkerContainer:

@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from tests.conftest import empty_broker_url
-from tests.services.databases import ROOT, Databases
-from tests.services.programs import Flower
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT, Databases
+from tests.support.servers.programs import Flower
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 README = ROOT / "README.md"
 

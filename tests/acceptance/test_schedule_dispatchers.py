@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.services.schedules.rule import Rule
-from tests.factories import make_schedule
-from tests.services.simulated_dispatchers import SimulatedDispatchers
+from tests.support.factories import make_schedule
+from tests.support.servers.simulated_dispatchers import SimulatedDispatchers
 
 pytestmark = pytest.mark.long
 

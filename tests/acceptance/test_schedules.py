@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 TASK = {"type": "reverse_string", "payload": "hello"}
 

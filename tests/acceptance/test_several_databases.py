@@ -16,11 +16,11 @@ from app.database import make_engine
 from app.factory import create_app
 from app.worker import heartbeat
 from tests.conftest import empty_broker_url
-from tests.services.databases import NO_BROKER, ROOT, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Sink, service_environment
-from tests.services.stack import Stack
-from tests.services.waiting import free_port, wait_for
+from tests.support.servers.databases import NO_BROKER, ROOT, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Sink, service_environment
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import free_port, wait_for
 
 # Two servers and a handful of processes start one after another.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]

@@ -7,9 +7,9 @@ import pytest
 from amqp.exceptions import NotFound
 
 from tests.conftest import empty_broker_url
-from tests.services.databases import Databases
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import Databases
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 import requests
 
 from tests.conftest import empty_broker_url
-from tests.people import Person, make_person
-from tests.services.programs import Sink
-from tests.services.receivers import Receiver
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.people import Person, make_person
+from tests.support.servers.programs import Sink
+from tests.support.servers.receivers import Receiver
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 RECEIVERS, BATCH, SINGLES = 10, 20, 40
 WAITED = """

@@ -5,7 +5,7 @@ import time
 import psycopg2
 import pytest
 
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 SUBMIT = "SELECT taskledger.submit('reverse_string', to_jsonb('number ' || n)) FROM generate_series(1, %s) AS n"
 MANY = 5_000

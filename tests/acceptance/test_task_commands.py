@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from app.commands.tasks import tasks
-from tests.services.databases import ROOT
-from tests.services.waiting import free_port
+from tests.support.servers.databases import ROOT
+from tests.support.servers.waiting import free_port
 
 NEVER = "2099-01-01T00:00"
 

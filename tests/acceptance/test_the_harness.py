@@ -9,10 +9,10 @@ import psutil
 import psycopg2
 import pytest
 
-from tests.services.postgres import PrivatePostgres
-from tests.services.processes import Process, runs
-from tests.services.rows import fetched
-from tests.services.waiting import wait_for
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.processes import Process, runs
+from tests.support.servers.rows import fetched
+from tests.support.servers.waiting import wait_for
 
 
 def test_a_killed_postgresql_keeps_what_was_committed():

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from tests.conftest import empty_broker_url, unavailable
-from tests.services.databases import ROOT
-from tests.services.programs import Api, Dispatcher, Worker
-from tests.services.stack import Stack
+from tests.support.servers.databases import ROOT
+from tests.support.servers.programs import Api, Dispatcher, Worker
+from tests.support.servers.stack import Stack
 
 pytestmark = pytest.mark.long
 

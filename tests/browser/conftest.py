@@ -13,9 +13,9 @@ from app.services.accounts import passwords
 from tests.browser import chromium
 from tests.browser.scenery import PASSWORD
 from tests.conftest import empty_broker_url, unavailable
-from tests.people import Person, make_person
-from tests.services.databases import Databases
-from tests.services.stack import Stack
+from tests.support.people import Person, make_person
+from tests.support.servers.databases import Databases
+from tests.support.servers.stack import Stack
 
 NOTHING_INLINE = "default-src 'none'; script-src 'self'; style-src 'self';"
 

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser import scenery, scenery_workflows
 from tests.browser.chromium import chromium
-from tests.services.databases import NO_BROKER, ROOT, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Api, service_environment
+from tests.support.servers.databases import NO_BROKER, ROOT, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Api, service_environment
 
 FOLDER = ROOT / "docs" / "screenshots"
 SIZES = {"desk": (1280, 860), "phone": (390, 844)}
@@ -41,7 +41,7 @@ def main() -> None:
         os.environ |= {name: environment[name] for name in ("DATABASE_URL", "BROKER_URL")}
         paths = pages(scene) | scenery_workflows.paint(database_url, scene.boss)
         api = Api(environment)
-        api.command = [part for part in api.command if part != "tests.services.with_test_types"]
+        api.command = [part for part in api.command if part != "tests.support.servers.with_test_types"]
         closing.enter_context(api)
         browser = closing.enter_context(chromium())
         for size, (width, height) in SIZES.items():

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # the first one starts an installation and a browser
 

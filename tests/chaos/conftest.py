@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from tests.chaos.ledger import Ledger
-from tests.services.databases import Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbitMQ
-from tests.services.stack import Stack
+from tests.support.servers.databases import Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.rabbitmq import PrivateRabbitMQ
+from tests.support.servers.stack import Stack
 
 LEDGER = "ledger"
 SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2"}

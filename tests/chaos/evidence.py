@@ -9,9 +9,9 @@ from typing import Any
 
 from app.services.lifecycle.transitions import TRANSITIONS
 from tests.chaos.ledger import Ledger
-from tests.services.databases import ROOT
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 ARROWS = {(source.value, arrow.target.value) for arrow in TRANSITIONS.values() for source in arrow.sources}
 ENDINGS = "('COMPLETED', 'FAILED', 'CANCELLED')"
@@ -54,7 +54,16 @@ def assert_report_clean(stack: Stack, ledger: Ledger) -> dict[str, Any]:
     report = dict(answer.json())
     ledger.note(f"integrity: {report['tasks_by_status']}, counters {report['counters']}")
     assert report["clean"], report["findings"]
-    command = [sys.executable, "-m", "tests.services.with_test_types", "flask", "--app", "app", "integrity", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.servers.with_test_types",
+        "flask",
+        "--app",
+        "app",
+        "integrity",
+        "--json",
+    ]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     assert json.loads(done.stdout)["clean"] is True

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from tests.chaos.ledger import Ledger
-from tests.services.postgres import PrivatePostgres
-from tests.services.processes import Process, kill_all
-from tests.services.programs import Worker
-from tests.services.rabbitmq import PrivateRabbitMQ
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.processes import Process, kill_all
+from tests.support.servers.programs import Worker
+from tests.support.servers.rabbitmq import PrivateRabbitMQ
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 
 class Restarter:

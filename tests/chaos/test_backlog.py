@@ -5,8 +5,8 @@ import time
 import pytest
 
 from tests.chaos.evidence import counter, wait_until_running
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 

@@ -9,7 +9,7 @@ import pytest
 from kombu import Connection
 
 from tests.chaos.evidence import assert_report_clean
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.chaos
 

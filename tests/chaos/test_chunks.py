@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

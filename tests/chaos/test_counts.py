@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.chaos.faults import Restarter
-from tests.services.processes import kill_all
-from tests.services.waiting import wait_for
+from tests.support.servers.processes import kill_all
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 

@@ -15,8 +15,8 @@ from tests.chaos.evidence import (
     attempts,
     wait_until_running,
 )
-from tests.services.programs import Worker
-from tests.services.stack import Stack
+from tests.support.servers.programs import Worker
+from tests.support.servers.stack import Stack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 

@@ -12,8 +12,8 @@ import pytest
 from tests.chaos.evidence import assert_histories_hold, assert_report_clean
 from tests.chaos.faults import Restarter
 from tests.chaos.repetitions import repetitions
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 

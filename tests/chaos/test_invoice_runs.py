@@ -16,9 +16,9 @@ from app.embedded import demo_orders
 from tests.chaos.evidence import assert_histories_hold, assert_report_clean
 from tests.chaos.faults import Faults, Restarter, strike
 from tests.chaos.repetitions import repetitions
-from tests.services.mail_server import MailServer
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, counter, wait_until_running
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.chaos
 

@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from tests.chaos.evidence import assert_histories_hold, wait_for_status, wait_until_running
-from tests.services.processes import runs
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.processes import runs
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.chaos
 

@@ -19,13 +19,15 @@ from sqlalchemy.orm import Session
 from app.clock import utcnow
 from app.database import single_statement, unit_of_work
 from app.errors import Conflict
-from app.services import cancellation, lifecycle, outcomes, replay, rescue, tasks
-from app.services.failures import Failure
+from app.services import lifecycle
 from app.services.lifecycle import Claim, Holder
-from app.services.outcomes import Completed
+from app.services.recovery import rescue
+from app.services.recovery.failures import Failure
+from app.services.tasks import cancellation, outcomes, records, replay
+from app.services.tasks.outcomes import Completed
 from tests.chaos.evidence import ARROWS
 from tests.chaos.repetitions import repetitions
-from tests.factories import make_task, read_task
+from tests.support.factories import make_task, read_task
 
 pytestmark = pytest.mark.chaos
 
@@ -139,7 +141,7 @@ def test_patch_against_claim(racing):
         task_id = racing.waiting()
         changed, claims = racing.race(
             lambda session: _conflict_or(
-                lambda: tasks.change(session, task_id, {"payload": "new"}, owner=None, states=None, now=utcnow())
+                lambda: records.change(session, task_id, {"payload": "new"}, owner=None, states=None, now=utcnow())
             ),
             lambda session: _claim(session, task_id),
         )
@@ -158,7 +160,7 @@ def test_patch_to_a_later_start_against_claim(racing):
         later = utcnow() + timedelta(hours=1)
         changed, claims = racing.race(
             lambda session: _conflict_or(
-                lambda: tasks.change(session, task_id, {"scheduled_at": later}, owner=None, states=None, now=utcnow())
+                lambda: records.change(session, task_id, {"scheduled_at": later}, owner=None, states=None, now=utcnow())
             ),
             lambda session: _claim(session, task_id),
         )

@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, attempts, wait_until_running
-from tests.services.processes import runs
-from tests.services.programs import Worker
+from tests.support.servers.processes import runs
+from tests.support.servers.programs import Worker
 
 pytestmark = pytest.mark.chaos
 

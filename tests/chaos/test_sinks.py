@@ -13,9 +13,9 @@ import pytest
 from tests.chaos.conftest import MakeStack
 from tests.chaos.evidence import ARROWS
 from tests.chaos.ledger import Ledger
-from tests.services.programs import Sink
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Sink
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 

@@ -13,10 +13,10 @@ import psycopg2
 import pytest
 
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, attempts, counter, wait_until_running
-from tests.services.databases import ROOT
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 

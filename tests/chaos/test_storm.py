@@ -12,8 +12,8 @@ import requests
 
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, assert_report_clean, attempts
 from tests.chaos.faults import Faults, Restarter, in_random_order, strike
-from tests.services.programs import Worker
-from tests.services.stack import Stack
+from tests.support.servers.programs import Worker
+from tests.support.servers.stack import Stack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol, Self
 
-from tests.services.nats import PrivateNats, find_nats_server
-from tests.services.rabbitmq import PrivateRabbitMQ, find_scripts
-from tests.services.valkey import PrivateValkey
+from tests.support.servers.nats import PrivateNats, find_nats_server
+from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.support.servers.valkey import PrivateValkey
 
 
 class PrivateBroker(Protocol):

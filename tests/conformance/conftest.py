@@ -9,8 +9,8 @@ import pytest
 
 from tests.conformance.brokers import BROKERS, PrivateBroker
 from tests.conftest import unavailable
-from tests.services.databases import Databases
-from tests.services.stack import Stack
+from tests.support.servers.databases import Databases
+from tests.support.servers.stack import Stack
 
 HERE = Path(__file__).parent
 SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2", "aging_seconds": "5"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from tests.services.stack import Stack
+from tests.support.servers.stack import Stack
 
 
 def assert_each_ended_once(stack: Stack, ids: Collection[str]) -> None:

@@ -10,8 +10,8 @@ import requests
 
 from tests.chaos.evidence import assert_histories_hold, wait_until_running
 from tests.conformance.evidence import assert_each_ended_once
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 LONGEST_SECONDS = 0.5
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from tests.chaos.evidence import wait_until_running
-from tests.services.programs import Worker
-from tests.services.waiting import wait_for
+from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 HELD_SECONDS = 2.0
 

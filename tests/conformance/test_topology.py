@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from tests.conformance.evidence import assert_each_ended_once
-from tests.services.databases import ROOT
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.parametrize("broker_name", ["rabbitmq"], indirect=True)
 

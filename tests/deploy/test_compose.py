@@ -12,8 +12,8 @@ import yaml
 
 from tests.conftest import unavailable
 from tests.deploy.settings import known_variables
-from tests.services.certificates import make_secrets
-from tests.services.databases import ROOT
+from tests.support.servers.certificates import make_secrets
+from tests.support.servers.databases import ROOT
 
 BASE, DEV, PRODUCTION = "docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"
 OURS = ("api", "stream", "worker", "dispatcher", "sinks", "flower", "migrate", "demo-orders")

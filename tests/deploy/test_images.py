@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.databases import NO_BROKER, ROOT
+from tests.support.servers.databases import NO_BROKER, ROOT
 
 BUDGET_BYTES = 250_000_000
 BUILD = (ROOT / "deploy" / "build_venv.sh").read_text()

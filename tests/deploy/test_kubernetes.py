@@ -10,7 +10,7 @@ import yaml
 
 from app.config import load
 from tests.deploy.settings import known_variables
-from tests.services.databases import ROOT
+from tests.support.servers.databases import ROOT
 
 OVERLAYS = ("dev", "production")
 VERSIONS = ("1.31", "1.33")

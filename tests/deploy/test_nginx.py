@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import unavailable
-from tests.people import Person, make_person
-from tests.services.certificates import make_secrets
-from tests.services.databases import NO_BROKER, ROOT
-from tests.services.processes import Process
-from tests.services.programs import Api, service_environment
-from tests.services.slow_clients import HALF_HEAD, SlowClients, percentile, upload_end, upload_head
-from tests.services.waiting import free_port
+from tests.support.people import Person, make_person
+from tests.support.servers.certificates import make_secrets
+from tests.support.servers.databases import NO_BROKER, ROOT
+from tests.support.servers.processes import Process
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.slow_clients import HALF_HEAD, SlowClients, percentile, upload_end, upload_head
+from tests.support.servers.waiting import free_port
 
 TASK = {"type": "reverse_string", "payload": "hello"}
 HALF_BODY = b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{"

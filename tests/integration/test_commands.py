@@ -9,7 +9,7 @@ from app.cli import register
 from app.factory import create_app
 from app.services.accounts import passwords
 from app.services.accounts.secrets import new_api_key
-from tests.people import make_person
+from tests.support.people import make_person
 
 
 @pytest.fixture(autouse=True)

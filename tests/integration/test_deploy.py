@@ -10,10 +10,10 @@ import pytest
 import yaml
 from sqlalchemy.orm import Session
 
-from app import metrics
 from app.clock import utcnow
 from app.dispatcher.measure import Measure
-from app.services import ledger_metrics
+from app.observability import metrics
+from app.services.measuring import ledger_metrics
 from tests.conftest import unavailable
 
 DEPLOY = Path("deploy")

@@ -11,7 +11,7 @@ from flask_migrate import downgrade
 
 from app.config import load
 from app.factory import create_app
-from tests.services.databases import NO_BROKER, ROOT
+from tests.support.servers.databases import NO_BROKER, ROOT
 
 
 def findings(*options, **environment):

@@ -13,15 +13,16 @@ from app import clock
 from app.cli import register
 from app.commands.doctor.key_points import of_keys
 from app.factory import create_app
-from app.services import resealing, sealing, webhooks
+from app.services import webhooks
 from app.services.accounts import passwords
+from app.services.encryption import rotation, sealing
 from app.services.webhooks import secrets
 from app.worker import attempt, executor, ports
 from app.worker.executor import NoHint, check_signature
 from tasks import TaskContext, registry, task_type
-from tests.factories import make_task
-from tests.people import make_person
-from tests.services.attempts import run_attempt
+from tests.support.factories import make_task
+from tests.support.people import make_person
+from tests.support.servers.attempts import run_attempt
 
 TASKS = "/api/v1/tasks"
 CARD = {"number": "4111-1111"}
@@ -340,13 +341,13 @@ def test_what_reencrypt_says_to_people(restart, charge_card, database_url):
 
 def test_a_process_that_still_encrypts_with_the_old_key_is_told_of(restart, charge_card, database_url, monkeypatch):
     client = make_person(database_url).client(restart(payload_keys=OLD))
-    both, examine = restart(payload_keys=f"{NEW},{OLD}"), resealing.examine
+    both, examine = restart(payload_keys=f"{NEW},{OLD}"), rotation.examine
 
     def examine_beside_it(*arguments, **options):
         assert client.post(TASKS, json={"type": "charge_card", "payload": CARD}).status_code == 201
         return examine(*arguments, **options)
 
-    monkeypatch.setattr(resealing, "examine", examine_beside_it)
+    monkeypatch.setattr(rotation, "examine", examine_beside_it)
     result = both.test_cli_runner().invoke(args=["reencrypt"])
 
     assert result.exit_code == 1

@@ -16,7 +16,7 @@ from app.config import load
 from app.factory import create_app
 from app.migrations import patience
 from app.services.accounts import audit_chain
-from tests.services.databases import NO_BROKER
+from tests.support.servers.databases import NO_BROKER
 
 
 def test_the_models_and_the_migrated_tables_agree(application, database_url):

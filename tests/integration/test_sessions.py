@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from app.config import load
 from app.database import SESSION_SETTINGS, make_engine
 from app.worker import heartbeat
-from tests.services.databases import NO_BROKER
+from tests.support.servers.databases import NO_BROKER
 
 
 @pytest.fixture(params=["worker", "api", "heartbeat"])

@@ -13,10 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from app.api import dry_run
-from app.api.auth import KEY_SECONDS
-from app.api.database_deadline import LONGEST_COMMIT_SECONDS
-from app.api.task_schemas import LONGEST_WAIT_SECONDS
 from app.commands.audit import LEAST_KEPT
 from app.commands.doctor import key_points
 from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
@@ -30,13 +26,17 @@ from app.server import request as server_request
 from app.server import worker as server
 from app.services import idempotency
 from app.services.accounts import passwords, quotas, sessions, tokens
-from app.services.children import LONGEST_KEY, MOST_CHILDREN
-from app.services.queues import LIVE
-from app.services.readiness import LATEST_LOOK
+from app.services.dispatch.queues import LIVE
+from app.services.measuring.readiness import LATEST_LOOK
 from app.services.schedules.policy import LATE
 from app.services.schedules.targets import LONGEST_TARGET
-from app.services.searching import MOST_LOOKED_AT
+from app.services.tasks.children import LONGEST_KEY, MOST_CHILDREN
+from app.services.tasks.search import MOST_LOOKED_AT
 from app.services.webhooks.secrets import OVERLAP
+from app.web.access import KEY_SECONDS
+from app.web.database_deadline import LONGEST_COMMIT_SECONDS
+from app.web.requests import dry_run
+from app.web.schemas.tasks import LONGEST_WAIT_SECONDS
 from app.worker.attempt import RESULT_BYTES
 from app.worker.children import MOST_BYTES
 from app.worker.patience import CLAIM_SECONDS

@@ -28,15 +28,15 @@ from standardwebhooks.webhooks import Webhook
 import tasks
 from app import models
 from app.database import Base
-from app.services.children.asking import wish
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
+from app.services.tasks.children.asking import wish
 from app.worker.attempt import storable_result
 from tasks import TaskContext, registry
 from tasks import errors as task_errors
 from tasks.payload import PayloadSpec
 from tasks.registry import TaskType, load_types
 from tasks.workflow import declaring
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 from tests.unit.documents import PAGES, Block, python_blocks, spans
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXM="

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.problems import CODES
+from app.web.responses.problems import CODES
 from tasks.registry import load_types
 
 ROOT = Path(__file__).parents[2]

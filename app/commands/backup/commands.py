@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from app.api.environment import current_settings
 from app.commands.backup import restoring, taking
 from app.errors import TaskledgerError
+from app.web.current_settings import current_settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 

@@ -15,10 +15,10 @@ from app.commands.backup.folder import Manifest
 from app.config import Settings
 from app.database import address_of, sqlalchemy_url, unit_of_work
 from app.errors import TaskledgerError
-from app.services import restored
 from app.services.accounts import audit
 from app.services.artifacts.store import Store
-from app.services.restored import Revived
+from app.services.recovery import after_restore
+from app.services.recovery.after_restore import Revived
 
 Progress = Callable[[str], None]
 
@@ -51,7 +51,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -
     now = utcnow()
     with unit_of_work() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))
-        revived = restored.revive(session, now=now)
+        revived = after_restore.revive(session, now=now)
         audit.record(session, "ledger.restored", audit.COMMAND_LINE, now=now, taken_at=manifest.taken_at)
     return manifest, revived
 

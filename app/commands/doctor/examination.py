@@ -23,7 +23,7 @@ from app.config.secret_files import with_files
 from app.database import make_engine
 from app.errors import SettingsError
 from app.factory import MIGRATIONS
-from app.scrubbing import scrub
+from app.observability.scrubbing import scrub
 
 BEHIND_THE_DATABASE = ("migrations", "backups", "dispatcher", "workers", "integrity", "keys", "audit log")
 DEFAULT_API_PROCESSES = 1

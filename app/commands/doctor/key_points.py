@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.commands.doctor.finding import Finding, Findings, fault, ok, warning
 from app.config import Settings
-from app.services import idempotency, resealing, sealing
+from app.services import idempotency
+from app.services.encryption import rotation, sealing
 
 POINT = "keys"
 LOOK_SECONDS = 15.0
@@ -25,7 +26,7 @@ def of_keys(session: Session, settings: Settings) -> Findings:
     def here(work: Callable[[Session], Any]) -> Any:
         return work(session)
 
-    found = resealing.examine(keys, here, until=time.monotonic() + LOOK_SECONDS)
+    found = rotation.examine(keys, here, until=time.monotonic() + LOOK_SECONDS)
     yield from _of_payloads(keys, found)
 
 
@@ -41,7 +42,7 @@ def _secret_key(session: Session, settings: Settings) -> Finding:
     return warning("second SECRET_KEY", seen, f"unset SECRET_KEY_PREVIOUS {hours} hours after the last process changed")
 
 
-def _of_payloads(keys: sealing.Keys, found: list[resealing.Tally]) -> Findings:
+def _of_payloads(keys: sealing.Keys, found: list[rotation.Tally]) -> Findings:
     lost: Counter[str] = sum((each.lost for each in found), Counter())
     damaged = [f"{each.damaged} {each.place}" for each in found if each.damaged]
     if lost:
@@ -68,16 +69,16 @@ def _well(keys: sealing.Keys) -> str:
     return f"nothing needs a key but {keys[0].name}, the first: {others} may be taken away"
 
 
-def _so_far(found: list[resealing.Tally]) -> str:
+def _so_far(found: list[rotation.Tally]) -> str:
     return f"; so far: {_counted(found, 'old')}" if any(each.old for each in found) else ""
 
 
-def _counted(found: list[resealing.Tally], which: str) -> str:
+def _counted(found: list[rotation.Tally], which: str) -> str:
     """Such as: 3 payloads of tasks (a1b2c3d4), 1 secrets of webhooks (in the clear)."""
     parts = []
     for tally in found:
         counts: Counter[str] = getattr(tally, which)
         for name, count in sorted(counts.items()):
-            said = "in the clear" if name == resealing.CLEAR else name
+            said = "in the clear" if name == rotation.CLEAR else name
             parts.append(f"{count} {tally.place} ({said})")
     return ", ".join(parts)

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session
 from app import messaging
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
-from app.services import integrity, queues, readiness, sinks
+from app.services.dispatch import queues
+from app.services.events import sinks
+from app.services.measuring import integrity, readiness
 from tasks.brokers import broker_of
 from tasks.registry import load_types
 

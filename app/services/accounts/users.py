@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Role, UserRecord
-from app.services import folding
 from app.services.accounts import addresses
 from app.services.accounts.registration import RECORD_COLUMNS, USERS
 from app.services.accounts.sessions import end_all
+from app.services.sql import folding
 
 CHANGEABLE = (
     "name", "role", "max_waiting_tasks", "max_stored_bytes", "allowed_types", "allowed_queues", "may_reach_outside",

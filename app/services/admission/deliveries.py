@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.services.admission.limits import Applied, Lane, Limit
 from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE, Circuit, State
-from app.services.queues import LIVE
+from app.services.dispatch.queues import LIVE
 
 AT_ONCE = 2
 RECEIVER, ALL, FAILING = "receiver", "deliveries", "failing deliveries"

@@ -7,14 +7,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Status, TaskRecord
-from app.services import admission, levels, queues, schedules, workers, workflows
+from app.services import admission, schedules, workflows
+from app.services.dispatch import queues, workers
+from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import Answer
 from app.services.explain.causes import DispatcherSeen, Evidence, Line, rank
 from app.services.explain.runs import rank_run
 from app.services.explain.slots import rank_schedule
-from app.services.levels import Levels
-from app.services.tasks import read
-from app.services.workers import WorkerSeen
+from app.services.measuring import levels
+from app.services.measuring.levels import Levels
+from app.services.tasks.records import read
 
 _DISPATCHER = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
 _LAST = sa.text(

@@ -7,12 +7,12 @@ from typing import Any
 
 from app.models import Status, TaskRecord
 from app.services.admission import Obstacle
+from app.services.dispatch.hints import SLACK
+from app.services.dispatch.queues import LIVE, Paused
+from app.services.dispatch.workers import LOST, WorkerSeen
 from app.services.explain import sharing
 from app.services.explain.answers import Answer, moment, span
-from app.services.hints import SLACK
-from app.services.queues import LIVE, Paused
-from app.services.readiness import LATEST_LOOK
-from app.services.workers import LOST, WorkerSeen
+from app.services.measuring.readiness import LATEST_LOOK
 
 # So long a task may be past due before it counts as late: the dispatcher looks five times a second.
 LATE = timedelta(seconds=3)

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import Prepared, array, to_json
-from app.services.failures import Failure
 from app.services.lifecycle import transitions
 from app.services.lifecycle.door import Claim, LeaseLost, update, update_text
+from app.services.recovery.failures import Failure
 
 LOCK_HELD = sa.text(
     "WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[])) AS held (id, lease)) "

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Schedule, ScheduleRecord, ScheduleSlot, SlotRecord
-from app.services import folding
+from app.services.sql import folding
 
 SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
 

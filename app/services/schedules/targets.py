@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from app.database import to_json
 from app.errors import NotFound, Refused
 from app.models import Json, ScheduleRecord, TaskRecord, new_id
-from app.services import bulk_submission, workflows
+from app.services import workflows
 from app.services.accounts.allowance import Allowance
 from app.services.schedules.slot_values import filled
-from app.services.submission import Submission, check_timeout
+from app.services.submission import internal
+from app.services.submission.submissions import Submission, check_timeout
 from app.services.workflows import Caller, NewRun, WorkflowRecord
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.registry import get_type, load_types
@@ -148,14 +149,14 @@ def draft_of(
     """What a slot starts; nothing is stored yet."""
     if "task" in schedule.target:
         submission = submission_of(schedule, starts_at=starts_at)
-        return bulk_submission.draft(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
+        return internal.draft(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
     given = filled(schedule.target["workflow"]["input"], slot_at, schedule.time_zone)
     return RunDraft(id=draft_id or new_id(), input=given, starts_at=starts_at)
 
 
 def store(session: Session, drafts: list[tuple[ScheduleRecord, Draft]], *, now: datetime) -> None:
     """Store tasks in one statement, and start runs one by one."""
-    bulk_submission.store(session, [draft for _, draft in drafts if isinstance(draft, TaskRecord)])
+    internal.store(session, [draft for _, draft in drafts if isinstance(draft, TaskRecord)])
     for schedule, draft in drafts:
         if isinstance(draft, RunDraft):
             found = _workflow(session, schedule.target["workflow"]["name"], owner_id=schedule.owner_id, now=now)

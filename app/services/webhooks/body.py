@@ -6,9 +6,9 @@ from typing import Any
 from app.clock import rfc_3339
 from app.database import to_json
 from app.models import TaskRecord
-from app.services import sealing
-from app.services.event_rows import HIDDEN, is_sensitive, shown_result
+from app.services.encryption import sealing
 from app.services.events import Numbered
+from app.services.export.event_rows import HIDDEN, is_sensitive, shown_result
 from tasks.redaction import redacted
 
 MOST_BYTES = 65_536  # of a payload or a result; receivers refuse large requests, and the task can be read

@@ -13,11 +13,12 @@ from app.database import array
 from app.errors import Conflict, NotFound
 from app.models import FINISHED, DeliveryRecord, Priority, Task, TaskRecord, WebhookDelivery, new_id
 from app.models.task import RECORD_FIELDS
-from app.services import bulk_submission, circuits
+from app.services import circuits
 from app.services.circuits import DELIVERY_TYPE, Receiver
 from app.services.events import Numbered
 from app.services.retention import BATCH, first_id_at
-from app.services.submission import Submission
+from app.services.submission import internal
+from app.services.submission.submissions import Submission
 from app.services.webhooks.body import body_of, event_name, test_body
 from app.services.webhooks.endpoints import FINISHED_EVENTS
 from app.services.webhooks.endpoints import read as read_webhook
@@ -122,7 +123,7 @@ def _store(
 ) -> None:
     session.execute(sa.insert(DELIVERIES), list(rows))
     senders = [_sender(row["id"], row["task_id"], receiver_of(row), now, priority=priority) for row in rows]
-    bulk_submission.store(session, senders)
+    internal.store(session, senders)
 
 
 def receiver_of(delivery: Mapping[str, Any] | sa.RowMapping) -> Receiver:
@@ -138,7 +139,7 @@ def _sender(
     submission = Submission(
         type=DELIVERY_TYPE, payload={"delivery_id": str(delivery_id)}, concurrency_key=to.key, priority=priority
     )
-    return bulk_submission.draft(submission, owner_id=to.owner_id, now=now, task_id=task_id)
+    return internal.draft(submission, owner_id=to.owner_id, now=now, task_id=task_id)
 
 
 def send_test(session: Session, webhook_id: UUID, *, owner: UUID | None, now: datetime) -> DeliveryRecord:
@@ -178,7 +179,7 @@ def send_again(
     task_id = new_id()
     session.execute(sa.update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(task_id=task_id))
     to = circuits.of_webhook(webhook_id, webhook.owner_id)
-    bulk_submission.store(session, [_sender(delivery_id, task_id, to, now)])
+    internal.store(session, [_sender(delivery_id, task_id, to, now)])
     return read(session, delivery_id, webhook_id=webhook_id)
 
 

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
 from app.models import Status, Webhook, WebhookRecord, new_id
-from app.services import circuits, idempotency, sealing
+from app.services import circuits, idempotency
 from app.services.circuits import Circuit
+from app.services.encryption import sealing
 from app.services.idempotency import Key
 from app.services.owners import count_one_by_one
 from app.services.webhooks import secrets

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from app.models import WebhookSecret
-from app.services import sealing
+from app.services.encryption import sealing
 
 PREFIX = "whsec_"
 SECRET_BYTES = 24

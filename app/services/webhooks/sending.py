@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import to_json
-from app.services import circuits, sealing
+from app.services import circuits
 from app.services.accounts.rights import check_outside, of_account
+from app.services.encryption import sealing
 from app.services.webhooks import secrets
 from app.services.webhooks.deliveries import receiver_of
 

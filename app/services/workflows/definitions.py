@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Gone, NotFound, Refused
 from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
-from app.services import folding, idempotency
+from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.owners import count_one_by_one
+from app.services.sql import folding
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
 from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse

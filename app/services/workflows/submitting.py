@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.database import to_json
 from app.models import RunRecord, TaskRecord, new_id
-from app.services import announcing, insertion
-from app.services.submission import Submission, new_record
+from app.services.submission import announcing, insertion
+from app.services.submission.submissions import Submission, new_record
 from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 from tasks.workflow.errors import StepRefused

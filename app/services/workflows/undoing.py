@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.models import RunRecord, Status, StepRecord, StepState, TaskRecord, UndoState
-from app.services import compensation
+from app.services.tasks import compensation
 from app.services.workflows import door, steps, submitting, transitions
 from app.services.workflows.rendering import lookup_of, references
 from tasks.errors import UnknownTaskType

@@ -7,7 +7,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 
 from tests.conftest import unavailable
-from tests.services.nats import PrivateNats, find_nats_server
+from tests.support.servers.nats import PrivateNats, find_nats_server
 
 QUEUE = Queue(
     "work",

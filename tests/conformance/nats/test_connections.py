@@ -15,10 +15,10 @@ from kombu import Connection, Consumer, Producer
 from kombu.exceptions import ChannelError
 
 from tests.conformance.nats.conftest import QUEUE
-from tests.services.nats import PASSWORD, USER, PrivateNats, find_nats_server
-from tests.services.processes import Process
-from tests.services.raw_server import RawServer
-from tests.services.waiting import free_port, wait_for
+from tests.support.servers.nats import PASSWORD, USER, PrivateNats, find_nats_server
+from tests.support.servers.processes import Process
+from tests.support.servers.raw_server import RawServer
+from tests.support.servers.waiting import free_port, wait_for
 
 
 def _fault(url: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from kombu import Consumer, Exchange, Producer, Queue
 
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 
 def _take_all(connection, queues, count: int) -> list:

@@ -11,8 +11,8 @@ from amqp.exceptions import NotFound
 from kombu import Consumer, Exchange, Producer, Queue
 
 from tests.conformance.nats.conftest import GRAVES, QUEUE
-from tests.services.databases import ROOT
-from tests.services.waiting import wait_for
+from tests.support.servers.databases import ROOT
+from tests.support.servers.waiting import wait_for
 
 HOLD = """
 import sys, time

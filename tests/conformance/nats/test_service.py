@@ -8,11 +8,11 @@ import psutil
 import requests
 
 from tests.chaos.evidence import assert_one_outcome_each
-from tests.people import make_admin
-from tests.services.nats import PrivateNats, find_nats_server
-from tests.services.programs import Api, Worker, service_environment
-from tests.services.stack import Stack
-from tests.services.waiting import wait_for
+from tests.support.people import make_admin
+from tests.support.servers.nats import PrivateNats, find_nats_server
+from tests.support.servers.programs import Api, Worker, service_environment
+from tests.support.servers.stack import Stack
+from tests.support.servers.waiting import wait_for
 
 
 def test_without_jetstream_the_worker_says_so_in_one_line_and_submissions_are_accepted(databases, nats_server):

@@ -19,9 +19,9 @@ from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.registry import get_type
-from tests.factories import NOON, bring_to, make_schedule, make_task, pass_events_on
-from tests.people import Person, make_person
-from tests.runs import make_workflow, step
+from tests.support.factories import NOON, bring_to, make_schedule, make_task, pass_events_on
+from tests.support.people import Person, make_person
+from tests.support.runs import make_workflow, step
 
 EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Status, TaskRecord
 from app.models.task import RECORD_FIELDS
-from tests.factories import NOON, make_task
+from tests.support.factories import NOON, make_task
 
 TASKS = "/api/v1/tasks"
 Submit = Callable[..., dict[str, Any]]

@@ -8,7 +8,7 @@ import pytest
 
 from app.services.accounts import passwords
 from tests.integration.api.access_table import EVERYBODY, OUTSIDE_THE_DOCUMENT, TABLE, World
-from tests.people import make_admin, make_key, make_person
+from tests.support.people import make_admin, make_key, make_person
 
 CASES = [(route, caller) for route in TABLE for caller in EVERYBODY]
 

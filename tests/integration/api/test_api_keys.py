@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.api import auth
-from app.api.transaction import db
 from app.services.accounts import passwords
-from tests.people import make_key, make_person
+from app.web import access
+from app.web.transactions import db
+from tests.support.people import make_key, make_person
 
 KEYS = "/api/v1/api-keys"
 
@@ -60,9 +60,9 @@ def test_a_key_revoked_by_another_process_is_refused_after_two_seconds(anonymous
     use(anonymous, made["key"])
     session.execute(sa.text("UPDATE api_keys SET revoked_at = now() WHERE id = :id"), {"id": made["id"]})
     session.commit()
-    later = auth.time.monotonic() + auth.KEY_SECONDS
+    later = access.time.monotonic() + access.KEY_SECONDS
 
-    monkeypatch.setattr(auth.time, "monotonic", lambda: later)
+    monkeypatch.setattr(access.time, "monotonic", lambda: later)
 
     assert use(anonymous, made["key"]).status_code == 401
 
@@ -107,7 +107,7 @@ def test_use_is_noted_once_a_minute(client, anonymous, made, session):
     noted = sa.text("SELECT last_used_at FROM api_keys WHERE id = :id")
     first = session.scalar(noted, {"id": made["id"]})
     session.rollback()
-    auth.KEYS.forget()
+    access.KEYS.forget()
     use(anonymous, made["key"])
 
     assert first is not None

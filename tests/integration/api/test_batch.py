@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from app.api import task_batches
+from app.api.tasks import batches
 from app.messaging import Hint
-from app.services import insertion
 from app.services.accounts.quotas import WAITING_TASKS
+from app.services.submission import insertion
 from tasks.registry import get_type
-from tests.factories import read_task
 from tests.integration.api.conftest import TASKS
-from tests.people import Person, make_person
+from tests.support.factories import read_task
+from tests.support.people import Person, make_person
 
 BATCH = f"{TASKS}/batch"
 HELLO = {"type": "reverse_string", "payload": "hello"}
@@ -27,7 +27,7 @@ HELLO = {"type": "reverse_string", "payload": "hello"}
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     """What was handed to the publisher."""
     handed: list[Hint] = []
-    monkeypatch.setattr(task_batches, "dispatch_soon", lambda *given: handed.extend(given))
+    monkeypatch.setattr(batches, "dispatch_soon", lambda *given: handed.extend(given))
     return handed
 
 
@@ -288,7 +288,7 @@ def test_a_batch_without_keys_is_one_statement_and_leaves_no_transaction_open(cl
 
 
 def test_a_payload_that_is_too_large_is_refused_by_itself(client: FlaskClient, application: Any, monkeypatch):
-    monkeypatch.setattr(task_batches.quotas, "current_settings", lambda: _Small(application))
+    monkeypatch.setattr(batches.quotas, "current_settings", lambda: _Small(application))
     small, large = HELLO, {**HELLO, "payload": "x" * 2000}
 
     answer = post(client, small, large)

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.models import FINISHED, WAITING, Status
-from tests.factories import pass_events_on, read_task, statuses_of
 from tests.integration.api.conftest import TASKS, Store, Submit
+from tests.support.factories import pass_events_on, read_task, statuses_of
 
 STARTED = sorted({Status.PROCESSING, *FINISHED})
 UNFINISHED = sorted({Status.PROCESSING, *WAITING})

@@ -4,8 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from tests.factories import NOON, make_task, seconds
 from tests.integration.api.conftest import TASKS
+from tests.support.factories import NOON, make_task, seconds
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from app.services import invoices
 from tasks.registry import get_type, load_types
-from tests.factories import bring_to, make_task, pass_events_on, read_task
-from tests.services.attempts import run_attempt, run_task
+from tests.support.factories import bring_to, make_task, pass_events_on, read_task
+from tests.support.servers.attempts import run_attempt, run_task
 
 TASKS = "/api/v1/tasks"
 

@@ -5,11 +5,12 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.models import Status
-from app.services import lifecycle, task_log
-from app.services.failures import Failure
-from app.services.task_log import LogLine
-from tests.factories import NOON, make_claim, make_task, pass_events_on, read_task
-from tests.people import make_person
+from app.services import lifecycle
+from app.services.recovery.failures import Failure
+from app.services.tasks import task_log
+from app.services.tasks.task_log import LogLine
+from tests.support.factories import NOON, make_claim, make_task, pass_events_on, read_task
+from tests.support.people import make_person
 
 API = "/api/v1"
 FAILURE = Failure(type="LookupError", message="no such city", traceback='File "handlers/secret.py"')

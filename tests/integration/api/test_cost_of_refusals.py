@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.people import Person
+from tests.support.people import Person
 
 SECONDS, BYTES = 1.0, 100_000  # of the request's own processor time; of the answer
 BATCH_BYTES = 2_000_000  # up to a thousand items are answered one by one

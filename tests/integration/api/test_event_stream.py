@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from app.api import event_stream
-from app.api.event_feed import LONGEST_SEND_SECONDS, MOST_WAITING, Client, Feed
+from app.api.events import stream as event_stream
 from app.config import load
 from app.factory import create_app
 from app.services.events import EventFilter
-from tests.factories import make_task, pass_events_on
-from tests.people import make_admin, make_key, make_person
-from tests.services.databases import NO_BROKER
-from tests.services.waiting import wait_for
+from app.web.live.event_feed import LONGEST_SEND_SECONDS, MOST_WAITING, Client, Feed
+from tests.support.factories import make_task, pass_events_on
+from tests.support.people import make_admin, make_key, make_person
+from tests.support.servers.databases import NO_BROKER
+from tests.support.servers.waiting import wait_for
 
 STREAM = "/api/v1/events/stream"
 

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.services import lifecycle
-from tests.factories import HOLDER, NOON
 from tests.integration.api.conftest import TASKS
+from tests.support.factories import HOLDER, NOON
 
 LIMITS = "/api/v1/limits"
 

@@ -8,13 +8,13 @@ import psycopg2
 import pytest
 import requests
 
-from app.api import database_deadline
-from app.api.database_deadline import CONNECT_ARGS, CUT_AFTER_SECONDS, LOOK_SECONDS, WATCH
-from tests.people import Person, make_person
-from tests.services.databases import NO_BROKER, Databases
-from tests.services.postgres import PrivatePostgres
-from tests.services.programs import Api, service_environment
-from tests.services.waiting import wait_for
+from app.web import database_deadline
+from app.web.database_deadline import CONNECT_ARGS, CUT_AFTER_SECONDS, LOOK_SECONDS, WATCH
+from tests.support.people import Person, make_person
+from tests.support.servers.databases import NO_BROKER, Databases
+from tests.support.servers.postgres import PrivatePostgres
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.long
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.factory import create_app
 from app.services.accounts.quotas import WAITING_TASKS
-from tests.people import make_admin, make_person
+from tests.support.people import make_admin, make_person
 
 TASKS = "/api/v1/tasks"
 HELLO = {"type": "reverse_string", "payload": "hello"}
@@ -265,8 +265,8 @@ def test_header_injections_come_back_in_no_header(application, admin, header):
 
 
 def test_a_planted_secret_reaches_neither_an_answer_nor_the_log(build, database_url, monkeypatch, capsys):
-    from app import scrubbing
-    from app.api import tasks
+    from app.api.tasks import routes
+    from app.observability import scrubbing
 
     planted = "planted-Secret-0451/+x"
     monkeypatch.setenv("SMTP_PASSWORD", planted)
@@ -275,7 +275,7 @@ def test_a_planted_secret_reaches_neither_an_answer_nor_the_log(build, database_
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"could not log in with {planted}")
 
-    monkeypatch.setattr(tasks.task_service, "find", fail)
+    monkeypatch.setattr(routes.task_service, "find", fail)
     person = make_person(database_url)
     answer = person.client(build()).get(TASKS)
     written = capsys.readouterr()

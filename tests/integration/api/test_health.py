@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.api import health
+from app.api.service import health
 from app.factory import create_app
-from tests.people import make_person
+from tests.support.people import make_person
 
 Look = Callable[[timedelta], None]
 

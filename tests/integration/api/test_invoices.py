@@ -7,9 +7,9 @@ import pytest
 
 from app.services import schedules
 from app.services.invoices import input_of
-from tests.factories import bring_to
-from tests.people import make_person
-from tests.runs import end, task_of
+from tests.support.factories import bring_to
+from tests.support.people import make_person
+from tests.support.runs import end, task_of
 
 INVOICES = "/api/v1/invoices"
 JANUARY = {"customer_id": "customer-1", "date_from": "2026-01-01", "date_to": "2026-01-31"}

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app.models import Status
-from tests.factories import NOON
 from tests.integration.api.conftest import TASKS, Store, Submit
+from tests.support.factories import NOON
 
 
 def names(client: FlaskClient, query: str = "") -> list[str]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.services.accounts import passwords, tokens
 from app.services.accounts.tokens import Claims
-from tests.people import make_admin
+from tests.support.people import make_admin
 
 AUTH = "/api/v1/auth"
 ADA = {"email": "Ada@Example.com", "password": "three random words", "name": "Ada"}

@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.api.metrics import LEDGER
+from app.api.service.metrics import LEDGER
 from app.clock import utcnow
 from app.dispatcher.measure import Measure
 from app.models import Status, new_id
 from app.services import lifecycle
-from app.services.failures import Failure
-from tests.factories import HOLDER, make_claim, make_task, read_task
+from app.services.recovery.failures import Failure
 from tests.integration.services.test_explain import worker
-from tests.people import make_person
+from tests.support.factories import HOLDER, make_claim, make_task, read_task
+from tests.support.people import make_person
 
 API = "/api/v1"
 FAILURE = Failure(type="LookupError", message="no such city")

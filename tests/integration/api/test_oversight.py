@@ -6,10 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from tests.factories import make_schedule, make_task, pass_events_on
 from tests.integration.api.conftest import TASKS
-from tests.people import make_admin, make_person
-from tests.runs import make_workflow, step
+from tests.support.factories import make_schedule, make_task, pass_events_on
+from tests.support.people import make_admin, make_person
+from tests.support.runs import make_workflow, step
 
 API = "/api/v1"
 WEBHOOK = {"url": "https://example.com/hooks"}
@@ -189,7 +189,7 @@ def test_many_dead_letters_leave_two_entries_with_the_count(client, store, perso
 
 
 def test_a_purge_of_a_queue_tells_how_many_also_when_it_breaks_half_way(client, store, person, told, monkeypatch):
-    from app.services import purge
+    from app.services.tasks import purge
 
     for _ in range(3):
         store(owner_id=person.id)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from app.factory import create_app
 from app.services.accounts import backoff, passwords
-from tests.people import make_person
+from tests.support.people import make_person
 
 LOG_IN = "/api/v1/auth/login"
 RIGHT, MANY = "three random words", 25

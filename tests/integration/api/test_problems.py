@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.factory import create_app
-from app.services import tasks as task_service
+from app.services.tasks import records as task_service
 from tests.integration.api.conftest import TASKS, Submit
 
 
@@ -80,7 +80,7 @@ def test_a_database_that_is_away_is_503(without_database: Flask):
 def test_connections_that_died_while_they_rested_are_replaced(
     client: FlaskClient, application: Flask, submit: Submit, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    from app.api import transaction
+    from app.web import transactions
 
     submit()
     with engine.connect() as connection:
@@ -90,7 +90,7 @@ def test_connections_that_died_while_they_rested_are_replaced(
                 "WHERE datname = current_database() AND application_name = 'taskledger-api'"
             )
         )
-    monkeypatch.setattr(transaction, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(transactions, "IDLE_SECONDS", 0)
 
     assert client.get(TASKS).status_code == 200
 

@@ -7,10 +7,10 @@ import marshmallow as ma
 import pytest
 from flask import Flask
 
-from app.api.task_schemas import TaskView
 from app.models import Status
-from tests.factories import NOON
+from app.web.schemas.tasks import TaskView
 from tests.integration.api.conftest import Store
+from tests.support.factories import NOON
 
 KINDS: tuple[dict[str, Any], ...] = (
     {},

@@ -10,11 +10,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from app.api import waiting
 from app.models import Status
-from tests.factories import bring_to
+from app.web.live import long_poll
 from tests.integration.api.conftest import TASKS, Store, Submit
-from tests.people import Person
+from tests.support.factories import bring_to
+from tests.support.people import Person
 
 CONTRACT = {
     "id", "type", "name", "status", "payload", "result", "error", "priority", "queue", "attempt", "max_retries",
@@ -130,7 +130,7 @@ def test_when_too_many_wait_the_answer_comes_at_once(
     submit: Submit, client: FlaskClient, application: Flask, monkeypatch: pytest.MonkeyPatch
 ):
     task_id = submit()["id"]
-    nobody = waiting.Hub(application.extensions["taskledger.autocommit"], most=0)
+    nobody = long_poll.Hub(application.extensions["taskledger.autocommit"], most=0)
     monkeypatch.setitem(application.extensions, "taskledger.hub", nobody)
 
     started = time.monotonic()
@@ -141,7 +141,7 @@ def test_when_too_many_wait_the_answer_comes_at_once(
 def test_waiting_survives_a_look_that_fails(
     submit: Submit, client: FlaskClient, application: Flask, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    class Failing(waiting.Hub):
+    class Failing(long_poll.Hub):
         looks = 0
 
         def _look(self, ids: Any) -> Any:

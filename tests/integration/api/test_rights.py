@@ -8,19 +8,19 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from app.api.auth import KEYS
 from app.factory import create_app
 from app.models import SlotState, Status
 from app.services import schedules, webhooks, workflows
 from app.services.accounts.quotas import WAITING_TASKS
 from app.services.accounts.rights import TypeNotAllowed
 from app.services.accounts.secrets import digest
+from app.web.access import KEYS
 from tasks.registry import get_type
-from tests.factories import NOON, make_schedule, make_task, seconds, slots_of
 from tests.integration.api.access_table import STARTS_NOTHING, TABLE, World, invoiced_task
 from tests.integration.api.conftest import TASKS
-from tests.people import make_key, make_person
-from tests.runs import make_workflow, step
+from tests.support.factories import NOON, make_schedule, make_task, seconds, slots_of
+from tests.support.people import make_key, make_person
+from tests.support.runs import make_workflow, step
 
 HELLO = {"type": "reverse_string", "payload": "hello"}
 MAIL = {"type": "send_email", "payload": {"to": "ann@example.org", "subject": "Hello", "text": "It works."}}

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.services import schedules
-from tests.factories import make_schedule, read_task, slots_of
+from tests.support.factories import make_schedule, read_task, slots_of
 
 PATH = "/api/v1/schedules"
 TASK = {"type": "reverse_string", "payload": "hello"}

@@ -6,7 +6,7 @@ from flask import Flask
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.people import Person
+from tests.support.people import Person
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from app import config
 from app.factory import create_app
 from app.services import idempotency, lifecycle
-from app.services.outcomes import Completed, Failed, Retrying
-from app.services.submission import Submission
+from app.services.submission.submissions import Submission
+from app.services.tasks.outcomes import Completed, Failed, Retrying
 from app.worker import attempt
 from tasks import TaskContext, registry, task_type
-from tests.factories import HOLDER
-from tests.people import make_admin, make_person
+from tests.support.factories import HOLDER
+from tests.support.people import make_admin, make_person
 
 TASKS = "/api/v1/tasks"
 CARD = {"number": "4111-1111-1111-1111"}
@@ -117,7 +117,7 @@ def test_the_owner_reads_it_and_an_admin_does_not(owner, application, database_u
 
 def test_a_worker_opens_the_payload_and_seals_the_result(owner, session, charge_card):
     from app.clock import utcnow
-    from app.services import outcomes
+    from app.services.tasks import outcomes
 
     task = submit(owner)
     held, outcome = run(session, charge_card, task["id"], now=utcnow())

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.services.processes import Process
-from tests.services.waiting import free_port
+from tests.support.servers.processes import Process
+from tests.support.servers.waiting import free_port
 
 ROOT = Path(__file__).parents[3]
 THREAD_OF_THE_REQUEST = """

@@ -10,10 +10,10 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from tests.people import Person, make_person
-from tests.services.databases import NO_BROKER
-from tests.services.programs import Api, service_environment
-from tests.services.slow_clients import (
+from tests.support.people import Person, make_person
+from tests.support.servers.databases import NO_BROKER
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.slow_clients import (
     HALF_HEAD,
     HALF_LOG_IN,
     SlowClients,

@@ -8,11 +8,11 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from tests.factories import pass_events_on
-from tests.people import Person, make_admin
-from tests.services.databases import NO_BROKER
-from tests.services.programs import Api, service_environment
-from tests.services.waiting import wait_for
+from tests.support.factories import pass_events_on
+from tests.support.people import Person, make_admin
+from tests.support.servers.databases import NO_BROKER
+from tests.support.servers.programs import Api, service_environment
+from tests.support.servers.waiting import wait_for
 
 STREAM = "/api/v1/events/stream"
 MORE_THAN_BUFFERS_HOLD = 40_000  # events, some 9 MB

@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.api import tasks as tasks_api
+from app.api.tasks import routes as tasks_api
 from app.messaging import Hint
-from tests.factories import read_task
 from tests.integration.api.conftest import TASKS, Submit
+from tests.support.factories import read_task
 
 
 @pytest.fixture

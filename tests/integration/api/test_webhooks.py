@@ -13,8 +13,8 @@ from app.messaging import Numbered
 from app.services import circuits, events, webhooks
 from app.services.events import EventFilter
 from app.sinks.webhooks import WebhooksSink
-from tests.factories import NOON, make_claim, make_task, pass_events_on
-from tests.people import make_person
+from tests.support.factories import NOON, make_claim, make_task, pass_events_on
+from tests.support.people import make_person
 
 WEBHOOKS = "/api/v1/webhooks"
 URL = "https://example.com/hooks"
@@ -251,7 +251,7 @@ def test_two_who_make_the_account_secret_at_once_get_one_each_and_both_sign(sess
 
 
 def test_secrets_are_not_stored_in_the_clear_where_there_is_a_key(session, owner):
-    from app.services import sealing
+    from app.services.encryption import sealing
 
     keys = sealing.keys(base64.b64encode(bytes(32)).decode())
     wanted = webhooks.NewWebhook(url=URL)

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.people import make_person
-from tests.runs import end
+from tests.support.people import make_person
+from tests.support.runs import end
 
 WORKFLOWS, RUNS = "/api/v1/workflows", "/api/v1/runs"
 REVERSE = {"type": "reverse_string", "payload": {"$from": "input.words"}}

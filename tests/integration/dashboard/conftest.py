@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.database import unit_of_work
 from app.services.accounts import sessions
 from tests.integration.api.conftest import store  # noqa: F401 (a fixture)
-from tests.people import Person, make_admin, make_person
+from tests.support.people import Person, make_admin, make_person
 
 LogIn = Callable[[Person], FlaskClient]
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')

@@ -6,7 +6,6 @@ The statuses of: nobody (302 leads to the log-in page); another user; the owner;
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.factories import NOON
 from tests.integration.api.access_table import (
     World,
     artifact,
@@ -21,6 +20,7 @@ from tests.integration.api.access_table import (
     webhook,
     workflow,
 )
+from tests.support.factories import NOON
 
 VISITORS = ("nobody", "other", "owner", "admin")
 TO_LOG_IN = 302

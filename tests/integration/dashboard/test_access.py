@@ -9,7 +9,7 @@ from app.services.accounts import passwords
 from tests.integration.api.access_table import World
 from tests.integration.dashboard.conftest import send
 from tests.integration.dashboard.pages_table import OPEN, TABLE, VISITORS
-from tests.people import make_admin, make_person
+from tests.support.people import make_admin, make_person
 
 POSTS = [route for route in TABLE if route.startswith("POST ")]
 

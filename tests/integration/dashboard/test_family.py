@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from tests.factories import make_task
+from tests.support.factories import make_task
 
 
 def family(session, children):

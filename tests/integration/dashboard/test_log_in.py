@@ -9,7 +9,7 @@ from app.config import load
 from app.factory import create_app
 from app.services.accounts import passwords
 from tests.conftest import NO_BROKER
-from tests.people import make_person
+from tests.support.people import make_person
 
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 PASSWORD = "correct horse battery"

@@ -4,8 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from tests.factories import make_schedule, pass_events_on
 from tests.integration.dashboard.conftest import send
+from tests.support.factories import make_schedule, pass_events_on
 
 
 @pytest.fixture

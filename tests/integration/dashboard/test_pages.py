@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from app.dashboard.overview import _looks
 from app.models import Status
 from app.services import webhooks
-from tests.factories import make_claim, make_schedule, seconds
 from tests.integration.dashboard.conftest import send
-from tests.people import make_admin, make_person
-from tests.runs import start, step
+from tests.support.factories import make_claim, make_schedule, seconds
+from tests.support.people import make_admin, make_person
+from tests.support.runs import start, step
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 PLACES = (

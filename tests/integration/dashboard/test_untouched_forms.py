@@ -18,9 +18,9 @@ from app.dashboard.blueprint import blueprint
 from app.dashboard.untouched import MISSING
 from tasks.errors import PayloadRefused
 from tasks.registry import load_types
-from tests.a_browser import form_with, forms
-from tests.factories import make_schedule, make_task
-from tests.people import make_person
+from tests.support.a_browser import form_with, forms
+from tests.support.factories import make_schedule, make_task
+from tests.support.people import make_person
 
 MANY = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

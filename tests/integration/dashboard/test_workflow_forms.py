@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from tests.integration.api.access_table import World, workflow
 from tests.integration.dashboard.conftest import send
-from tests.people import make_person
+from tests.support.people import make_person
 
 
 @pytest.fixture

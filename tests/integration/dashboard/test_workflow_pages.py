@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.services import workflows
-from tests.factories import make_schedule
 from tests.integration.dashboard.conftest import send
-from tests.runs import make_workflow, step
+from tests.support.factories import make_schedule
+from tests.support.runs import make_workflow, step
 
 STEPS = {"first": step(), "left": step("first"), "right": step("first"), "last": step("left", "right")}
 

@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from app.dispatcher.admission import Admission
 from app.dispatcher.dispatch import Dispatch
 from app.models import Status, new_id
-from app.services import admission, cancellation, explain, lifecycle, queues
+from app.services import admission, explain, lifecycle
 from app.services.admission import Limit, Rate
-from app.services.failures import Failure
-from tests.factories import HOLDER, NOON, make_task, read_task, seconds
+from app.services.dispatch import queues
+from app.services.recovery.failures import Failure
+from app.services.tasks import cancellation
 from tests.integration.dispatcher.publisher import ScriptedPublisher
+from tests.support.factories import HOLDER, NOON, make_task, read_task, seconds
 
 ADA, BEN = UUID(int=1), UUID(int=2)
 LONG_AGO = NOON - seconds(3600)

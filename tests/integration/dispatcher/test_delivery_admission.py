@@ -9,8 +9,8 @@ from app.dispatcher.admission import BRISK_SECONDS, RECEIVERS_PAUSE_SECONDS, Adm
 from app.models import Worker
 from app.services import circuits
 from app.services.accounts.quotas import QuotaReached, WaitingTasks
-from tests.factories import NOON, make_task, read_task, seconds
 from tests.integration.dispatcher.publisher import ScriptedPublisher
+from tests.support.factories import NOON, make_task, read_task, seconds
 
 ADA, BEN = UUID(int=1), UUID(int=2)
 EVERYTHING, ALONE = ["tasks", "webhooks"], ["webhooks"]

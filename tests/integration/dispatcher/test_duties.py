@@ -19,9 +19,11 @@ from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import Retention
 from app.models import Status
-from app.services import counters, queues, retention
-from tests.factories import HOLDER, NOON, Steady, make_claim, make_task, read_task, seconds
+from app.services import retention
+from app.services.dispatch import queues
+from app.services.measuring import counters
 from tests.integration.dispatcher.publisher import ScriptedPublisher, ids_of
+from tests.support.factories import HOLDER, NOON, Steady, make_claim, make_task, read_task, seconds
 
 
 class Locked(psycopg2.errors.LockNotAvailable):

@@ -11,8 +11,8 @@ from app.database import sqlalchemy_url
 from app.dispatcher.events import Events
 from app.services import events, lifecycle
 from app.services.events import Head
-from tests.factories import HOLDER, NOON, make_claim, make_task, seconds
 from tests.integration.dispatcher.publisher import ScriptedPublisher
+from tests.support.factories import HOLDER, NOON, make_claim, make_task, seconds
 
 UNACCOUNTED = """
 WITH counted AS (

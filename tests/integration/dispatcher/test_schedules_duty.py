@@ -13,7 +13,7 @@ from app.dispatcher.retention import Retention
 from app.dispatcher.schedules import Schedules
 from app.services import schedules
 from app.services.schedules import firing
-from tests.factories import NOON, make_schedule, slots_of
+from tests.support.factories import NOON, make_schedule, slots_of
 
 ONE = NOON + timedelta(hours=1)
 COPY = """

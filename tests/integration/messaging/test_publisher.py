@@ -6,7 +6,7 @@ from kombu import Connection
 from app.messaging import Hint, Publisher
 from app.messaging import publisher as module
 from app.models import new_id
-from tests.services.broker import Broker
+from tests.support.servers.broker import Broker
 
 
 def test_a_task_whose_queue_is_no_longer_declared_gets_its_hint_there(settings, broker_url, monkeypatch):

@@ -15,7 +15,7 @@ from app.errors import NotFound
 from app.models import new_id
 from app.services import artifacts
 from app.services.artifacts import NewArtifact, Store, StoreAway, TooLarge
-from tests.services.bucket import Bucket
+from tests.support.servers.bucket import Bucket
 
 NEW = NewArtifact(owner_id=None, task_id=None, name="a.csv", media_type="text/csv")
 

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from app.services import circuits, webhooks
 from app.services.circuits import FIRST_PAUSE, LONGEST_PAUSE, OPENS_AFTER, State
-from tests.factories import NOON, make_task, read_task, seconds
-from tests.people import make_person
+from tests.support.factories import NOON, make_task, read_task, seconds
+from tests.support.people import make_person
 
 TO = circuits.of_callback("https://example.com/done?task=1", None)
 

@@ -7,11 +7,13 @@ import sqlalchemy as sa
 
 from app.errors import Conflict, NotFound
 from app.models import Status, new_id
-from app.services import cancellation, dead_letters, lifecycle, queues, replay
-from app.services.dead_letters import DeadLetterFilter
-from app.services.failures import Failure
+from app.services import lifecycle
+from app.services.dispatch import queues
+from app.services.recovery.failures import Failure
+from app.services.tasks import cancellation, dead_letters, replay
+from app.services.tasks.dead_letters import DeadLetterFilter
 from tasks.errors import PayloadRefused
-from tests.factories import HOLDER, NOON, make_claim, make_task, pass_events_on, read_task, seconds
+from tests.support.factories import HOLDER, NOON, make_claim, make_task, pass_events_on, read_task, seconds
 
 
 def cancel(session, task_id):

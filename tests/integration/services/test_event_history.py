@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from app.services import events, lifecycle
 from app.services.events import History
-from tests.factories import NOON, make_claim, pass_events_on, seconds
+from tests.support.factories import NOON, make_claim, pass_events_on, seconds
 
 
 @pytest.fixture

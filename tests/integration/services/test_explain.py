@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from app.commands.why import why
 from app.dispatcher.measure import Measure
 from app.models import Status, Worker, new_id
-from app.services import admission, circuits, explain, lifecycle, queues, workflows
+from app.services import admission, circuits, explain, lifecycle, workflows
 from app.services.admission import Limit, Rate
+from app.services.dispatch import queues
 from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES
-from app.services.failures import Failure
 from app.services.lifecycle import Holder
-from tests.factories import NOON, make_claim, make_schedule, make_task, seconds
-from tests.runs import BROKEN, cancelled_in_its_pause, end, pdf, start, step, task_of
+from app.services.recovery.failures import Failure
+from tests.support.factories import NOON, make_claim, make_schedule, make_task, seconds
+from tests.support.runs import BROKEN, cancelled_in_its_pause, end, pdf, start, step, task_of
 
 FAILURE = Failure(type="LookupError", message="no such city")
 HOUR = timedelta(hours=1)
@@ -313,7 +314,7 @@ def test_what_else_is_named_holds(session, case):
 
 
 def test_the_place_in_a_long_line_is_told_without_counting(session, monkeypatch):
-    monkeypatch.setattr("app.services.levels.LINES_FROM", 100)
+    monkeypatch.setattr("app.services.measuring.levels.LINES_FROM", 100)
     make_claim(session, holder=worker(session, slots=1))
     tasks = [make_task(session, now=NOON - seconds(400 - n)) for n in range(300)]
     make_task(session, priority="high")

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services import folding
+from app.services.sql import folding
 
 PLACE = sa.literal("ŁÓDŹ ΣΊΣΥΦΟΣ Ёлка ÄÖÜ 100%_x")
 

@@ -7,10 +7,11 @@ from sqlalchemy.orm import Session
 from app.clock import utcnow
 from app.config import get_settings
 from app.database import make_engine
-from app.services import insertion, lifecycle
-from app.services.bulk_submission import draft
-from app.services.submission import Submission
-from tests.factories import HOLDER
+from app.services import lifecycle
+from app.services.submission import insertion
+from app.services.submission.internal import draft
+from app.services.submission.submissions import Submission
+from tests.support.factories import HOLDER
 
 PLANS = sa.text("SELECT name, generic_plans, custom_plans FROM pg_prepared_statements ORDER BY name")
 NOTHING = "00000000-0000-0000-0000-000000000000"

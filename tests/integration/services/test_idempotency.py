@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.services import idempotency
-from app.services.submission import Submission, accept_once
+from app.services.submission.submissions import Submission, accept_once
 from tasks.errors import PayloadRefused
-from tests.factories import NOON
+from tests.support.factories import NOON
 
 HELLO = Submission(type="reverse_string", payload="hello")
 

@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from app.services import insertion
-from app.services.insertion import FEW_ROWS, MOST_ROWS
-from app.services.submission import Submission, new_record
+from app.services.submission import insertion
+from app.services.submission.insertion import FEW_ROWS, MOST_ROWS
+from app.services.submission.submissions import Submission, new_record
 from tasks.registry import get_type
-from tests.factories import NOON, read_task
+from tests.support.factories import NOON, read_task
 
 ODD = ("", None, "\u0001\u202e😀", "'; --", "%s %(id)s :id", {"a": [None, 1.5, 10**30, {}]}, [], False, 0)
 

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from app.database import in_transaction
 from app.errors import NotFound
 from app.models import new_id
-from app.services import invoices, outcomes
-from app.services.outcomes import Completed
+from app.services import invoices
+from app.services.tasks import outcomes
+from app.services.tasks.outcomes import Completed
 from tasks.errors import PermanentError
 from tasks.ports import InvoiceDraft, InvoiceLine
-from tests.factories import NOON, make_claim
+from tests.support.factories import NOON, make_claim
 
 LINE = InvoiceLine(description="beans", quantity=Decimal("3"), unit_price=Decimal("9.99"), tax_percent=Decimal("19"))
 DRAFT = InvoiceDraft(

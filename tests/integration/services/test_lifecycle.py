@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from app.models import Status
 from app.services import lifecycle
-from app.services.failures import Failure
 from app.services.lifecycle import LeaseLost, WrongStatus
-from tests.factories import HOLDER, NOON, bring_to, make_claim, make_task, read_task, seconds, statuses_of
+from app.services.recovery.failures import Failure
+from tests.support.factories import HOLDER, NOON, bring_to, make_claim, make_task, read_task, seconds, statuses_of
 
 FAILURE = Failure(type="LookupError", message="no such city", traceback="Traceback ...")
 

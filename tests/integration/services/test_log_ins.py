@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.services.accounts import registration, sessions, users
-from tests.factories import NOON
-from tests.people import make_person
-from tests.services.waiting import wait_for
+from tests.support.factories import NOON
+from tests.support.people import make_person
+from tests.support.servers.waiting import wait_for
 
 WAITING = sa.text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

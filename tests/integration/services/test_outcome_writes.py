@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from app.models import Status
-from app.services import outcomes
-from app.services.failures import Failure
-from app.services.outcomes import Completed, Failed
+from app.services.recovery.failures import Failure
+from app.services.tasks import outcomes
+from app.services.tasks.outcomes import Completed, Failed
 from tasks.errors import PermanentError
-from tests.factories import NOON, make_claim, read_task
+from tests.support.factories import NOON, make_claim, read_task
 
 
 def count_up(session, _now):

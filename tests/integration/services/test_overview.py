@@ -7,12 +7,14 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from app.services import overview, schedules, searching
+from app.services import schedules
 from app.services.lifecycle import Holder
-from app.services.overview import counts, series
-from app.services.searching import search
-from app.services.tasks import Filter
-from tests.factories import NOON, make_claim, make_schedule, make_task, seconds
+from app.services.measuring import overview
+from app.services.measuring.overview import counts, series
+from app.services.tasks import search as searching
+from app.services.tasks.records import Filter
+from app.services.tasks.search import search
+from tests.support.factories import NOON, make_claim, make_schedule, make_task, seconds
 
 HOUR = timedelta(hours=1)
 ENDED = {"due_at": None, "finished_at": NOON}

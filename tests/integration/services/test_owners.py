@@ -12,8 +12,8 @@ from app.errors import Refused
 from app.services import owners, webhooks
 from app.services.accounts import api_keys
 from app.services.webhooks import NewWebhook, endpoints
-from tests.factories import NOON
-from tests.people import make_person
+from tests.support.factories import NOON
+from tests.support.people import make_person
 
 
 @pytest.fixture

@@ -14,16 +14,18 @@ from app.clock import utcnow
 from app.config import get_settings
 from app.database import in_transaction
 from app.models import SlotState, Status, new_id
-from app.services import artifacts, compensation, insertion, lifecycle, replay, schedules, workflows
+from app.services import artifacts, lifecycle, schedules, workflows
 from app.services.accounts import quotas, usage
 from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, LaterRoom, QuotaReached, WaitingTasks
 from app.services.artifacts import NewArtifact, StorageFull
-from app.services.submission import Submission, draft
+from app.services.submission import insertion
+from app.services.submission.submissions import Submission, draft
+from app.services.tasks import compensation, replay
 from app.services.workflows import Caller, NewRun
-from tests.factories import NOON, bring_to, make_schedule, make_task, slots_of
-from tests.people import make_person
-from tests.runs import make_workflow, step
+from tests.support.factories import NOON, bring_to, make_schedule, make_task, slots_of
+from tests.support.people import make_person
+from tests.support.runs import make_workflow, step
 
 
 @pytest.fixture

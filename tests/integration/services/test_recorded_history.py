@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from tests.factories import NOON, bring_to, make_claim, make_task
+from tests.support.factories import NOON, bring_to, make_claim, make_task
 
 EVENTS = sa.text(
     "SELECT task_id, previous_status, status, attempt, worker, detail FROM task_events WHERE id > :after ORDER BY id"

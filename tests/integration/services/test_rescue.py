@@ -4,10 +4,12 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from app.services import counters, lifecycle, rescue
-from app.services.failures import Failure
+from app.services import lifecycle
 from app.services.lifecycle import Holder
-from tests.factories import HOLDER, NOON, make_claim, make_task, read_task, seconds
+from app.services.measuring import counters
+from app.services.recovery import rescue
+from app.services.recovery.failures import Failure
+from tests.support.factories import HOLDER, NOON, make_claim, make_task, read_task, seconds
 
 LOST = Failure(type="WorkerLost", message="its process is gone")
 HALF = {"random": lambda: 0.5}

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from app.database import in_transaction, to_json
 from app.models import Status, new_id
-from app.services import lifecycle, resealing, sealing
-from tests.factories import HOLDER, NOON, make_task, read_task
+from app.services import lifecycle
+from app.services.encryption import rotation, sealing
+from tests.support.factories import HOLDER, NOON, make_task, read_task
 
 OLD, NEW = (base64.b64encode(letter * 32).decode() for letter in (b"o", b"n"))
 BOTH = sealing.keys(f"{NEW},{OLD}")
@@ -35,7 +36,7 @@ def sealed_task(session):
 
 
 def move(**options):
-    return {each.place: each for each in resealing.examine(BOTH, in_transaction, move=True, **options)}
+    return {each.place: each for each in rotation.examine(BOTH, in_transaction, move=True, **options)}
 
 
 def payload(session, task_id, keys=NEW_KEYS):
@@ -97,7 +98,7 @@ def test_who_is_interrupted_goes_on_where_it_was(session, sealed_task):
 
 
 def test_more_rows_than_one_look_takes_are_all_met(session, sealed_task, monkeypatch):
-    monkeypatch.setattr(resealing, "ROWS_A_LOOK", 3)
+    monkeypatch.setattr(rotation, "ROWS_A_LOOK", 3)
     ids = [sealed_task(**({"payload": "plain"} if number % 2 else {})) for number in range(11)]
 
     moved = move(batch=1)["payloads of tasks"]
@@ -109,7 +110,7 @@ def test_more_rows_than_one_look_takes_are_all_met(session, sealed_task, monkeyp
 def test_a_payload_that_somebody_changed_meanwhile_stays_theirs(session, sealed_task, engine):
     task_id = sealed_task()
     theirs = sealing.sealed({"number": "changed"}, task_id, "payload", keys=OLD_KEYS)
-    write, is_first = resealing._write, [True]
+    write, is_first = rotation._write, [True]
 
     def change_first(own, place, found):
         if is_first.pop() if is_first else False:
@@ -121,7 +122,7 @@ def test_a_payload_that_somebody_changed_meanwhile_stays_theirs(session, sealed_
         return write(own, place, found)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resealing, "_write", change_first)
+        patch.setattr(rotation, "_write", change_first)
         first = move()["payloads of tasks"]
 
     assert (first.moved, first.passed_over) == (0, 1)
@@ -228,7 +229,7 @@ def test_secrets_of_webhooks_in_the_clear_are_encrypted(session):
 
     found = move()
 
-    assert found["secrets of callbacks"].old == {resealing.CLEAR: 1}
+    assert found["secrets of callbacks"].old == {rotation.CLEAR: 1}
     assert found["previous secrets of callbacks"].old.total() == 0
     stored = session.scalar(sa.text("SELECT secret FROM webhook_secrets"))
     assert sealing.opened(stored, owner, "webhook", keys=NEW_KEYS) == "whsec_clear"
@@ -237,7 +238,7 @@ def test_secrets_of_webhooks_in_the_clear_are_encrypted(session):
 def test_a_look_that_ran_out_of_time_says_so(session, sealed_task):
     sealed_task()
 
-    found = resealing.examine(BOTH, in_transaction, until=0.0)
+    found = rotation.examine(BOTH, in_transaction, until=0.0)
 
     assert {each.is_complete for each in found} == {False}
 

@@ -4,10 +4,11 @@ import pytest
 import sqlalchemy as sa
 
 from app.dispatcher.events import Events
-from app.services import events, restored
-from app.services.restored import SKIPPED_NUMBERS
-from tests.factories import NOON, make_task
+from app.services import events
+from app.services.recovery import after_restore
+from app.services.recovery.after_restore import SKIPPED_NUMBERS
 from tests.integration.dispatcher.publisher import ScriptedPublisher
+from tests.support.factories import NOON, make_task
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def publish(session, duty):
 
 
 def revive(session):
-    restored.revive(session, now=NOON)
+    after_restore.revive(session, now=NOON)
     session.commit()
 
 

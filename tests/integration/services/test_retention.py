@@ -5,10 +5,12 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from app.models import new_id
-from app.services import integrity, lifecycle, retention, task_log
+from app.services import lifecycle, retention
+from app.services.measuring import integrity
 from app.services.retention import Ages, Pruner, first_id_at
-from app.services.task_log import LogLine
-from tests.factories import NOON, bring_to, make_claim, make_task, read_task
+from app.services.tasks import task_log
+from app.services.tasks.task_log import LogLine
+from tests.support.factories import NOON, bring_to, make_claim, make_task, read_task
 
 AGES = Ages.in_days(completed=30, failed=90, cancelled=0, events=90)
 DAY = timedelta(days=1)

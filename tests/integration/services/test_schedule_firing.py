@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import new_id
-from app.services import bulk_submission, schedules
+from app.services import schedules
 from app.services.schedules import leave
 from app.services.schedules.coming import SLOTS_A_LOOK
-from tests.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
-from tests.runs import make_workflow, step
+from app.services.submission import internal
+from tests.support.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
+from tests.support.runs import make_workflow, step
 
 ONE = NOON + timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -246,6 +247,6 @@ def test_a_payload_reaches_its_task_as_it_was_given(session, payload):
 
 
 def test_storing_no_drafts_stores_nothing(session):
-    bulk_submission.store(session, [])
+    internal.store(session, [])
 
     assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 0

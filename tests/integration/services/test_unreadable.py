@@ -7,10 +7,12 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.models import Status, Task
-from app.services import lifecycle, rescue, tasks
+from app.services import lifecycle
 from app.services.lifecycle import Holder
-from tests.factories import make_task
-from tests.services.attempts import run_attempt
+from app.services.recovery import rescue
+from app.services.tasks import records
+from tests.support.factories import make_task
+from tests.support.servers.attempts import run_attempt
 
 DIGITS = "to_jsonb(('1' || repeat('0', 5000))::numeric)"
 LEVELS = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
@@ -58,6 +60,6 @@ def test_its_neighbours_are_rescued_and_listed(session, pair):
     session.commit()
 
     assert moved.count == 2
-    items, _ = tasks.find(session, tasks.Filter(), owner=None, before=None, limit=10)
+    items, _ = records.find(session, records.Filter(), owner=None, before=None, limit=10)
     assert {each.id: each.payload for each in items}[good.id] == 5
     assert "$unreadable" in {each.id: each.payload for each in items}[bad.id]

@@ -9,12 +9,13 @@ import sqlalchemy as sa
 
 from app.database import in_transaction
 from app.errors import Conflict, NotFound
-from app.services import lifecycle, outcomes, workflows
-from app.services.outcomes import Completed
+from app.services import lifecycle, workflows
+from app.services.tasks import outcomes
+from app.services.tasks.outcomes import Completed
 from app.services.workflows import Caller, NewRun
-from tests.factories import HOLDER, NOON
-from tests.runs import make_workflow, run_of, start, states, step
-from tests.services.waiting import wait_for
+from tests.support.factories import HOLDER, NOON
+from tests.support.runs import make_workflow, run_of, start, states, step
+from tests.support.servers.waiting import wait_for
 
 WIDTH, THREADS = 40, 8
 ANN = Caller(owner_id=uuid4())

@@ -8,12 +8,13 @@ import sqlalchemy as sa
 
 from app.errors import Conflict, NotFound, Refused
 from app.models import Status
-from app.services import compensation, lifecycle, outcomes, replay, tasks, workflows
-from app.services.outcomes import Completed, Retrying
+from app.services import lifecycle, workflows
 from app.services.retention import Ages, Pruner
+from app.services.tasks import compensation, outcomes, records, replay
+from app.services.tasks.outcomes import Completed, Retrying
 from app.services.workflows import upkeep
-from tests.factories import HOLDER, NOON, make_claim, read_task, seconds
-from tests.runs import (
+from tests.support.factories import HOLDER, NOON, make_claim, read_task, seconds
+from tests.support.runs import (
     BROKEN,
     cancelled_in_its_pause,
     end,
@@ -401,7 +402,7 @@ def test_a_step_is_neither_replayed_nor_deleted_by_itself(session):
 
     for change in (
         lambda: replay.replay(session, task.id, owner=None, now=NOON),
-        lambda: tasks.delete(session, task.id, owner=None, states=None),
+        lambda: records.delete(session, task.id, owner=None, states=None),
     ):
         with pytest.raises(Conflict, match="is step a of run"):
             change()

@@ -9,8 +9,8 @@ from kombu import Connection
 from sqlalchemy.orm import Session
 
 from app.sinks.base import Sink, SinkRunner
-from tests.factories import NOON
-from tests.services.waiting import wait_for
+from tests.support.factories import NOON
+from tests.support.servers.waiting import wait_for
 
 HELD = sa.text(
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database "

@@ -7,11 +7,12 @@ import sqlalchemy as sa
 
 from app.commands.doctor.service_points import of_sinks
 from app.messaging import Numbered, Slice
-from app.services import counters, events, sinks
-from app.services.events import Window
+from app.services import events
+from app.services.events import Window, sinks
+from app.services.measuring import counters
 from app.sinks.stats import StatsSink
-from tests.factories import NOON, pass_events_on, seconds
 from tests.integration.sinks.conftest import Message, Nobody
+from tests.support.factories import NOON, pass_events_on, seconds
 
 
 class Remembering:

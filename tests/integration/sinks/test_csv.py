@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from app.services import lifecycle
-from app.services.failures import Failure
+from app.services.recovery.failures import Failure
 from app.sinks.csv import CsvSink
-from tests.factories import make_claim, make_task, pass_events_on
+from tests.support.factories import make_claim, make_task, pass_events_on
 
 YESTERDAY = timedelta(days=1)
 
@@ -182,7 +182,7 @@ def test_what_a_spreadsheet_would_run_is_made_harmless(session, start, directory
 
 
 def test_an_error_is_told_and_a_sensitive_result_is_not(session, start, directory, monkeypatch):
-    from app.services import event_rows
+    from app.services.export import event_rows
 
     failed = make_claim(session)
     error = Failure(type="ValueError", message="=1+1 is no name")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from app.services import lifecycle
 from app.sinks.stats import StatsSink
-from tests.factories import make_claim, pass_events_on
+from tests.support.factories import make_claim, pass_events_on
 
 STATS = "SELECT status, sum(n) AS n, sum(ran) AS ran, sum(waited) AS waited FROM task_stats GROUP BY status"
 

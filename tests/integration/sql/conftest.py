@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from app.clock import utcnow
 from app.services.sql import published, roles
 from tasks.registry import load_types
-from tests.people import Person, make_person
-from tests.services.rows import fetched
-from tests.services.waiting import wait_for
+from tests.support.people import Person, make_person
+from tests.support.servers.rows import fetched
+from tests.support.servers.waiting import wait_for
 
 
 class Psql:

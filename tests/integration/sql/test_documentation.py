@@ -11,7 +11,7 @@ from app.commands.er_diagram import PAGE, page
 from app.embedded import postgres as embedded
 from app.models import Status
 from app.services.sql.roles import FUNCTIONS
-from tests.factories import NOON, bring_to, make_task
+from tests.support.factories import NOON, bring_to, make_task
 
 pytestmark = pytest.mark.usefixtures("known_types")
 DOCS = Path(__file__).parents[3] / "docs"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.models import FINISHED, Status, Task, new_id
 from app.services.lifecycle.guard import unknown_change
 from app.services.lifecycle.transitions import TRANSITIONS
-from tests.factories import NOON, bring_to, make_task
+from tests.support.factories import NOON, bring_to, make_task
 
 ARROWS = {(source, arrow.target) for arrow in TRANSITIONS.values() for source in arrow.sources}
 ERROR = '{"type": "ValueError", "message": "no"}'

@@ -8,8 +8,8 @@ from app.clock import utcnow
 from app.dispatcher.dispatch import Dispatch
 from app.models import Status
 from app.services import lifecycle
-from tests.factories import HOLDER, bring_to, make_task
 from tests.integration.dispatcher.publisher import ScriptedPublisher
+from tests.support.factories import HOLDER, bring_to, make_task
 
 pytestmark = pytest.mark.usefixtures("known_types")
 TASKS = "/api/v1/tasks"

@@ -15,8 +15,8 @@ from app.services.sql import published, roles
 from tasks import TaskContext, registry, task_type
 from tasks.redaction import SECRET_NAME, is_secret_name, redacted
 from tasks.registry import load_types
-from tests.factories import bring_to, make_task
-from tests.people import make_person
+from tests.support.factories import bring_to, make_task
+from tests.support.people import make_person
 
 pytestmark = pytest.mark.usefixtures("known_types")
 SECRET = "s3cr3t-do-not-show"

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.models import Status, new_id
-from tests.factories import bring_to, make_task
+from tests.support.factories import bring_to, make_task
 
 pytestmark = pytest.mark.usefixtures("known_types")
 

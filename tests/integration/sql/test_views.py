@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.models import Status
-from app.services import queues
-from tests.factories import bring_to, make_schedule, make_task
+from app.services.dispatch import queues
+from tests.support.factories import bring_to, make_schedule, make_task
 
 pytestmark = pytest.mark.usefixtures("known_types")
 WORKER = sa.text(

@@ -17,8 +17,8 @@ from app.services import artifacts
 from tasks.errors import PayloadRefused
 from tasks.registry import get_type
 from tasks.tables import folders
-from tests.fake_task import FakeTask
-from tests.services.attempts import run_task
+from tests.support.fake_task import FakeTask
+from tests.support.servers.attempts import run_task
 
 ORDERS = "00000000-0000-7000-8000-000000000001"
 ROWS = "id,region,amount,day\n1,N,10,2026-01-01\n2,S,60.5,2026-01-02\n3,N,70,2026-01-03\n4,,5,\n"

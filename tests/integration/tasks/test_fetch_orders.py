@@ -13,7 +13,7 @@ from tasks.errors import PayloadRefused, PermanentError, RetryLater
 from tasks.handlers.fetch_orders import fetch_orders
 from tasks.outbound import AddressRefused, NoAnswer
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 
 MARCH = {"customer_id": "customer-7", "date_from": "2026-03-01", "date_to": "2026-03-31"}
 LINE = {"sku": "A", "description": "Ä", "quantity": "2", "unit_price": "1.50", "tax_percent": "19"}

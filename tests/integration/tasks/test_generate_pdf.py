@@ -14,7 +14,7 @@ from tasks.errors import PayloadRefused, PermanentError
 from tasks.handlers.generate_pdf import EXAMPLE_INVOICE, EXAMPLE_REPORT, generate_pdf, undo_generate_pdf
 from tasks.outbound import NoAnswer
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 
 
 def load(document):

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from pytest_httpserver import HTTPServer
 
-from tests.factories import read_task
-from tests.services.attempts import run_attempt
+from tests.support.factories import read_task
+from tests.support.servers.attempts import run_attempt
 
 JSON_TEXT = '{"$type": "Order",  "id": 1.0, "e": 1e2, "big": 12345678901234567890.10, "id": 2, "\\u00e9": "é😀\\r\\n"}'
 

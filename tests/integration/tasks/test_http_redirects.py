@@ -10,8 +10,8 @@ from tasks.errors import PermanentError
 from tasks.handlers.http_request import http_request
 from tasks.outbound import Outbound
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
-from tests.services.raw_server import RawServer
+from tests.support.fake_task import FakeTask
+from tests.support.servers.raw_server import RawServer
 
 
 def run(url: str, **payload):

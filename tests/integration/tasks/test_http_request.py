@@ -12,8 +12,8 @@ from tasks.errors import PayloadRefused, PermanentError, RetryLater
 from tasks.handlers.http_request import http_request
 from tasks.outbound import NoAnswer
 from tasks.registry import get_type
-from tests.fake_task import TASK_ID, FakeTask
-from tests.services.raw_server import RawServer
+from tests.support.fake_task import TASK_ID, FakeTask
+from tests.support.servers.raw_server import RawServer
 
 
 def run(server: HTTPServer, path: str = "/", **payload):

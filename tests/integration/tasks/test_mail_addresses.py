@@ -12,8 +12,8 @@ from tasks.errors import PayloadRefused
 from tasks.handlers.send_email import send_email, undo_send_email
 from tasks.mail import MailRefused
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
-from tests.services.mail_server import MailServer
+from tests.support.fake_task import FakeTask
+from tests.support.servers.mail_server import MailServer
 
 HELLO = {"to": "ann@example.org", "subject": "Hello", "text": "It works."}
 LONG_DOMAIN = ".".join(["d" * 60] * 3) + ".org"

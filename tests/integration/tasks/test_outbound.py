@@ -10,7 +10,7 @@ from pytest_httpserver import HTTPServer
 
 from tasks.errors import PermanentError
 from tasks.outbound import AddressRefused, NoAnswer, Outbound
-from tests.services.raw_server import RawServer
+from tests.support.servers.raw_server import RawServer
 
 LOCAL = Outbound(allow="127.0.0.1")
 REFUSED = [

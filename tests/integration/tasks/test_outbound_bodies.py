@@ -8,7 +8,7 @@ import brotli
 import pytest
 
 from tasks.outbound import NoAnswer, Outbound
-from tests.services.raw_server import RawServer
+from tests.support.servers.raw_server import RawServer
 
 LOCAL = Outbound(allow="127.0.0.1")
 TEXT = json.dumps([{"id": number, "name": f"row {number}"} for number in range(2_000)]).encode()

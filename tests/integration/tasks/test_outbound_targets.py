@@ -11,7 +11,7 @@ import requests.adapters
 
 from tasks.errors import PermanentError
 from tasks.outbound import AddressRefused, NoAnswer, Outbound
-from tests.services.raw_server import RawServer
+from tests.support.servers.raw_server import RawServer
 
 LOCAL = Outbound(allow="127.0.0.0/8,::1")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -13,7 +13,7 @@ from app.database import in_transaction
 from app.services import artifacts
 from app.services.artifacts import NewArtifact
 from tasks.registry import get_type
-from tests.services.attempts import run_task
+from tests.support.servers.attempts import run_task
 
 PHOTO = "00000000-0000-7000-8000-000000000002"
 ORIENTATION, MAKE = 0x0112, 0x010F

@@ -21,9 +21,9 @@ from tasks.errors import PayloadRefused, PermanentError
 from tasks.handlers.send_email import send_email, undo_send_email
 from tasks.mail import MailDeferred, MailRefused
 from tasks.registry import get_type
-from tests.fake_task import TASK_ID, FakeTask
-from tests.services.mail_server import MailServer
-from tests.services.raw_server import RawServer
+from tests.support.fake_task import TASK_ID, FakeTask
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.raw_server import RawServer
 
 HELLO = {"to": "ann@example.org", "subject": "Hello", "text": "It works."}
 

@@ -12,9 +12,9 @@ from werkzeug import Response
 from app import clock
 from app.services import webhooks
 from tasks.handlers import webhook_delivery as handler
-from tests.factories import read_task
-from tests.people import make_person
-from tests.services.attempts import run_attempt
+from tests.support.factories import read_task
+from tests.support.people import make_person
+from tests.support.servers.attempts import run_attempt
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_sending_again_uses_the_same_id(session, send, allowed, httpserver: HTTP
 
 
 def test_a_task_that_was_not_made_for_it_sends_nothing(session, send, allowed, httpserver: HTTPServer):
-    from tests.factories import make_task
+    from tests.support.factories import make_task
 
     httpserver.expect_request("/hook").respond_with_data("thanks")
     webhook, _ = send(httpserver.url_for("/hook"))
@@ -244,7 +244,7 @@ def test_a_callback_is_signed_with_the_accounts_secret_once_there_is_one(session
             "now": now,
         },
     )
-    from tests.factories import make_task
+    from tests.support.factories import make_task
 
     make_task(session, id=task_id, type="webhook_delivery", payload={"delivery_id": str(delivery_id)})
     session.commit()

@@ -10,10 +10,10 @@ from app import clock
 from app.models import DeliveryRecord
 from app.services import webhooks
 from tasks.registry import get_type
-from tests.factories import read_task
-from tests.people import make_person
-from tests.services.attempts import run_attempt
-from tests.services.raw_server import RawServer
+from tests.support.factories import read_task
+from tests.support.people import make_person
+from tests.support.servers.attempts import run_attempt
+from tests.support.servers.raw_server import RawServer
 
 MOST_ATTEMPTS = 20
 DUE_AND_DISPATCHED = sa.text("UPDATE tasks SET status = 'PENDING', dispatched_at = now(), due_at = now()")

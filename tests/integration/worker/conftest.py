@@ -12,8 +12,8 @@ from app.models import TaskRecord
 from app.services.accounts.quotas import WAITING_TASKS
 from tasks import RetryPolicy, TaskContext, registry, task_type
 from tasks.registry import load_types
-from tests.factories import make_task, read_task
-from tests.people import Person, make_person
+from tests.support.factories import make_task, read_task
+from tests.support.people import Person, make_person
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def declared(monkeypatch) -> Callable[..., None]:
 @pytest.fixture
 def hints(monkeypatch) -> list[UUID]:
     """The tasks whose hints were handed to the publisher."""
-    from app.services import announcing
+    from app.services.submission import announcing
 
     published: list[UUID] = []
     monkeypatch.setattr(announcing, "dispatch_soon", lambda hint: published.extend(hint.ids))
@@ -53,7 +53,7 @@ def hints(monkeypatch) -> list[UUID]:
 def run(session, declared, hints) -> Callable[..., TaskRecord]:
     """Run an attempt of a new task of the type, or the next one of `again`; its row afterwards."""
 
-    from tests.services.attempts import run_attempt
+    from tests.support.servers.attempts import run_attempt
 
     def go(handler: Callable[[TaskContext], Any] | None = None, *, again: TaskRecord | None = None, **columns: Any):
         if handler is not None:

@@ -9,15 +9,17 @@ import sqlalchemy as sa
 
 from app import clock
 from app.models import Status
-from app.services import announcing, children, lifecycle
-from app.services.children.asking import wish
+from app.services import lifecycle
 from app.services.lifecycle import LeaseLost
+from app.services.submission import announcing
+from app.services.tasks import children
+from app.services.tasks.children.asking import wish
 from app.worker import children as worker_children
 from app.worker import executor, heartbeat
 from tasks import PermanentError, TaskContext, task_type
 from tasks.errors import TaskCancelled
-from tests.factories import HOLDER, make_task, read_task
 from tests.integration.worker.family import children_of, replace_settings
+from tests.support.factories import HOLDER, make_task, read_task
 
 
 def test_a_child_is_stored_with_the_outcome_and_belongs_to_the_same_account(session, run, person, hints):

@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from app import clock
-from app.api.task_schemas import SubmitTask
 from app.models import Status
-from app.services.children.asking import wish
-from app.services.submission import Submission
+from app.services.submission.submissions import Submission
+from app.services.tasks.children.asking import wish
+from app.web.schemas.tasks import SubmitTask
 from tasks.errors import NoRoom
-from tests.factories import read_task
 from tests.integration.worker.family import children_of, replace_settings
-from tests.services.attempts import run_attempt
+from tests.support.factories import read_task
+from tests.support.servers.attempts import run_attempt
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"type_name": "reverse_strin"}, "did you mean 'reverse_string'"),

@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from app.models import Status
-from app.services import counters
-from app.services.outcomes import Completed
+from app.services.measuring import counters
+from app.services.tasks.outcomes import Completed
 from app.worker import executor, heartbeat
 from app.worker.attempt import LeaseGone
-from tests.factories import make_task, read_task
-from tests.services.attempts import run_attempt
+from tests.support.factories import make_task, read_task
+from tests.support.servers.attempts import run_attempt
 
 
 @pytest.fixture

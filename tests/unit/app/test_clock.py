@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app import clock
-from tests.factories import NOON, Steady
+from tests.support.factories import NOON, Steady
 
 HOUR = timedelta(hours=1)
 

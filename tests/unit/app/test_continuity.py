@@ -1,7 +1,7 @@
 """Who may judge leases: whoever was connected without a break."""
 
 from app.continuity import Continuity
-from tests.factories import Steady, seconds
+from tests.support.factories import Steady, seconds
 
 
 def test_it_counts_from_the_first_answer():

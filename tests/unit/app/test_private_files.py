@@ -7,10 +7,10 @@ import tempfile
 
 import pytest
 
-from app import metrics
 from app.embedded import mail_catcher, preflight, settings
 from app.errors import SettingsError
-from app.log_file import SharedFileHandler
+from app.observability import metrics
+from app.observability.log_file import SharedFileHandler
 from app.private_files import private_directory
 
 

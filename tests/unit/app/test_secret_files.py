@@ -2,8 +2,8 @@
 
 import pytest
 
-from app import scrubbing
 from app.config.secret_files import LARGEST_BYTES, value_of, with_files
+from app.observability import scrubbing
 
 
 @pytest.fixture

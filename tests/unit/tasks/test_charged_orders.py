@@ -12,7 +12,7 @@ from tasks.handlers import fetch_orders
 from tasks.handlers.fetch_orders import Order, OrderLine
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 
 DAY = date(2026, 1, 5)
 ASKED = {"customer_id": "c", "date_from": "2026-01-01", "date_to": "2026-01-31"}

@@ -10,7 +10,7 @@ from app.commands.backup.folder import ARTIFACTS
 from app.config import load
 from app.errors import TaskledgerError
 from app.services.artifacts.store import Store
-from tests.services.databases import NO_BROKER
+from tests.support.servers.databases import NO_BROKER
 
 SETTINGS = load({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": NO_BROKER})
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from app.dashboard.formatting import ago, brief, duration, file_size, pretty
-from app.services.overview.series import width_for
-from tests.factories import NOON
+from app.services.measuring.overview.series import width_for
+from tests.support.factories import NOON
 
 
 @pytest.mark.parametrize(

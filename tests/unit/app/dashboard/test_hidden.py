@@ -5,7 +5,7 @@ import pytest
 from app.dashboard.hidden import NOT_KEPT, NOT_YOURS, unveiled, veiled
 from app.dashboard.untouched import Kept, is_untouched, kept_again, moment_shown, moment_typed, pack, unpack
 from app.errors import Refused
-from tests.factories import NOON
+from tests.support.factories import NOON
 
 REAL = {"url": "https://a.example/", "headers": {"Cookie": "one", "X": "two"}}
 MASK = {"url": "https://a.example/", "headers": {"Cookie": "[redacted]", "X": "two"}}

@@ -9,7 +9,7 @@ from amqp.exceptions import PreconditionFailed
 from app.messaging import Hint, background
 from app.messaging.background import PublisherThread
 from app.models import new_id
-from tests.services.waiting import wait_for
+from tests.support.servers.waiting import wait_for
 
 
 class OddPublisher:

@@ -9,15 +9,15 @@ import pytest
 from billiard import common
 from msgspec import structs
 
-from app import scrubbing
 from app.models import new_id
+from app.observability import scrubbing
 from app.services.lifecycle import Claim
-from app.services.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
+from app.services.tasks.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
 from app.worker.attempt import RESULT_BYTES, run_attempt
 from app.worker.stopping import ParentStop, Stopper
 from tasks.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
 from tasks.registry import get_type
-from tests.factories import NOON
+from tests.support.factories import NOON
 
 CLAIM = Claim(
     id=new_id(),

@@ -6,11 +6,11 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from app.services.task_log import LogLine
+from app.services.tasks.task_log import LogLine
 from app.worker.heartbeat import Heartbeat
 from app.worker.run import LOG_LINES, Desk, HintRun, Running
 from tasks.errors import TimeLimitReached
-from tests.factories import NOON
+from tests.support.factories import NOON
 from tests.unit.app.worker.test_attempt import CLAIM
 
 

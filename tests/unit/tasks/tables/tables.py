@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 
 COUNT = {"operation": "aggregate", "measures": [{"name": "n", "function": "count"}]}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.services.admission.limits import Lane, Limit, Limits, Rate
 from app.services.admission.turns import Candidates, Turns, refilled, room_of
-from tests.factories import NOON
+from tests.support.factories import NOON
 
 ADA, BEN, CLEO = UUID(int=1), UUID(int=2), UUID(int=3)
 

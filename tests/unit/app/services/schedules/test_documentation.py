@@ -9,7 +9,7 @@ import pytest
 from app.models import Misfire, Overlap, SlotState
 from app.services.schedules.cron import ALIASES
 from app.services.schedules.moments import next_moment
-from tests.services.databases import ROOT
+from tests.support.servers.databases import ROOT
 
 PAGE = (ROOT / "docs" / "explanation" / "schedules.md").read_text()
 ROWS = re.findall(r"^\| `(\w+/\w+)` \| `(.+?)` \| (\d{4}-\d\d-\d\d) \| (.+?) \|$", PAGE, re.MULTILINE)

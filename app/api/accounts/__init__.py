@@ -1,0 +1,1 @@
+"""Accounts over HTTP: log in, keys, users, the audit log."""

@@ -1,0 +1,106 @@
+"""/users: accounts, for admins."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+
+from app.api.accounts.log_in import AccountView
+from app.clock import utcnow
+from app.errors import NotFound
+from app.models import Role, UserRecord
+from app.services.accounts import audit, passwords, registration, users
+from app.web.access import KEYS, Access, access, current_actor
+from app.web.fields import text
+from app.web.requests import pagination
+from app.web.requests.pagination import Page
+from app.web.requests.parsing import Blueprint
+from app.web.schemas.accounts import ChangeUser, NewUser
+from app.web.transactions import single_statement, transaction
+from tasks.fields import UUID_TEXT
+
+blueprint = Blueprint("users", __name__, url_prefix="/api/v1", description="Accounts, for admins")
+
+USER_ID = [{"name": "user_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
+
+
+class UserFilter(Page):
+    """Query parameters of the list."""
+
+    q = text(200, metadata={"description": "Part of the name or the e-mail address; case does not matter"})
+
+
+class UserList(ma.Schema):
+    """A page of accounts, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(AccountView), required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+@blueprint.get("/users")
+@blueprint.arguments(UserFilter(), location="query")
+@blueprint.response(200, UserList())
+@access(Access.ADMIN)
+def list_users(query: dict[str, Any]) -> dict[str, Any]:
+    """List accounts."""
+    before = pagination.decode(query["cursor"], "users")
+    with single_statement() as session:
+        items, last = users.find(session, text=query.get("q"), before=before and UUID(before), limit=query["limit"])
+    return {"items": items, "next": pagination.encode(last and str(last), "users")}
+
+
+@blueprint.post("/users")
+@blueprint.arguments(NewUser())
+@blueprint.response(201, AccountView())
+@blueprint.problem(409, "There is an account of this address")
+@access(Access.ADMIN)
+def create_user(asked: dict[str, Any]) -> UserRecord:
+    """Make an account for somebody; also while registration is closed."""
+    passwords.check_new(asked["password"], email=asked["email"], name=asked["name"])
+    password_hash = passwords.hashed(asked["password"])
+    with transaction() as session:
+        made = registration.create(
+            session,
+            email=asked["email"],
+            name=asked["name"],
+            password_hash=password_hash,
+            now=utcnow(),
+            role=Role(asked["role"]),
+        )
+        subject = f"user:{made.id}"
+        audit.record(session, "user.created", current_actor(), now=utcnow(), subject=subject, role=made.role)
+    return made
+
+
+@blueprint.get("/users/<user_id>", parameters=USER_ID)
+@blueprint.response(200, AccountView())
+@access(Access.ADMIN)
+def read_user(user_id: str) -> UserRecord:
+    """Read an account."""
+    id_ = _parse_id(user_id)
+    with single_statement() as session:
+        return users.read(session, id_)
+
+
+@blueprint.patch("/users/<user_id>", parameters=USER_ID)
+@blueprint.arguments(ChangeUser())
+@blueprint.response(200, AccountView())
+@blueprint.problem(409, "It is the last open admin account")
+@access(Access.ADMIN)
+def change_user(fields: dict[str, Any], user_id: str) -> UserRecord:
+    """Change role, name, quotas or rights of an account, or close it; a new role ends its log-ins at once.
+
+    New quotas and rights hold for API keys within 2 seconds in every process, for access tokens and SQL at once.
+    """
+    id_ = _parse_id(user_id)
+    with transaction() as session:
+        changed = users.change(session, id_, fields, now=utcnow())
+        audit.record(session, "user.changed", current_actor(), now=utcnow(), subject=f"user:{id_}", **fields)
+    KEYS.forget()
+    return changed
+
+
+def _parse_id(text_: str) -> UUID:
+    if not UUID_TEXT.fullmatch(text_):
+        raise NotFound("There is no such account: GET /api/v1/users lists them.")
+    return UUID(text_)

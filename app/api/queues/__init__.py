@@ -1,0 +1,1 @@
+"""Queues over HTTP: figures, pauses, purges, and limits of admission."""

@@ -1,0 +1,1 @@
+"""The service itself over HTTP: health, metrics, statistics, integrity, workers."""

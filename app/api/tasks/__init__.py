@@ -1,0 +1,1 @@
+"""Tasks over HTTP: submit, read, change, act on, and ask why."""

@@ -1,0 +1,125 @@
+"""/tasks/batch: submit many tasks in one request; each is accepted or refused by itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import marshmallow as ma
+from werkzeug.exceptions import BadRequest
+
+from app.api.tasks.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, item_shape
+from app.clock import utcnow
+from app.errors import Refused, flatten
+from app.messaging import Hint, coalesce, dispatch_soon
+from app.models import TaskRecord
+from app.services import idempotency
+from app.services.idempotency import Key
+from app.services.submission import batches
+from app.services.submission.batches import KEY_FIELD, REFUSALS, Accepted, Item
+from app.services.submission.submissions import Submission
+from app.web import quotas
+from app.web.access import current_owner_id, current_rights
+from app.web.current_settings import current_settings
+from app.web.requests import json_body
+from app.web.requests.idempotency import IdempotencyHeader
+from app.web.requests.parsing import Blueprint, refusal
+from app.web.responses.masking import digest_secrets, payload_keys
+from app.web.responses.problems import body_of, shortened
+from app.web.schemas.tasks import TaskView, fields_of
+from app.web.transactions import single_statement, transaction
+
+blueprint = Blueprint("batches", __name__, url_prefix="/api/v1", description="Tasks: many in one request")
+
+NDJSON = {"requestBody": {"content": {json_body.NDJSON: {
+    "schema": {"type": "string", "description": "One submission, as in `tasks`, on each line"}
+}}}}  # fmt: skip
+Fault = Refused | BadRequest
+MOST_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
+_VIEW = TaskView()
+
+
+@blueprint.post("/tasks/batch")
+@blueprint.doc(**NDJSON)
+@blueprint.arguments(SubmitBatch(), example={"tasks": [{"type": "reverse_string", "payload": "hello world"}]})
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.arguments(Preference(), location="headers")
+@blueprint.response(200, BatchView(), description="What became of each, in their order; what was accepted is durable")
+@blueprint.problem(422, "No list of submissions, an empty one, or too many")
+@blueprint.problem(429, "There is no room for so many waiting tasks; none was accepted")
+def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dict[str, Any]) -> Any:
+    """Submit many tasks; those that can be accepted are, in one statement.
+
+    With Idempotency-Key, an item without an `idempotency_key` of its own gets one from the header and its index.
+    """
+    sent: list[Any] = batch["tasks"]
+    _check_length(len(sent))
+    now, owner_id = utcnow(), current_owner_id()
+    read = [_read(index, data, headers["key"], str(owner_id)) for index, data in enumerate(sent)]
+    items = [item for item in read if isinstance(item, Item)]
+    drafted = batches.drafts(items, owner_id=owner_id, now=now, payload_keys=payload_keys(), rights=current_rights())
+    # Mostly there is one INSERT to do; a key, and a place that is taken for a unique task, stand or fall with it.
+    is_more = any(item.key or item.submission.unique for item in items)
+    if not is_more and quotas.has_plain_room(sum(isinstance(made, TaskRecord) for made in drafted)):
+        with single_statement() as session:
+            stored = iter(batches.store(session, items, drafted, now=now))
+    else:
+        with transaction() as session:
+            stored = iter(batches.store(session, items, drafted, now=now, make_room=quotas.room_in(session)))
+    results = [next(stored) if isinstance(item, Item) else item for item in read]
+    _dispatch(results)
+    accepted = sum(isinstance(result, Accepted) for result in results)
+    is_minimal = MINIMAL in (preference["prefer"] or "").lower().replace(" ", "")
+    show = _id_of if is_minimal else _VIEW.dump
+    left = [MOST_MESSAGES]
+    shown = [_shown(index, result, show, left) for index, result in enumerate(results)]
+    answer = {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
+    return (answer, {"Preference-Applied": MINIMAL}) if is_minimal else answer
+
+
+def _check_length(count: int) -> None:
+    most = current_settings().max_batch_tasks
+    if not 1 <= count <= most:
+        raise Refused({"tasks": [f"must be from 1 to {most}, and are {count}"]})
+
+
+def _read(index: int, data: Any, batch_key: str | None, owner: str) -> Item | Fault | Any:
+    """One submission as it can be stored, or why it cannot."""
+    if isinstance(data, json_body.Unreadable):
+        return data.fault
+    try:
+        fields = dict(fields_of(data, item_shape))
+        key = fields.pop(KEY_FIELD, None)
+        quotas.check_size(fields["payload"])
+        submission = Submission(**fields)
+        return Item(submission=submission, key=_key(key, batch_key, index, submission, owner))
+    except ma.ValidationError as error:
+        return refusal(error)
+    except REFUSALS as error:
+        return error
+
+
+def _key(own: str | None, batch_key: str | None, index: int, submission: Submission, owner: str) -> Key | None:
+    if own is None and batch_key is None:
+        return None
+    route, value = ("tasks", own) if own is not None else ("tasks/batch", f"{batch_key}:{index}")
+    return idempotency.taken(route, value, asdict(submission), owner=owner, secrets=digest_secrets(submission.type))
+
+
+def _dispatch(results: Sequence[Any]) -> None:
+    fresh = [result.task for result in results if isinstance(result, Accepted) and result.is_new]
+    dispatch_soon(*coalesce(Hint.of(task) for task in fresh if task.dispatched_at is not None))
+
+
+def _id_of(task: TaskRecord) -> dict[str, str]:
+    return {"id": str(task.id)}
+
+
+def _shown(index: int, result: Any, show: Callable[[TaskRecord], Any], left: list[int]) -> dict[str, Any]:
+    """One line of the answer. `left`: how many messages more the answer lists; its size has a bound."""
+    if isinstance(result, Accepted):
+        return {"index": index, "status": 201 if result.is_new else 200, "task": show(result.task)}
+    problem = body_of(result)
+    left[0] -= len(flatten(problem["errors"]))
+    if left[0] < 0:
+        problem |= {"errors": {}, "detail": shortened(problem["detail"], BRIEF)}
+    return {"index": index, "status": problem["status"], "problem": problem}

@@ -1,0 +1,200 @@
+"""/tasks: submit, read, list, change and delete tasks, and read their history."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request
+
+from app.clock import utcnow
+from app.errors import NotFound
+from app.messaging import Hint, dispatch_soon
+from app.models import Status, TaskRecord
+from app.services.submission import submissions as submission_service
+from app.services.submission.submissions import Submission
+from app.services.tasks import children
+from app.services.tasks import records as task_service
+from app.web import quotas
+from app.web.access import current_caller, current_owner_id, current_rights, visible_owner
+from app.web.live.long_poll import hub
+from app.web.requests import pagination
+from app.web.requests.etags import IfMatch, IfNoneMatch, etag
+from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
+from app.web.requests.parsing import Blueprint
+from app.web.responses.headers import LOCATION
+from app.web.responses.masking import digest_secrets, payload_keys
+from app.web.schemas.tasks import ChangeTask, EventList, SubmitTask, TaskFilter, TaskList, TaskView, Wait, task_path
+from app.web.task_commits import store_together
+from app.web.transactions import single_statement, transaction
+from tasks.fields import UUID_TEXT
+from tasks.registry import load_types
+
+blueprint = Blueprint(
+    "tasks", __name__, url_prefix="/api/v1", description="Tasks: one row each, from submission to result"
+)
+
+TASK_ID = [{"name": "task_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
+ETAG = {"ETag": {"description": "Changes with the task", "schema": {"type": "string"}}}
+EXAMPLES: dict[str, Any] = {}
+
+
+def fill_examples() -> None:
+    """For the documentation of `POST /tasks`; when the application is made, as importing this must not need types."""
+    EXAMPLES.update(
+        {
+            name: {"summary": task_type.summary, "value": {"type": name, "payload": task_type.examples[0]}}
+            for name, task_type in load_types().items()
+            if task_type.examples
+        }
+    )
+
+
+@blueprint.post("/tasks")
+@blueprint.arguments(SubmitTask(), examples=EXAMPLES)
+@blueprint.arguments(IdempotencyHeader(), location="headers")
+@blueprint.response(201, TaskView(), description="Accepted and durable", headers=LOCATION | ETAG)
+@blueprint.alt_response(
+    200, schema=TaskView(), description="The Idempotency-Key was used before, or `unique` found its like: that task"
+)
+@blueprint.problem(403, "The account, or its API key, may not use this task type: `type_not_allowed`")
+@blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
+@blueprint.problem(422, "Unknown type, or a payload its type refuses")
+def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
+    """Submit a task; the same Idempotency-Key returns the first one."""
+    key = key_of(headers, "tasks", submission, secrets=digest_secrets(submission.type)) if headers["key"] else None
+    quotas.check_size(submission.payload)
+    if key is None and submission.unique is None and quotas.has_plain_room(1):
+        made = submission_service.draft(
+            submission,
+            owner_id=current_owner_id(),
+            now=utcnow(),
+            payload_keys=payload_keys(),
+            rights=current_rights(),
+        )
+        task, is_new = store_together(made), True
+    else:
+        with transaction() as session:
+            task, is_new = submission_service.accept_once(
+                session,
+                submission,
+                key=key,
+                owner_id=current_owner_id(),
+                now=utcnow(),
+                payload_keys=payload_keys(),
+                make_room=quotas.room_in(session),
+                rights=current_rights(),
+            )
+    if is_new and task.dispatched_at is not None:
+        dispatch_soon(Hint.of(task))
+    answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
+    return task, 201 if is_new else 200, answered if is_new or key is None else answered | REPLAYED
+
+
+@blueprint.get("/tasks")
+@blueprint.arguments(TaskFilter(), location="query")
+@blueprint.response(200, TaskList())
+def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
+    """List tasks, newest first."""
+    before = pagination.decode(wanted["cursor"], "tasks")
+    chosen = task_service.Filter(
+        statuses=wanted.get("status", ()),
+        types=wanted.get("type", ()),
+        labels=[tuple(label.split(":", 1)) for label in wanted.get("label", ())],
+        created_after=wanted.get("created_after"),
+        created_before=wanted.get("created_before"),
+        text=wanted.get("q"),
+    )
+    with single_statement() as session:
+        items, last = task_service.find(
+            session, chosen, owner=visible_owner(), before=before and UUID(before), limit=wanted["limit"]
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "tasks")}
+
+
+@blueprint.get("/tasks/<task_id>", parameters=TASK_ID)
+@blueprint.arguments(Wait(), location="query")
+@blueprint.arguments(IfNoneMatch(), location="headers")
+@blueprint.response(200, TaskView(), headers=ETAG)
+@blueprint.alt_response(304, description="Not changed since")
+def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> Any:
+    """Read a task; with ?wait= the answer comes when it has finished."""
+    id_ = parse_id(task_id)
+    with single_statement() as session:
+        task = task_service.read(session, id_, owner=visible_owner())
+    if query["wait"] and not task.is_finished:
+        task = hub().wait(task, seconds=query["wait"], caller=current_caller())
+    tag = etag(task)
+    if request.if_none_match.contains_weak(tag):  # weak: a proxy that compresses makes it so
+        return Response(status=304, headers={"ETag": f'"{tag}"'})
+    return task, {"ETag": f'"{tag}"'}
+
+
+@blueprint.patch("/tasks/<task_id>", parameters=TASK_ID)
+@blueprint.arguments(ChangeTask())
+@blueprint.arguments(IfMatch(), location="headers")
+@blueprint.response(200, TaskView(), headers=ETAG)
+@blueprint.problem(409, "Too late: it has started or is finished")
+@blueprint.problem(412, "Changed since it was read")
+def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -> tuple[TaskRecord, dict[str, str]]:
+    """Change a task that has not started; what is left out stays as it is."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        quotas.check_size(fields.get("payload"))
+        task = task_service.change(
+            session,
+            id_,
+            fields,
+            owner=visible_owner(),
+            states=headers["states"],
+            now=utcnow(),
+            payload_keys=payload_keys(),
+            rights=current_rights(),
+        )
+    if task.status == Status.PENDING and not task.gated:
+        # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
+        dispatch_soon(Hint.of(task))
+    return task, {"ETag": f'"{etag(task)}"'}
+
+
+@blueprint.delete("/tasks/<task_id>", parameters=TASK_ID)
+@blueprint.arguments(IfMatch(), location="headers")
+@blueprint.response(204, description="Deleted, with its history")
+@blueprint.problem(409, "Not finished yet, or its events have not been passed on yet")
+@blueprint.problem(412, "Changed since it was read")
+def delete_task(headers: dict[str, Any], task_id: str) -> None:
+    """Delete a finished task and its history."""
+    id_ = parse_id(task_id)
+    with transaction() as session:
+        task_service.delete(session, id_, owner=visible_owner(), states=headers["states"])
+
+
+@blueprint.get("/tasks/<task_id>/events", parameters=TASK_ID)
+@blueprint.arguments(pagination.Page(), location="query")
+@blueprint.response(200, EventList())
+def list_events(page: dict[str, Any], task_id: str) -> dict[str, Any]:
+    """Read the history of a task's status, oldest first."""
+    id_ = parse_id(task_id)
+    after = pagination.decode(page["cursor"], "events")
+    with single_statement() as session:
+        items, last = task_service.events(session, id_, owner=visible_owner(), after=after, limit=page["limit"])
+    return {"items": items, "next": pagination.encode(last, "events")}
+
+
+@blueprint.get("/tasks/<task_id>/children", parameters=TASK_ID)
+@blueprint.arguments(pagination.Page(), location="query")
+@blueprint.response(200, TaskList())
+def list_children(page: dict[str, Any], task_id: str) -> dict[str, Any]:
+    """List the tasks that a task's handler submitted, newest first."""
+    id_ = parse_id(task_id)
+    before = pagination.decode(page["cursor"], "children")
+    with single_statement() as session:
+        items, last = children.find(
+            session, id_, owner=visible_owner(), before=before and UUID(before), limit=page["limit"]
+        )
+    return {"items": items, "next": pagination.encode(last and str(last), "children")}
+
+
+def parse_id(text: str) -> UUID:
+    """The id in a path. Raises NotFound for what cannot be one."""
+    if not UUID_TEXT.fullmatch(text):
+        raise NotFound("There is no such task: an id is a UUID such as 018f3c5e-7d2a-7000-8000-0123456789ab.")
+    return UUID(text)

@@ -1,0 +1,1 @@
+"""Workflows over HTTP: their definitions and their runs."""

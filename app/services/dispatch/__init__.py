@@ -1,0 +1,1 @@
+"""How what is due becomes a hint: what is ready, priorities, pauses, and the workers that may take it."""

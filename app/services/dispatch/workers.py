@@ -1,0 +1,109 @@
+"""Who runs tasks: workers that are alive or were lately, and types that wait although nobody knows them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import Status, Worker
+from app.services.dispatch.queues import LIVE
+from app.services.measuring.levels import Levels
+from tasks.registry import load_types
+
+WORKERS = Worker.metadata.tables["workers"]
+ALIVE, STOPPED, LOST = "alive", "stopped", "lost"
+MOST_GONE = 50  # of those that stopped or were lost, the newest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSeen:
+    """One life of a worker."""
+
+    id: str
+    node: str
+    host: str
+    pid: int
+    concurrency: int
+    queues: Sequence[str]
+    types: Mapping[str, str]
+    version: str
+    runtime: Mapping[str, Any]
+    started_at: datetime
+    last_seen_at: datetime
+    stopped_at: datetime | None
+    running: int = 0
+    """Tasks that it holds a lease of."""
+
+    def state(self, now: datetime) -> str:
+        """alive, stopped (in order), or lost: not seen for 15 seconds."""
+        if self.stopped_at is not None:
+            return STOPPED
+        return ALIVE if now - self.last_seen_at <= LIVE else LOST
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether it was seen a moment ago."""
+        return self.state(now) == ALIVE
+
+    def other_schemas(self) -> list[str]:
+        """The types whose payload schema there differs from the one known here: an older or newer release."""
+        known = load_types()
+        return sorted(name for name, found in self.types.items() if name in known and known[name].schema_hash != found)
+
+
+_COLUMNS = [WORKERS.c[name] for name in WorkerSeen.__slots__ if name != "running"]
+_GONE = sa.or_(WORKERS.c.stopped_at.is_not(None), WORKERS.c.last_seen_at <= sa.bindparam("since"))
+_ALIVE = sa.select(*_COLUMNS).where(~_GONE).order_by(WORKERS.c.node, WORKERS.c.id)
+_NEWEST_GONE = sa.select(*_COLUMNS).where(_GONE).order_by(WORKERS.c.last_seen_at.desc()).limit(MOST_GONE)
+_ONE = sa.select(*_COLUMNS).where(WORKERS.c.id == sa.bindparam("id"))
+_RUNNING = sa.text(
+    "SELECT leased_by, count(*) AS running FROM tasks WHERE due_at IS NOT NULL AND status = 'PROCESSING' GROUP BY 1"
+)
+
+
+def alive(session: Session, *, now: datetime) -> list[WorkerSeen]:
+    """Those that were seen in the last seconds."""
+    return [WorkerSeen(**row) for row in session.execute(_ALIVE, {"since": now - LIVE}).mappings()]
+
+
+def one(session: Session, worker_id: str) -> WorkerSeen | None:
+    """A worker by its id, alive or not; None when it was forgotten."""
+    row = session.execute(_ONE, {"id": worker_id}).mappings().first()
+    return None if row is None else WorkerSeen(**row)
+
+
+def everyone(session: Session, *, now: datetime) -> list[WorkerSeen]:
+    """All that are alive, each with what it runs, and the newest of those that are gone."""
+    running = {row.leased_by: row.running for row in session.execute(_RUNNING)}
+    rows = [*session.execute(_ALIVE, {"since": now - LIVE}).mappings()]
+    rows += session.execute(_NEWEST_GONE, {"since": now - LIVE}).mappings()
+    return [WorkerSeen(**row, running=running.get(row["id"], 0)) for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orphan:
+    """A type of which tasks wait in a queue, and which no live worker of that queue knows."""
+
+    type: str
+    queue: str
+    waiting: int
+    known_here: bool
+    """Whether the API knows it: if not, the release that had it is gone."""
+
+
+def orphans(found: Levels, live: Sequence[WorkerSeen]) -> list[Orphan]:
+    """What nobody would run; empty while no worker is alive at all, which is another trouble. Pure."""
+    if not live:
+        return []
+    waiting: dict[tuple[str, str], int] = {}
+    for level in found.levels:
+        if level.status in (Status.PENDING, Status.RETRYING, Status.SCHEDULED):
+            waiting[level.queue, level.type] = waiting.get((level.queue, level.type), 0) + level.tasks
+    known = load_types()
+    return [
+        Orphan(type=type_, queue=queue, waiting=tasks, known_here=type_ in known)
+        for (queue, type_), tasks in sorted(waiting.items())
+        if not any(queue in each.queues and type_ in each.types for each in live)
+    ]

@@ -1,0 +1,1 @@
+"""Payloads and results of sensitive types: encrypted, opened, and moved to a new key."""

@@ -1,0 +1,1 @@
+"""Rows for other programs: tasks, events, CSV cells."""

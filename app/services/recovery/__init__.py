@@ -1,0 +1,1 @@
+"""What is done about tasks whose worker, message or database went away."""

@@ -1,0 +1,1 @@
+"""How a task is made: checks, drafts, batches, idempotent storing, and the hint after the commit."""

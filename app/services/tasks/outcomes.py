@@ -1,0 +1,151 @@
+"""How attempts end, and recording it: the outcome and all that follows from it in one transaction."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from app.services import lifecycle, workflows
+from app.services.lifecycle import Claim, LeaseLost
+from app.services.recovery.failures import Failure
+
+# What a port registered during the attempt: runs in the outcome's transaction, after the fence, at the given moment;
+# what it returns is added to the result. A deadlock or a lost connection repeats it with the whole transaction.
+Write: TypeAlias = Callable[[Session, datetime], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """The handler returned. If one of the `writes` raises, none is made, and `otherwise` says how the attempt ended."""
+
+    result: Any
+    writes: tuple[Write, ...] = ()
+    otherwise: "Callable[[Exception], Outcome] | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retrying:
+    """The handler raised, and another attempt follows after `delay`."""
+
+    failure: Failure
+    delay: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The handler raised, and nothing follows because of `reason`."""
+
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopped:
+    """The handler was stopped because its task's cancellation was requested."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenBack:
+    """The attempt did not happen, or was interrupted; it is not counted.
+
+    `instead`: for an attempt that had begun, what is recorded once its number was interrupted MAX_INTERRUPTIONS times.
+    """
+
+    reason: str
+    instead: "Outcome | None" = None
+
+
+Outcome: TypeAlias = Completed | Retrying | Failed | Stopped | GivenBack
+
+
+def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: datetime) -> dict[UUID, Outcome]:
+    """Record how attempts of one hint ended; returns what was recorded, by id.
+
+    An id that is missing had lost its lease: of it nothing was recorded. A Completed whose writes were refused is
+    returned as what was recorded instead. A step's run moves on in the same transaction, and is locked before any task.
+    """
+    runs = workflows.lock_runs(session, {held.run_id for held, _ in ended if held.run_id is not None})
+    recorded = _record(session, ended, now)
+    for run in runs:
+        workflows.advance(session, run, now=now)
+    return recorded
+
+
+def _record(session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime) -> dict[UUID, Outcome]:
+    settled = [(held, _bounded(session, held, outcome)) for held, outcome in _make_writes(session, ended, now)]
+    completed = [(held, outcome.result) for held, outcome in settled if isinstance(outcome, Completed)]
+    recorded = lifecycle.complete(session, completed, now=now) if completed else set()
+    for held, outcome in settled:
+        if isinstance(outcome, Completed):
+            continue
+        with contextlib.suppress(LeaseLost):
+            _record_one(session, held, outcome, now)
+            recorded.add(held.id)
+    return {held.id: outcome for held, outcome in settled if held.id in recorded}
+
+
+def takes_one_statement(ended: Sequence[tuple[Claim, Outcome]]) -> bool:
+    """Whether `record` needs no transaction around it: handlers returned, and nothing else follows from that."""
+    lease = ended[0][0].lease
+    return all(
+        isinstance(outcome, Completed) and not outcome.writes and held.run_id is None and held.lease == lease
+        for held, outcome in ended
+    )
+
+
+def _make_writes(
+    session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime
+) -> Sequence[tuple[Claim, Outcome]]:
+    """Make the writes of those that still hold their lease, which they cannot lose until the transaction ends."""
+    if not any(isinstance(outcome, Completed) and outcome.writes for _, outcome in ended):
+        return ended
+    held_ids = lifecycle.lock_held(session, [held for held, _ in ended])
+    return [
+        (held, _written(session, outcome, now) if isinstance(outcome, Completed) and outcome.writes else outcome)
+        for held, outcome in ended
+        if held.id in held_ids
+    ]
+
+
+def _written(session: Session, outcome: Completed, now: datetime) -> Outcome:
+    try:
+        with session.begin_nested():
+            added: dict[str, Any] = {}
+            for write in outcome.writes:
+                added |= write(session, now)
+            return replace(outcome, result={**(outcome.result or {}), **added}) if added else outcome
+    except (OperationalError, InterfaceError):
+        raise  # the database's trouble, not the task's: the whole transaction is tried again
+    except Exception as error:
+        if outcome.otherwise is None:
+            raise
+        return outcome.otherwise(error)
+
+
+def _bounded(session: Session, held: Claim, outcome: Outcome) -> Outcome:
+    """What is recorded of an attempt: one that was interrupted too often ends as if its worker had been lost."""
+    if not isinstance(outcome, GivenBack) or outcome.instead is None:
+        return outcome
+    return outcome.instead if lifecycle.is_interrupted_too_often(session, held.id, held.attempt) else outcome
+
+
+def _record_one(session: Session, held: Claim, outcome: Outcome, now: datetime) -> None:
+    match outcome:
+        case Retrying(failure=failure, delay=delay):
+            lifecycle.retry_later(session, held, failure, due_at=now + delay, now=now)
+        case Failed(failure=failure, reason=reason):
+            lifecycle.fail(session, held, failure, now=now, reason=reason)
+        case Stopped():
+            lifecycle.stopped(session, held, receipt="stopped", now=now)
+        case GivenBack(reason=reason):
+            _give_back(session, held, reason, now)
+
+
+def _give_back(session: Session, held: Claim, reason: str, now: datetime) -> None:
+    if not lifecycle.give_back(session, [held], reason=reason, now=now):
+        lifecycle.stopped(session, held, receipt="stopped", now=now)  # raises LeaseLost unless a cancel came first

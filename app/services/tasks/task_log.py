@@ -1,0 +1,41 @@
+"""The lines that handlers write with task.log()."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.models import TaskLogLine
+from app.services.tasks.records import read
+
+LOG = TaskLogLine.metadata.tables["task_log"]
+MOST_LINES = 2_000  # returned
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One line that a handler wrote with task.log()."""
+
+    task_id: UUID
+    attempt: int
+    at: datetime
+    message: str
+    fields: dict[str, Any]
+
+
+def write(session: Session, lines: Sequence[LogLine]) -> None:
+    """Keep the lines."""
+    if lines:
+        session.execute(sa.insert(LOG), [asdict(line) for line in lines])
+
+
+def of_task(session: Session, task_id: UUID, *, owner: UUID | None) -> list[LogLine]:
+    """The newest lines of a task, oldest first. Raises NotFound."""
+    read(session, task_id, owner=owner)
+    columns = [LOG.c[name] for name in LogLine.__slots__]
+    query = sa.select(*columns).where(LOG.c.task_id == task_id).order_by(LOG.c.id.desc()).limit(MOST_LINES)
+    return [LogLine(**row) for row in session.execute(query).mappings()][::-1]

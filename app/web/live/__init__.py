@@ -1,0 +1,1 @@
+"""Requests that wait: long polls and event streams."""

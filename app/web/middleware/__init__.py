@@ -1,0 +1,1 @@
+"""What stands before and after each request: proxies, other origins, the line of the log."""

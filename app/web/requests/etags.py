@@ -1,0 +1,63 @@
+"""ETags of tasks: made from the moment of the last change, so that If-Match can be checked in SQL."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from werkzeug.http import parse_etags
+
+from app.models import TaskRecord
+from app.web.requests.parsing import StrictSchema, absent
+from tasks import fields as strict
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def etag(task: TaskRecord) -> str:
+    """The tag of a task as it is now, without its quotes."""
+    return f"{(task.updated_at - EPOCH) // MICROSECOND:x}"
+
+
+class States(strict.Text):
+    """If-Match as the moments of last change that it names: None means any, empty means none that we ever gave."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        tags = parse_etags(super()._deserialize(value, *args, **kwargs))
+        if tags.star_tag:
+            return None
+        return frozenset(moment for tag in tags.as_set() if (moment := _moment(tag)) is not None)
+
+
+def _moment(tag: str | None) -> datetime | None:
+    if not tag:  # werkzeug reads an empty "" as None
+        return None
+    try:
+        return EPOCH + MICROSECOND * int(tag, 16)
+    except (ValueError, OverflowError):
+        return None
+
+
+class IfMatch(StrictSchema):
+    """Header of a change: only if the task is still as the caller read it."""
+
+    class Meta:
+        unknown = "exclude"
+
+    states = States(
+        data_key="If-Match",
+        load_default=absent,
+        metadata={"description": "ETag that the task must still have; 412 if not"},
+    )
+
+
+class IfNoneMatch(StrictSchema):
+    """Header of a read: 304 if the task is still as the caller has it."""
+
+    class Meta:
+        unknown = "exclude"
+
+    tag = strict.Text(
+        data_key="If-None-Match",
+        load_default=absent,
+        metadata={"description": "ETag of what you have; 304 if unchanged"},
+    )

@@ -1,0 +1,42 @@
+"""The header Idempotency-Key of creating requests."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from marshmallow import validate
+
+from app.services import idempotency
+from app.services.idempotency import Key
+from app.web.access import current_owner_id
+from app.web.requests.parsing import StrictSchema, absent
+from tasks import fields as strict
+from tasks.rules import NO_NUL
+
+REPLAYED = {"Idempotent-Replayed": "true"}
+LONGEST_KEY = 255
+
+
+class IdempotencyHeader(StrictSchema):
+    """A key that makes repeating the request harmless."""
+
+    class Meta:
+        unknown = "exclude"
+
+    key = strict.Text(
+        data_key="Idempotency-Key",
+        load_default=absent,
+        validate=validate.Length(1, LONGEST_KEY, error="must have {min} to {max} characters, or be left out"),
+        metadata={
+            "pattern": NO_NUL,
+            "description": "The same key with the same body answers what the first request made, for 24 hours",
+        },
+    )
+
+
+def key_of(headers: dict[str, Any], route: str, body: Any, *, secrets: Sequence[str] = ()) -> Key | None:
+    """The key of a request, if it sent one; `body` is what was parsed, dataclass or dict; `secrets` key its digest."""
+    if headers["key"] is None:
+        return None
+    sent = body if isinstance(body, dict) else asdict(body)
+    return idempotency.taken(route, headers["key"], sent, owner=str(current_owner_id()), secrets=secrets)

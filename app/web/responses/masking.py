@@ -1,0 +1,49 @@
+"""What of a sensitive task the caller may see: its owner everything, anybody else that there is something."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from app.models import TaskRecord
+from app.services.encryption import sealing
+from app.web.access import current_owner_id
+from app.web.current_settings import current_settings
+from tasks.errors import UnknownTaskType
+from tasks.registry import get_type
+
+
+def payload_keys() -> sealing.Keys:
+    """The keys that payloads of sensitive types are encrypted with."""
+    return sealing.keys(current_settings().payload_keys)
+
+
+def digest_secrets(type_name: str) -> tuple[str, ...]:
+    """What keys the digest of a submission that an Idempotency-Key keeps: of short payloads a plain one tells all.
+
+    The first one keys new digests, the others may have keyed old ones; none for types that are not sensitive.
+    """
+    return current_settings().secret_keys if get_type(type_name).sensitive else ()
+
+
+def presentable(task: TaskRecord) -> TaskRecord:
+    """The task as the caller may see it; tasks of ordinary types as they are."""
+    if not is_sensitive(task):
+        return task
+    if task.owner_id is None or task.owner_id != current_owner_id():
+        return replace(task, payload=sealing.REDACTED, result=task.result and sealing.REDACTED)
+    return replace(task, payload=_opened(task, "payload"), result=_opened(task, "result"))
+
+
+def is_sensitive(task: TaskRecord) -> bool:
+    """Whether its type says so; of a type that is gone, whether it looks sealed."""
+    try:
+        return get_type(task.type).sensitive
+    except UnknownTaskType:
+        return sealing.is_sealed(task.payload)
+
+
+def _opened(task: TaskRecord, column: str) -> Any:
+    try:
+        return sealing.opened(getattr(task, column), task.id, column, keys=payload_keys())
+    except sealing.CannotOpen:
+        return sealing.REDACTED

@@ -1,0 +1,38 @@
+"""What limits an account, or an API key, to some task types and queues."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from app.services.accounts.rights import MOST_NAMED
+from app.web.fields import matching
+from tasks.registry import NAME, QUEUE
+
+
+def no_repeats(values: list[str]) -> None:
+    """Raises ValidationError for a list that names something twice."""
+    if len(set(values)) != len(values):
+        raise ma.ValidationError("must not repeat anything")
+
+
+def allowed_types_field(**options: Any) -> ma.fields.List:
+    """Task types that may be used; null: all of them."""
+    return ma.fields.List(
+        matching(NAME.pattern, "is no name of a task type"),
+        allow_none=True,
+        validate=[validate.Length(0, MOST_NAMED, error="must be at most {max}"), no_repeats],
+        metadata={"description": "Task types that it may use; null: all", "uniqueItems": True},
+        **options,
+    )
+
+
+def allowed_queues_field(**options: Any) -> ma.fields.List:
+    """Queues whose task types may be used; null: all of them."""
+    return ma.fields.List(
+        matching(QUEUE.pattern, "is no name of a queue"),
+        allow_none=True,
+        validate=[validate.Length(0, MOST_NAMED, error="must be at most {max}"), no_repeats],
+        metadata={"description": "Queues whose task types it may use; null: all", "uniqueItems": True},
+        **options,
+    )

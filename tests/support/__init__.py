@@ -1,0 +1,1 @@
+"""What the tests start and make: servers, task types, accounts, rows."""
