@@ -8,14 +8,15 @@ TESTS ?= tests
 hash = $(shell cksum < $(1) | cut -d ' ' -f 1)
 RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
+KUBERNETES_STAMP := $(VENV)/.installed-kubernetes-$(call hash,deploy/kubernetes/tools.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test long chaos conformance browser screenshots bench lint images docs format migrate requirements \
-	venv clean-venv
+.PHONY: help run demo test test-container long chaos conformance browser screenshots bench lint images manifests \
+	kubernetes-tools docs format migrate requirements venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  make %-14s %s\n' "$$target" "$$text"; done
+		printf '  make %-16s %s\n' "$$target" "$$text"; done
 
 run: $(RUN_STAMP) ## Start everything here, with an embedded PostgreSQL and broker; Ctrl-C stops it
 	@exec $(BIN)/python -m app.embedded
@@ -62,6 +63,11 @@ lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
 images: ## Build the virtual environments of both images in /tmp, and measure them (a minute or two)
 	sh deploy/check_images.sh
 
+manifests: $(KUBERNETES_STAMP) ## Render what kustomize reads from the Helm chart
+	$(BIN)/python deploy/kubernetes/render.py
+
+kubernetes-tools: $(KUBERNETES_STAMP) ## Put helm and kubectl into .venv (Linux on x86_64; once, 40 MB)
+
 docs: $(DEV_STAMP) ## Write the pages of the reference that are made from the code
 	$(BIN)/python docs/generate.py
 
@@ -97,6 +103,12 @@ $(RUN_STAMP): | $(BIN)/python
 $(DEV_STAMP): | $(BIN)/python
 	@$(call install,requirements-dev.txt)
 	@rm -f $(VENV)/.installed-dev-*
+	@touch $@
+
+$(KUBERNETES_STAMP): $(DEV_STAMP)
+	@echo "Fetching helm and kubectl (once)"
+	@$(BIN)/python deploy/kubernetes/fetch_tools.py $(BIN)
+	@rm -f $(VENV)/.installed-kubernetes-*
 	@touch $@
 
 define install

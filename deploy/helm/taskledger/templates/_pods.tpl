@@ -45,17 +45,17 @@ topologySpreadConstraints:
     topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: { {{- include "taskledger.selector" $ -}} }
+      matchLabels: { {{ include "taskledger.selector" $ }} }
   {{- end }}
 {{- end }}
 {{- end -}}
 
 {{/* What all containers have behind their command: settings, mounts, resources. `artifacts`: with that volume. */}}
 {{- define "taskledger.container" -}}
-{{- with .env }}
+{{- with .env -}}
 env:
   {{- toYaml . | nindent 2 }}
-{{- end }}
+{{ end -}}
 envFrom:
   - configMapRef: { name: {{ .config | default (include "taskledger.fullname" .root) }} }
   {{- with .root.Values.envFrom }}
@@ -99,7 +99,7 @@ spec:
   {{- end }}
   revisionHistoryLimit: 5
   selector:
-    matchLabels: { {{- include "taskledger.selector" . -}} }
+    matchLabels: { {{ include "taskledger.selector" . }} }
   strategy:
     {{- toYaml .strategy | nindent 4 }}
   template:
@@ -121,7 +121,7 @@ metadata:
 spec:
   {{- toYaml .of.disruption | nindent 2 }}
   selector:
-    matchLabels: { {{- include "taskledger.selector" . -}} }
+    matchLabels: { {{ include "taskledger.selector" . }} }
 {{- end }}
 {{- end -}}
 
@@ -134,7 +134,7 @@ metadata:
   labels:
     {{- include "taskledger.labels" . | nindent 4 }}
 spec:
-  selector: { {{- include "taskledger.selector" . -}} }
+  selector: { {{ include "taskledger.selector" . }} }
   ports:
     - { name: http, port: {{ .port }}, targetPort: http }
 {{- end -}}

@@ -16,7 +16,8 @@
 {{- if hasKey $.Values.secrets.settings $name -}}
 {{- fail (printf "settings.%s and secrets.settings.%s both say what %s is: leave one of them out" $name $name $name) -}}
 {{- end -}}
-{{- $made = set $made $name (toString $value) -}}
+{{- $isWhole := and (kindIs "float64" $value) (eq (toString (floor $value)) (toString $value)) -}}
+{{- $made = set $made $name (toString (ternary (int64 $value) $value $isWhole)) -}}
 {{- end -}}
 {{- toYaml $made -}}
 {{- end -}}
