@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conformance.brokers import BROKERS
 from tests.conformance.evidence import assert_each_ended_once
 from tests.support.servers.databases import ROOT
 from tests.support.servers.stack import Stack
 from tests.support.servers.waiting import wait_for
 
-pytestmark = pytest.mark.parametrize("broker_name", ["rabbitmq"], indirect=True)
+RABBITMQS = [name for name in BROKERS if name in ("rabbitmq", "rabbitmq-4")]
+pytestmark = pytest.mark.parametrize("broker_name", RABBITMQS, indirect=True)
 
 
 @pytest.fixture

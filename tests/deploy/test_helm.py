@@ -368,6 +368,18 @@ def test_values_that_cannot_be_meant_are_refused_and_named(values, said):
     assert re.search(said, str(refused.value))
 
 
+DOCUMENTED = [
+    (path.name, text)
+    for path in sorted((ROOT / "docs" / "how-to").glob("*.md"))
+    for text in re.findall(r"^```yaml\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in DOCUMENTED], ids=[name for name, _ in DOCUMENTED])
+def test_the_values_that_the_documents_show_are_accepted(text, tmp_path):
+    assert_valid(rendered(yaml.safe_load(text)), VERSIONS[-1], tmp_path)
+
+
 def test_every_value_is_explained_or_explains_itself_and_is_in_the_schema():
     """What the schema allows stands in values.yaml, and what stands there is in the schema."""
     schema = json.loads((CHART / "values.schema.json").read_text())

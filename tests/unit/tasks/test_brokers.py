@@ -4,7 +4,17 @@ import pytest
 from kombu import Connection
 
 from tasks import topology, transports
-from tasks.brokers import BY_SCHEME, NATS, RABBITMQ, RABBITMQ_QUORUM, REDIS, broker_of, hosts_of, passwords_of, url_for_kombu
+from tasks.brokers import (
+    BY_SCHEME,
+    NATS,
+    RABBITMQ,
+    RABBITMQ_QUORUM,
+    REDIS,
+    broker_of,
+    hosts_of,
+    passwords_of,
+    url_for_kombu,
+)
 
 
 @pytest.mark.parametrize(
