@@ -36,6 +36,8 @@ def image() -> str:
 class RabbitMQContainer(PrivateRabbitMQ):
     """As the installed one. The process that is watched is a client that follows the container and ends with it."""
 
+    start_seconds = 180.0
+
     def __init__(self, docker: str) -> None:
         self._docker = docker
         self._container = f"taskledger-tests-rabbitmq-{uuid4().hex[:12]}"
