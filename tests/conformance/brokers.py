@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 from tests.support.servers.nats import PrivateNats, find_nats_server
 from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
-from tests.support.servers.rabbitmq_container import RabbitMQContainer, find_docker
+from tests.support.servers.rabbitmq_container import RabbitMQContainer, find_docker, image
 from tests.support.servers.valkey import PrivateValkey
 
 
@@ -50,6 +50,10 @@ KINDS: dict[str, Callable[[], PrivateBroker | None]] = {
 }
 QUEUE_TYPES = {"rabbitmq-4-quorum": "quorum"}
 """The setting QUEUE_TYPE, where it is not the default."""
+NEEDED = dict.fromkeys(
+    ("rabbitmq-4", "rabbitmq-4-quorum"),
+    f"it needs Docker's engine with the image {image()}, which `docker pull` or `make containers` brings",
+)
 INSTALLED = "rabbitmq valkey nats"
 """What packages bring; the others run in containers, by `make conformance-containers`."""
 BROKERS = {name: KINDS[name] for name in os.environ.get("TEST_BROKERS", INSTALLED).split()}

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conformance.brokers import BROKERS, QUEUE_TYPES, PrivateBroker
+from tests.conformance.brokers import BROKERS, NEEDED, QUEUE_TYPES, PrivateBroker
 from tests.conftest import unavailable
 from tests.support.servers.databases import Databases
 from tests.support.servers.stack import Stack
@@ -40,7 +40,7 @@ def server(broker_name: str) -> Iterator[PrivateBroker]:
     """A server that a test may stop, kill and freeze, and leaves running."""
     made = BROKERS[broker_name]()
     if made is None:
-        unavailable(f"{broker_name} is not installed here")
+        unavailable(f"{broker_name} is not here: {NEEDED.get(broker_name, 'its server is not installed')}")
     with made:
         yield made
 
