@@ -35,6 +35,8 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+COMMITS_EACH_STATEMENT = "commits_each_statement"
+"""In the info of a session whose statements are transactions of their own."""
 MOST_LEVELS = 900
 """Of JSON that is read; Python 3.11 refuses some more."""
 TRANSACTION_TRIES = 3

@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields, post_load
 from tasks.fields import Strict, wrong
 
 # More faults than these in one list help nobody, and a megabyte of wrong items would cost seconds and fill the answer.
-MOST_FAULTS = 20
+MAX_FAULTS = 20
 
 
 class Items(Strict, fields.List[Any]):
@@ -129,7 +129,7 @@ def each_of(field: fields.Field[Any], pairs: Iterable[tuple[Any, Any]]) -> list[
             loaded.append((key, field.deserialize(value)))
         except ValidationError as fault:
             faults[key] = fault.messages
-            if len(faults) == MOST_FAULTS:
+            if len(faults) == MAX_FAULTS:
                 break
     if faults:
         raise ValidationError(faults)

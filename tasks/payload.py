@@ -17,7 +17,7 @@ from tasks.rules import Places, Rule, rule
 
 __all__ = ["PayloadSpec", "Places", "rule"]
 
-MOST_MESSAGES = 50
+MAX_MESSAGES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class PayloadSpec:
         try:
             return self.field.deserialize(data)
         except ValidationError as fault:
-            raise PayloadRefused({"payload": _readable(fault.messages, [MOST_MESSAGES])}) from None
+            raise PayloadRefused({"payload": _readable(fault.messages, [MAX_MESSAGES])}) from None
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of the payload, complete in itself: no reference to anywhere."""

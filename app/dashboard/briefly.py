@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST_KEPT = 1000
+MAX_KEPT = 1000
 
 
 class Briefly(Generic[T]):
@@ -22,7 +22,7 @@ class Briefly(Generic[T]):
     def get(self, key: Hashable, look_up: Callable[[], T]) -> T:
         """The value, looked up unless it was a moment ago. What `look_up` raises is raised, and not kept."""
         with self._lock:
-            if len(self._kept) > MOST_KEPT:
+            if len(self._kept) > MAX_KEPT:
                 self._kept.clear()
                 self._locks.clear()
             lock = self._locks.setdefault(key, threading.Lock())

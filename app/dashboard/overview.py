@@ -61,7 +61,7 @@ def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
             "sinks": sinks.statuses(session, now=now) if is_admin else [],
             "late_duties": _late(session) if is_admin else [],
             "paused": queues.pauses(session),
-            "coming": schedules.soonest(session, seen_by=owner, limit=COMING_SHOWN),
+            "coming": schedules.soonest(session, visible_to=owner, limit=COMING_SHOWN),
             "causes": dead_letters.groups(session, owner=owner, now=now, days=1, limit=CAUSES_SHOWN),
             "recent": search(session, Filter(), owner=owner, before=None, limit=RECENT_SHOWN).items,
         }

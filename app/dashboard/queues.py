@@ -11,15 +11,16 @@ from app.dashboard.blueprint import blueprint
 from app.dashboard.briefly import Briefly
 from app.services.accounts import audit
 from app.services.dispatch import queues
-from app.services.dispatch.queues import QueueStatus
+from app.services.measuring import queue_report
+from app.services.measuring.queue_report import QueueFigures
 from app.web.access import Access, access, current_actor
 from app.web.transactions import transaction
 from tasks.registry import load_types
 
-LONGEST_REASON = 500
+MAX_REASON = 500
 KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}
 
-_status: Briefly[list[QueueStatus]] = Briefly(2.0)
+_status: Briefly[list[QueueFigures]] = Briefly(2.0)
 
 
 @blueprint.get("/queues")
@@ -27,7 +28,7 @@ def list_queues() -> str:
     """All of them."""
     with transaction() as session:
         paused = queues.pauses(session)
-        status = _status.get("all", lambda: queues.status(session, now=utcnow()))
+        status = _status.get("all", lambda: queue_report.read(session, now=utcnow())[1])
     return render_template(
         "dashboard/queues.html",
         queues=status,
@@ -42,7 +43,7 @@ def ask_queue(kinds: str, name: str, action: str) -> str:
     """Ask first."""
     kind = KINDS[kinds]
     with transaction() as session:
-        status = queues.status(session, now=utcnow())
+        status = queue_report.read(session, now=utcnow())[1]
         paused = queues.pauses(session)
     return render_template(
         "dashboard/confirm_queue.html",
@@ -60,7 +61,7 @@ def ask_queue(kinds: str, name: str, action: str) -> str:
 def change_queue(kinds: str, name: str, action: str) -> Response:
     """Pause or resume it."""
     kind, actor = KINDS[kinds], current_actor()
-    reason = request.form.get("reason", "")[:LONGEST_REASON].replace("\0", "").strip() or None
+    reason = request.form.get("reason", "")[:MAX_REASON].replace("\0", "").strip() or None
     with transaction() as session:
         said: dict[str, Any] = {"subject": f"{kind}:{name}"}
         if action == "pause":

@@ -10,14 +10,14 @@ from marshmallow.validate import Length, Range, Regexp
 
 from app.database import to_json
 from app.errors import Refused, flatten
-from app.services.submission.submissions import MOST_RETRIES, Submission
+from app.services.submission import MAX_RETRIES, Submission
 from tasks.errors import PayloadRefused, PermanentError, UnknownTaskType
 from tasks.http_rules import HTTP_URL
 from tasks.payload import PayloadSpec, rule
 from tasks.registry import TaskType, get_type
 
-LONGEST_KEY = 200
-MOST_LEVELS = 63  # a body has 64, and the payload stands in one
+MAX_KEY = 200
+MAX_LEVELS = 63  # a body has 64, and the payload stands in one
 
 _Name = rule(Length(1, 200))
 _Label = Annotated[str, rule(Regexp(r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$"))]
@@ -30,7 +30,7 @@ class ChildOptions:
     name: Annotated[str, _Name] | None = None
     priority: Literal["high", "normal", "low"] = "normal"
     scheduled_at: datetime | None = None
-    max_retries: Annotated[int, rule(Range(0, MOST_RETRIES))] | None = None
+    max_retries: Annotated[int, rule(Range(0, MAX_RETRIES))] | None = None
     timeout: Annotated[int, rule(Range(min=1))] | None = None
     labels: dict[_Label, Annotated[str, rule(Length(max=256))]] = rule(Length(max=32), default_factory=dict)
     expires_at: datetime | None = None
@@ -41,7 +41,7 @@ class ChildOptions:
 
 
 _OPTIONS = PayloadSpec.of(ChildOptions, where="task.submit")
-_KEY = PayloadSpec.of(Annotated[str, rule(Length(1, LONGEST_KEY))] | None, where="task.submit(key=…)")
+_KEY = PayloadSpec.of(Annotated[str, rule(Length(1, MAX_KEY))] | None, where="task.submit(key=…)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ def _as_json(value: Any) -> Any:
 
 def _copied(payload: Any, where: str) -> tuple[str, Any]:
     if _is_too_deep(payload):
-        raise PermanentError(f"{where}: payload: is nested too deeply: {MOST_LEVELS} levels are allowed")
+        raise PermanentError(f"{where}: payload: is nested too deeply: {MAX_LEVELS} levels are allowed")
     try:
         text = to_json(payload)
     except (TypeError, ValueError) as error:
@@ -122,7 +122,7 @@ def _copied(payload: Any, where: str) -> tuple[str, Any]:
 
 def _is_too_deep(payload: Any) -> bool:
     level = [payload] if isinstance(payload, list | tuple | dict) else []  # all of one depth: no recursion
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         inside = (part.values() if isinstance(part, dict) else part for part in level)
         level = [below for values in inside for below in values if isinstance(below, list | tuple | dict)]
     return bool(level)
