@@ -4,7 +4,7 @@ import sys
 
 from app.capacity import worker_slots_here
 from app.config import get_settings
-from tasks.brokers import broker_of, tls_of
+from tasks.brokers import broker_of, tls_of, url_for_kombu
 from tasks.modules import EXIT_STATUS, BrokenFiles
 from tasks.topology import queue_names, work_queue
 
@@ -17,7 +17,7 @@ worker_consumer = "app.worker.consumer:LedgerConsumer"  # what is no hint become
 beat_scheduler = "app.dispatcher.scheduler:DutyScheduler"  # `celery -A tasks beat` is our dispatcher
 
 # --- the broker ------------------------------------------------------------------------------------------------------
-broker_url = _settings.broker_url
+broker_url = url_for_kombu(_settings.broker_url)
 broker_use_ssl = tls_of(_settings.broker_url, ca_file=_settings.broker_ca_file)  # kombu alone would not compare names
 broker_transport_options = dict(_broker.transport_options)  # publisher confirms on; see tasks/brokers.py
 broker_connection_timeout = 2  # bounds connect and handshake
