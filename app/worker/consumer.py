@@ -21,6 +21,10 @@ CLOSE_SECONDS = 1.0
 class LedgerConsumer(Consumer):
     """None of these messages loops, and none ends the worker (Celery would lose the undecodable ones silently)."""
 
+    connection_errors: tuple[type[BaseException], ...]
+    amqheartbeat: float | None
+    hub: Any
+
     def connect(self) -> Any:
         """Connect, and see that there is a place for what the broker itself moves to the dead letters.
 

@@ -32,6 +32,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
     """
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Hand back what was not acknowledged, unless its connection was lost."""
         if self._is_lost:
             self._on_collect.cancel()
             self._delivered.clear()
@@ -40,11 +41,13 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
         super().restore_unacked_once(stderr)
 
     def ack(self, delivery_tag: str) -> None:
+        """Acknowledge, unless the connection that delivered it was lost."""
         if not self._is_lost:
             with self._unless_refused(delivery_tag):
                 super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Reject, unless the connection that delivered it was lost."""
         if not self._is_lost:
             with self._unless_refused(delivery_tag):
                 super().reject(delivery_tag, requeue=requeue)

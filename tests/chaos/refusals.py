@@ -12,7 +12,7 @@ from tests.support.servers.rabbitmq_user import User
 from tests.support.servers.valkey import PrivateValkey
 
 BALLAST = b"x" * 100_000
-MOST_BYTES = 8_000_000
+MAX_BYTES = 8_000_000
 
 
 class Refusing(Protocol):
@@ -79,7 +79,7 @@ class FullNats:
             producer = Producer(connection.default_channel)
             Queue("ballast", exchange, routing_key="ballast")(connection.default_channel).declare()
             try:
-                for _ in range(2 * MOST_BYTES // len(BALLAST)):
+                for _ in range(2 * MAX_BYTES // len(BALLAST)):
                     producer.publish(BALLAST, exchange=exchange, routing_key="ballast")
             except (*connection.connection_errors, *connection.channel_errors):
                 return
@@ -126,5 +126,5 @@ def nats(kind: Callable[[PrivateNats], Refusing]) -> Iterator[Refusing | None]:
     if program is None:
         yield None
         return
-    with PrivateNats(program, most_bytes=MOST_BYTES) as server:
+    with PrivateNats(program, most_bytes=MAX_BYTES) as server:
         yield kind(server)

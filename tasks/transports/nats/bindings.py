@@ -33,10 +33,12 @@ class Binding:
 
     @property
     def key(self) -> str:
+        """The key of its entry in the bucket."""
         return f"{encode(self.exchange)}.{encode(self.queue)}.{encode(self.routing_key)}"
 
     @property
     def data(self) -> bytes:
+        """The binding as JSON."""
         return json.dumps(asdict(self)).encode()
 
 

@@ -76,6 +76,7 @@ class Channel(QueueChannel):
         loop.soon(self._credit.set_limit, prefetch_count)
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
+        """Ask for the messages of a queue. Raises NotFound for one that is not declared."""
         transient = self.connection.transients.get(queue)
         found: WorkQueue | None = None if transient else self._ask(self.connection.streams.find(queue))
         if transient is None and found is None:

@@ -25,6 +25,7 @@ class Inbox:
         self.subject = ""
 
     async def open(self) -> "Inbox":
+        """Subscribe under a subject of its own."""
         self.subject = self._client.nc.new_inbox()
         try:
             self._subscription = await self._client.nc.subscribe(self.subject, cb=self._arrived)

@@ -45,6 +45,7 @@ class Kept:
         return None
 
     def clear(self) -> None:
+        """Forget all that is kept."""
         for level in self._levels:
             level.clear()
 

@@ -77,6 +77,7 @@ class QueueChannel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     def queue_bind(
         self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
     ) -> None:
+        """Bind a queue to an exchange; returns once the binding is stored."""
         self._ask(self._bind(queue, exchange or "amq.direct", routing_key or ""))
 
     async def _bind(self, queue: str, exchange: str, routing_key: str) -> None:
@@ -89,6 +90,7 @@ class QueueChannel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     def queue_unbind(
         self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
     ) -> None:
+        """Remove a binding; one that is not there is no fault."""
         self._ask(self._unbind(queue, exchange or "amq.direct", routing_key or ""))
 
     async def _unbind(self, queue: str, exchange: str, routing_key: str) -> None:
@@ -98,6 +100,7 @@ class QueueChannel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             await self.connection.bindings.remove(Binding(exchange, self.typeof(exchange).type, queue, routing_key))
 
     def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+        """Delete a queue and its bindings; with `if_empty` only one without messages."""
         if not (if_empty and self._size(queue)):
             self._ask(self._delete_queue(queue))
 
@@ -113,6 +116,7 @@ class QueueChannel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             await self.connection.bindings.remove(binding)
 
     def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
+        """Forget an exchange and its bindings."""
         self._ask(self.connection.bindings.remove_exchange(exchange))
         self.state.exchanges.pop(exchange, None)
 

@@ -39,10 +39,12 @@ class WorkQueue:
 
     @property
     def stream(self) -> str:
+        """The name of the queue's stream."""
         return f"{encode(self.namespace)}-queue-{encode(self.name)}"
 
     @property
     def subjects(self) -> str:
+        """The subjects that its stream takes, one for each priority."""
         return f"{encode(self.namespace)}.queue.{encode(self.name)}.*"
 
     def subject(self, priority: int) -> str:
@@ -51,10 +53,12 @@ class WorkQueue:
 
     @staticmethod
     def consumer(level: int) -> str:
+        """The name of the consumer of one priority."""
         return f"priority-{level}"
 
     @property
     def consumers(self) -> list[str]:
+        """The names of the consumers, one for each priority."""
         return [self.consumer(level) for level in range(self.levels)]
 
 
@@ -138,6 +142,7 @@ class Streams:
         return waiting
 
     async def delete(self, queue: WorkQueue) -> None:
+        """Delete the stream of a queue; one that is not there is no fault."""
         self._known.pop(queue.name, None)
         try:
             await self._client.ask(f"STREAM.DELETE.{queue.stream}")

@@ -60,9 +60,11 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         self._hub: Any = None
 
     def driver_version(self) -> str:
+        """The version of nats-py."""
         return version("nats-py")
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """The address of the broker; its passwords are masked unless asked for."""
         return uri if include_password else masked(uri, mask)
 
     # --- connecting --------------------------------------------------------------------------------------------------
@@ -83,7 +85,8 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         self.bindings = Bindings(self.nats)
         self.dead_letters = DeadLetters(self.nats, self.streams, self.bindings)
         self.transients: dict[str, TransientQueue] = {}
-        return super().establish_connection()  # type: ignore[no-any-return]
+        connection: Transport = super().establish_connection()
+        return connection
 
     def _urls(self) -> list[str]:
         """All that were given, also when kombu has just switched from one to the next."""
