@@ -24,24 +24,24 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 	@$(BIN)/python -m app.embedded.demo
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" --durations=20 $(TESTS) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
-	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
+	$(BIN)/python -m pytest -m long --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)
-	$(BIN)/python -m pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+	$(BIN)/python -m pytest -m chaos --durations=20 -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
 
 conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)
-	$(BIN)/python -m pytest -m conformance -n 3 --dist loadgroup tests/conformance $(ARGS)
+	$(BIN)/python -m pytest -m conformance --durations=20 -n 3 --dist loadgroup tests/conformance $(ARGS)
 
 bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (15 minutes; ARGS="--only celery,taskledger")
 	$(BIN)/python -m benchmarks.compare $(ARGS)
 
 browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (3 minutes; on Debian it installs chromium by apt)
 	@$(call chromium)
-	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	$(BIN)/python -m pytest -m browser --durations=20 tests/browser $(ARGS)
 
 screenshots: $(DEV_STAMP) ## Take the pictures of docs/screenshots anew (ARGS="--only tasks" takes some)
 	@$(call chromium)
