@@ -13,6 +13,7 @@ from app.models import RunRecord, TaskRecord, new_id
 from app.services.submission import announcing, insertion
 from app.services.submission.submissions import Submission, new_record
 from tasks.errors import PayloadRefused
+from tasks.json_values import depth_exceeds
 from tasks.registry import get_type
 from tasks.workflow.errors import StepRefused
 
@@ -34,7 +35,7 @@ def draft(
     task_type = get_type(type_name)
     if task_type.sensitive:
         raise StepRefused(f"{type_name} is sensitive: its payloads are not kept in workflows")
-    if _is_too_deep(payload):
+    if depth_exceeds(payload, MOST_LEVELS):
         raise StepRefused(f"the payload is nested too deeply: {MOST_LEVELS} levels are allowed")
     try:
         task_type.payload.load(payload)
@@ -55,14 +56,6 @@ def draft(
     )
     record = new_record(submission, task_type, new_id(), run.owner_id, now)
     return replace(record, run_id=run.id, step=key, solo=True)
-
-
-def _is_too_deep(payload: Any) -> bool:
-    level = [payload] if isinstance(payload, list | dict) else []  # all lists and objects of one depth: no recursion
-    for _ in range(MOST_LEVELS):
-        inside = (part.values() if isinstance(part, dict) else part for part in level)
-        level = [below for values in inside for below in values if isinstance(below, list | dict)]
-    return bool(level)
 
 
 def submit(session: Session, drafts: Sequence[TaskRecord]) -> None:

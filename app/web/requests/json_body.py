@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from app.errors import Refused
 from tasks.fields import storable
+from tasks.json_values import depth_exceeds
 
 MOST_LEVELS = 64
 NDJSON = "application/x-ndjson"
@@ -70,7 +71,8 @@ def parse(body: bytes) -> Any:
     # Each level opens a bracket, so most bodies need no second look; escapes are the only way to write what
     # PostgreSQL refuses (raw control characters and broken UTF-8 are refused above).
     if body.count(b"[") + body.count(b"{") > MOST_LEVELS:
-        _check_depth(value)
+        if depth_exceeds(value, MOST_LEVELS):
+            raise _too_deep()
     if b"\\u" in body:
         _check_text(value, [])
     return value
@@ -94,18 +96,6 @@ def _without_advice(error: ValueError) -> str:
 
 def _too_deep() -> BadRequest:
     return BadRequest(f"The body is nested too deeply: {MOST_LEVELS} levels are allowed.")
-
-
-def _check_depth(value: Any) -> None:
-    level = (
-        [value] if isinstance(value, list | dict) else []
-    )  # all lists and objects of one depth; no recursion, which is what is being guarded against
-    for _ in range(MOST_LEVELS):
-        inside = (part.values() if isinstance(part, dict) else part for part in level)
-        level = [below for values in inside for below in values if isinstance(below, list | dict)]
-        if not level:
-            return
-    raise _too_deep()
 
 
 def _check_text(value: Any, path: list[str]) -> None:
