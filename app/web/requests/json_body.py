@@ -70,9 +70,8 @@ def parse(body: bytes) -> Any:
         raise BadRequest(f"The body is not JSON: {_without_advice(error)}.") from None
     # Each level opens a bracket, so most bodies need no second look; escapes are the only way to write what
     # PostgreSQL refuses (raw control characters and broken UTF-8 are refused above).
-    if body.count(b"[") + body.count(b"{") > MOST_LEVELS:
-        if depth_exceeds(value, MOST_LEVELS):
-            raise _too_deep()
+    if body.count(b"[") + body.count(b"{") > MOST_LEVELS and depth_exceeds(value, MOST_LEVELS):
+        raise _too_deep()
     if b"\\u" in body:
         _check_text(value, [])
     return value
