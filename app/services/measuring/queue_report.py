@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from app.models import Status
 from app.services.dispatch.queues import Paused
@@ -179,7 +178,6 @@ class Scaling:
     workers: int
     desired_slots: int
     reason: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def scaling(queue: QueueFigures, *, drain_seconds: int, slots_per_worker: int) -> Scaling:
