@@ -20,13 +20,12 @@ from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
-from app.dispatcher.rescue import UNSEEN
 from app.server import patience, pressure
 from app.server import request as server_request
 from app.server import worker as server
 from app.services import idempotency
 from app.services.accounts import passwords, quotas, sessions, tokens
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.measuring.readiness import LATEST_LOOK
 from app.services.schedules.policy import LATE
 from app.services.schedules.targets import LONGEST_TARGET
@@ -108,10 +107,10 @@ CLAIMS = [
     Claim("deploy-on-kubernetes.md", "60 s to end: 20 to finish, 8 more until a handler that does not stop is killed",
           (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
            default_of(Running, "shutdown_grace_seconds"), GRACE_AFTER_SIGNAL_SECONDS)),
-    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(UNSEEN),)),
+    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(ALIVE_FOR),)),
     Claim("deploy-with-compose.md", "fails above 250 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
-    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(UNSEEN),)),
+    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(ALIVE_FOR),)),
     Claim("production-checklist.md", "ran within 26 hours", (LONGEST_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
     Claim("production-checklist.md", "it looks for 15 s at most", (key_points.LOOK_SECONDS,)),
@@ -122,11 +121,11 @@ CLAIMS = [
     Claim("protect-an-installation.md", "The last 30 days are always kept", (LEAST_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
-    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),
-    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(UNSEEN),)),
-    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
+    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(ALIVE_FOR),)),
+    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(ALIVE_FOR),)),
+    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(ALIVE_FOR),)),
     Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
-    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(UNSEEN),)),
+    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(ALIVE_FOR),)),
     Claim("slow-clients.md", "10 s from its first byte, then 408", (patience.HEAD_SECONDS, 408)),
     Claim("slow-clients.md", "a body of up to 1 MB", (1,)),
     Claim("slow-clients.md", "all such bodies together have 64 MB", (server.MOST_READ_AHEAD / 1024**2,)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Pause
+from app.services.dispatch.workers import ALIVE_FOR
 from tasks.registry import load_types
 
 Kind = Literal["queue", "type"]
-LIVE = timedelta(seconds=15)
 PAUSES = Pause.metadata.tables["pauses"]
 
 # A paused type's tasks: held by the ledger until then, that is until it is resumed.
@@ -59,7 +59,7 @@ _WORKERS = sa.text(
 def status(session: Session, *, now: datetime) -> list[QueueStatus]:
     """Every queue that a type uses, a task waits in or a worker serves."""
     counts = {row.queue: row for row in session.execute(_COUNTS)}
-    workers = {row.queue: row.workers for row in session.execute(_WORKERS, {"since": now - LIVE})}
+    workers = {row.queue: row.workers for row in session.execute(_WORKERS, {"since": now - ALIVE_FOR})}
     paused = {each.name: each for each in pauses(session) if each.kind == "queue"}
     names = known_queues() | set(counts) | set(workers) | set(paused)
     return [
