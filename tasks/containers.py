@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, missing
 
-from tasks.fields import Strict, wrong
+from tasks.fields import Code, Message, Strict, wrong
 
 # More faults than these in one list help nobody, and a megabyte of wrong items would cost seconds and fill the answer.
 MOST_FAULTS = 20
+UNKNOWN = Message.of(Code.UNKNOWN_FIELD, "is not a known field")
 
 
 class Items(Strict, fields.List[Any]):
@@ -75,7 +76,7 @@ class Shape(Schema):
         Without `Schema.load`: its hooks, partial loading and attribute names serve no payload and take as long again.
         """
         if not isinstance(value, dict):
-            raise ValidationError({"_schema": ["must be an object"]})
+            raise ValidationError({"_schema": [Message.of(Code.WRONG_TYPE, "must be an object")]})
         loaded, faults = {}, {}
         for name, field in self.load_fields.items():
             try:
@@ -85,7 +86,7 @@ class Shape(Schema):
             else:
                 if found is not missing:
                     loaded[name] = found
-        faults |= {name: ["is not a known field"] for name in value if name not in self.load_fields}
+        faults |= {name: [UNKNOWN] for name in value if name not in self.load_fields}
         if faults:
             raise ValidationError(faults)
         try:

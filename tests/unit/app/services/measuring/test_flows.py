@@ -58,7 +58,7 @@ def test_where_little_happens_a_longer_window_says_more():
     assert (flow.started, flow.seconds) == (pytest.approx(5 / 260), 260.0)
 
 
-def test_what_was_read_long_ago_is_forgotten():
+def test_what_was_read_before_the_longest_window_is_not_measured():
     meter = Meter()
     for second, count in ((0, 0), (10, 9), (311, 9)):
         flow = meter.read(started(count), after(second))["pdf"]
