@@ -10,8 +10,8 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test long chaos conformance browser screenshots bench lint images docs format migrate requirements \
-	venv clean-venv
+.PHONY: help run demo check test long chaos conformance browser ci screenshots bench lint style images docs changelog format \
+	migrate requirements hooks venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -22,6 +22,9 @@ run: $(RUN_STAMP) ## Start everything here, with an embedded PostgreSQL and brok
 
 demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and show what became of them
 	@$(BIN)/python -m app.embedded.demo
+
+check: style ## What to run before each commit: style, types, floors and the quick unit tests (a minute)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit $(ARGS)
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" --durations=20 $(TESTS) $(ARGS)
@@ -43,15 +46,22 @@ browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (3 minutes; on 
 	@$(call chromium)
 	$(BIN)/python -m pytest -m browser --durations=20 tests/browser $(ARGS)
 
-screenshots: $(DEV_STAMP) ## Take the pictures of docs/screenshots anew (ARGS="--only tasks" takes some)
+screenshots: $(DEV_STAMP) ## Take pictures of all pages in var/screenshots (ARGS="--only tasks" takes some, --kept those of the documents)
 	@$(call chromium)
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
-lint: $(DEV_STAMP) ## Check style, types, layers, Dockerfiles and compose files
+ci: ## All that CI runs, in its order; installs by apt the servers that tests start (an hour)
+	bash .ci/run
+
+style: $(DEV_STAMP) ## Check style, types, floors and declared packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/deptry . --exclude '\.venv' --exclude 'var/' --exclude 'benchmarks/peers/' --ignore DEP002,DEP004
+
+lint: style ## All of `make style`, and Dockerfiles and compose files
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 	for file in docker-compose.yml deploy/compose/dev.yml deploy/compose/production.yml; do \
 		$(BIN)/compose-lint check $$file --quiet --strict-config --fail-on high || exit 1; done
@@ -64,6 +74,9 @@ images: ## Build the virtual environments of both images in /tmp, and measure th
 
 docs: $(DEV_STAMP) ## Write the pages of the reference that are made from the code
 	$(BIN)/python docs/generate.py
+
+changelog: $(DEV_STAMP) ## Show what docs/changelog.md would say with the fragments of docs/changes (VERSION=0.2.0 writes it)
+	$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version Unreleased)
 
 format: $(DEV_STAMP) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .
@@ -82,6 +95,9 @@ requirements: $(DEV_STAMP) ## Pin what pyproject.toml asks for in the three requ
 	$(COMPILE) $(UPGRADE) --all-extras --output-file requirements-dev.txt
 	$(COMPILE) --constraints requirements-dev.txt --output-file requirements.txt
 	$(COMPILE) --constraints requirements-dev.txt --extra embedded --output-file app/embedded/requirements.txt
+
+hooks: $(DEV_STAMP) ## Let git check each commit (.pre-commit-config.yaml)
+	$(BIN)/pre-commit install
 
 venv: $(DEV_STAMP) ## Make .venv with everything that development needs
 

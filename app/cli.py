@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app import messaging
-from app import unusable as app_unusable
 from app.clock import utcnow
+from app.commands import without_settings as app_unusable
 from app.commands.admin import admin
 from app.commands.audit import audit
 from app.commands.backup import backup, restore
@@ -23,6 +23,7 @@ from app.commands.sink import sink
 from app.commands.sql_roles import sql_roles
 from app.commands.tail import tail
 from app.commands.tasks import tasks
+from app.commands.version import version
 from app.commands.why import why
 from app.database import unit_of_work
 from app.errors import SettingsError
@@ -31,8 +32,8 @@ from app.services.measuring import integrity
 from app.services.measuring.integrity import Report
 from tasks.modules import BrokenFiles
 
-NEEDS_NO_SETTINGS = {"doctor", "tasks"}
-NEEDS_NO_TYPES = {"tasks"}  # it only speaks HTTP
+NEEDS_NO_SETTINGS = {"doctor", "tasks", "version"}
+NEEDS_NO_TYPES = {"tasks", "version"}  # one only speaks HTTP, the other prints a constant
 
 
 def register(app: Flask) -> None:
@@ -67,6 +68,7 @@ def commands() -> list[click.Command]:
             sql_roles,
             tail,
             tasks,
+            version,
             why,
         ),
     ]

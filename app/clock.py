@@ -16,7 +16,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 MEASURE_EVERY_SECONDS = 60.0
-LONGEST_ROUND_TRIP_SECONDS = 0.5
+MAX_ROUND_TRIP_SECONDS = 0.5
 MORE_QUESTIONS = 4
 STEP = timedelta(seconds=2)  # more than clocks drift apart in a minute
 
@@ -80,12 +80,12 @@ def measure(connection: _Connection) -> None:
     global _measured, _is_doubtful
     cursor = connection.cursor()
     round_trip, measured = _ask(cursor)
-    for _ in range(MORE_QUESTIONS if round_trip <= LONGEST_ROUND_TRIP_SECONDS else 0):
+    for _ in range(MORE_QUESTIONS if round_trip <= MAX_ROUND_TRIP_SECONDS else 0):
         again, later = _ask(cursor)
         if again < round_trip:
             round_trip, measured = again, later
     cursor.close()
-    if round_trip > LONGEST_ROUND_TRIP_SECONDS and _measured is not None:
+    if round_trip > MAX_ROUND_TRIP_SECONDS and _measured is not None:
         return
     _tell_steps(measured)
     _measured, _is_doubtful = measured, False

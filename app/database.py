@@ -34,6 +34,8 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+COMMITS_EACH_STATEMENT = "commits_each_statement"
+"""In the info of a session whose statements are transactions of their own."""
 TRANSACTION_TRIES = 3
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
 _RESTARTING = ("57P01", "57P02", "57P03")  # shutting down, crashed, starting up

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-MOST_TOLD = 20  # faults in the text of a refusal; `errors` holds all of them
+MAX_TOLD = 20  # faults in the text of a refusal; `errors` holds all of them
 
 
 class TaskledgerError(Exception):
@@ -32,7 +32,7 @@ class Refused(TaskledgerError):
     def __init__(self, errors: Mapping[str, Any], *, code: str = "validation_failed") -> None:
         self.errors = dict(errors)
         self.code = code
-        super().__init__("; ".join(f"{path}: {message}" for path, message in flatten(self.errors)[:MOST_TOLD]))
+        super().__init__("; ".join(f"{path}: {message}" for path, message in flatten(self.errors)[:MAX_TOLD]))
 
 
 class Conflict(TaskledgerError):

@@ -9,9 +9,10 @@ from flask import Flask
 from flask_migrate import Migrate
 from gunicorn.errors import AppImportError
 
-from app import api, dashboard, runtime, web
+from app import api, dashboard, runtime
 from app.config import Settings, get_settings
 from app.observability import metrics, tracing
+from app.web import registration
 from app.web.transactions import db
 from tasks.modules import BrokenFiles
 from tasks.registry import load_types
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_SCHEDULES_PER_OWNER=settings.max_schedules_per_owner,
         PROPAGATE_EXCEPTIONS=False,  # those of app/web/responses/problems.py answer, also in debug mode
     )
-    web.register(app, settings)
+    registration.register(app, settings)
     api.register(app)
     dashboard.register(app, settings)
     Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)

@@ -11,8 +11,8 @@ import json
 import time
 from typing import Any
 
-from benchmarks.ours import OursInBulk
 from benchmarks.servers import Servers
+from benchmarks.taskledger import OursInBulk
 
 PART = 20_000
 AUTOVACUUM_SECONDS = 75.0  # autovacuum looks once a minute

@@ -22,11 +22,11 @@ from typing import Any
 
 import psutil
 
-from benchmarks.others import ALL, HOME, BareCelery, install
-from benchmarks.ours import Ours
+from benchmarks.peers import ALL, HOME, BareCelery, install
 from benchmarks.plot import bars
 from benchmarks.servers import Servers
 from benchmarks.systems import System
+from benchmarks.taskledger import Ours
 
 WARM_UP = 0.15  # of the tasks that are measured
 PACE_SECONDS, SLOW_TASKS = 0.05, 100

@@ -199,14 +199,13 @@ def _steps(ledger: Ledger, connection: sa.Connection) -> Iterator[None]:
     """The life of one task, a step at each turn."""
     from app.services import explain, lifecycle
     from app.services.lifecycle import Holder
-    from app.services.submission import submissions
-    from app.services.submission.submissions import Submission
+    from app.services.submission import Submission, accept
     from app.services.tasks import records
 
     wanted = Submission(type="reverse_string", payload="hello world")
     holder = Holder(worker="benchmark/1", pid=1)
     with _step(ledger, connection, "submit") as session:
-        id_ = submissions.accept(session, wanted, owner_id=None, now=_now()).id
+        id_ = accept(session, wanted, owner_id=None, now=_now()).task.id
     yield
     with _step(ledger, connection, "ask why it waits") as session:
         explain.why(session, id_, owner=None, now=_now())
@@ -274,8 +273,7 @@ def _prune_under_load(ledger: Ledger, rows: int, prune: int, begin: datetime) ->
 @contextmanager
 def _submitting(ledger: Ledger) -> Iterator[list[float]]:
     """While inside, tasks are submitted at a steady rate; yields their milliseconds, from when each was due."""
-    from app.services.submission import submissions
-    from app.services.submission.submissions import Submission
+    from app.services.submission import Submission, accept
 
     wanted = Submission(type="reverse_string", payload="hello world")
     taken: list[float] = []
@@ -286,7 +284,7 @@ def _submitting(ledger: Ledger) -> Iterator[list[float]]:
         with ledger.engine.connect() as connection:
             while not stopping.wait(max(0.0, due - time.perf_counter())):
                 with Session(connection) as session, session.begin():
-                    submissions.accept(session, wanted, owner_id=None, now=_now())
+                    accept(session, wanted, owner_id=None, now=_now())
                 taken.append(1000 * (time.perf_counter() - due))
                 due += 1 / SUBMISSIONS_A_SECOND
 

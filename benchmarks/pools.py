@@ -12,8 +12,8 @@ import statistics
 import sys
 
 from benchmarks.compare import WARM_UP
-from benchmarks.ours import Ours, OursInBulk
 from benchmarks.servers import Servers
+from benchmarks.taskledger import Ours, OursInBulk
 
 SINGLE, BULK = 2_000, 10_000
 POOLS = {

@@ -1,6 +1,6 @@
 """Writes the pages of the reference that the code knows best: the commands, from click, and the API, from OpenAPI.
 
-`make docs` runs it; tests/documents holds the pages to it.
+`make docs` runs it; tests/unit/test_documents.py holds the pages to it.
 """
 
 import inspect
@@ -46,7 +46,8 @@ def _commands(commands: list[click.Command]) -> Iterator[str]:
         MADE,
         "",
         "All of them are commands of Flask: `flask --app app …`, in the checkout or in the API's image, with the",
-        "[settings](settings.md) of the service. `doctor` and `tasks` also run where these are missing or wrong.",
+        "[settings](settings.md) of the service. `doctor`, `tasks` and `version` also run where these are missing or",
+        "wrong.",
         "`flask --app app db …` is Flask-Migrate's own; `setup` calls it.",
     )
     for command in sorted(commands, key=lambda each: str(each.name)):

@@ -38,7 +38,7 @@ class Broker:
 
 DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE = "dlx", "failed", "tasks.dead"
 MAX_PRIORITY = 3
-MOST_DELIVERIES = 20
+MAX_DELIVERIES = 20
 """So often a message is given to workers that do not settle it; then it goes to the dead letters."""
 _TO_DEAD_LETTERS = {"x-dead-letter-exchange": DEAD_LETTER_EXCHANGE, "x-dead-letter-routing-key": DEAD_LETTER_KEY}
 
@@ -46,7 +46,7 @@ RABBITMQ_QUORUM = Broker(
     name="RabbitMQ with quorum queues",
     # RabbitMQ 4 knows two levels here (above 4 is the upper one), RabbitMQ 3 one; x-max-priority is refused by both.
     priorities={"risen": 9, "high": 5, "normal": 1, "low": 0},
-    queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": MOST_DELIVERIES, **_TO_DEAD_LETTERS},
+    queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": MAX_DELIVERIES, **_TO_DEAD_LETTERS},
     transport_options={"confirm_publish": True},
     publisher_options={"read_timeout": 3, "write_timeout": 3},
     dead_letters=True,
@@ -64,7 +64,7 @@ NATS = Broker(
     name="NATS JetStream",
     priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # a consumer for each of the four levels
     queue_arguments={"x-max-priority": MAX_PRIORITY, **_TO_DEAD_LETTERS},
-    transport_options={"ack_wait": 30, "max_deliveries": MOST_DELIVERIES},
+    transport_options={"ack_wait": 30, "max_deliveries": MAX_DELIVERIES},
     publisher_options={"publish_timeout": 3, "request_timeout": 3},
     dead_letters=True,
     several_hosts=",",

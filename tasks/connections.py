@@ -15,7 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from tasks.deadline import Deadline
 
 CONNECT_SECONDS = 10.0
-MOST_INTERIM = 16  # answers before the answer, such as 103 Early Hints
+MAX_INTERIM = 16  # answers before the answer, such as 103 Early Hints
 PLAIN = "".join(chr(code) for code in range(0x21, 0x7F))  # what a request line may hold as it is
 
 
@@ -84,12 +84,12 @@ class _LastAnswer(http.client.HTTPResponse):
             raise http.client.IncompleteRead(lines.last)
 
     def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(MOST_INTERIM + 1):
+        for _ in range(MAX_INTERIM + 1):
             version, status, reason = super()._read_status()  # type: ignore[misc]  # not in the type stubs
             if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 return version, status, reason
             http.client.parse_headers(self.fp)
-        raise http.client.HTTPException(f"there were more than {MOST_INTERIM} interim answers")
+        raise http.client.HTTPException(f"there were more than {MAX_INTERIM} interim answers")
 
 
 class _Lines:

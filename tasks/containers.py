@@ -12,7 +12,7 @@ from marshmallow import Schema, ValidationError, fields, missing
 from tasks.fields import Code, Message, Strict, wrong
 
 # More faults than these in one list help nobody, and a megabyte of wrong items would cost seconds and fill the answer.
-MOST_FAULTS = 20
+MAX_FAULTS = 20
 UNKNOWN = Message.of(Code.UNKNOWN_FIELD, "is not a known field")
 
 
@@ -149,7 +149,7 @@ def each_of(field: fields.Field[Any], pairs: Iterable[tuple[Any, Any]]) -> list[
             loaded.append((key, field.deserialize(value)))
         except ValidationError as fault:
             faults[key] = fault.messages
-            if len(faults) == MOST_FAULTS:
+            if len(faults) == MAX_FAULTS:
                 break
     if faults:
         raise ValidationError(faults)

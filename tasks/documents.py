@@ -12,9 +12,9 @@ from marshmallow.validate import Length, Range, Regexp
 
 from tasks.payload import Places, rule
 
-MOST_ROWS = 5000
-MOST_LINES = 5000  # positions of an invoice
-LONGEST_NOTE = 1000
+MAX_ROWS = 5000
+MAX_LINES = 5000  # positions of an invoice
+MAX_NOTE = 1000
 Money = Annotated[Decimal, rule(Places(4))]
 # JSON Schema has no bounds for numbers in strings; the pattern says the same.
 PERCENT = r"^(?:100(?:\.0{1,2})?|[1-9]?[0-9](?:\.[0-9]{1,2})?)$"
@@ -53,8 +53,8 @@ class InvoiceData:
     date_from: dt.date
     date_to: dt.date
     currency: str = rule(Regexp("[A-Z]{3}"))
-    lines: list[InvoiceLine] = rule(Length(min=1, max=MOST_LINES))
-    taxes: list[InvoiceTax] = rule(Length(max=MOST_LINES))
+    lines: list[InvoiceLine] = rule(Length(min=1, max=MAX_LINES))
+    taxes: list[InvoiceTax] = rule(Length(max=MAX_LINES))
     net: Money
     tax: Money
     total: Money
@@ -79,7 +79,7 @@ class Invoice:
     template: Literal["invoice"]
     data: InvoiceData
     seller: Seller | None = None
-    note: str = rule(Length(max=LONGEST_NOTE), default="", description="Below the total")
+    note: str = rule(Length(max=MAX_NOTE), default="", description="Below the total")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Table:
 
     columns: list[Column] = rule(Length(min=1, max=12))
     rows: list[Annotated[list[Annotated[str, rule(Length(max=500))]], rule(Length(max=12))]] = rule(
-        Length(max=MOST_ROWS)
+        Length(max=MAX_ROWS)
     )
 
 

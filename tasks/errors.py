@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 # Longer pauses are schedules: a task that may start next year belongs into `scheduled_at`, where people see it.
-LONGEST_PAUSE_SECONDS = 30 * 24 * 3600
+MAX_PAUSE_SECONDS = 30 * 24 * 3600
 
 # Every class hands its own arguments to Exception.__init__, because a pool child sends exceptions to its parent as
 # pickles, and unpickling calls the class with `args`.
@@ -26,8 +26,8 @@ class RetryLater(TaskError):
     """Raised by a handler: try again in `seconds` (0 to 30 days), whatever the backoff of the type says."""
 
     def __init__(self, seconds: float, message: str = "") -> None:
-        if not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_PAUSE_SECONDS):
-            raise ValueError(f"RetryLater({seconds!r}): give seconds from 0 to {LONGEST_PAUSE_SECONDS} (30 days)")
+        if not (math.isfinite(seconds) and 0 <= seconds <= MAX_PAUSE_SECONDS):
+            raise ValueError(f"RetryLater({seconds!r}): give seconds from 0 to {MAX_PAUSE_SECONDS} (30 days)")
         super().__init__(seconds, message)
         self.seconds = seconds
         self.message = message

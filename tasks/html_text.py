@@ -10,7 +10,7 @@ BLOCKS = "article blockquote div dl footer form header main ol p pre section tab
 PARAGRAPHS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", *BLOCKS.split(" ")))
 LINES = frozenset(("br", "dd", "dt", "li", "tr"))
 RULE = "-" * 40
-MOST_BLANK = re.compile(r"\n{3,}")
+MAX_BLANK = re.compile(r"\n{3,}")
 
 
 def text_of(html: str) -> str:
@@ -19,7 +19,7 @@ def text_of(html: str) -> str:
     words.feed(html)
     words.close()
     lines = (" ".join(line.split()) for line in "".join(words.parts).split("\n"))
-    return MOST_BLANK.sub("\n\n", "\n".join(lines)).strip() + "\n"
+    return MAX_BLANK.sub("\n\n", "\n".join(lines)).strip() + "\n"
 
 
 class _Words(HTMLParser):

@@ -18,7 +18,7 @@ HTTP_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://(?:{_NAME}|{_IPV6})(?::{_PORT})?(?:[/?#][
 HEADER_NAME = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}$"
 HEADER_VALUE = r"^(?:[!-~](?:[\t -~]{0,7998}[!-~])?)?$"  # visible ASCII; no space at either end
 
-LONGEST_RETRY_AFTER_SECONDS = 24 * 3600
+MAX_RETRY_AFTER_SECONDS = 24 * 3600
 TOO_MANY_REQUESTS, SERVER_ERRORS = 429, range(500, 600)
 
 
@@ -53,7 +53,7 @@ def asked_to_wait(headers: Mapping[str, str]) -> float | None:
             return None
         # By the server's own clock where it shows it, as ours may differ.
         seconds = moment - (time.time() if now is None else now)
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _seconds_of(http_date: str) -> float | None:

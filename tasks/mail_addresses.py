@@ -12,7 +12,7 @@ from email_validator.types import ValidatedEmail
 from marshmallow import ValidationError
 
 LONGEST = 254  # characters of an address: RFC 5321 allows a path of 256, which has two angle brackets
-LONGEST_NAMED = 500  # with a display name
+MAX_NAMED = 500  # with a display name
 EXAMPLE = "write, for example, ann@example.org"
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 UNQUOTED = re.compile(r'[^"\\(),:;<>@\[\]]*')
@@ -27,7 +27,7 @@ def parse(text: str, *, with_name: bool = False) -> Address:
     The domain is in ASCII (`xn--…`), as mail relays have it; the local part may hold other letters, and is in NFC.
     No quoted local parts and no addresses with an IP address for a domain: next to nobody has one.
     """
-    if len(text) > LONGEST_NAMED:
+    if len(text) > MAX_NAMED:
         raise ValueError(f"is no e-mail address: it has {len(text)} characters; {LONGEST} are allowed")
     # No address can be followed by a header: it holds nothing that some program takes for the end of a line.
     if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in text):
@@ -113,5 +113,5 @@ _NAME = rf"""(?:[^{_CONTROLS}"\\(),:;<>@\[\]]*|"(?:[^{_CONTROLS}"\\]|\\[^{_CONTR
 ADDRESS_SCHEMA = {"pattern": f"^{_PATTERN}$", "maxLength": LONGEST}
 RECIPIENT_SCHEMA = {
     "pattern": rf"^(?:{_PATTERN}|(?!.*=\?.*<){_NAME}<{_PATTERN}>)$",
-    "maxLength": LONGEST_NAMED,
+    "maxLength": MAX_NAMED,
 }

@@ -14,8 +14,8 @@ from tasks.fields import wrong
 from tasks.payload import rule
 from tasks.rules import NO_NUL
 
-MOST_VALUES = 1000
-MOST_PLACES = 30
+MAX_VALUES = 1000
+MAX_PLACES = 30
 NUMBER = re.compile(r"\s*[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?\s*")
 Column = Annotated[str, rule(Length(min=1, max=200))]
 SCALAR = {"type": ["string", "number", "boolean"], "pattern": NO_NUL}
@@ -34,8 +34,8 @@ def _one(value: Any) -> None:
 def _one_or_many(value: Any) -> None:
     if not isinstance(value, list):
         _one(value)
-    elif len(value) > MOST_VALUES or not all(map(_is_scalar, value)):
-        raise ValidationError(f"must be a list of at most {MOST_VALUES} strings, numbers and booleans")
+    elif len(value) > MAX_VALUES or not all(map(_is_scalar, value)):
+        raise ValidationError(f"must be a list of at most {MAX_VALUES} strings, numbers and booleans")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Condition:
     value: Any = rule(
         _one_or_many,
         default=None,
-        schema={"anyOf": [SCALAR, {"type": "null"}, {"type": "array", "items": SCALAR, "maxItems": MOST_VALUES}]},
+        schema={"anyOf": [SCALAR, {"type": "null"}, {"type": "array", "items": SCALAR, "maxItems": MAX_VALUES}]},
     )
 
     def __post_init__(self) -> None:
@@ -99,8 +99,8 @@ class Derived:
                     raise ValueError(f"{self.function} takes numbers, not {argument.value!r}")
         if self.function == "round" and len(self.arguments) == most:
             places = self.arguments[1].value
-            if isinstance(places, str) or places is None or places != int(places) or abs(places) > MOST_PLACES:
-                raise ValueError(f"round takes as its second argument a whole number of at most {MOST_PLACES}")
+            if isinstance(places, str) or places is None or places != int(places) or abs(places) > MAX_PLACES:
+                raise ValueError(f"round takes as its second argument a whole number of at most {MAX_PLACES}")
 
 
 @dataclass(frozen=True, kw_only=True)

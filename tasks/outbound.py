@@ -20,8 +20,8 @@ from tasks.errors import PermanentError, TaskError
 from tasks.redirects import STATUSES, Hop, Step, loses_the_request, next_step
 from tasks.unpacking import PIECE_BYTES, BadlyPacked, encodings_of, unpacked
 
-MOST_REDIRECTS = 5
-MOST_HEADER_CHARACTERS = 32_768
+MAX_REDIRECTS = 5
+MAX_HEADER_CHARACTERS = 32_768
 DEFAULT_HEADERS = {"User-Agent": "Taskledger", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -66,7 +66,7 @@ class Outbound:
         body: bytes | None = None,
         seconds: float = 30.0,
         most_bytes: int = 1_048_576,
-        redirects: int = MOST_REDIRECTS,
+        redirects: int = MAX_REDIRECTS,
         accepts: Collection[int] = (),
         may_become_get: bool = True,
     ) -> Answer:
@@ -217,7 +217,7 @@ def _headers(response: Response) -> dict[str, str]:
     size = 0
     for name, value in response.headers.items():
         size += len(name) + len(value)
-        if size > MOST_HEADER_CHARACTERS:
+        if size > MAX_HEADER_CHARACTERS:
             break
         kept[name.replace("\x00", "")] = value.replace("\x00", "")
     return kept

@@ -19,7 +19,7 @@ from tasks.rules import Places, Rule, rule
 
 __all__ = ["PayloadSpec", "Places", "rule"]
 
-MOST_MESSAGES = 50
+MAX_MESSAGES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ class PayloadSpec:
         try:
             return self.field.deserialize(data)
         except ValidationError as fault:
-            raise PayloadRefused({"payload": _readable(fault.messages, [MOST_MESSAGES])}) from None
+            raise PayloadRefused({"payload": _readable(fault.messages, [MAX_MESSAGES])}) from None
 
     def faults(self, data: Any) -> list[Fault]:
         """The first faults of a payload, none when it fits: what `load` says, with its codes."""
         try:
             self.field.deserialize(data)
         except ValidationError as fault:
-            return list(islice(_faults(fault.messages, ()), MOST_MESSAGES))
+            return list(islice(_faults(fault.messages, ()), MAX_MESSAGES))
         return []
 
     def json_schema(self) -> dict[str, Any]:

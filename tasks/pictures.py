@@ -21,8 +21,8 @@ from tasks.errors import PermanentError
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom; in pixels."""
 
-MOST_PIXELS = 50_000_000  # of the original
-MOST_BYTES = 200_000_000  # of the original unpacked, with what its decoder keeps beside it: 50 million pixels of RGBA
+MAX_PIXELS = 50_000_000  # of the original
+MAX_BYTES = 200_000_000  # of the original unpacked, with what its decoder keeps beside it: 50 million pixels of RGBA
 TILE_PIXELS = 1_000_000
 READ = ("JPEG", "PNG", "WEBP", "GIF")  # formats that browsers and cameras make; the rest of Pillow's readers stay shut
 BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # in Pillow's memory; every other mode takes 4
@@ -43,7 +43,7 @@ UPRIGHT = {
 
 # Pillow refuses what has more than twice as many before it makes room for anything, and warns of the rest, which is
 # refused below.
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -80,7 +80,7 @@ class Wanted:
 def resized(stream: BinaryIO, wanted: Wanted, progress: Callable[[str], None]) -> Image.Image:
     """A copy in RGB, or RGBA where the original has transparency; upright, and with nothing beside its pixels.
 
-    Raises PermanentError for what is no picture, and for one that would take more memory than MOST_BYTES.
+    Raises PermanentError for what is no picture, and for one that would take more memory than MAX_BYTES.
     """
     try:
         with Image.open(stream, formats=READ) as opened:
@@ -97,9 +97,7 @@ def resized(stream: BinaryIO, wanted: Wanted, progress: Callable[[str], None]) -
             fitted = wanted.turned() if lies else wanted
             small = _scaled(opened, fitted.size_for(*original), fitted.part_of(*opened.size), colours.plain)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PermanentError(
-            f"the picture has more than {MOST_PIXELS} pixels, which is the most that is read"
-        ) from None
+        raise PermanentError(f"the picture has more than {MAX_PIXELS} pixels, which is the most that is read") from None
     except UNREADABLE as error:
         raise PermanentError(f"the artifact is no picture that can be read: {error}") from error
     upright = small if turn is None else small.transpose(turn)
@@ -108,12 +106,12 @@ def resized(stream: BinaryIO, wanted: Wanted, progress: Callable[[str], None]) -
 
 def _check_pixels(opened: Image.Image) -> None:
     pixels = opened.width * opened.height
-    if pixels > MOST_PIXELS:
-        raise PermanentError(f"the picture has {pixels} pixels; at most {MOST_PIXELS} are read")
+    if pixels > MAX_PIXELS:
+        raise PermanentError(f"the picture has {pixels} pixels; at most {MAX_PIXELS} are read")
 
 
 def _check_bytes(opened: Any, original: tuple[int, int]) -> None:
-    """Compare with MOST_BYTES what unpacking will take: the pixels, and what the decoder holds until its end."""
+    """Compare with MAX_BYTES what unpacking will take: the pixels, and what the decoder holds until its end."""
     wanted = opened.width * opened.height * BYTES_A_PIXEL.get(opened.mode, 4)
     pixels = original[0] * original[1]
     if opened.format == "WEBP":
@@ -122,10 +120,10 @@ def _check_bytes(opened: Any, original: tuple[int, int]) -> None:
         # libjpeg keeps a coefficient of 2 bytes for each sample until the last scan is read.
         widest, highest = max(layer[1] for layer in opened.layer), max(layer[2] for layer in opened.layer)
         wanted += round(pixels * sum(layer[1] * layer[2] for layer in opened.layer) / (widest * highest) * 2)
-    if wanted > MOST_BYTES:
+    if wanted > MAX_BYTES:
         raise PermanentError(
             f"the picture would take {wanted / 1e6:.0f} MB of memory ({original[0]} x {original[1]}, {opened.format}, "
-            f"{opened.mode}); at most {MOST_BYTES / 1e6:.0f} MB are given to one: make it smaller, or a baseline JPEG"
+            f"{opened.mode}); at most {MAX_BYTES / 1e6:.0f} MB are given to one: make it smaller, or a baseline JPEG"
         )
 
 

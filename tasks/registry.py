@@ -23,8 +23,8 @@ from tasks.retry import RetryPolicy
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # RabbitMQ closes the channel of a consumer that has not acknowledged for 30 minutes; this leaves it four to spare.
-LONGEST_HARD_LIMIT_SECONDS = 1560
-LEAST_LEASE_SECONDS = 5
+MAX_HARD_LIMIT_SECONDS = 1560
+MIN_LEASE_SECONDS = 5
 UNDO_PARAMETERS = 3
 
 Handler = Callable[..., Any]
@@ -208,17 +208,17 @@ def _check_names(name: str, options: Mapping[str, Any]) -> None:
 def _faults(made: TaskType) -> Iterator[str]:
     """What is wrong with the values of a type, each with what to do."""
     soft, grace = made.timeout_seconds, made.grace_seconds
-    if soft < 1 or grace < 1 or soft + grace > LONGEST_HARD_LIMIT_SECONDS:
+    if soft < 1 or grace < 1 or soft + grace > MAX_HARD_LIMIT_SECONDS:
         yield (
             f"timeout_seconds={soft} and grace_seconds={grace}; each must be at least 1 and their sum at most "
-            f"{LONGEST_HARD_LIMIT_SECONDS}; split longer work into several tasks"
+            f"{MAX_HARD_LIMIT_SECONDS}; split longer work into several tasks"
         )
     if made.chunk < 1 or (made.chunk > 1) != (made.max_seconds_each is not None):
         yield f"chunk={made.chunk} and max_seconds_each={made.max_seconds_each}; give both (chunk from 2) or neither"
     if made.max_seconds_each is not None and not 0 < made.max_seconds_each <= 1:
         yield f"max_seconds_each={made.max_seconds_each}; give at most 1, as a chunk starts nothing after a second"
-    if made.lease_seconds is not None and made.lease_seconds < LEAST_LEASE_SECONDS:
-        yield f"lease_seconds={made.lease_seconds}; give at least {LEAST_LEASE_SECONDS}, or a short pause loses it"
+    if made.lease_seconds is not None and made.lease_seconds < MIN_LEASE_SECONDS:
+        yield f"lease_seconds={made.lease_seconds}; give at least {MIN_LEASE_SECONDS}, or a short pause loses it"
     if not QUEUE.fullmatch(made.queue):
         yield f"queue={made.queue!r}; give up to 63 of a-z, 0-9, _, - and ., a letter first"
     for option, value in (("settings", made.settings), ("examples", made.examples)):

@@ -9,7 +9,7 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]
 
 PIECE_BYTES = 65_536  # so much is unpacked at once, however little it was packed
-MOST_ENCODINGS = 5
+MAX_ENCODINGS = 5
 GZIP_BEGINS = b"\x1f\x8b"
 GZIP, ZLIB, RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS  # for zlib.decompressobj
 
@@ -33,8 +33,8 @@ def encodings_of(header: str) -> tuple[str, ...]:
     Raises BadlyPacked for more than any server has a reason for.
     """
     names = [name for part in header.lower().split(",") if (name := part.strip()) not in ("", "identity")]
-    if len(names) > MOST_ENCODINGS:
-        raise BadlyPacked(f"its body is packed {len(names)} times; at most {MOST_ENCODINGS} are unpacked")
+    if len(names) > MAX_ENCODINGS:
+        raise BadlyPacked(f"its body is packed {len(names)} times; at most {MAX_ENCODINGS} are unpacked")
     return tuple(names) if all(name in UNPACKERS for name in names) else ()
 
 

@@ -49,6 +49,19 @@ def test_a_dispatcher_loads_no_web_application():
     assert loaded & HEAVY_FOR_WORKERS == set()
 
 
+def test_the_api_holds_resources_and_their_schemas_only():
+    others = {"__init__", "docs", "schemas", "batch_schemas"}
+    modules = [path for path in (ROOT / "app/api").rglob("*.py") if path.stem not in others]
+
+    assert [path.name for path in modules if "blueprint = Blueprint(" not in path.read_text()] == []
+
+
+def test_services_live_in_packages_by_capability():
+    modules = {path.stem for path in (ROOT / "app/services").glob("*.py")} - {"__init__"}
+
+    assert modules == {"circuits", "idempotency", "leader", "owners", "retention"}
+
+
 def test_every_file_opens_by_saying_what_it_is():
     silent = [path for path in _files() if not ast.get_docstring(ast.parse(path.read_text()))]
 

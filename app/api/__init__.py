@@ -15,6 +15,7 @@ from app.api.service import health, integrity, metrics, stats, workers
 from app.api.tasks import actions, batches, compensations, why
 from app.api.tasks import routes as tasks
 from app.api.workflows import definitions, runs
+from app.version import VERSION
 from app.web.fields import verbatim_schema
 from app.web.responses.problems import ProblemApi
 
@@ -67,7 +68,7 @@ def register(app: Flask) -> None:
 def _spec() -> dict[str, Any]:
     return {
         "title": "Taskledger",
-        "version": "1",
+        "version": VERSION,
         "openapi_version": "3.1.0",
         "marshmallow_plugin": apispec_oneofschema.MarshmallowPlugin(),
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},

@@ -16,15 +16,16 @@ from werkzeug.exceptions import (
 from app.clock import utcnow
 from app.config import get_settings
 from app.errors import Gone, NotFound
+from app.models.page import Page
 from app.services import artifacts, idempotency
 from app.services.artifacts import ArtifactRecord, NewArtifact
 from app.web.access import current_owner_id, visible_owner
+from app.web.blueprint import Blueprint, Created
 from app.web.fields import Instant
-from app.web.requests import pagination
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
+from app.web.requests.idempotency import key_of
 from app.web.requests.multipart import HEADER_BYTES, read_upload
-from app.web.requests.pagination import Page
-from app.web.requests.parsing import Blueprint, absent
+from app.web.requests.pagination import PageQuery
+from app.web.requests.parsing import absent
 from app.web.responses.downloads import content_of, store_away
 from app.web.transactions import transaction
 from tasks import fields as strict
@@ -72,7 +73,7 @@ class ArtifactList(ma.Schema):
     )
 
 
-class ArtifactFilter(Page):
+class ArtifactFilter(PageQuery):
     """Query parameters of the list of files."""
 
     task_id = strict.Identifier(load_default=absent, metadata={"description": "Made by this task"})
@@ -101,16 +102,13 @@ class _SavedBefore(Exception):
 
 
 @blueprint.post("/artifacts")
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, ArtifactView(), description="Stored and durable")
-@blueprint.alt_response(200, schema=ArtifactView(), description="The Idempotency-Key was used before: its file")
-@blueprint.problem(410, "The Idempotency-Key was used before, its file is deleted")
+@blueprint.creates(ArtifactView(), "file", description="Stored and durable", headers=None)
 @blueprint.problem(413, "Larger than ARTIFACT_MAX_BYTES, or than what is free of the quota of the account")
 @blueprint.problem(415, "Not multipart/form-data")
 @blueprint.problem(422, "No file in the field `file`, or more than one part")
 @blueprint.problem(503, "The store does not answer")
 @blueprint.doc(requestBody=UPLOAD)
-def upload_artifact(headers: dict[str, Any]) -> tuple[ArtifactRecord, int, dict[str, str]]:
+def upload_artifact(headers: dict[str, Any]) -> Created[ArtifactRecord]:
     """Upload a file: multipart/form-data with the one field `file`."""
     settings = get_settings()
     request.max_content_length = sys.maxsize  # counted as it passes, against the limit of files
@@ -130,12 +128,12 @@ def upload_artifact(headers: dict[str, Any]) -> tuple[ArtifactRecord, int, dict[
         made = artifacts.save(_transact, artifacts.store(), new, upload.chunks, settings=settings, once=once)
     except _SavedBefore as before:
         first = _first(before.artifact_id)
-        return first, 200, {"Location": artifact_path(first)} | REPLAYED
+        return Created(record=first, path=artifact_path(first), is_new=False)
     except artifacts.TooLarge as error:
         raise RequestEntityTooLarge(str(error)) from None
     except artifacts.StoreAway as error:
         raise store_away() from error
-    return made, 201, {"Location": artifact_path(made)}
+    return Created(record=made, path=artifact_path(made), is_new=True)
 
 
 def _first(artifact_id: UUID) -> ArtifactRecord:
@@ -147,20 +145,17 @@ def _first(artifact_id: UUID) -> ArtifactRecord:
 
 
 @blueprint.get("/artifacts")
-@blueprint.arguments(ArtifactFilter(), location="query")
-@blueprint.response(200, ArtifactList())
-def list_artifacts(wanted: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(ArtifactList(), "artifacts", query=ArtifactFilter())
+def list_artifacts(wanted: dict[str, Any]) -> Page[ArtifactRecord]:
     """List files, newest first."""
-    before = pagination.decode(wanted["cursor"], "artifacts")
     with transaction() as session:
-        items, last = artifacts.find(
+        return artifacts.find(
             session,
             owner=visible_owner(),
             task_id=wanted["task_id"],
-            before=before and UUID(before),
+            before=wanted["before"],
             limit=wanted["limit"],
         )
-    return {"items": items, "next": pagination.encode(last and str(last), "artifacts")}
 
 
 @blueprint.get("/artifacts/<artifact_id>", parameters=ARTIFACT_ID)

@@ -3,24 +3,25 @@
 from dataclasses import replace as with_fields
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import marshmallow as ma
 from marshmallow import validate
 
 from app.clock import utcnow
+from app.models import TaskRecord
+from app.models.page import Page
 from app.services.accounts.quotas import QuotaReached
 from app.services.tasks import dead_letters, replay
 from app.services.tasks.dead_letters import DeadLetterFilter
 from app.web import quotas
 from app.web.access import visible_owner
+from app.web.blueprint import Blueprint
 from app.web.dead_letter_choice import DEAD_LETTER_ACTIONS, dead_letter_filter
 from app.web.fields import Instant, QueryMoment, matching
 from app.web.oversight import counted
-from app.web.requests import pagination
 from app.web.requests.dry_run import said_in, token_for
-from app.web.requests.pagination import Page
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.pagination import PageQuery
+from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import TaskList
 from app.web.transactions import transaction
 from tasks import fields as strict
@@ -31,7 +32,7 @@ blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", descriptio
 FINGERPRINT = r"[0-9a-f]{16}"
 
 
-class DeadLetterQuery(Page):
+class DeadLetterQuery(PageQuery):
     """Query parameters of the list."""
 
     type = matching(NAME.pattern, "is no name of a task type", metadata={"description": "Of this type"})
@@ -88,16 +89,13 @@ class GroupList(ma.Schema):
 
 
 @blueprint.get("/dead-letters")
-@blueprint.arguments(DeadLetterQuery(), location="query")
-@blueprint.response(200, TaskList())
-def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(TaskList(), "dead-letters", query=DeadLetterQuery())
+def list_dead_letters(query: dict[str, Any]) -> Page[TaskRecord]:
     """List FAILED tasks, newest first."""
-    before = pagination.decode(query.pop("cursor"), "dead-letters")
-    limit = query.pop("limit")
+    before, limit = query.pop("before"), query.pop("limit")
     wanted = DeadLetterFilter(**query, owner_id=visible_owner())
     with transaction() as session:
-        items, last = dead_letters.find(session, wanted, before=before and UUID(before), limit=limit)
-    return {"items": items, "next": pagination.encode(last and str(last), "dead-letters")}
+        return dead_letters.find(session, wanted, before=before, limit=limit)
 
 
 @blueprint.get("/dead-letters/groups")

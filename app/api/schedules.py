@@ -11,20 +11,19 @@ from marshmallow_oneofschema import OneOfSchema
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
-from app.models import ScheduleRecord, TaskRecord
+from app.models import ScheduleRecord, SlotRecord, TaskRecord
+from app.models.page import Page
 from app.services import schedules, workflows
 from app.services.schedules import NewSchedule, Preview
 from app.services.tasks import records as task_service
 from app.services.workflows import RunView
 from app.web import quotas
 from app.web.access import current_owner_id, visible_owner
-from app.web.requests import pagination
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.web.requests.parsing import Blueprint
-from app.web.responses.headers import LOCATION
+from app.web.blueprint import Blueprint, Created
+from app.web.requests.idempotency import key_of
 from app.web.schemas.schedules import (
     ChangeSchedule,
-    MakeSchedule,
+    CreateSchedule,
     PreviewSchedule,
     PreviewView,
     ScheduleFilter,
@@ -92,13 +91,10 @@ class RunRequest:
 
 
 @blueprint.post("/schedules")
-@blueprint.arguments(MakeSchedule(), examples=EXAMPLES)
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, ScheduleView(), headers=LOCATION)
-@blueprint.alt_response(200, schema=ScheduleView(), description="The Idempotency-Key was used before: its schedule")
-@blueprint.problem(410, "The Idempotency-Key was used before, its schedule is deleted")
+@blueprint.arguments(CreateSchedule(), examples=EXAMPLES)
+@blueprint.creates(ScheduleView(), "schedule")
 @blueprint.problem(422, "A bad expression, an unknown zone or task type, a run_at in the past, too many schedules")
-def make_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> tuple[ScheduleRecord, int, dict[str, str]]:
+def create_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[ScheduleRecord]:
     """Make a schedule."""
     key = key_of(headers, "schedules", wanted)
     most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
@@ -112,26 +108,22 @@ def make_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> tuple[Schedul
             now=utcnow(),
             allowance=quotas.allowance_in(session),
         )
-    answered = {"Location": schedule_path(schedule)}
-    return schedule, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    return Created(record=schedule, path=schedule_path(schedule), is_new=is_new)
 
 
 @blueprint.get("/schedules")
-@blueprint.arguments(ScheduleFilter(), location="query")
-@blueprint.response(200, ScheduleList())
-def list_schedules(wanted: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(ScheduleList(), "schedules", query=ScheduleFilter())
+def list_schedules(wanted: dict[str, Any]) -> Page[ScheduleRecord]:
     """List schedules, newest first."""
-    before = pagination.decode(wanted["cursor"], "schedules")
     with single_statement() as session:
-        items, last = schedules.find(
+        return schedules.find(
             session,
-            seen_by=visible_owner(),
+            visible_to=visible_owner(),
             enabled=wanted["enabled"],
             text=wanted["q"],
-            before=before and UUID(before),
+            before=wanted["before"],
             limit=wanted["limit"],
         )
-    return {"items": items, "next": pagination.encode(last and str(last), "schedules")}
 
 
 @blueprint.post("/schedules/preview")
@@ -148,7 +140,7 @@ def preview_schedule(wanted: dict[str, Any]) -> Preview:
 def read_schedule(schedule_id: UUID) -> ScheduleRecord:
     """Read a schedule."""
     with single_statement() as session:
-        return schedules.read(session, schedule_id, seen_by=visible_owner())
+        return schedules.read(session, schedule_id, visible_to=visible_owner())
 
 
 @blueprint.patch("/schedules/<uuid:schedule_id>")
@@ -162,7 +154,7 @@ def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord
             session,
             schedule_id,
             fields,
-            seen_by=visible_owner(),
+            visible_to=visible_owner(),
             now=utcnow(),
             allowance=quotas.allowance_in(session),
         )
@@ -173,47 +165,46 @@ def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord
 def delete_schedule(schedule_id: UUID) -> None:
     """Delete a schedule and its slots; tasks that it submitted stay."""
     with transaction() as session:
-        schedules.delete(session, schedule_id, seen_by=visible_owner())
+        schedules.delete(session, schedule_id, visible_to=visible_owner())
 
 
 @blueprint.post("/schedules/<uuid:schedule_id>/run")
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, Started(), headers=LOCATION, description="The task, or the run")
-@blueprint.alt_response(200, schema=Started(), description="The Idempotency-Key was used before: what it started")
+@blueprint.creates(
+    Started(),
+    "task",
+    description="The task, or the run",
+    repeated="The Idempotency-Key was used before: what it started",
+)
 @blueprint.problem(409, "Its task type or workflow is not known here, or its owner's account is disabled")
-@blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
-def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> tuple[Any, int, dict[str, str]]:
+def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskRecord | RunView]:
     """Start the schedule's task or run at once, whatever its rule says; recorded as a slot of this moment."""
     key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
 
     def run(session: Session) -> tuple[TaskRecord | RunView, bool]:
         allowance = quotas.allowance_in(session)
         id_, is_new = schedules.run_once_now(
-            session, schedule_id, key=key, seen_by=visible_owner(), now=utcnow(), allowance=allowance
+            session, schedule_id, key=key, visible_to=visible_owner(), now=utcnow(), allowance=allowance
         )
-        found = schedules.read(session, schedule_id, seen_by=visible_owner())
+        found = schedules.read(session, schedule_id, visible_to=visible_owner())
         if "task" in found.target:
             return task_service.read(session, id_, owner=visible_owner()), is_new
-        return workflows.view(session, workflows.read(session, id_, seen_by=visible_owner())), is_new
+        return workflows.view(session, workflows.read(session, id_, visible_to=visible_owner())), is_new
 
     started, is_new = repeated(run)
-    answered = {"Location": task_path(started) if isinstance(started, TaskRecord) else run_path(started)}
-    return started, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    path = task_path(started) if isinstance(started, TaskRecord) else run_path(started)
+    return Created(record=started, path=path, is_new=is_new)
 
 
 @blueprint.get("/schedules/<uuid:schedule_id>/slots")
-@blueprint.arguments(SlotFilter(), location="query")
-@blueprint.response(200, SlotList())
-def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> dict[str, Any]:
+@blueprint.pages(SlotList(), "slots", query=SlotFilter(), key=datetime.fromisoformat)
+def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> Page[SlotRecord]:
     """List what became of each slot, newest first."""
-    before = pagination.decode(wanted["cursor"], "slots")
     with single_statement() as session:
-        schedules.read(session, schedule_id, seen_by=visible_owner())
-        items, last = schedules.slots(
+        schedules.read(session, schedule_id, visible_to=visible_owner())
+        return schedules.slots(
             session,
             schedule_id,
             state=wanted["state"],
-            before=before and datetime.fromisoformat(before),
+            before=wanted["before"],
             limit=wanted["limit"],
         )
-    return {"items": items, "next": pagination.encode(last and last.isoformat(), "slots")}

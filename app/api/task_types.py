@@ -5,9 +5,9 @@ from typing import Any
 import marshmallow as ma
 
 from app.errors import NotFound
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
+from app.web.blueprint import Blueprint
 from app.web.fields import Verbatim
-from app.web.requests.parsing import Blueprint
 from tasks.errors import UnknownTaskType
 from tasks.registry import TaskType, get_type, load_types
 

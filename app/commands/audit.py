@@ -13,7 +13,7 @@ from app.commands.export import Day, opened
 from app.database import single_statement, unit_of_work
 from app.services.accounts import audit_chain
 
-LEAST_KEPT = timedelta(days=30)
+MIN_KEPT = timedelta(days=30)
 
 
 @click.group()
@@ -42,7 +42,7 @@ def export(*, since: datetime, until: datetime | None, output: Path | None) -> N
 @click.option("--before", type=Day(), required=True, help="Remove entries that are older; 30 days are always kept.")
 def prune(*, before: datetime) -> None:
     """Remove old entries; export them first. The entries that stay can still be verified, and one tells of this."""
-    if before > utcnow() - LEAST_KEPT:
+    if before > utcnow() - MIN_KEPT:
         raise click.BadParameter("must be at least 30 days ago", param_hint="--before")
     with unit_of_work() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))

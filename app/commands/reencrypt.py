@@ -17,7 +17,7 @@ from app.services.encryption import rotation, sealing
 from app.services.encryption.rotation import Tally
 from app.web.current_settings import current_settings
 
-MOST_ROUNDS = 5  # rows that somebody held or changed are looked at again
+MAX_ROUNDS = 5  # rows that somebody held or changed are looked at again
 PROGRESS_SECONDS = 2.0
 
 
@@ -67,7 +67,7 @@ def _run(keys: sealing.Keys, *, dry_run: bool, batch: int) -> Outcome:
     if dry_run:
         return Outcome(moved=Counter(), last=rotation.examine(keys, in_transaction, batch=batch, tell=progress))
     moved: Counter[str] = Counter()
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         found = rotation.examine(keys, in_transaction, move=True, batch=batch, tell=progress)
         moved.update({each.place: each.moved for each in found})
         if not any(each.old for each in found):

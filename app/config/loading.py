@@ -27,6 +27,8 @@ RATE_LIMITS = {
         "RATE_LIMIT_AUTH": "30 per minute",
     },
 }
+RENAMED = {"SCALING_SLOTS_PER_WORKER": "SCALING_CONCURRENCY_PER_WORKER"}
+"""Settings under their old names, which are read for one release more; the new name counts where both are set."""
 BLANK_IS_OFF = frozenset(RATE_LIMITS["production"])
 
 
@@ -48,6 +50,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     """
     environ, file_faults = with_files(environ, FROM_FILES)
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    given = {RENAMED[name]: value for name, value in given.items() if name in RENAMED} | given
     rates = RATE_LIMITS.get(given.get("APP_ENV", "development"), {})
     given = {name: rate for name, rate in rates.items() if name not in environ} | given
     reader = _Environment(given)

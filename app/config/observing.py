@@ -117,7 +117,7 @@ class Observing:
         default=60,
         check=Range(1, 86_400),
     )
-    scaling_slots_per_worker: int = setting(
+    scaling_concurrency_per_worker: int = setting(
         "int",
         "How many handlers one more worker brings: what the first one is asked for before anything was measured",
         example="4",

@@ -102,8 +102,8 @@ def _list(**more: Any) -> str:
     text = request.args.get("q", "").strip()[:LONGEST].replace("\0", "")
     before = pagination.decode(request.args.get("cursor"), "dashboard.accounts")
     with transaction() as session:
-        items, last = users.find(session, text=text or None, before=before and UUID(before), limit=PAGE)
-    next_cursor = pagination.encode(last and str(last), "dashboard.accounts")
+        items, last = users.find(session, text=text or None, before=before, limit=PAGE)
+    next_cursor = pagination.encode(last, "dashboard.accounts")
     return render_template("dashboard/accounts.html", items=items, next_cursor=next_cursor, roles=list(Role), **more)
 
 

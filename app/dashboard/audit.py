@@ -4,8 +4,8 @@ from uuid import UUID
 
 from flask import render_template, request
 
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.services.accounts import audit, users
 from app.web.access import Access, access
 from app.web.requests import pagination
@@ -20,7 +20,7 @@ LONGEST = 100
 def list_audit() -> str:
     """Who did what, newest first."""
     action, email = (request.args.get(name, "").strip()[:LONGEST].replace("\0", "") for name in ("action", "actor"))
-    before = pagination.decode(request.args.get("cursor"), "dashboard.audit")
+    before = pagination.decode(request.args.get("cursor"), "dashboard.audit", int)
     actor: UUID | None = None
     with transaction() as session:
         account = users.by_email(session, email) if email else None

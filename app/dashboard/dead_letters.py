@@ -21,7 +21,7 @@ from app.web.transactions import transaction
 
 DAYS = {"1": 1, "7": 7, "30": 30, "90": 90}
 DEFAULT_DAYS = "30"
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 ACTIONS = {"replay": "Start over", "purge": "Delete"}
 
 
@@ -43,7 +43,7 @@ def preview_mass_change(action: str) -> str:
     wanted = with_fields(_filter(request.args), failed_before=utcnow())
     with transaction() as session:
         count = dead_letters.count(session, wanted)
-        examples, _ = dead_letters.find(session, wanted, before=None, limit=MOST_SHOWN)
+        examples, _ = dead_letters.find(session, wanted, before=None, limit=MAX_SHOWN)
     return render_template(
         "dashboard/confirm_dead_letters.html",
         action=action,

@@ -15,7 +15,7 @@ from app.models import Status
 from app.web.current_settings import current_settings
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-LONGEST_SHOWN = 20_000  # characters of one value on a page; the API has the rest
+MAX_SHOWN = 20_000  # characters of one value on a page; the API has the rest
 STEPS = ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min"), (MINUTE, "min", 1, "s"))
 THEMES = ("light", "dark")
 HREF_SCHEMES = ("http", "https")
@@ -63,12 +63,12 @@ def clock(seconds: int) -> str:
 def pretty(value: Any) -> str:
     """JSON for people; what is very long is cut."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "\n…"
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "\n…"
 
 
 def is_cut(value: Any) -> bool:
     """Whether `pretty` leaves something out."""
-    return len(json.dumps(value, indent=2, ensure_ascii=False)) > LONGEST_SHOWN
+    return len(json.dumps(value, indent=2, ensure_ascii=False)) > MAX_SHOWN
 
 
 def brief(value: Any, longest: int = 80) -> str:

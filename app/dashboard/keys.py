@@ -22,7 +22,7 @@ from app.web.schemas.accounts import NewApiKey
 from app.web.transactions import transaction
 
 PAGE = 100
-LONGEST_NAME = 200
+MAX_NAME = 200
 LIFETIMES = {"30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365), "": None}
 
 
@@ -38,7 +38,7 @@ def show_account() -> str:
 def make_key() -> Any:
     """Make a key; it is shown on the page that answers, and never again."""
     principal = current_principal()
-    name = request.form.get("name", "").strip()[:LONGEST_NAME].replace("\0", "")
+    name = request.form.get("name", "").strip()[:MAX_NAME].replace("\0", "")
     scopes = [scope for scope in request.form.getlist("scope") if scope in set(Scope)]
     limited = rights_form.lists(request.form)
     lifetime = LIFETIMES.get(request.form.get("days", ""))

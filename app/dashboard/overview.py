@@ -24,7 +24,7 @@ from app.web.transactions import transaction
 
 WINDOWS = {"15min": timedelta(minutes=15), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 DEFAULT_WINDOW = "1h"
-MOST_KEPT, KEPT_SECONDS = 1000, 2.0
+MAX_KEPT, KEPT_SECONDS = 1000, 2.0
 COMING_SHOWN, CAUSES_SHOWN, RECENT_SHOWN = 6, 5, 8
 
 
@@ -49,7 +49,7 @@ def _key(owner: UUID | None, window: timedelta) -> tuple[int, UUID | None, timed
 
 
 # Many viewers cost no more than one: with a condition, one thread looks up what several ask for at once.
-@cached(TTLCache[Any, dict[str, Any]](MOST_KEPT, KEPT_SECONDS), key=_key, condition=Condition())
+@cached(TTLCache[Any, dict[str, Any]](MAX_KEPT, KEPT_SECONDS), key=_key, condition=Condition())
 def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
     now = utcnow()
     is_admin = current_principal().is_admin
@@ -65,7 +65,7 @@ def _look(owner: UUID | None, window: timedelta) -> dict[str, Any]:
             "sinks": sinks.statuses(session, now=now) if is_admin else [],
             "late_duties": _late(session) if is_admin else [],
             "paused": queues.pauses(session),
-            "coming": schedules.soonest(session, seen_by=owner, limit=COMING_SHOWN),
+            "coming": schedules.soonest(session, visible_to=owner, limit=COMING_SHOWN),
             "causes": dead_letters.groups(session, owner=owner, now=now, days=1, limit=CAUSES_SHOWN),
             "recent": search(session, Filter(), owner=owner, before=None, limit=RECENT_SHOWN).items,
         }

@@ -13,12 +13,13 @@ from app.dashboard import overview
 from app.dashboard.blueprint import blueprint
 from app.services.accounts import audit
 from app.services.dispatch import queues
-from app.services.dispatch.queues import QueueStatus
+from app.services.measuring import queue_report
+from app.services.measuring.queue_report import QueueFigures
 from app.web.access import Access, access, current_actor
 from app.web.transactions import transaction
 from tasks.registry import load_types
 
-LONGEST_REASON = 500
+MAX_REASON = 500
 KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}
 
 KEPT_SECONDS = 2.0
@@ -44,7 +45,7 @@ def ask_queue(kinds: str, name: str, action: str) -> str:
     """Ask first."""
     kind = KINDS[kinds]
     with transaction() as session:
-        status = queues.status(session, now=utcnow())
+        status = queue_report.read(session, now=utcnow())[1]
         paused = queues.pauses(session)
     return render_template(
         "dashboard/confirm_queue.html",
@@ -62,7 +63,7 @@ def ask_queue(kinds: str, name: str, action: str) -> str:
 def change_queue(kinds: str, name: str, action: str) -> Response:
     """Pause or resume it."""
     kind, actor = KINDS[kinds], current_actor()
-    reason = request.form.get("reason", "")[:LONGEST_REASON].replace("\0", "").strip() or None
+    reason = request.form.get("reason", "")[:MAX_REASON].replace("\0", "").strip() or None
     with transaction() as session:
         said: dict[str, Any] = {"subject": f"{kind}:{name}"}
         if action == "pause":
@@ -79,6 +80,6 @@ def change_queue(kinds: str, name: str, action: str) -> Response:
 
 
 # Many viewers cost no more than one. It is the same for all of them.
-@cached(TTLCache[str, list[QueueStatus]](1, KEPT_SECONDS), key=lambda _: "all", condition=Condition())
-def _status(session: Session) -> list[QueueStatus]:
-    return queues.status(session, now=utcnow())
+@cached(TTLCache[str, list[QueueFigures]](1, KEPT_SECONDS), key=lambda _: "all", condition=Condition())
+def _status(session: Session) -> list[QueueFigures]:
+    return queue_report.read(session, now=utcnow())[1]

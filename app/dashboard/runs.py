@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.errors import NotFound
 from app.models import RunRecord, RunStatus
 from app.services import workflows
@@ -21,7 +21,7 @@ from app.web.requests import pagination
 from app.web.transactions import repeated, transaction
 
 PAGE = 50
-LONGEST_TEXT, LONGEST_REASON = 200, 500
+MAX_TEXT, MAX_REASON = 200, 500
 ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
     "pause": ("No further step starts.", frozenset({"RUNNING"})),
     "resume": ("It goes on.", frozenset({"PAUSED"})),
@@ -38,15 +38,15 @@ ACTIONS: dict[str, tuple[str, frozenset[str]]] = {
 @blueprint.get("/runs")
 def list_runs() -> str:
     """All runs that the caller sees, newest first."""
-    name = request.args.get("workflow", "").strip()[:LONGEST_TEXT].replace("\0", "")
+    name = request.args.get("workflow", "").strip()[:MAX_TEXT].replace("\0", "")
     statuses = [each for each in request.args.getlist("status") if each in set(RunStatus)]
     before = pagination.decode(request.args.get("cursor"), "dashboard.runs")
     with transaction() as session:
         items, last = workflows.find(
             session,
             Filter(workflow=name or None, statuses=statuses),
-            seen_by=visible_owner(),
-            before=before and UUID(before),
+            visible_to=visible_owner(),
+            before=before,
             limit=PAGE,
         )
         people = names_of(session, [each.run.owner_id for each in items])
@@ -56,7 +56,7 @@ def list_runs() -> str:
         people=people,
         run_statuses=list(RunStatus),
         chosen=statuses,
-        next_cursor=pagination.encode(last and str(last), "dashboard.runs"),
+        next_cursor=pagination.encode(last, "dashboard.runs"),
     )
 
 
@@ -96,7 +96,7 @@ def ask_run(run_id: UUID, action: str) -> str:
 @blueprint.post("/runs/<uuid:run_id>/<any(pause, resume, cancel, retry, compensate):action>")
 def act_on_run(run_id: UUID, action: str) -> Response:
     """Do it."""
-    reason = request.form.get("reason", "").strip()[:LONGEST_REASON].replace("\0", "")
+    reason = request.form.get("reason", "").strip()[:MAX_REASON].replace("\0", "")
     changes: dict[str, Callable[..., RunRecord]] = {
         "pause": workflows.pause,
         "resume": workflows.resume,
@@ -108,7 +108,7 @@ def act_on_run(run_id: UUID, action: str) -> Response:
 
     def change(session: Session) -> None:
         asked = more | ({"allowance": quotas.allowance_in(session)} if action == "retry" else {})
-        changes[action](session, run_id, seen_by=visible_owner(), now=utcnow(), **asked)
+        changes[action](session, run_id, visible_to=visible_owner(), now=utcnow(), **asked)
 
     repeated(change)
     flash(ACTIONS[action][0])
@@ -137,7 +137,7 @@ def with_lines(shown: dict[str, Any], places: dict[str, dict[str, Any]]) -> dict
 
 
 def _view(session: Session, run_id: UUID) -> RunView:
-    run = workflows.read(session, run_id, seen_by=visible_owner())
+    run = workflows.read(session, run_id, visible_to=visible_owner())
     view = workflows.view(session, run)
     if not view.steps:
         raise NotFound(f"The steps of run {run_id} have been deleted.")

@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from werkzeug.datastructures import MultiDict
 
 from app.clock import utcnow
-from app.dashboard import hidden, submission_form, untouched
+from app.dashboard import masked_values, submission_form, untouched
 from app.dashboard.blueprint import blueprint
 from app.dashboard.submission_form import Draft
 from app.dashboard.untouched import moment_shown, moment_typed
@@ -17,10 +17,10 @@ from app.errors import NotFound, Refused
 from app.models import Misfire, Overlap, ScheduleRecord
 from app.services import schedules
 from app.services.schedules import Preview, zones
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
 from app.web import quotas
 from app.web.access import Access, access, current_owner_id, visible_owner
-from app.web.schemas.schedules import ChangeSchedule, MakeSchedule
+from app.web.schemas.schedules import ChangeSchedule, CreateSchedule
 from app.web.transactions import transaction
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.redaction import redacted
@@ -75,7 +75,7 @@ def new_schedule() -> str:
 
 
 @blueprint.post("/schedules/new")
-def make_schedule() -> Any:
+def create_schedule() -> Any:
     """Make it, or draw the form again."""
     task_type = _type(request.args.get("type", ""))
     form = _read(task_type, request.form, _new(task_type))
@@ -83,7 +83,7 @@ def make_schedule() -> Any:
     if redrawn is not None:
         return _page(task_type, replace(form, draft=redrawn))
     try:
-        wanted = MakeSchedule().load(_body(task_type, form))
+        wanted = CreateSchedule().load(_body(task_type, form))
         most = current_app.config["MAX_SCHEDULES_PER_OWNER"]
         with transaction() as session:
             made = schedules.create(
@@ -129,7 +129,7 @@ def change_schedule(schedule_id: UUID) -> Any:
                 session,
                 schedule_id,
                 fields,
-                seen_by=visible_owner(),
+                visible_to=visible_owner(),
                 now=utcnow(),
                 allowance=quotas.allowance_in(session),
             )
@@ -161,7 +161,7 @@ def _of(schedule: ScheduleRecord, task_type: TaskType) -> Form:
         **{name: str(getattr(schedule, name)) for name in (*WORDS, *NUMBERS)},
     }
     payload = template.get("payload")
-    shown = hidden.veiled(payload, redacted(task_type.name, payload))
+    shown = masked_values.veiled(payload, redacted(task_type.name, payload))
     draft = submission_form.of_values(shown, template, template.get("labels", {}))
     return Form(rule=rule, draft=replace(draft, shown={**rule, **draft.shown}))
 
@@ -177,7 +177,7 @@ def _body(task_type: TaskType, form: Form) -> dict[str, Any]:
         body |= {"cron": rule["cron"], **{name: moment_typed(rule[name]) or None for name in ("starts_at", "ends_at")}}
     body |= {name: untouched.whole_typed(rule[name]) for name in NUMBERS if rule[name]}
     task = submission_form.body_of(form.draft)
-    task["payload"] = hidden.unveiled(task["payload"], None, task_type.name, is_allowed=False)
+    task["payload"] = masked_values.unveiled(task["payload"], None, task_type.name, is_allowed=False)
     return {
         **body,
         "task": {"type": task_type.name, **{k: v for k, v in task.items() if k not in submission_form.MOMENTS}},
@@ -216,8 +216,8 @@ def _changed_task(schedule: ScheduleRecord, draft: Draft) -> dict[str, Any] | No
         task["labels"] = submission_form.labels_of(draft)
     if "payload" in draft.touched:
         payload = submission_form.payload_of(draft)
-        task["payload"] = hidden.unveiled(
-            payload, stored.get("payload"), stored["type"], is_allowed=hidden.is_callers(schedule)
+        task["payload"] = masked_values.unveiled(
+            payload, stored.get("payload"), stored["type"], is_allowed=masked_values.is_callers(schedule)
         )
     return task if draft.touched & submission_form.DRAWN else None
 
@@ -266,7 +266,7 @@ def _preview(rule: dict[str, str]) -> tuple[Preview | None, str | None]:
 
 def _schedule(schedule_id: UUID) -> ScheduleRecord:
     with transaction() as session:
-        return schedules.read(session, schedule_id, seen_by=visible_owner())
+        return schedules.read(session, schedule_id, visible_to=visible_owner())
 
 
 def _type(name: str) -> TaskType:

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.errors import Refused
 from app.models import ScheduleRecord
 from app.services import schedules
@@ -24,27 +24,27 @@ from app.web.schemas.schedules import shown_task
 from app.web.transactions import transaction
 
 PAGE, SLOTS_PAGE, COMING = 50, 50, 10
-LONGEST_TEXT = 200
+MAX_TEXT = 200
 DONE = {"run": "Submitted.", "enable": "It has slots again.", "disable": "It has no slots until it is enabled."}
 
 
 @blueprint.get("/schedules")
 def list_schedules() -> str:
     """All schedules that the caller sees, newest first."""
-    text = request.args.get("q", "").strip()[:LONGEST_TEXT].replace("\0", "")
+    text = request.args.get("q", "").strip()[:MAX_TEXT].replace("\0", "")
     enabled = {"yes": True, "no": False}.get(request.args.get("enabled", ""))
     before = pagination.decode(request.args.get("cursor"), "dashboard.schedules")
     with transaction() as session:
         items, last = schedules.find(
             session,
-            seen_by=visible_owner(),
+            visible_to=visible_owner(),
             enabled=enabled,
             text=text or None,
-            before=before and UUID(before),
+            before=before,
             limit=PAGE,
         )
         people = names_of(session, [each.owner_id for each in items])
-    next_cursor = pagination.encode(last and str(last), "dashboard.schedules")
+    next_cursor = pagination.encode(last, "dashboard.schedules")
     rules = {each.id: in_words(each.cron) for each in items}
     return render_template("dashboard/schedules.html", items=items, people=people, rules=rules, next_cursor=next_cursor)
 
@@ -52,12 +52,10 @@ def list_schedules() -> str:
 @blueprint.get("/schedules/<uuid:schedule_id>")
 def show_schedule(schedule_id: UUID) -> str:
     """One schedule: its rule, its next moments, its slots."""
-    before = pagination.decode(request.args.get("cursor"), "dashboard.slots")
+    before = pagination.decode(request.args.get("cursor"), "dashboard.slots", datetime.fromisoformat)
     with transaction() as session:
-        schedule = schedules.read(session, schedule_id, seen_by=visible_owner())
-        slots, last = schedules.slots(
-            session, schedule_id, state=None, before=before and datetime.fromisoformat(before), limit=SLOTS_PAGE
-        )
+        schedule = schedules.read(session, schedule_id, visible_to=visible_owner())
+        slots, last = schedules.slots(session, schedule_id, state=None, before=before, limit=SLOTS_PAGE)
         people = names_of(session, [schedule.owner_id])
     template = shown_task(schedule.target) or {}
     return render_template(
@@ -69,7 +67,7 @@ def show_schedule(schedule_id: UUID) -> str:
         coming=_coming(schedule),
         slots=slots,
         people=people,
-        next_cursor=pagination.encode(last and last.isoformat(), "dashboard.slots"),
+        next_cursor=pagination.encode(last, "dashboard.slots"),
     )
 
 
@@ -78,7 +76,7 @@ def show_schedule(schedule_id: UUID) -> str:
 def ask_schedule(schedule_id: UUID, action: str) -> str:
     """Ask first."""
     with transaction() as session:
-        schedule = schedules.read(session, schedule_id, seen_by=visible_owner())
+        schedule = schedules.read(session, schedule_id, visible_to=visible_owner())
     return render_template("dashboard/confirm_schedule.html", schedule=schedule, action=action)
 
 
@@ -87,7 +85,7 @@ def act_on_schedule(schedule_id: UUID, action: str) -> Response:
     """Do it."""
     with transaction() as session:
         if action == "delete":
-            schedules.delete(session, schedule_id, seen_by=visible_owner())
+            schedules.delete(session, schedule_id, visible_to=visible_owner())
         else:
             place = _do(session, schedule_id, action)
     if action == "delete":
@@ -101,15 +99,15 @@ def _do(session: Session, schedule_id: UUID, action: str) -> str:
     if action == "run":
         allowance = quotas.allowance_in(session)
         id_, _ = schedules.run_once_now(
-            session, schedule_id, key=None, seen_by=visible_owner(), now=utcnow(), allowance=allowance
+            session, schedule_id, key=None, visible_to=visible_owner(), now=utcnow(), allowance=allowance
         )
-        is_task = "task" in schedules.read(session, schedule_id, seen_by=visible_owner()).target
+        is_task = "task" in schedules.read(session, schedule_id, visible_to=visible_owner()).target
         return url_for("dashboard.show_task", task_id=id_) if is_task else url_for("dashboard.show_run", run_id=id_)
     schedules.change(
         session,
         schedule_id,
         {"enabled": action == "enable"},
-        seen_by=visible_owner(),
+        visible_to=visible_owner(),
         now=utcnow(),
         allowance=quotas.allowance_in(session),
     )

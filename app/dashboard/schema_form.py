@@ -16,7 +16,7 @@ from app.errors import Refused
 from app.web.requests import json_body
 
 LONG_TEXT = 200  # characters; a text that may be longer gets several lines
-MOST_ITEMS = 200
+MAX_ITEMS = 200
 ITEMS, ON, VARIANT = "@items", "@on", "@variant"
 SIMPLE = {"date": "date", "date-time": "moment", "email": "email", "uri": "url"}
 INPUT = {"text": "text", "date": "date", "moment": "text", "email": "text", "url": "text", "whole": "number"}
@@ -225,18 +225,18 @@ def _list(
     inner = schema.get("items", {})
     children = [
         build(inner, item, name=f"{common['name']}.{number}", label=f"{number + 1}", errors=errors, enforced=enforced)
-        for number, item in enumerate(items[:MOST_ITEMS])
+        for number, item in enumerate(items[:MAX_ITEMS])
     ]
     return Node(
         **common,
         children=children,
         keys=[str(number) for number in range(len(children))],
-        can_grow=len(items) < min(schema.get("maxItems", MOST_ITEMS), MOST_ITEMS),
+        can_grow=len(items) < min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS),
     )
 
 
 def items_of(schema: Schema, value: Any, *, required: bool) -> list[Any]:
-    """The items of a list, one at least where one is needed; the first MOST_ITEMS are drawn."""
+    """The items of a list, one at least where one is needed; the first MAX_ITEMS are drawn."""
     if isinstance(value, str) and "string" in types_of(schema):
         value = [value]
     items = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
@@ -247,13 +247,13 @@ def _map(schema: Schema, value: Any, common: dict[str, Any]) -> Node:
     pairs = list(value.items()) if isinstance(value, Mapping) else []
     children = [
         Node(kind="pair", name=f"{common['name']}.{number}", label=str(key), value=str(said))
-        for number, (key, said) in enumerate(pairs[:MOST_ITEMS])
+        for number, (key, said) in enumerate(pairs[:MAX_ITEMS])
     ]
     return Node(
         **common,
         children=children,
         keys=[str(number) for number in range(len(children))],
-        can_grow=len(pairs) < min(schema.get("maxProperties", MOST_ITEMS), MOST_ITEMS),
+        can_grow=len(pairs) < min(schema.get("maxProperties", MAX_ITEMS), MAX_ITEMS),
     )
 
 

@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from app.dashboard.schema_form import (
     ITEMS,
-    MOST_ITEMS,
+    MAX_ITEMS,
     ON,
     VARIANT,
     Schema,
@@ -105,7 +105,7 @@ class _Reader:
 
     def _list(self, schema: Schema, name: str, shown: Any, required: bool) -> Any:
         items = items_of(schema, shown, required=required)
-        drawn, rest = items[:MOST_ITEMS], items[MOST_ITEMS:]
+        drawn, rest = items[:MAX_ITEMS], items[MAX_ITEMS:]
         keys = self._keys(name, len(drawn))
         inner = schema.get("items", {})
         read = [self.read(inner, f"{name}.{key}", _at(drawn, key), required=True) for key in keys]
@@ -115,10 +115,10 @@ class _Reader:
 
     def _map(self, name: str, shown: Any, required: bool) -> Any:
         pairs = list(shown.items()) if isinstance(shown, Mapping) else []
-        keys = self._keys(name, len(pairs[:MOST_ITEMS]))
-        read = [self._pair(f"{name}.{key}", _at(pairs[:MOST_ITEMS], key)) for key in keys]
+        keys = self._keys(name, len(pairs[:MAX_ITEMS]))
+        read = [self._pair(f"{name}.{key}", _at(pairs[:MAX_ITEMS], key)) for key in keys]
         found = {key: value for key, value in read if key or value}
-        found |= dict(pairs[MOST_ITEMS:])
+        found |= dict(pairs[MAX_ITEMS:])
         found = kept_again(found, shown)  # of a pair that was moved
         return found if found or required or keys else MISSING
 
@@ -134,7 +134,7 @@ class _Reader:
         return sent
 
     def _keys(self, name: str, drawn: int) -> list[str]:
-        keys = self._sent.getlist(f"{name}.{ITEMS}")[:MOST_ITEMS]
+        keys = self._sent.getlist(f"{name}.{ITEMS}")[:MAX_ITEMS]
         self.touched += keys != [str(number) for number in range(drawn)]
         return keys
 

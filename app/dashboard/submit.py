@@ -6,22 +6,19 @@ from uuid import UUID, uuid4
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
-from app.clock import utcnow
-from app.dashboard import hidden, submission_form
+from app.dashboard import masked_values, submission_form
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
 from app.dashboard.submission_form import Draft
 from app.errors import NotFound, Refused
-from app.messaging import Hint, dispatch_soon
-from app.models import Status, TaskRecord
-from app.services.submission import submissions
-from app.services.submission.submissions import Submission, longest_timeout
+from app.models import TaskRecord
+from app.services.submission import Accepted, Submission, longest_timeout
 from app.services.tasks import records as task_service
-from app.web import quotas
-from app.web.access import Access, access, current_owner_id, current_rights, visible_owner
-from app.web.responses.masking import digest_secrets, payload_keys
+from app.web import submission
+from app.web.access import Access, access, visible_owner
+from app.web.responses.masking import digest_secrets
 from app.web.schemas.tasks import SubmitTask
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import single_statement
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.fields import UUID_TEXT
 from tasks.registry import TaskType, get_type, load_types
@@ -59,35 +56,22 @@ def submit(name: str) -> Any:
     if redrawn is not None:
         return _page(task_type, redrawn, copy_of=original)
     try:
-        task, is_new = _accept(task_type, draft, original)
+        accepted = _submit(task_type, draft, original)
     except (Refused, PayloadRefused) as error:
         return _page(task_type, draft, errors=error.errors, copy_of=original), 422
     except ValidationError as error:
         return _page(task_type, draft, errors=error.normalized_messages(), copy_of=original), 422
-    if is_new and task.status == Status.PENDING:
-        dispatch_soon(Hint.of(task))
-    flash("Submitted." if is_new else "This form was submitted before: here is its task.")
-    return redirect(url_for("dashboard.show_task", task_id=task.id))
+    flash("Submitted." if accepted.is_new else "This form was submitted before: here is its task.")
+    return redirect(url_for("dashboard.show_task", task_id=accepted.task.id))
 
 
-def _accept(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> tuple[TaskRecord, bool]:
+def _submit(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> Accepted:
     body = {"type": task_type.name, **submission_form.body_of(draft)}
     if original is not None:
         body |= {name: value for name, value in _said(original).items() if name not in draft.touched}
-        body["payload"] = hidden.restored(body["payload"], original)
+        body["payload"] = masked_values.restored(body["payload"], original)
     wanted: Submission = SubmitTask().load(body)
-    quotas.check_size(wanted.payload)
-    with transaction() as session:
-        return submissions.accept_once(
-            session,
-            wanted,
-            key=form_key("submit", body, secrets=digest_secrets(task_type.name)),
-            owner_id=current_owner_id(),
-            now=utcnow(),
-            payload_keys=payload_keys(),
-            make_room=quotas.room_in(session),
-            rights=current_rights(),
-        )
+    return submission.submit(wanted, form_key("submit", body, secrets=digest_secrets(task_type.name)))
 
 
 def _page(
@@ -105,7 +89,7 @@ def _page(
 
 def _copy(original: TaskRecord) -> Draft:
     """The draft of another task like it: without its times, which are over or were meant for the original."""
-    return submission_form.of_task(original, hidden.veiled_payload(original), with_times=False)
+    return submission_form.of_task(original, masked_values.veiled_payload(original), with_times=False)
 
 
 def _said(original: TaskRecord) -> dict[str, Any]:

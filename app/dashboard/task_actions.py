@@ -13,7 +13,6 @@ from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.task_page import actions_for, parse_id
 from app.errors import NotFound
-from app.messaging import Hint, dispatch_soon
 from app.models import Status, TaskRecord
 from app.services.tasks import cancellation, compensation, replay
 from app.services.tasks import records as task_service
@@ -22,7 +21,7 @@ from app.web.access import Access, access, visible_owner
 from app.web.transactions import transaction
 from tasks.registry import find_type
 
-LONGEST_REASON = 500
+MAX_REASON = 500
 Work = Callable[[Session, TaskRecord], tuple[str, UUID | None]]
 """Does it; returns what to say, and the task to show then (None: the list)."""
 
@@ -50,7 +49,7 @@ def _retry(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
 
 
 def _compensate(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
-    reason = request.form.get("reason", "")[:LONGEST_REASON].replace("\0", "")
+    reason = request.form.get("reason", "")[:MAX_REASON].replace("\0", "")
     made, is_new = compensation.request(session, task.id, owner=visible_owner(), reason=reason, now=utcnow())
     return "This task undoes it." if is_new else "It was undone, or is being undone, by this task.", made.id
 
@@ -119,9 +118,6 @@ def act(task_id: str, action: str) -> Response:
     with transaction() as session:
         task = task_service.read(session, id_, owner=visible_owner())
         said, shown = ACTIONS[action].work(session, task)
-        now = task_service.read(session, shown, owner=visible_owner()) if shown else None
-    if now is not None and now.status == Status.PENDING:
-        dispatch_soon(Hint.of(now))
     flash(said)
     return redirect(url_for("dashboard.show_task", task_id=shown) if shown else url_for("dashboard.list_tasks"))
 

@@ -19,7 +19,7 @@ from app.web.oversight import look_at_selected
 from app.web.transactions import transaction
 from tasks.fields import UUID_TEXT
 
-MOST_SELECTED = 200
+MAX_SELECTED = 200
 VERBS = {"cancel": "Cancel", "retry": "Start over", "delete": "Delete"}
 EFFECTS = {
     "cancel": "Waiting tasks never start; running ones are asked to stop.",
@@ -33,7 +33,7 @@ def act_on_selected() -> Any:
     """Ask first; with `confirmed`, do it."""
     action = request.form.get("action", "")
     work = many(action)
-    ids = [UUID(id_) for id_ in request.form.getlist("id")[:MOST_SELECTED] if UUID_TEXT.fullmatch(id_)]
+    ids = [UUID(id_) for id_ in request.form.getlist("id")[:MAX_SELECTED] if UUID_TEXT.fullmatch(id_)]
     if not ids:
         flash("Nothing was selected.")
         return redirect(_back())

@@ -6,14 +6,13 @@ from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 
 from app.clock import utcnow
-from app.dashboard import hidden, submission_form
+from app.dashboard import masked_values, submission_form
 from app.dashboard.blueprint import blueprint
 from app.dashboard.submission_form import Draft
 from app.dashboard.task_page import actions_for, parse_id
 from app.errors import Conflict, Outdated, Refused
-from app.messaging import Hint, dispatch_soon
-from app.models import Status, TaskRecord
-from app.services.submission.submissions import longest_timeout
+from app.models import TaskRecord
+from app.services.submission import longest_timeout
 from app.services.tasks import records as task_service
 from app.web import quotas
 from app.web.access import Access, access, current_rights, visible_owner
@@ -53,14 +52,12 @@ def change_task(task_id: str) -> Any:
     if changed is None:
         flash("Nothing was changed.")
         return redirect(url_for("dashboard.show_task", task_id=task.id))
-    if changed.status == Status.PENDING:
-        dispatch_soon(Hint.of(changed))
     flash("Changed.")
     return redirect(url_for("dashboard.show_task", task_id=task.id))
 
 
 def _drawn(task: TaskRecord) -> Draft:
-    return submission_form.of_task(task, hidden.veiled_payload(task))
+    return submission_form.of_task(task, masked_values.veiled_payload(task))
 
 
 def _change(task: TaskRecord, draft: Draft, state: str) -> TaskRecord | None:
@@ -70,8 +67,8 @@ def _change(task: TaskRecord, draft: Draft, state: str) -> TaskRecord | None:
         body["max_retries"] = get_type(task.type).retry.max_retries  # as the form says of a blank one
     if "labels" in draft.touched:
         body["labels"] = submission_form.labels_of(draft)
-    if "payload" in draft.touched and hidden.may_be_edited(task):
-        body["payload"] = hidden.restored(submission_form.payload_of(draft), task)
+    if "payload" in draft.touched and masked_values.may_be_edited(task):
+        body["payload"] = masked_values.restored(submission_form.payload_of(draft), task)
     if not body and state == etag(task):
         return None
     fields = ChangeTask().load(body)
@@ -97,7 +94,7 @@ def _page(task: TaskRecord, draft: Draft, *, state: str, errors: dict[str, Any] 
         type=task_type,
         state=state,
         is_possible=actions_for(task).edit,
-        has_payload=hidden.may_be_edited(task),
+        has_payload=masked_values.may_be_edited(task),
         longest_timeout=longest_timeout(task_type),
         **submission_form.nodes(task_type, draft, errors or {}),
     )

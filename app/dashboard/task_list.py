@@ -1,15 +1,14 @@
 """The list of tasks: filters that live in the address, newest first."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from flask import redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.models import Status
 from app.services.accounts import users
 from app.services.tasks.records import Filter
@@ -21,7 +20,7 @@ from tasks.fields import UUID_TEXT
 from tasks.registry import load_types
 
 PAGE = 50
-LONGEST_TEXT = 200
+MAX_TEXT = 200
 SINCE = {
     "15min": timedelta(minutes=15),
     "1h": timedelta(hours=1),
@@ -47,7 +46,7 @@ def list_tasks() -> str | Response:
             owner, is_known = (account.id, True) if account else (None, False)
             if account is None:
                 faults.append(f"There is no account {arguments['owner']}.")
-        found = search(session, wanted, owner=owner, before=before and UUID(before), limit=PAGE) if is_known else None
+        found = search(session, wanted, owner=owner, before=before, limit=PAGE) if is_known else None
         people = names_of(session, [task.owner_id for task in found.items] if found else [])
     return render_template(
         "dashboard/tasks.html",
@@ -57,7 +56,7 @@ def list_tasks() -> str | Response:
         types=list(load_types()),
         since=list(SINCE),
         is_filtered=any(arguments.get(name) for name in ("status", "type", "label", "owner", "since", "q", "after")),
-        next_cursor=found and found.next_before and pagination.encode(str(found.next_before), "dashboard.tasks"),
+        next_cursor=found and pagination.encode(found.next_before, "dashboard.tasks"),
     )
 
 
@@ -75,7 +74,7 @@ def read_filter(arguments: MultiDict[str, str]) -> tuple[Filter, list[str]]:
         labels=[label for label in labels if len(label) == 2 and "\0" not in "".join(label)],  # type: ignore[misc]
         created_after=_moment(arguments, "after", faults) or (utcnow() - since if since else None),
         created_before=_moment(arguments, "before", faults),
-        text=arguments.get("q", "").strip()[:LONGEST_TEXT].replace("\0", "") or None,
+        text=arguments.get("q", "").strip()[:MAX_TEXT].replace("\0", "") or None,
     )
     return wanted, faults
 

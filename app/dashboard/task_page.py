@@ -7,9 +7,9 @@ from uuid import UUID
 from flask import render_template
 
 from app.clock import utcnow
-from app.dashboard import hidden
+from app.dashboard import masked_values
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
-from app.dashboard.people import names_of
 from app.errors import NotFound
 from app.models import FINISHED, WAITING, EventRecord, Status, TaskRecord
 from app.services import artifacts, explain, schedules
@@ -22,7 +22,7 @@ from app.web.transactions import transaction
 from tasks.fields import UUID_TEXT
 from tasks.registry import find_type
 
-MOST_EVENTS, MOST_FILES, MOST_CHILDREN = 500, 50, 50
+MAX_EVENTS, MAX_FILES, MAX_CHILDREN = 500, 50, 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,14 +43,14 @@ def show_task(task_id: str) -> str:
     id_, owner = parse_id(task_id), visible_owner()
     with transaction() as session:
         task = task_service.read(session, id_, owner=owner)
-        history, more = task_service.events(session, id_, owner=owner, after=None, limit=MOST_EVENTS)
-        submitted, more_children = children.find(session, id_, owner=owner, before=None, limit=MOST_CHILDREN)
+        history, more = task_service.events(session, id_, owner=owner, after=None, limit=MAX_EVENTS)
+        submitted, more_children = children.find(session, id_, owner=owner, before=None, limit=MAX_CHILDREN)
         found: dict[str, Any] = {
             "history": history,
             "is_history_cut": more is not None,
             "attempts": _attempts(history),
             "log": task_log.of_task(session, id_, owner=owner),
-            "files": artifacts.find(session, owner=owner, task_id=id_, limit=MOST_FILES)[0],
+            "files": artifacts.find(session, owner=owner, task_id=id_, limit=MAX_FILES)[0],
             "children": submitted,
             "are_children_cut": more_children is not None,
             "slot": schedules.of_task(session, id_, task.created_at),
@@ -62,10 +62,10 @@ def show_task(task_id: str) -> str:
         "dashboard/task.html",
         task=task,
         type=find_type(task.type),
-        payload=hidden.payload_of(task),
+        payload=masked_values.payload_of(task),
         result=presentable(task).result,
         is_sensitive=is_sensitive(task),
-        is_callers=hidden.is_callers(task),
+        is_callers=masked_values.is_callers(task),
         actions=actions_for(task),
         **found,
     )

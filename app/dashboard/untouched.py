@@ -22,7 +22,7 @@ MISSING: Any = object()
 LARGEST_UNPACKED = 16 * 1024 * 1024  # bytes; what is packed may have been made by anybody
 NUMBERS, MOMENT, DATE = ("whole", "number"), "datetime", "date"
 SEVERAL_LINES = ("long_text", "json")
-LONGEST_NUMBER = 20  # digits; no number that is typed into a field of ours needs more
+MAX_NUMBER = 20  # digits; no number that is typed into a field of ours needs more
 HTML_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
@@ -88,7 +88,7 @@ def moment_typed(text: str) -> str:
 def whole_typed(text: str) -> int | str | None:
     """A whole number that was typed; None for nothing, and what is none stays the text, for its field to refuse."""
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER else text or None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_NUMBER else text or None
 
 
 def touched(sent: Mapping[str, str], shown: Mapping[str, str], kinds: Mapping[str, str]) -> set[str]:

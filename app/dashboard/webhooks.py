@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
+from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
-from app.dashboard.people import names_of
 from app.errors import Refused, flatten
 from app.services import webhooks
 from app.services.accounts import audit
@@ -20,13 +20,13 @@ from app.services.webhooks import EVENTS, FINISHED_EVENTS
 from app.web.access import Access, access, current_actor, current_principal, current_rights, visible_owner
 from app.web.requests import pagination
 from app.web.responses.masking import payload_keys
-from app.web.schemas.webhooks import MakeWebhook
+from app.web.schemas.webhooks import CreateWebhook
 from app.web.transactions import transaction
 from tasks.redaction import mask_url
 from tasks.registry import load_types
 
 PAGE, DELIVERIES_PAGE = 50, 50
-LONGEST_TEXT = 200
+MAX_TEXT = 200
 DONE = {
     "test": "A test was sent; what came of it is below.",
     "enable": "Events are sent again; what happened meanwhile is not.",
@@ -47,16 +47,16 @@ def list_webhooks() -> str:
 
 
 @blueprint.post("/webhooks")
-def make_webhook() -> Any:
+def create_webhook() -> Any:
     """Make one; its secret is shown on the page that answers, and never again."""
     sent = {
         "url": request.form.get("url", "").strip(),
         "events": request.form.getlist("event"),
         "types": [each for each in request.form.getlist("type") if each],
-        "description": request.form.get("description", "").strip()[:LONGEST_TEXT] or None,
+        "description": request.form.get("description", "").strip()[:MAX_TEXT] or None,
     }
     try:
-        wanted = MakeWebhook().load(sent)
+        wanted = CreateWebhook().load(sent)
         check_outside(current_rights())
         with transaction() as session:
             made, secret = webhooks.create(
@@ -133,7 +133,7 @@ def redeliver(webhook_id: UUID, delivery_id: UUID) -> Response:
 def _list(**more: Any) -> str:
     before = pagination.decode(request.args.get("cursor"), "dashboard.webhooks")
     with transaction() as session:
-        items, last = webhooks.find(session, owner=visible_owner(), before=before and UUID(before), limit=PAGE)
+        items, last = webhooks.find(session, owner=visible_owner(), before=before, limit=PAGE)
         people = names_of(session, [each.owner_id for each in items])
         circuits = webhooks.circuits_of(session, items)
     return render_template(
@@ -146,7 +146,7 @@ def _list(**more: Any) -> str:
         usual=FINISHED_EVENTS,
         types=sorted(load_types()),
         key=uuid4(),
-        next_cursor=pagination.encode(last and str(last), "dashboard.webhooks"),
+        next_cursor=pagination.encode(last, "dashboard.webhooks"),
         **more,
     )
 
@@ -156,7 +156,7 @@ def _one(webhook_id: UUID, **more: Any) -> str:
     with transaction() as session:
         webhook = webhooks.read(session, webhook_id, owner=visible_owner())
         deliveries, last = webhooks.find_deliveries(
-            session, webhook_id, owner=visible_owner(), before=before and UUID(before), limit=DELIVERIES_PAGE
+            session, webhook_id, owner=visible_owner(), before=before, limit=DELIVERIES_PAGE
         )
         people = names_of(session, [webhook.owner_id])
         circuit = webhooks.circuits_of(session, [webhook]).get(webhook.id)
@@ -167,7 +167,7 @@ def _one(webhook_id: UUID, **more: Any) -> str:
         address=mask_url(webhook.url),
         deliveries=deliveries,
         people=people,
-        next_cursor=pagination.encode(last and str(last), "dashboard.deliveries"),
+        next_cursor=pagination.encode(last, "dashboard.deliveries"),
         **more,
     )
 

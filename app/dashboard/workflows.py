@@ -22,13 +22,13 @@ from app.web.transactions import repeated, transaction
 from tasks.workflow import Definition
 
 PAGE, RUNS_SHOWN = 50, 10
-LONGEST_TEXT = 200
+MAX_TEXT = 200
 
 
 @blueprint.get("/workflows")
 def list_workflows() -> str:
     """Workflows that the caller can start, newest first."""
-    text = request.args.get("q", "").strip()[:LONGEST_TEXT].replace("\0", "")
+    text = request.args.get("q", "").strip()[:MAX_TEXT].replace("\0", "")
     before = pagination.decode(request.args.get("cursor"), "dashboard.workflows")
     with transaction() as session:
         items, last = workflows.find_workflows(
@@ -36,11 +36,11 @@ def list_workflows() -> str:
             caller=workflow_caller(),
             active=None,
             text=text or None,
-            before=before and UUID(before),
+            before=before,
             limit=PAGE,
             now=utcnow(),
         )
-    next_cursor = pagination.encode(last and str(last), "dashboard.workflows")
+    next_cursor = pagination.encode(last, "dashboard.workflows")
     return render_template("dashboard/workflows.html", items=items, next_cursor=next_cursor)
 
 
@@ -112,7 +112,7 @@ def _page(name: str, **more: Any) -> str:
         found = workflows.read_workflow(session, name, caller=workflow_caller(), now=utcnow(), number=number)
         versions = workflows.version_list(session, found)
         runs, _ = workflows.find(
-            session, Filter(workflow=found.name), seen_by=visible_owner(), before=None, limit=RUNS_SHOWN
+            session, Filter(workflow=found.name), visible_to=visible_owner(), before=None, limit=RUNS_SHOWN
         )
     definition = Definition.stored(found.definition)
     shown = picture.draw(definition, title=f"Steps of {found.name}, version {found.version}").as_json()

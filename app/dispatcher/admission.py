@@ -25,7 +25,7 @@ class Admission:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         aging = timedelta(seconds=get_settings().aging_seconds)
-        self._held, self._turns = admission.Held(aging=aging), admission.Turns()
+        self._held, self._turns = admission.Held(aging=aging), admission.StrideScheduler()
         self._swept_at: datetime | None = None
         self._busy = admission.Busy.IDLE
         self._rounds_without = 0

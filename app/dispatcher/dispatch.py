@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.database import in_transaction
-from app.dispatcher.duty import Look
+from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Published, Publisher, coalesce, publish_each
 from app.services import lifecycle
 from app.services.dispatch import hints
@@ -25,7 +25,7 @@ class Dispatch:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._look, self._look_for_expired = Look(), Look()
+        self._look, self._look_for_expired = ScanCursor(), ScanCursor()
 
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many rows were moved. Raises one of the publisher's `errors`."""

@@ -14,7 +14,7 @@ from kombu.exceptions import KombuError
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.database import engine, in_transaction, is_away
 from app.observability.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
 
@@ -35,7 +35,7 @@ RECORD = sa.text(
 )
 
 
-class Look:
+class ScanCursor:
     """Remembers the moment below which nothing was found, so that dead index entries are not walked again and again.
 
     Every 30 seconds it looks at everything: a transaction may have committed a row behind our back.
@@ -64,7 +64,7 @@ class Look:
         self._since = now - self.OVERLAP
 
 
-def each_by_itself(items: Iterable[T], work: Callable[[T], int]) -> int:
+def run_isolated(items: Iterable[T], work: Callable[[T], int]) -> int:
     """Do it for each; the sum of what it returned. One that fails keeps none of the others from their turn.
 
     Raises the first failure after all; at once, when the database is away.
@@ -92,7 +92,7 @@ class Duty:
         run_once: Callable[[datetime], int],
         *,
         every_seconds: float | Callable[[], float],
-        connected: Continuity,
+        connected: ConnectionUptime,
         rest_seconds: float = 0.0,
     ) -> None:
         """`rest_seconds`: how long it waits after a run that did something, where there is no hurry."""

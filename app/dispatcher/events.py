@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.messaging import Publisher, slices
 from app.services import events
 from app.services.events import Batch, Head
-from app.services.turns import Turn
+from app.services.leader import LeaderLock
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class Events:
         self._publisher = publisher
         self._batch = batch
         self._head = Head()
-        self._turn = Turn("events")
+        self._turn = LeaderLock("events")
         self._full_look_at: datetime | None = None
 
     def run_once(self, now: datetime) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.database import in_transaction
 from app.dispatcher.dispatch import publish
-from app.dispatcher.duty import Look
+from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Publisher, publish_each
 from app.services.dispatch import aging, hints
 from app.services.dispatch.hints import Unclaimed
@@ -22,7 +22,7 @@ BATCH = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sorted:
+class ClassifiedHints:
     """What became of a batch of rows whose hints were not claimed yet."""
 
     looked: int
@@ -35,7 +35,7 @@ class LostHints:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._look = Look()
+        self._look = ScanCursor()
         self._empty_at: dict[str, datetime] = {}
         self._rise_after = timedelta(seconds=get_settings().aging_seconds)
 
@@ -70,20 +70,20 @@ class LostHints:
         if self._publisher.ready_count(queue) == 0:
             self._empty_at[queue] = now
 
-    def _sort_out(self, session: Session, since: datetime, now: datetime) -> Sorted:
+    def _sort_out(self, session: Session, since: datetime, now: datetime) -> ClassifiedHints:
         due = hints.unclaimed(session, since=since, now=now, limit=BATCH)
         passed = hints.passed_at(session)
         known = hints.known_types(session, now=now)
         # A worker that does not know a type puts its hints away: another one would change nothing.
-        strangers = [row for row in due if known is not None and row.hint.type not in known]
+        unknown_types = [row for row in due if known is not None and row.hint.type not in known]
         ours = [row for row in due if known is None or row.hint.type in known]
         lost = [row for row in ours if hints.is_lost(row, empty_at=self._empty_at, passed=passed)]
         gone = {row.hint.id for row in lost}
         waiting = [row for row in ours if row.hint.id not in gone]
         hints.published_again(session, lost, now=now)
         hints.look_later(session, waiting, after=self._rise_after, now=now)
-        hints.look_later(session, strangers, after=None, now=now)
-        return Sorted(looked=len(due), lost=lost, rising=[row for row in waiting if self._rises(row, now)])
+        hints.look_later(session, unknown_types, after=None, now=now)
+        return ClassifiedHints(looked=len(due), lost=lost, rising=[row for row in waiting if self._rises(row, now)])
 
     def _rises(self, row: Unclaimed, now: datetime) -> bool:
         at = row.rises_at(self._rise_after)

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from app.database import in_transaction
 from app.models import Status
 from app.services.measuring import levels, stats
-from app.services.measuring.flows import Meter, sums
+from app.services.measuring.flows import RateMeter, sums
 from app.services.measuring.levels import Backlog, Levels, Total
 
 EVERY = timedelta(seconds=2)
-LONGEST_PAUSE = timedelta(seconds=20)
+MAX_PAUSE = timedelta(seconds=20)
 SHARE = 20  # it measures for at most one part in so many of the time, however many tasks there are
 RECOUNT_EVERY = timedelta(hours=1)
 BACKLOG_EVERY = timedelta(seconds=20)
@@ -31,7 +31,7 @@ class Measure:
     """One dispatcher at a time does it; the others find that it was just done."""
 
     def __init__(self) -> None:
-        self._meter = Meter()
+        self._meter = RateMeter()
         self._totals = Totals()
         self._not_before: datetime | None = None
         self._backlog: tuple[datetime, Backlog] | None = None
@@ -43,7 +43,7 @@ class Measure:
         began = time.monotonic()
         if in_transaction(lambda session: self._measure(session, now)):
             took = timedelta(seconds=time.monotonic() - began)
-            self._not_before = now + min(max(EVERY, took * SHARE), LONGEST_PAUSE)
+            self._not_before = now + min(max(EVERY, took * SHARE), MAX_PAUSE)
         return 0
 
     def _measure(self, session: Session, now: datetime) -> bool:

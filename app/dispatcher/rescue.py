@@ -11,12 +11,11 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.database import in_transaction, only_short_locks
-from app.dispatcher.duty import Look
-from app.messaging import DeadLetter, bury
+from app.dispatcher.duty import ScanCursor
+from app.messaging import DeadLetter, publish_dead_letter
 from app.services.dispatch.workers import ALIVE_FOR
-from app.services.lifecycle import Claim
 from app.services.recovery import rescue
 from app.services.recovery.rescue import Moved
 from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
@@ -41,12 +40,12 @@ GONE = sa.text(
 class Rescue:
     """Rescues only after it has been connected for one whole lease: after an outage every worker may renew first."""
 
-    def __init__(self, connected: Continuity, steady: Callable[[], float] = clock.steady) -> None:
+    def __init__(self, connected: ConnectionUptime, steady: Callable[[], float] = clock.steady) -> None:
         self._connected = connected
         self._suspected_leases: Suspicion[tuple[UUID, UUID]] = Suspicion(steady)
         self._suspected_workers: Suspicion[str] = Suspicion(steady)
         self._lease = timedelta(seconds=get_settings().lease_seconds)
-        self._look = Look()
+        self._look = ScanCursor()
         self._emptied: set[str] = set()  # workers that are gone, and whose leases have been moved on
 
     def run_once(self, now: datetime) -> int:
@@ -54,14 +53,14 @@ class Rescue:
         if not clock.agrees(in_transaction(lambda session: session.execute(NOW).scalar_one())):
             return 0  # PostgreSQL's clock was set: workers renew by it, and must not be judged by ours
         gone, expired = in_transaction(lambda session: self._look_around(session, now))
-        if not self._connected.for_at_least(ALIVE_FOR):
+        if not self._connected.has_lasted(ALIVE_FOR):
             return 0
         moved = self._lost_workers(gone, now)
-        if self._connected.for_at_least(self._lease + PARENT_FIRST):
+        if self._connected.has_lasted(self._lease + PARENT_FIRST):
             moved += self._expired_leases(expired, now)
         if moved.count:
             log.warning("rescued", count=moved.count, failed=len(moved.dead))
-        bury(*(_letter(held) for held in moved.dead))
+        publish_dead_letter(*(DeadLetter.of_lost(claim.id, claim.type, claim.attempt) for claim in moved.dead))
         return moved.count
 
     def _look_around(self, session: Session, now: datetime) -> tuple[set[str], list[UUID]]:
@@ -101,8 +100,3 @@ class Rescue:
         if moved.count < BATCH:
             self._emptied |= to_empty
         return moved
-
-
-def _letter(held: Claim) -> DeadLetter:
-    reason = "its worker was lost, and no retry is left"
-    return DeadLetter(reason=reason, task_id=str(held.id), type=held.type, detail={"error": "WorkerLost"})

@@ -9,7 +9,7 @@ from celery.beat import Scheduler
 
 from app import runtime
 from app.config import get_settings
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.dispatcher.admission import Admission
 from app.dispatcher.artifacts import SweepArtifacts
 from app.dispatcher.dispatch import Dispatch
@@ -68,7 +68,7 @@ class DutyScheduler(Scheduler):
 
 def make_duties() -> list[Duty]:
     """All duties, each with its own connection to the broker where it needs one."""
-    connected = Continuity()
+    connected = ConnectionUptime()
     admission = Admission(Publisher())
 
     def duty(name: str, run_once: Any, every_seconds: float | Callable[[], float], rest_seconds: float = 0.0) -> Duty:

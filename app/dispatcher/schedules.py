@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 
 from app.database import in_transaction, is_away
-from app.dispatcher.duty import each_by_itself
+from app.dispatcher.duty import run_isolated
 from app.services import schedules
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ class Schedules:
 
     def run_once(self, now: datetime) -> int:
         """One batch of each kind; returns how many schedules were looked at."""
-        return each_by_itself((self._recompute, self._fire_all), lambda part: part(now))
+        return run_isolated((self._recompute, self._fire_all), lambda part: part(now))
 
     def _fire_all(self, now: datetime) -> int:
         try:
@@ -35,7 +35,7 @@ class Schedules:
             log.warning("schedules_fired_one_by_one", error=f"{type(error).__name__}: {error}")
         # One that cannot be looked at comes first each time, and would be in the way of all others for ever.
         ids = in_transaction(lambda session: schedules.with_something_to_fire(session, now=now, limit=BATCH))
-        return each_by_itself(ids, lambda id_: self._fire(now, only=id_))
+        return run_isolated(ids, lambda id_: self._fire(now, only=id_))
 
     def _fire(self, now: datetime, *, only: UUID | None = None) -> int:
         due = in_transaction(lambda session: schedules.fire_due(session, now=now, limit=BATCH, only=only))

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.database import in_transaction
-from app.dispatcher.duty import each_by_itself
+from app.dispatcher.duty import run_isolated
 from app.services.workflows import upkeep
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ class Workflows:
         if self._looked_at is None or now - self._looked_at >= LOOK_FOR_STUCK_EVERY:
             self._looked_at = now
             runs += in_transaction(lambda session: upkeep.stuck(session, now=now, limit=BATCH))
-        moved = each_by_itself(
+        moved = run_isolated(
             dict.fromkeys(runs),
             lambda run_id: in_transaction(lambda session: upkeep.move_on(session, run_id, now=now)),
         )

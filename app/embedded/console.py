@@ -15,7 +15,7 @@ IMPORTANT = re.compile(
     r"|\[(ERROR|CRITICAL)\]|^\[E "  # gunicorn, Flower
     r"|\b(FATAL|PANIC): "  # PostgreSQL; an ERROR there is a statement's, and its program says so
 )
-LONGEST_LINE = 240
+MAX_LINE = 240
 LINES_A_MINUTE = 10
 BANNER = """
 Taskledger is ready ({seconds:.1f} s)
@@ -114,7 +114,7 @@ class Console:
         *lines, self._unfinished[name] = (self._unfinished[name] + data).split("\n")
         for line in lines:
             if IMPORTANT.search(line) and not self._stopping and not self._too_many(name):
-                say(f"{name}: {line.strip()[:LONGEST_LINE]}")
+                say(f"{name}: {line.strip()[:MAX_LINE]}")
 
     def _too_many(self, name: str) -> bool:
         """Whether this program said LINES_A_MINUTE already; its log has the rest."""

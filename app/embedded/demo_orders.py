@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 DEFAULT_PORT = 8020
-LONGEST_LOCAL_PART = 32
+MAX_LOCAL_PART = 32
 PAGE_ORDERS = 20
-MOST_BODY_BYTES = 1_048_576
+MAX_BODY_BYTES = 1_048_576
 ONE_DAY = dt.timedelta(days=1)
 CUSTOMERS = (
     "Nordlicht Kaffee GmbH",
@@ -71,9 +71,7 @@ def customer_name(customer_id: str) -> str:
 def customer_email(customer_id: str) -> str:
     """An address of its own for each customer, in a domain that nobody can have."""
     plain = customer_id.replace(".", "-").lower()
-    return (
-        f"{plain if len(plain) <= LONGEST_LOCAL_PART else hashlib.sha256(plain.encode()).hexdigest()[:16]}@example.org"
-    )
+    return f"{plain if len(plain) <= MAX_LOCAL_PART else hashlib.sha256(plain.encode()).hexdigest()[:16]}@example.org"
 
 
 def page_of(customer_id: str, first: dt.date, last: dt.date, cursor: str = "") -> dict[str, Any]:
@@ -111,9 +109,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a write: only /echo takes one."""
         length = self.headers.get("Content-Length") or "0"
-        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
-            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": f"send at most {MOST_BODY_BYTES} bytes"})
+            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": f"send at most {MAX_BODY_BYTES} bytes"})
             return
         body = self.rfile.read(int(length)).decode(errors="replace")
         if urlsplit(self.path).path == "/echo":

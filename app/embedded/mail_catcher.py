@@ -14,7 +14,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 DEFAULT_PORT = 8025
-MOST_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 
 
 class Keeper:
@@ -54,7 +54,7 @@ async def serve(folder: Path, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     keeper = Keeper(folder)
     server = await loop.create_server(
-        lambda: SMTP(keeper, hostname="mail-catcher", data_size_limit=MOST_BYTES, loop=loop), "127.0.0.1", port
+        lambda: SMTP(keeper, hostname="mail-catcher", data_size_limit=MAX_BYTES, loop=loop), "127.0.0.1", port
     )
     async with server:
         print(f"Mails to 127.0.0.1:{port} become files in {folder}", flush=True)

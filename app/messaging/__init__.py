@@ -1,6 +1,6 @@
 """Hints on their way to the broker. Losing one costs a few seconds, never a task."""
 
-from app.messaging.background import broker_fault, bury, dispatch_soon, waiting_hints
+from app.messaging.background import broker_fault, dispatch_soon, publish_dead_letter, waiting_hints
 from app.messaging.compression import refuse_compressed
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.events import NotASlice, Numbered, Slice, newest_named, slices
@@ -17,10 +17,10 @@ __all__ = [
     "Publisher",
     "Slice",
     "broker_fault",
-    "bury",
     "coalesce",
     "dispatch_soon",
     "newest_named",
+    "publish_dead_letter",
     "publish_each",
     "refuse_compressed",
     "slices",

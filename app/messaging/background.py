@@ -43,7 +43,7 @@ class Background:
             HINTS_PUBLISHED.labels("dropped").inc(dropped)
             log.warning("hints_dropped", dropped=dropped, error="the publisher's queue is full")
 
-    def bury(self, *letters: DeadLetter) -> None:
+    def publish_dead_letter(self, *letters: DeadLetter) -> None:
         """Show dead letters in the broker's queue for them; never waits, never raises: the ledger has the truth."""
         thread = self._running_thread()
         for letter in letters:
@@ -98,6 +98,6 @@ class Background:
 
 _of_this_process = Background()
 dispatch_soon = _of_this_process.dispatch_soon
-bury = _of_this_process.bury
+publish_dead_letter = _of_this_process.publish_dead_letter
 broker_fault = _of_this_process.broker_fault
 waiting_hints = _of_this_process.waiting_hints

@@ -42,7 +42,7 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 NotASlice = msgspec.DecodeError
-MOST_BYTES = 4_000_000  # of a body that is looked at; ours have some 250 bytes for each of at most 1,000 events
+MAX_BYTES = 4_000_000  # of a body that is looked at; ours have some 250 bytes for each of at most 1,000 events
 _NAMED = msgspec.json.Decoder(_Named)
 
 
@@ -51,8 +51,8 @@ def newest_named(body: str | bytes) -> int:
 
     Whoever can write to the broker can write any number, so that this is a reason to look, and nothing to believe.
     """
-    if len(body) > MOST_BYTES:
-        raise NotASlice(f"has {len(body)} bytes, and no message of ours has more than {MOST_BYTES}")
+    if len(body) > MAX_BYTES:
+        raise NotASlice(f"has {len(body)} bytes, and no message of ours has more than {MAX_BYTES}")
     try:
         return _NAMED.decode(body).last_position
     except RecursionError as error:

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, find_type
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, find_type
 
 # The child ends a handler by itself at its limit and kills itself after the grace period; the parent only when
 # the child could not (code that never lets go of the interpreter).
@@ -52,7 +52,7 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
         alone = task.solo or task.timeout_seconds is not None or task.priority == "high"
         task_type = find_type(task.type)
         if task_type is None:  # published all the same: a newer worker may know it
-            return cls._single(task, time_limit=LONGEST_HARD_LIMIT_SECONDS, chunk=1)
+            return cls._single(task, time_limit=MAX_HARD_LIMIT_SECONDS, chunk=1)
         seconds = (task.timeout_seconds or task_type.timeout_seconds) + task_type.grace_seconds
         return cls._single(task, time_limit=seconds + BACKSTOP_SECONDS, chunk=1 if alone else task_type.chunk)
 

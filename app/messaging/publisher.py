@@ -96,7 +96,7 @@ class Publisher:
             return {}
         return {HEADER: signature(hint.type, hint.ids, key=settings.secret_key)}
 
-    def bury(self, dead: DeadLetter) -> None:
+    def publish_dead_letter(self, dead: DeadLetter) -> None:
         """Publish to the dead-letter exchange, where the broker has a bounded queue for it. Raises one of `errors`."""
         if not self._broker.dead_letters:
             return

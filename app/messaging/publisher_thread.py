@@ -102,7 +102,7 @@ class PublisherThread:
                 continue
             try:
                 self._publish(coalesce(each for each in batch if isinstance(each, Hint)))
-                self._bury([each for each in batch if isinstance(each, DeadLetter)])
+                self._publish_dead_letters([each for each in batch if isinstance(each, DeadLetter)])
             except Exception as error:  # a thread that ended would take every later hint of this process with it
                 log.exception("publisher_failed")
                 self._dropped(len(batch), error)
@@ -141,10 +141,10 @@ class PublisherThread:
             # Dropped, not kept: their rows fall due in a few seconds and the dispatcher publishes them.
             self._dropped(sum(len(each.ids) for each in published.unsent), published.error)
 
-    def _bury(self, letters: list[DeadLetter]) -> None:
+    def _publish_dead_letters(self, letters: list[DeadLetter]) -> None:
         for letter in letters:
             try:
-                self._publisher.bury(letter)
+                self._publisher.publish_dead_letter(letter)
             except self._publisher.errors as error:
                 self._dropped(len(letters), error)
                 return

@@ -7,7 +7,7 @@ from alembic import context
 from flask import current_app
 
 from app.database import SESSION_SETTINGS
-from app.migrations import patience
+from app.migrations import lock_retries
 
 MIGRATION_LOCK = 7_461_736_001  # any constant that is ours alone
 PARTITION = re.compile(r"task_events_(p\d{8}|default)$")
@@ -32,7 +32,7 @@ def run() -> None:
             compare_type=True,
         )
         try:
-            patience.run_migrations(connection)
+            lock_retries.run_migrations(connection)
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
             # The pool may lend the connection to others.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 AGAIN_SECONDS = 60.0
-MOST_KNOWN = 500
+MAX_KNOWN = 500
 # What these say as warning, error or critical is about the connection; what is wrong with a message we say ourselves.
 LIBRARIES = ("celery.worker.consumer", "celery.beat", "kombu")
 OURS = frozenset(
@@ -68,7 +68,7 @@ class Outages(logging.Filter):
         if said is not None and now - said.at < AGAIN_SECONDS:
             said.withheld += 1
             return False
-        if len(self._said) >= MOST_KNOWN:
+        if len(self._said) >= MAX_KNOWN:
             self._said.clear()
         self._said[key] = _Said(at=now)
         _put(record, withheld=said.withheld if said else 0, error=error)

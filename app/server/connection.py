@@ -6,21 +6,21 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn
 
-from app.server.patience import PatientSocket
+from app.server.deadlines import DeadlineSocket
 from app.server.request import Incoming, Kind, Unacceptable
 from app.shares import Caller
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-MOST_IGNORED = 64 * 1024
+MAX_IGNORED = 64 * 1024
 STOP_SECONDS = 2.0
 
 
 class Connection(TConn):
     """gunicorn's connection, and the request that arrives on it. Each method runs in the thread that has it."""
 
-    sock: PatientSocket
+    sock: DeadlineSocket
 
-    def __init__(self, cfg: Any, sock: PatientSocket, client: Any, server: Any) -> None:
+    def __init__(self, cfg: Any, sock: DeadlineSocket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
         self.address: str = client[0] if isinstance(client, tuple) else ""
         self.caller = Caller(account=None, address=self.address)
@@ -97,5 +97,5 @@ class Connection(TConn):
         """Read something for nobody. Raises BlockingIOError, or another OSError when that was all, or enough."""
         data = self.sock.recv_now(size)
         self._ignored += len(data)
-        if not data or self._ignored > MOST_IGNORED:
+        if not data or self._ignored > MAX_IGNORED:
             raise ConnectionResetError("The client has left, or goes on for too long")

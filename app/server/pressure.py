@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
 from app.server.connection import Connection
-from app.server.patience import Pace
+from app.server.deadlines import Pace
 
 SLOW_SECONDS = 1.0  # of waiting for one client, while it is answered once
 SLOW_RATE = 100_000  # bytes a second; who takes more has been answered before long

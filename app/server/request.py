@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from enum import Enum
 
 from app.addresses import caller_of, nearest_client
-from app.server.patience import GRACE_SECONDS, HEAD_SECONDS, LEAST_RATE, Pace
+from app.server.deadlines import GRACE_SECONDS, HEAD_SECONDS, MIN_RATE, Pace
 from app.shares import Caller
 
-LONGEST_HEAD = 64 * 1024
+MAX_HEAD = 64 * 1024
 SMALL_BODY = 1024 * 1024 + 64 * 1024  # arrives before a thread is taken; of a larger one, this much:
 FIRST_OF_LARGE = 64 * 1024
 CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
-LONGEST_CHUNK_LINE = 4096
+MAX_CHUNK_LINE = 4096
 EXPECT = re.compile(rb"\r\nexpect:[^\r\n]*\r\n", re.IGNORECASE)
 
 
@@ -47,7 +47,7 @@ class _Chunks:
         while True:
             line_end = arrived.find(b"\r\n", self._at)
             if line_end < 0:
-                return len(arrived) if len(arrived) - self._at > LONGEST_CHUNK_LINE else None
+                return len(arrived) if len(arrived) - self._at > MAX_CHUNK_LINE else None
             size = CHUNK_SIZE.match(arrived, self._at, line_end)
             if size is None:
                 return len(arrived)
@@ -116,7 +116,7 @@ class Incoming:
             408,
             "request_timeout",
             f"The {part} of the request did not arrive in time: a head may take {HEAD_SECONDS:g} s, and at least "
-            f"{LEAST_RATE} bytes of a body in a second. Send it again, on a better connection.",
+            f"{MIN_RATE} bytes of a body in a second. Send it again, on a better connection.",
         )
 
     def caller(self, address: str, proxies: Sequence[str]) -> Caller:
@@ -128,12 +128,10 @@ class Incoming:
         return Caller(account=hash(credential) if credential else None, address=address)
 
     def _find_head(self, now: float) -> bool:
-        end = self.arrived.find(b"\r\n\r\n", 0, LONGEST_HEAD)
+        end = self.arrived.find(b"\r\n\r\n", 0, MAX_HEAD)
         if end < 0:
-            if len(self.arrived) >= LONGEST_HEAD:
-                raise Unacceptable(
-                    431, "head_too_large", f"The head is larger than {LONGEST_HEAD} bytes: send less of it."
-                )
+            if len(self.arrived) >= MAX_HEAD:
+                raise Unacceptable(431, "head_too_large", f"The head is larger than {MAX_HEAD} bytes: send less of it.")
             # One that will never end as it should is refused by who reads it, at once.
             if self.arrived.count(b"\n") != self.arrived.count(b"\r\n"):
                 self._head_end, self._need, self.head = 1, 0, b""

@@ -14,7 +14,7 @@ from gunicorn.errors import ConfigError
 from app.server import answers
 from app.server.answering import READ_BYTES, Answering
 from app.server.connection import Connection
-from app.server.patience import PatientSocket
+from app.server.deadlines import DeadlineSocket
 from app.server.pressure import hang_up_on_the_slowest, largest_of_the_many, oldest_of_the_many
 from app.server.request import Kind, Unacceptable
 from app.shares import THREADS, Caller, Share, names
@@ -23,7 +23,7 @@ SWEEP_SECONDS = 0.5
 LINGER_SECONDS = 2.0  # for a client that has not read its last answer yet
 LARGE_WAIT_SECONDS = 30.0  # for a thread that reads a large body
 RESERVED_CONNECTIONS = 64  # past worker_connections, for health
-MOST_READ_AHEAD = 64 * 1024 * 1024  # bytes of requests that are not whole yet
+MAX_READ_AHEAD = 64 * 1024 * 1024  # bytes of requests that are not whole yet
 LARGE_SHARE = 4  # a quarter of the threads reads large bodies
 
 
@@ -89,7 +89,7 @@ class Threads(Answering):
             elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED, errno.EINTR):
                 raise
             return
-        conn = Connection(self.cfg, PatientSocket.taken_over(accepted), address, listener.getsockname())
+        conn = Connection(self.cfg, DeadlineSocket.taken_over(accepted), address, listener.getsockname())
         self.nr_conns += 1
         if self.nr_conns > self._most_connections:
             self._make_room()
@@ -223,7 +223,7 @@ class Threads(Answering):
         self._drop(victim)
 
     def _keep_memory_small(self) -> None:
-        victim = largest_of_the_many(self._reading, most_bytes=MOST_READ_AHEAD)
+        victim = largest_of_the_many(self._reading, most_bytes=MAX_READ_AHEAD)
         if victim is not None:
             self._refuse(victim, _busy("Too many requests from this address are half sent"))
 

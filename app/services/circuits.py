@@ -14,12 +14,14 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models.page import Page, page_of
+
 DELIVERY_TYPE = "webhook_delivery"
 DELIVERY_QUEUE = "webhooks"
 OPENS_AFTER = 5  # attempts that failed one after another
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
+FIRST_PAUSE, MAX_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(days=30)
-LONGEST_REASON = 300
+MAX_REASON = 300
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -144,13 +146,11 @@ def read(session: Session, keys: Collection[str]) -> dict[str, Circuit]:
     return {row["key"]: Circuit(**row) for row in session.execute(_READ, {"keys": list(keys)}).mappings()}
 
 
-def of_callbacks(
-    session: Session, *, owner: UUID | None, after: str | None, limit: int
-) -> tuple[list[Circuit], str | None]:
-    """A page of the circuits of callbacks, by key, and the key to give as `after` for the next."""
+def of_callbacks(session: Session, *, owner: UUID | None, after: str | None, limit: int) -> Page[Circuit]:
+    """A page of the circuits of callbacks, ordered by key."""
     rows = session.execute(_FIND, {"owner": owner, "after": after, "limit": limit + 1}).mappings()
     found = [Circuit(**row) for row in rows]
-    return found[:limit], found[limit - 1].key if len(found) > limit else None
+    return page_of(found, limit, lambda circuit: circuit.key)
 
 
 def counts(session: Session) -> dict[str, int]:
@@ -171,11 +171,11 @@ def failed(session: Session, to: Receiver, reason: str, *, now: datetime) -> Fai
         _FAILED,
         {
             **values,
-            "reason": reason[:LONGEST_REASON],
+            "reason": reason[:MAX_REASON],
             "now": now,
             "opens_after": OPENS_AFTER,
             "first": FIRST_PAUSE.total_seconds(),
-            "longest": LONGEST_PAUSE.total_seconds(),
+            "longest": MAX_PAUSE.total_seconds(),
         },
     ).one()
     return Failed(has_opened=row.has_opened, failures=row.failures, retry_at=row.retry_at)

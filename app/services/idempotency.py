@@ -3,16 +3,19 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Refused
+from app.errors import Gone, Refused
+from app.models.ids import new_id
+
+T = TypeVar("T")
 
 KEPT = timedelta(hours=24)
 
@@ -97,6 +100,30 @@ def first_use(session: Session, key: Key, resource_id: UUID, *, now: datetime) -
         raise reused("Idempotency-Key")
     made: UUID = first.resource_id
     return made
+
+
+def once(
+    session: Session,
+    key: Key | None,
+    *,
+    create: Callable[[UUID], T],
+    find: Callable[[UUID], T | None],
+    what: str,
+    now: datetime,
+) -> tuple[T, bool]:
+    """Create a thing, or find what the first request with this key created; and whether it is new.
+
+    `create` gets the id of the new thing; `find` returns None for one that is not there any more. Raises what they
+    raise, Refused for a key that was used with another body, and Gone for a thing that has been deleted.
+    """
+    id_ = new_id()
+    first = None if key is None else first_use(session, key, id_, now=now)
+    if first is None:
+        return create(id_), True
+    found = find(first)
+    if found is None:
+        raise Gone(f"This Idempotency-Key made the {what} {first}, which has been deleted; use a new key.")
+    return found, False
 
 
 def reused(field: str) -> Refused:

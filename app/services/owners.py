@@ -18,7 +18,7 @@ def owner_is_active(session: Session, owner_id: UUID | None) -> bool:
     return session.scalar(sa.select(users.c.disabled_at.is_(None)).where(users.c.id == owner_id)) is True
 
 
-def count_one_by_one(session: Session, what: str, owner_id: UUID | None) -> None:
+def lock_owner_count(session: Session, what: str, owner_id: UUID | None) -> None:
     """Until the transaction ends, nobody else who asks for this lock makes such a thing for this owner.
 
     For limits: two requests at once would each count what is there, and both find room for one more. `what` is a table.

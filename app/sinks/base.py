@@ -26,9 +26,9 @@ from app.messaging import NotASlice, Numbered, Publisher, newest_named
 from app.services import events
 from app.services.events import Page, Window, sinks
 from app.services.events.sinks import Place
+from app.services.leader import LeaderLock
 from app.services.measuring import counters
 from app.services.recovery.after_restore import SKIPPED_NUMBERS
-from app.services.turns import Turn
 from tasks.topology import UPDATES, sink_queue
 
 log = structlog.get_logger(__name__)
@@ -81,7 +81,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         self._window = window or Window()
         self._now = now
         self._queue = sink_queue(sink.name)
-        self._turn = Turn(f"sink.{sink.name}")
+        self._turn = LeaderLock(f"sink.{sink.name}")
         self._place = Place(position=0, state=None)
         self._stopping = threading.Event()
         self._waits = False
@@ -275,8 +275,8 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         connection = self.connection.clone()
         ensure = connection.ensure_connection
 
-        def patiently(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
+        def retry_while_unavailable(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
             return ensure(errback, max_retries, interval_start=0.5, interval_step=0.5, interval_max=2)
 
-        connection.ensure_connection = patiently
+        connection.ensure_connection = retry_while_unavailable
         return connection

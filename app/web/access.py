@@ -29,7 +29,7 @@ from app.web.transactions import transaction
 F = TypeVar("F", bound=Callable[..., Any])
 
 KEY_SECONDS = 2.0  # a revoked key may be accepted for so long by the processes that did not revoke it
-MOST_KEYS_KEPT = 10_000
+MAX_KEYS_KEPT = 10_000
 HOW = "Send Authorization: Bearer with an API key (tl_...) or an access token from /api/v1/auth/login."
 OPEN_ENDPOINTS = frozenset({"docs.static", "dashboard.static"})  # files of ours; Flask makes these routes by itself
 
@@ -124,7 +124,7 @@ def unauthorized(detail: str) -> Unauthorized:
     return Unauthorized(detail, www_authenticate=challenge)
 
 
-class Keys:
+class ApiKeyCache:
     """API keys that this process has seen in the last KEY_SECONDS, so that a busy one costs no statement a request."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class Keys:
             if principal is None:
                 self._known.pop(known, None)
             else:
-                if len(self._known) >= MOST_KEYS_KEPT:
+                if len(self._known) >= MAX_KEYS_KEPT:
                     self._known.clear()
                 self._known[known] = (principal, time.monotonic() + KEY_SECONDS)
         return principal
@@ -156,7 +156,7 @@ class Keys:
             self._known.clear()
 
 
-KEYS = Keys()
+KEYS = ApiKeyCache()
 
 
 def _has_ended(principal: Principal) -> bool:

@@ -18,7 +18,7 @@ from app.observability.log import get_logger
 
 log = get_logger(__name__)
 
-LONGEST_COMMIT_SECONDS = 10.0
+MAX_COMMIT_SECONDS = 10.0
 CUT_AFTER_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 SAID = (
@@ -31,15 +31,15 @@ class Watch:
     """Looks at the connections of this process that wait for PostgreSQL. Times are of time.monotonic()."""
 
     def __init__(self) -> None:
-        self.statement_seconds = self.commit_seconds = LONGEST_COMMIT_SECONDS
+        self.statement_seconds = self.commit_seconds = MAX_COMMIT_SECONDS
         self.waiting: dict[Connection, float] = {}  # until when; each operation on it is atomic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def allow(self, seconds: float) -> None:
-        """Let a statement take so long, and a commit at most LONGEST_COMMIT_SECONDS of it."""
+        """Let a statement take so long, and a commit at most MAX_COMMIT_SECONDS of it."""
         self.statement_seconds = seconds
-        self.commit_seconds = min(seconds, LONGEST_COMMIT_SECONDS)
+        self.commit_seconds = min(seconds, MAX_COMMIT_SECONDS)
 
     def run(self) -> None:
         """Look from now on. Not before the first connection: a server that forks would leave the thread behind."""

@@ -1,4 +1,4 @@
-"""Doing at once what several threads ask for at the same time: one statement and one commit for all of them."""
+"""Group commit: what several threads ask for at the same time is one statement and one commit."""
 
 import threading
 from collections import deque
@@ -9,8 +9,8 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-class _Place(Generic[Asked]):
-    """Where a thread waits for its answer, or for its turn to lead."""
+class _Waiter(Generic[Asked]):
+    """A thread that waits for its answer, or to become the leader."""
 
     __slots__ = ("answer", "asked", "error", "is_done", "signal")
 
@@ -23,32 +23,32 @@ class _Place(Generic[Asked]):
         self.signal.acquire()
 
 
-class Together(Generic[Asked, Answer]):
-    """The first who comes works for all who came while the one before worked; nobody waits for company.
+class GroupCommit(Generic[Asked, Answer]):
+    """One thread, the leader, works for all threads that asked while the leader before it worked.
 
-    So a single caller is served as quickly as without this, and a crowd shares what is costly: the round trip and the
-    commit. `work` answers in the order of what it is given. When it fails for several, each is tried alone (one row
-    that cannot be stored must not take others with it), unless `is_for_all` says that the error has nothing to do with
-    what was asked.
+    Nobody waits for others to come: a single caller is served as quickly as without this, and a crowd shares the round
+    trip and the commit. `work` answers in the order of what it is given. When it fails for several, each is tried
+    alone, because one row that cannot be stored must not take others with it; unless `is_for_all` says that the error
+    has nothing to do with what was asked.
     """
 
     def __init__(
         self,
         work: Callable[[Sequence[Asked]], Sequence[Answer]],
         *,
-        most: int,
+        max_group: int,
         is_for_all: Callable[[Exception], bool],
     ) -> None:
         self._work = work
-        self._most = most
+        self._max_group = max_group
         self._is_for_all = is_for_all
-        self._waiting: deque[_Place[Asked]] = deque()
+        self._waiting: deque[_Waiter[Asked]] = deque()
         self._is_led = False
         self._lock = threading.Lock()
 
     def do(self, asked: Asked) -> Answer:
         """Have it done, and return its answer or raise its error."""
-        mine = _Place(asked)
+        mine = _Waiter(asked)
         with self._lock:
             self._waiting.append(mine)
             leads, self._is_led = not self._is_led, True
@@ -62,33 +62,33 @@ class Together(Generic[Asked, Answer]):
         return answer
 
     def _lead(self) -> None:
-        """Serve those who wait by now, the caller among them, and give the lead to the next who came meanwhile."""
+        """Serve those who wait by now, the caller among them; then make the first who came meanwhile the leader."""
         with self._lock:
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))]
         try:
             self._serve(group)
         finally:
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
                 self._is_led = following is not None
-            for place in group:
-                place.is_done = True
-                place.signal.release()
+            for waiter in group:
+                waiter.is_done = True
+                waiter.signal.release()
             if following is not None:
                 following.signal.release()
 
-    def _serve(self, group: Sequence[_Place[Asked]]) -> None:
+    def _serve(self, group: Sequence[_Waiter[Asked]]) -> None:
         try:
-            for place, answer in zip(group, self._work([place.asked for place in group]), strict=True):
-                place.answer = answer
+            for waiter, answer in zip(group, self._work([waiter.asked for waiter in group]), strict=True):
+                waiter.answer = answer
         except Exception as error:  # noqa: BLE001 (each of them raises it again, in its own thread)
             if len(group) == 1 or self._is_for_all(error):
-                for place in group:
-                    place.error = error
+                for waiter in group:
+                    waiter.error = error
             else:
-                for place in group:
-                    self._serve([place])
+                for waiter in group:
+                    self._serve([waiter])
         except BaseException as error:
-            for place in group:
-                place.error = error  # a worker that is being ended: those who wait must not wait for ever
+            for waiter in group:
+                waiter.error = error  # a worker that is being ended: those who wait must not wait for ever
             raise

@@ -23,7 +23,7 @@ from app.web.access import current_actor, current_principal
 from app.web.transactions import single_statement, transaction
 
 QUIET_SECONDS = 600.0  # pages renew themselves every few seconds
-MOST_READS_KEPT = 10_000
+MAX_READS_KEPT = 10_000
 READS = ("GET", "HEAD")
 KINDS: dict[str, tuple[str, type[Base]]] = {
     "task_id": ("task", Task),
@@ -58,7 +58,7 @@ class Reads:
 
     def add(self, read: Any) -> None:
         with self._lock:
-            if len(self._until) >= MOST_READS_KEPT:
+            if len(self._until) >= MAX_READS_KEPT:
                 self._until.clear()
             self._until[read] = time.monotonic() + QUIET_SECONDS
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.database import (
+    COMMITS_EACH_STATEMENT,
     DEADLOCK_DETECTED,
     SERIALIZATION_FAILURE,
     TRANSACTION_TRIES,
@@ -76,7 +77,8 @@ def repeated(work: Callable[[Session], T]) -> T:
 @contextmanager
 def single_statement() -> Iterator[Session]:
     """A session whose every statement is a transaction of its own: no round trips for BEGIN and COMMIT."""
-    with Session(current_app.extensions["taskledger.autocommit"], expire_on_commit=False) as session:
+    engine = current_app.extensions["taskledger.autocommit"]
+    with Session(engine, expire_on_commit=False, info={COMMITS_EACH_STATEMENT: True}) as session:
         yield session
 
 

@@ -18,12 +18,12 @@ from app.services.accounts.quotas import WAITING_TASKS, QuotaReached, check_payl
 from app.services.encryption import sealing
 from app.services.lifecycle import Claim
 from app.services.tasks import children
-from app.services.tasks.children import LONGEST_KEY, MOST_CHILDREN, Child, Family, Wish
+from app.services.tasks.children import MAX_CHILDREN, MAX_KEY, Child, Family, Wish
 from app.services.tasks.children.asking import refused
-from app.worker.patience import CLAIM_SECONDS, patiently
+from app.worker.outages import CLAIM_SECONDS, retry_while_unavailable
 from tasks.errors import NoRoom, PermanentError
 
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 """Payloads that one attempt may keep for its outcome: they stay in memory until then, and go in one statement."""
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class WorkerChildren:
         wanted = children.wish(type_name, payload, key, options)
         if now and key is None:
             raise PermanentError(
-                f"task.submit({type_name!r}, now=True) needs a key (1 to {LONGEST_KEY} characters): a second attempt "
+                f"task.submit({type_name!r}, now=True) needs a key (1 to {MAX_KEY} characters): a second attempt "
                 "finds by it what the first has submitted; without one it would submit it again"
             )
         with self._lock:
@@ -119,8 +119,8 @@ class WorkerChildren:
             self._store(child)
         else:
             size = len(wanted.text.encode())
-            if self._kept_bytes + size > MOST_BYTES:
-                _refuse(wanted, f"the payloads kept for the outcome have more than {MOST_BYTES} bytes; submit with "
+            if self._kept_bytes + size > MAX_BYTES:
+                _refuse(wanted, f"the payloads kept for the outcome have more than {MAX_BYTES} bytes; submit with "
                                 "now=True and a key, or refer to artifacts")  # fmt: skip
             self._see_room(len(self._kept) + 1)
             self._kept[task.id] = child
@@ -136,8 +136,8 @@ class WorkerChildren:
         if family.generation > settings.max_task_depth:
             _refuse(wanted, f"{settings.max_task_depth} tasks stand above it, each submitted by the one before, and "
                             "no more may (MAX_TASK_DEPTH); a schedule repeats work without end")  # fmt: skip
-        if family.children + self._made + len(self._kept) >= MOST_CHILDREN:
-            _refuse(wanted, f"the task has {MOST_CHILDREN} children; let them submit the rest")
+        if family.children + self._made + len(self._kept) >= MAX_CHILDREN:
+            _refuse(wanted, f"the task has {MAX_CHILDREN} children; let them submit the rest")
         try:
             check_payload(wanted.submission.payload, most_bytes=settings.max_payload_bytes)
         except Refused as error:
@@ -186,4 +186,4 @@ def _refuse(wanted: Wish, why: str) -> NoReturn:
 
 def _transact(work: Callable[[Session], T]) -> T:
     """The work in a transaction; a database that is away for a moment fails no task."""
-    return patiently(lambda: in_transaction(work), seconds=CLAIM_SECONDS)
+    return retry_while_unavailable(lambda: in_transaction(work), seconds=CLAIM_SECONDS)

@@ -6,7 +6,7 @@ import structlog
 from celery.worker.consumer import Consumer
 
 from app.config import get_settings
-from app.messaging import DeadLetter, bury
+from app.messaging import DeadLetter, publish_dead_letter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from tasks.brokers import broker_of
 from tasks.topology import DEAD_LETTERS
@@ -39,28 +39,28 @@ class LedgerConsumer(Consumer):
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """Not JSON, or of a content type that is not accepted."""
-        self._bury(message, f"cannot be decoded: {exc}")
+        self._publish_dead_letter(message, f"cannot be decoded: {exc}")
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """JSON, but not in the form of a Celery message."""
-        self._bury(message, "is not a Celery message")
+        self._publish_dead_letter(message, "is not a Celery message")
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A hint of a type that this worker does not know; its row stays PENDING and tells so."""
-        self._bury(message, f"names a task type that this worker does not know: {exc}")
+        self._publish_dead_letter(message, f"names a task type that this worker does not know: {exc}")
 
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A Celery message whose parts do not fit together."""
-        self._bury(message, f"is not a valid hint: {exc}")
+        self._publish_dead_letter(message, f"is not a valid hint: {exc}")
 
-    def _bury(self, message: Any, reason: str) -> None:
+    def _publish_dead_letter(self, message: Any, reason: str) -> None:
         headers = message.headers or {}
         log.error("message_refused", reason=reason, task_id=headers.get("id"), type=headers.get("task"))
         shown = repr(message.body)[:BODY_CHARACTERS]
         letter = DeadLetter(
             reason=reason, task_id=_text(headers.get("id")), type=_text(headers.get("task")), detail={"body": shown}
         )
-        bury(letter)
+        publish_dead_letter(letter)
         message.ack_log_error(log, self.connection_errors)
 
 

@@ -18,8 +18,8 @@ from app.services.recovery.failures import storable
 from app.services.tasks.outcomes import Write
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
+from app.worker.in_progress import Running
 from app.worker.ports import Ports
-from app.worker.run import Running
 from tasks.context import SubmitOptions
 from tasks.errors import TaskCancelled
 from tasks.ports import Artifacts, Invoices, Ledger, Webhooks

@@ -32,11 +32,10 @@ from app.services.tasks import outcomes
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
 from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
-from app.worker.burial import letter
 from app.worker.context import AttemptContext
+from app.worker.in_progress import HintInProgress, Running
 from app.worker.leftovers import LEFTOVERS
-from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, patiently
-from app.worker.run import HintRun, Running
+from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, retry_while_unavailable
 from tasks.errors import TaskCancelled
 from tasks.registry import TaskType, get_type
 
@@ -114,7 +113,7 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
             )
 
     try:
-        claims = patiently(work, seconds=CLAIM_SECONDS, counted_as="claim")
+        claims = retry_while_unavailable(work, seconds=CLAIM_SECONDS, counted_as="claim")
     except DatabaseAway as error:
         time.sleep(REQUEUE_PAUSE_SECONDS)
         raise Reject(f"the database is away: {error}", requeue=True) from error
@@ -149,14 +148,14 @@ class _HintWork:
         self._type = task_type
         self._hard_limit = hard_limit
         self._claims = claims
-        self._run = HintRun(claims={held.id: held for held in claims})
+        self._run = HintInProgress(claims={held.id: held for held in claims})
         self._unrecorded: list[tuple[Claim, Outcome]] = []
         self._recorded: dict[UUID, Outcome] = {}
         self._flushed = time.monotonic()
 
     def do(self) -> dict[UUID, Outcome]:
         """Run and record all of them; what is no longer ours is missing from the answer."""
-        heartbeat.DESK.begin(self._run)
+        heartbeat.IN_PROGRESS.begin(self._run)
         try:
             for held in self._claims:
                 outcome = self._before(held) or self._attempt(held)
@@ -172,7 +171,7 @@ class _HintWork:
             try:
                 self._flush()
             finally:
-                heartbeat.DESK.end()
+                heartbeat.IN_PROGRESS.end()
         return self._recorded
 
     def _before(self, held: Claim) -> Outcome | None:
@@ -240,12 +239,14 @@ class _HintWork:
     def _flush(self) -> None:
         batch, self._unrecorded = self._unrecorded, []
         if batch:
-            recorded = patiently(lambda: _record(batch), seconds=RECORD_SECONDS, when=is_passing, counted_as="record")
+            recorded = retry_while_unavailable(
+                lambda: _record(batch), seconds=RECORD_SECONDS, when=is_passing, counted_as="record"
+            )
             self._recorded.update(recorded)
             for held, outcome in batch:
                 self._run.claims.pop(held.id, None)
                 if held.id in recorded:
-                    _bury(held, recorded[held.id])
+                    _publish_dead_letter(held, recorded[held.id])
                 else:
                     self._count_lost(held, "outcome_dropped", outcome=type(outcome).__name__)
         self._flushed = time.monotonic()
@@ -276,9 +277,13 @@ def _ended(running: Running, outcome: Outcome) -> None:
     )
 
 
-def _bury(held: Claim, outcome: Outcome) -> None:
+def _publish_dead_letter(held: Claim, outcome: Outcome) -> None:
     if isinstance(outcome, Failed):
-        messaging.bury(letter(held, outcome.reason, outcome.failure.type))
+        messaging.publish_dead_letter(
+            DeadLetter.of_failure(
+                held.id, held.type, held.attempt, reason=outcome.reason, error_type=outcome.failure.type
+            )
+        )
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
@@ -325,5 +330,5 @@ def refuse(type_name: str, ids: Sequence[Any], request_id: str | None, error: No
     """Show a message without ids among the dead letters; raise what is returned, and it is not run again."""
     log.error("message_refused", reason=str(error), task_id=request_id, type=type_name)
     shown = {"body": repr(ids)[:BODY_CHARACTERS]}
-    messaging.bury(DeadLetter(reason=str(error), task_id=request_id, type=type_name, detail=shown))
+    messaging.publish_dead_letter(DeadLetter(reason=str(error), task_id=request_id, type=type_name, detail=shown))
     return Ignore(str(error))

@@ -33,7 +33,7 @@ from app.services.measuring import counters
 from app.services.tasks import task_log
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
-from app.worker.run import Desk, HintRun, Running
+from app.worker.in_progress import HintInProgress, InProgressRegistry, Running
 from app.worker.stopping import ParentStop, Stopper
 from tasks.errors import TaskCancelled, TimeLimitReached
 
@@ -43,7 +43,7 @@ TICK_SECONDS = 0.5
 LOOK_SECONDS = 1.0  # how often the rows of a hint are read once it has run for so long
 SLOW_ROUNDS = 3  # a lease is renewed at a third of its length
 STATEMENT_SECONDS = 3
-MOST_UNWRITTEN = 10_000  # log lines that wait for a database that is away
+MAX_UNWRITTEN = 10_000  # log lines that wait for a database that is away
 
 LOOK = sa.text(
     "SELECT id, lease, cancel_requested_at, extract(epoch FROM due_at - clock_timestamp())::float AS seconds_left "
@@ -59,7 +59,7 @@ PASS = sa.text(
 class Heartbeat:
     """Watches the desk of its process."""
 
-    def __init__(self, desk: Desk, stopper: Stopper) -> None:
+    def __init__(self, desk: InProgressRegistry, stopper: Stopper) -> None:
         self._desk = desk
         self._stopper = stopper
         self._pid = 0
@@ -121,7 +121,7 @@ class Heartbeat:
         self._write_down()
         sample_pool(database.engine().pool, process="worker")
 
-    def _enforce_limits(self, run: HintRun) -> None:
+    def _enforce_limits(self, run: HintInProgress) -> None:
         current = run.current
         if current is None:
             return
@@ -145,7 +145,7 @@ class Heartbeat:
         log.error("handler_killed", task_id=str(running.claim.id), attempt=running.claim.attempt, why=why)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def _look(self, run: HintRun) -> None:
+    def _look(self, run: HintInProgress) -> None:
         claims = dict(run.claims)
         if not claims:
             return
@@ -190,7 +190,7 @@ class Heartbeat:
                 running.progress = running.progress or reported
             for key, passed_at in passed.items():
                 self._passed[key] = max(passed_at, self._passed.get(key, passed_at))
-            self._unwritten = (lines + self._unwritten)[-MOST_UNWRITTEN:]
+            self._unwritten = (lines + self._unwritten)[-MAX_UNWRITTEN:]
             self._counts.update(counts)
             raise
 
@@ -226,7 +226,7 @@ def _short_waits() -> sa.Engine:
     return engine
 
 
-DESK = Desk()
+IN_PROGRESS = InProgressRegistry()
 PARENT_STOP = ParentStop()
 STOPPER = Stopper(PARENT_STOP)
-HEARTBEAT = Heartbeat(DESK, STOPPER)
+HEARTBEAT = Heartbeat(IN_PROGRESS, STOPPER)

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.database import in_transaction, only_short_locks
 from app.models import Worker
 from app.services.recovery.suspicion import Suspicion
 from app.services.sql import published
+from app.version import VERSION
 from app.worker import identity
 from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues
@@ -49,7 +50,7 @@ class Liveness:
         self._thread: threading.Thread | None = None
         self._row: dict[str, Any] = {}
         self._paused: PausedQueues | None = None
-        self._continuity = Continuity()
+        self._continuity = ConnectionUptime()
         self._suspicion: Suspicion[tuple[UUID, int]] = Suspicion()
         self._lease = timedelta(0)
         self._has_published = False
@@ -68,7 +69,7 @@ class Liveness:
             "concurrency": concurrency,
             "queues": sorted(queues),
             "types": {name: task_type.schema_hash for name, task_type in load_types().items()},
-            "version": service_version(),
+            "version": VERSION,
             "runtime": _runtime(consumer),
             "started_at": clock.utcnow(),
         }
@@ -112,7 +113,7 @@ class Liveness:
         hung = in_transaction(_hung)
         self._continuity.answered()
         confirmed = self._suspicion.confirmed(hung)
-        if not self._continuity.for_at_least(self._lease):
+        if not self._continuity.has_lasted(self._lease):
             return  # after an outage children renew first
         for task_id, pid in confirmed:
             if pid == os.getpid():
@@ -151,14 +152,6 @@ def _runtime(consumer: Any) -> dict[str, Any]:
         "celery": version("celery"),
         "kombu": version("kombu"),
     }
-
-
-def service_version() -> str:
-    """The installed version, or `source` in a checkout."""
-    try:
-        return version("taskledger")
-    except PackageNotFoundError:
-        return "source"
 
 
 LIVENESS = Liveness()

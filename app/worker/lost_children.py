@@ -13,14 +13,13 @@ import structlog
 
 from app import clock
 from app.database import in_transaction
-from app.messaging import bury
+from app.messaging import DeadLetter, publish_dead_letter
 from app.services.recovery import rescue
 from app.services.recovery.failures import Failure
 from app.services.recovery.rescue import Moved
 from app.worker import identity
-from app.worker.burial import letter
+from app.worker.outages import retry_while_unavailable
 from app.worker.parent_thread import ParentThread
-from app.worker.patience import patiently
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +67,7 @@ class LostChildren:
 def _record(lost: LostChild) -> None:
     _wait_until_gone(lost.pid)
     _kill_group(lost.pid)
-    patiently(lambda: _move_on(lost), seconds=MOVE_ON_SECONDS)
+    retry_while_unavailable(lambda: _move_on(lost), seconds=MOVE_ON_SECONDS)
 
 
 def _wait_until_gone(pid: int) -> None:
@@ -95,7 +94,7 @@ def _runs(pid: int) -> bool:
 
 def _move_on(lost: LostChild) -> None:
     moved = _interrupted(lost) if lost.by_shutdown else _lost(lost)
-    bury(*(letter(held, "its worker was lost, and no retry is left", "WorkerLost") for held in moved.dead))
+    publish_dead_letter(*(DeadLetter.of_lost(claim.id, claim.type, claim.attempt) for claim in moved.dead))
     log.warning("lost_child", pid=lost.pid, ids=[str(id_) for id_ in lost.ids], moved=moved.count, error=lost.error)
 
 

@@ -28,7 +28,7 @@ from app.services.tasks import compensation, notes
 from app.services.tasks import records as task_service
 from app.services.tasks.outcomes import Write
 from app.worker.children import WorkerChildren
-from app.worker.patience import CLAIM_SECONDS, RECORD_SECONDS, is_passing, patiently
+from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, is_passing, retry_while_unavailable
 from tasks.errors import PermanentError
 from tasks.ports import Artifact, CompletedTask, InvoiceDraft, OutgoingWebhook
 
@@ -203,7 +203,7 @@ class WorkerLedger:
         def write(session: Session) -> None:
             notes.write(session, self._ports.claim.id, key, value, now=clock.utcnow())
 
-        patiently(lambda: in_transaction(write), seconds=RECORD_SECONDS, when=is_passing)
+        retry_while_unavailable(lambda: in_transaction(write), seconds=RECORD_SECONDS, when=is_passing)
 
 
 class WorkerWebhooks:
@@ -262,7 +262,7 @@ def _opened(task: TaskRecord) -> CompletedTask:
 
 def _transact(work: Callable[[Session], T]) -> T:
     """The work in a transaction; a database that is away for a moment fails no task."""
-    return patiently(lambda: in_transaction(work), seconds=CLAIM_SECONDS)
+    return retry_while_unavailable(lambda: in_transaction(work), seconds=CLAIM_SECONDS)
 
 
 def _theirs(work: Callable[[Session], T]) -> T:

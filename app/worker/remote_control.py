@@ -16,8 +16,8 @@ from app.config import get_settings
 from app.database import in_transaction
 from app.errors import Conflict, NotFound
 from app.services.tasks import cancellation
+from app.worker.outages import retry_while_unavailable
 from app.worker.parent_thread import ParentThread
-from app.worker.patience import patiently
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,9 @@ INSTEAD = "use POST /api/v1/tasks/ID/cancel or `flask --app app tasks cancel ID`
 def cancel_one(task_id: UUID) -> None:
     """Cancel a task, or ask it to stop; one that has ended, or that is not there, is left alone."""
     try:
-        patiently(lambda: in_transaction(lambda session: _cancel(session, task_id)), seconds=CANCEL_SECONDS)
+        retry_while_unavailable(
+            lambda: in_transaction(lambda session: _cancel(session, task_id)), seconds=CANCEL_SECONDS
+        )
     except (NotFound, Conflict) as error:
         log.info("revoke_without_effect", task_id=str(task_id), why=str(error))
 

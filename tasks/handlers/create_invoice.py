@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from marshmallow.validate import Length, Range, Regexp
 
 from tasks import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
-from tasks.documents import LONGEST_NOTE, MOST_LINES, Percent, Seller
+from tasks.documents import MAX_LINES, MAX_NOTE, Percent, Seller
 from tasks.mail import Relay, sender
 from tasks.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.ports import InvoiceDraft, InvoiceLine
@@ -47,7 +47,7 @@ class Delivery:
 
     send_to: str = rule(recipient, schema=RECIPIENT_SCHEMA, description="Who gets the mail")
     seller: Seller | None = rule(default=None, description="Who sends the invoice, as printed")
-    note: str = rule(Length(max=LONGEST_NOTE), default="", description="Printed below the total")
+    note: str = rule(Length(max=MAX_NOTE), default="", description="Printed below the total")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class CreateInvoice:
     customer_name: str | None = rule(Length(max=200), default=None, description="Their name, as printed")
     date_from: date = rule(description="First day of the period")
     date_to: date = rule(description="Last day of the period")
-    lines: list[Position] = rule(Length(min=1, max=MOST_LINES), description="What is charged")
+    lines: list[Position] = rule(Length(min=1, max=MAX_LINES), description="What is charged")
     currency: str = rule(Regexp("[A-Z]{3}"), default="EUR", description="ISO 4217")
     series: str = rule(Regexp("[A-Z][A-Z0-9-]{0,19}"), default="INV", description="What the number begins with")
     due_days: int = rule(Range(min=0, max=365), default=14, description="Days until it must be paid")

@@ -13,15 +13,15 @@ from urllib.parse import urlencode
 from marshmallow.validate import Length, Range, Regexp
 
 from tasks import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
-from tasks.documents import MOST_LINES
+from tasks.documents import MAX_LINES
 from tasks.errors import PayloadRefused
 from tasks.http_rules import require_status
-from tasks.mail_addresses import LONGEST_NAMED
+from tasks.mail_addresses import MAX_NAMED
 from tasks.money import is_whole, line_net
 from tasks.outbound import NoAnswer, Outbound
 from tasks.payload import PayloadSpec
 
-MOST_PAGES, MOST_PAGE_BYTES = 200, 4_194_304
+MAX_PAGES, MAX_PAGE_BYTES = 200, 4_194_304
 PAGE_SECONDS = 30.0
 LARGEST = Decimal("999999999.9999")  # as create_invoice has it
 
@@ -60,9 +60,9 @@ class Order:
     customer_id: str
     ordered_on: dt.date
     currency: str = rule(Regexp("[A-Z]{3}"))
-    lines: list[OrderLine] = rule(Length(min=1, max=MOST_LINES))
+    lines: list[OrderLine] = rule(Length(min=1, max=MAX_LINES))
     customer_name: str = rule(Length(max=200), default="")
-    customer_email: str = rule(Length(max=LONGEST_NAMED), default="")
+    customer_email: str = rule(Length(max=MAX_NAMED), default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def _orders(task: TaskContext, payload: FetchOrders) -> Iterator[Order]:
     asked = {"customer_id": payload.customer_id, "date_from": payload.date_from, "date_to": payload.date_to}
     cursor: str | None = None
     seen: set[str] = set()
-    for number in range(1, MOST_PAGES + 1):
+    for number in range(1, MAX_PAGES + 1):
         page = _page(outbound, f"{base}/orders?{urlencode({**asked, **({'cursor': cursor} if cursor else {})})}")
         yield from page.items
         cursor = page.next
@@ -134,15 +134,15 @@ def _orders(task: TaskContext, payload: FetchOrders) -> Iterator[Order]:
             raise PermanentError(f"the orders service gave the cursor {cursor[:80]!r} twice: its pages never end")
         seen.add(cursor)
         task.progress(number / (number + 1), f"page {number} read")
-    raise PermanentError(f"there are more than {MOST_PAGES} pages of orders; ask for a shorter period")
+    raise PermanentError(f"there are more than {MAX_PAGES} pages of orders; ask for a shorter period")
 
 
 def _page(outbound: Outbound, url: str) -> Page:
     accept = {"Accept": "application/json"}
-    answer = outbound.send("GET", url, headers=accept, seconds=PAGE_SECONDS, most_bytes=MOST_PAGE_BYTES)
+    answer = outbound.send("GET", url, headers=accept, seconds=PAGE_SECONDS, most_bytes=MAX_PAGE_BYTES)
     require_status(answer, sender="the orders service")
     if answer.truncated:
-        raise PermanentError(f"the orders service sent a page of more than {MOST_PAGE_BYTES} bytes")
+        raise PermanentError(f"the orders service sent a page of more than {MAX_PAGE_BYTES} bytes")
     try:
         page: Page = PAGE.load(_without_unknown(json.loads(answer.body), Page))
     except PayloadRefused as fault:

@@ -17,7 +17,7 @@ from tasks.outbound import Outbound
 from tasks.pdf import render
 
 MEDIA_TYPE = "application/pdf"
-MOST_BYTES = 33_554_432
+MAX_BYTES = 33_554_432
 REMOTE_SECONDS = 120.0
 
 EXAMPLE_INVOICE = {
@@ -135,12 +135,12 @@ def _rendered_remotely(task: TaskContext, document: Invoice | Report, address: s
         headers=headers,
         body=body,
         seconds=REMOTE_SECONDS,
-        most_bytes=MOST_BYTES,
+        most_bytes=MAX_BYTES,
         may_become_get=False,
     )
     require_status(answer, sender="the PDF renderer")
     if answer.truncated:
-        raise PermanentError(f"the PDF renderer sent more than {MOST_BYTES} bytes")
+        raise PermanentError(f"the PDF renderer sent more than {MAX_BYTES} bytes")
     if not answer.body.startswith(b"%PDF-"):
         raise PermanentError("the PDF renderer sent what is no PDF")
     return answer.body

@@ -15,10 +15,10 @@ from marshmallow.validate import Length, Range, Regexp
 
 from tasks import RetryPolicy, TaskContext, rule, task_type
 from tasks.http_rules import HEADER_NAME, HEADER_VALUE, HTTP_URL, require_status
-from tasks.outbound import MOST_REDIRECTS, Answer, Outbound
+from tasks.outbound import MAX_REDIRECTS, Answer, Outbound
 from tasks.redaction import mask_named, mask_url
 
-MOST_BODY_BYTES = 131_072  # of the answer; a result is at most 1 MiB of JSON, where one byte may take six
+MAX_BODY_BYTES = 131_072  # of the answer; a result is at most 1 MiB of JSON, where one byte may take six
 # These frame the request or name the server; a caller who could set them could smuggle a second request.
 OUR_HEADERS = ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding")
 OUR_HEADER_BEGINNINGS = ("proxy-", "upgrade")
@@ -107,8 +107,8 @@ def http_request(task: TaskContext, payload: HttpRequest) -> dict[str, Any]:
         headers=headers,
         body=body,
         seconds=payload.timeout,
-        most_bytes=MOST_BODY_BYTES,
-        redirects=MOST_REDIRECTS if payload.follow_redirects else 0,
+        most_bytes=MAX_BODY_BYTES,
+        redirects=MAX_REDIRECTS if payload.follow_redirects else 0,
         accepts=payload.expected_status,
         may_become_get=False,
     )

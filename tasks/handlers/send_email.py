@@ -19,7 +19,7 @@ from tasks.mail import ONE_LINE, POLICY, check_header, deliver, sender
 from tasks.mail_addresses import RECIPIENT_SCHEMA, parse, recipient, written
 
 ACCEPTED = "accepted"  # the note that the relay has the message
-MOST_ATTACHED_BYTES = 20 * 1024 * 1024
+MAX_ATTACHED_BYTES = 20 * 1024 * 1024
 
 Recipient = Annotated[str, rule(recipient, schema=RECIPIENT_SCHEMA)]
 
@@ -126,7 +126,7 @@ def _message(task: TaskContext, payload: SendEmail) -> EmailMessage:
     message.set_content(text_of(payload.html or "") if is_only_html else payload.text)
     if payload.html is not None:
         message.add_alternative(payload.html, subtype="html")
-    room = MOST_ATTACHED_BYTES
+    room = MAX_ATTACHED_BYTES
     for artifact_id in dict.fromkeys(payload.attachments):
         room = _attach(message, task, artifact_id, room)
     return message
@@ -136,9 +136,7 @@ def _attach(message: EmailMessage, task: TaskContext, artifact_id: UUID, room: i
     """Add a file; returns how many bytes of others may still be added."""
     known = task.artifacts.info(artifact_id)
     if known.size > room:
-        raise PermanentError(
-            f"the attachments are larger than {MOST_ATTACHED_BYTES} bytes together; send links instead"
-        )
+        raise PermanentError(f"the attachments are larger than {MAX_ATTACHED_BYTES} bytes together; send links instead")
     with task.artifacts.open(artifact_id) as content:
         data = content.read(room + 1)
     main, _, sub = known.media_type.partition(";")[0].strip().lower().partition("/")

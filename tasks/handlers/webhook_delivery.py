@@ -15,7 +15,7 @@ from tasks.outbound import Answer, NoAnswer, Outbound
 from tasks.ports import OutgoingWebhook
 
 SECONDS = 15.0
-MOST_ANSWER_BYTES = 4_096
+MAX_ANSWER_BYTES = 4_096
 GONE = 410
 
 
@@ -54,7 +54,7 @@ def webhook_delivery(task: TaskContext, payload: WebhookDelivery) -> dict[str, i
             headers=_headers(outgoing),
             body=outgoing.body,
             seconds=SECONDS,
-            most_bytes=MOST_ANSWER_BYTES,
+            most_bytes=MAX_ANSWER_BYTES,
             redirects=0,
         )
     except TaskError as error:

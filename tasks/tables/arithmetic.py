@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tasks.tables.kinds import MOST_DIGITS
+from tasks.tables.kinds import MAX_DIGITS
 
 if TYPE_CHECKING:
     from duckdb import Expression
 
-LEAST_PLACES, MORE_PLACES, MOST_PLACES = 12, 6, 30
+MIN_PLACES, MORE_PLACES, MAX_PLACES = 12, 6, 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Operand:
         """With room for the result; the engine computes within the width of its operands."""
         from duckdb import decimal_type
 
-        return self.value if self.digits is None else self.value.cast(decimal_type(MOST_DIGITS, self.digits))
+        return self.value if self.digits is None else self.value.cast(decimal_type(MAX_DIGITS, self.digits))
 
     def floating(self) -> Expression:
         """As a float."""
@@ -36,7 +36,7 @@ class Operand:
 
 def places(left: int, right: int) -> int:
     """How many digits behind the point a quotient is rounded to."""
-    return min(MOST_PLACES, max(LEAST_PLACES, left + MORE_PLACES, right + MORE_PLACES))
+    return min(MAX_PLACES, max(MIN_PLACES, left + MORE_PLACES, right + MORE_PLACES))
 
 
 def quotient(left: Operand, right: Operand) -> Expression:
@@ -53,7 +53,7 @@ def quotient(left: Operand, right: Operand) -> Expression:
     twice = FunctionExpression("abs", above) * ConstantExpression(2).cast(HUGEINT) + FunctionExpression("abs", below)
     size = FunctionExpression("//", twice, FunctionExpression("abs", below) * ConstantExpression(2).cast(HUGEINT))
     signed = size * FunctionExpression("sign", above) * FunctionExpression("sign", below)
-    made = signed.cast(decimal_type(MOST_DIGITS, 0)) * ConstantExpression(Decimal(1).scaleb(-kept))
+    made = signed.cast(decimal_type(MAX_DIGITS, 0)) * ConstantExpression(Decimal(1).scaleb(-kept))
     return CaseExpression(below != zero, made)
 
 
@@ -64,7 +64,7 @@ def remainder(left: Operand, right: Operand) -> Expression:
 
     digits = max(left.digits or 0, right.digits or 0)
     one, other = (_unscaled(each, digits) for each in (left, right))
-    made = (one % other).cast(decimal_type(MOST_DIGITS, 0)) * ConstantExpression(Decimal(1).scaleb(-digits))
+    made = (one % other).cast(decimal_type(MAX_DIGITS, 0)) * ConstantExpression(Decimal(1).scaleb(-digits))
     return CaseExpression(other != ConstantExpression(0).cast(HUGEINT), made)
 
 

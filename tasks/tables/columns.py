@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 Form: TypeAlias = Literal["text", "json", "typed"]
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 _numbers = count(1)
 
 
@@ -131,8 +131,8 @@ class Table:
         near = get_close_matches(name.lower(), lower, n=1)
         if near:
             told += f"; did you mean {lower[near[0]]!r}? Names are compared exactly, with their case"
-        shown = ", ".join(repr(each) for each in names[:MOST_SHOWN])
-        told += f". Its columns: {shown}{' …' if len(names) > MOST_SHOWN else ''}"
+        shown = ", ".join(repr(each) for each in names[:MAX_SHOWN])
+        told += f". Its columns: {shown}{' …' if len(names) > MAX_SHOWN else ''}"
         if len(names) == 1 and self.checked is not None and self.checked.source.format == "csv":
             told += "; if these are several, set delimiter"
         return told[:1500]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.tables.encodings import encoding_of, lines_of, mark_of
-from tasks.tables.sources import MOST_CHARACTERS, Checked, Source, Tick, bounded, check_width, refused
+from tasks.tables.sources import MAX_CHARACTERS, Checked, Source, Tick, bounded, check_width, refused
 
 CHUNK_BYTES = 1 << 20
 BATCH_ROWS = 2_000
@@ -87,7 +87,7 @@ def _plain_lines(chunk: bytes, dialect: Dialect, end: bytes | None) -> list[str]
         return []
     if not texts[-1]:
         texts.pop()
-    return texts if max(map(len, texts)) <= MOST_CHARACTERS else []
+    return texts if max(map(len, texts)) <= MAX_CHARACTERS else []
 
 
 def _with_newlines(source: Source, folder: Path) -> Path:
@@ -111,7 +111,7 @@ def _whole_lines(source: Source, tick: Tick) -> Iterator[bytes]:
                 rest = piece[cut:]
             else:
                 rest += piece
-            if len(rest) > 4 * MOST_CHARACTERS:
+            if len(rest) > 4 * MAX_CHARACTERS:
                 break  # the slower way says which line is too long
             tick(file.tell() / size)
     if rest:
@@ -191,7 +191,7 @@ def _without_blank_lines(
 
 def _numbered(source: Source, dialect: Dialect, tick: Tick) -> Iterator[tuple[int, list[str]]]:
     """Each record with the line in which it begins; a blank line is a record without cells."""
-    csv.field_size_limit(MOST_CHARACTERS)
+    csv.field_size_limit(MAX_CHARACTERS)
     quoting: dict[str, Any] = (
         {"quotechar": dialect.quote, "doublequote": True} if dialect.quote else {"quoting": csv.QUOTE_NONE}
     )

@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from tasks.errors import PermanentError
-from tasks.tables.sources import MOST_CHARACTERS, Source, Tick, refused
+from tasks.tables.sources import MAX_CHARACTERS, Source, Tick, refused
 
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 WIDE = ("utf-16", "utf-16-le", "utf-16-be")
@@ -40,14 +40,14 @@ def lines_of(source: Source, encoding: str, tick: Tick, *, ends: str = "") -> It
     number = 0
     with source.path.open("rb") as file, TextIOWrapper(file, encoding=encoding, newline=ends) as stream:
         try:
-            while line := stream.readline(MOST_CHARACTERS + 1):
+            while line := stream.readline(MAX_CHARACTERS + 1):
                 number += 1
                 if number == 1:
                     line = line.removeprefix("\ufeff")
                 if "\0" in line:
                     raise refused(source, number, _nul(encoding))
-                if len(line) > MOST_CHARACTERS:
-                    raise refused(source, number, f"it is longer than {MOST_CHARACTERS:,} characters")
+                if len(line) > MAX_CHARACTERS:
+                    raise refused(source, number, f"it is longer than {MAX_CHARACTERS:,} characters")
                 if number % LINES_A_TICK == 0:
                     tick(file.tell() / size)
                 yield line

@@ -14,7 +14,7 @@ from tasks.errors import PermanentError, TaskError
 from tasks.tables import folders
 from tasks.tables.columns import Column, Form, Table, fresh
 from tasks.tables.kinds import declared
-from tasks.tables.sources import MOST_CHARACTERS, Checked, Source
+from tasks.tables.sources import MAX_CHARACTERS, Checked, Source
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -27,7 +27,7 @@ OUTPUT_BYTES = 100 * 1024 * 1024
 LOOK_SECONDS = 0.05
 CLOSING_SECONDS = 5
 # A line is at most so many bytes: four a character, and all of them quotes.
-LINE_BYTES = 8 * MOST_CHARACTERS
+LINE_BYTES = 8 * MAX_CHARACTERS
 # How every CSV file is read. The engine is left nothing to find out, and drops, fills and skips nothing.
 STRICT = (
     "auto_detect = false, header = false, strict_mode = true, null_padding = false, ignore_errors = false, "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import PermanentError
 from tasks.operations import SEARCHES, Condition
 from tasks.tables.columns import Column, Table, Typed
-from tasks.tables.kinds import CLOCK, DAY, EXPECTED, MOST_DIGITS, ZONE, decided, native, typed
+from tasks.tables.kinds import CLOCK, DAY, EXPECTED, MAX_DIGITS, ZONE, decided, native, typed
 from tasks.tables.sources import Kind
 
 if TYPE_CHECKING:
@@ -143,6 +143,6 @@ def number(value: Any) -> Decimal:
         raise ValueError(value)
     made = Decimal(repr(value) if isinstance(value, float) else str(value))
     _, digits, exponent = made.as_tuple()
-    if not isinstance(exponent, int) or max(len(digits) + max(exponent, 0), -exponent) > MOST_DIGITS:
+    if not isinstance(exponent, int) or max(len(digits) + max(exponent, 0), -exponent) > MAX_DIGITS:
         raise ValueError(value)
     return made.quantize(Decimal(1)) if exponent > 0 else made

@@ -10,7 +10,7 @@ from tasks.operations import Key, Measure
 from tasks.tables.arithmetic import Operand, quotient
 from tasks.tables.columns import Column, Table, fresh, moved, unique
 from tasks.tables.filtering import ordering
-from tasks.tables.kinds import MOST_DIGITS, identity, typed
+from tasks.tables.kinds import MAX_DIGITS, identity, typed
 from tasks.tables.ordering import sorted_by
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class _Measured:
             return [f"sum({cells.sql})", f"count({cells.sql})"]
         if function == "median" and cells.digits is not None:
             # The middle of two decimals may have one digit more.
-            wide = min(cells.digits + 1, MOST_DIGITS)
-            return [f"median(CAST({cells.sql} AS DECIMAL({MOST_DIGITS},{wide})))"]
+            wide = min(cells.digits + 1, MAX_DIGITS)
+            return [f"median(CAST({cells.sql} AS DECIMAL({MAX_DIGITS},{wide})))"]
         if function == "stddev":
             return [f"stddev(CAST({cells.sql} AS DOUBLE))"]
         return [f"{function}({cells.sql})"]

@@ -14,8 +14,8 @@ from tasks.errors import PermanentError
 from tasks.tables.columns import Column, Table, Typed
 from tasks.tables.sources import Kind
 
-MOST_DIGITS = 38
-MOST_SHOWN = 80  # characters of a cell in a message
+MAX_DIGITS = 38
+MAX_SHOWN = 80  # characters of a cell in a message
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 CLOCK = "[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,6})?)?"
 ZONE = "(?:Z|z|[+-][0-9]{2}(?::?[0-9]{2})?)"
@@ -66,7 +66,7 @@ def typed(table: Table, column: Column, wanted: Sequence[Kind]) -> Typed:
         raise PermanentError(f"column {column.name!r} is {column.said.kind}, as types says, not {_either(wanted)}")
     kind = wanted[-1]
     row, cell = _first_other(table, column, kind)
-    shown = cell if len(cell) <= MOST_SHOWN else f"{cell[:MOST_SHOWN]}…"
+    shown = cell if len(cell) <= MAX_SHOWN else f"{cell[:MAX_SHOWN]}…"
     raise PermanentError(
         f"{table.place_of(row)}: {shown!r} in column {column.name!r} is not {_either(wanted)}; mend the cell, or keep "
         "such rows out with a filter first"
@@ -165,7 +165,7 @@ def _plain_number(table: Table, column: Column) -> Typed | None:
     plain = f"regexp_full_match({cell}, '[+-]?(?:[0-9]+(?:[.][0-9]*)?|[.][0-9]+)')"
     question = f"count({cell}), count_if({plain}), max(strlen({cell})), max({behind})"
     [(cells, numbers, longest, fraction)] = table.rows.aggregate(question).fetchall()
-    if not cells or numbers < cells or longest + fraction > MOST_DIGITS:
+    if not cells or numbers < cells or longest + fraction > MAX_DIGITS:
         return None
     return Typed(kind="number", sql=f"CAST({cell} AS DECIMAL({longest + fraction},{fraction}))", digits=fraction)
 
@@ -186,9 +186,9 @@ def _any_number(table: Table, column: Column, kind: Kind) -> Typed | None:
     if kind == "float":
         return Typed(kind="float", sql=f"CAST({plain} AS DOUBLE)")
     width = _Width(whole=whole, fraction=fraction) if not powers else _width_of_powers(table, column)
-    if width is None or width.whole + width.fraction > MOST_DIGITS:
+    if width is None or width.whole + width.fraction > MAX_DIGITS:
         raise PermanentError(
-            f"column {column.name!r} holds numbers that need more than {MOST_DIGITS} digits together, so they cannot "
+            f"column {column.name!r} holds numbers that need more than {MAX_DIGITS} digits together, so they cannot "
             f'be computed exactly; to compute with floating point, set types to {{"{column.name}": "float"}}'
         )
     digits = max(1, width.whole + width.fraction)

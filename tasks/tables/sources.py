@@ -36,10 +36,10 @@ MEDIA_TYPES: dict[Format, str] = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-MOST_CHARACTERS = 1_000_000  # of a line and of a cell; a quote that is never closed must not fill the memory
-MOST_COLUMNS = 10_000
+MAX_CHARACTERS = 1_000_000  # of a line and of a cell; a quote that is never closed must not fill the memory
+MAX_COLUMNS = 10_000
 CHECKED_BYTES = 1 << 30  # of what is written anew for the engine
-MOST_TOLD = 200  # columns whose types stand in the result
+MAX_TOLD = 200  # columns whose types stand in the result
 # Which options say something about a file of which format.
 OPTIONS: dict[Format, tuple[str, ...]] = {
     "csv": ("delimiter", "quote", "encoding", "decimal", "header"),
@@ -128,10 +128,10 @@ class Checked:
         reading = self.source.reading
         assumed = [option for option in self.options if getattr(reading, option) is None]
         assumed += [f"types.{name}" for name in self.types if name not in reading.types]
-        types = dict(list({**self.types, **reading.types}.items())[:MOST_TOLD])
+        types = dict(list({**self.types, **reading.types}.items())[:MAX_TOLD])
         made = {"dataset": self.source.name, "format": self.source.format, "rows": self.rows, **self.options}
         blank = {"blank_lines": self.blank_lines} if self.blank_lines else {}
-        return {**made, **blank, "types": types, "assumed": assumed[:MOST_TOLD]}
+        return {**made, **blank, "types": types, "assumed": assumed[:MAX_TOLD]}
 
 
 def refused(source: Source, line: int | None, what: str) -> PermanentError:
@@ -147,8 +147,8 @@ def bounded(source: Source, file: IO[Any]) -> None:
 
 def check_width(source: Source, line: int, width: int) -> None:
     """Raise PermanentError for more columns than can be worked with."""
-    if width > MOST_COLUMNS:
-        raise refused(source, line, f"with it the file has {width:,} columns; at most {MOST_COLUMNS:,} can be read")
+    if width > MAX_COLUMNS:
+        raise refused(source, line, f"with it the file has {width:,} columns; at most {MAX_COLUMNS:,} can be read")
 
 
 def format_of(name: str, media_type: str = "") -> Format | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 QUOTE = '"'
 SHOWN_CHARACTERS, SHOWN_BYTES = 200, 50_000
-MOST_READ = 1 << 30
+MAX_READ = 1 << 30
 NESTED = ("STRUCT", "MAP", "UNION", "JSON")
 JSON_NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?"
 # A JSON text has no control characters, so none of these can be in it: every line is written as it is.
@@ -172,7 +172,7 @@ def _first(engine: Engine, path: Path, form: Format, names: list[str], most: int
         with path.open(encoding="utf-8", newline="") as file:
             if form == "jsonl":
                 return [_plain(json.loads(line, parse_float=str)) for line in islice(file, most)]
-            csv.field_size_limit(MOST_READ)  # a computed cell may be longer than any that was read
+            csv.field_size_limit(MAX_READ)  # a computed cell may be longer than any that was read
             rows = [[cell or None for cell in row] or [None] for row in islice(csv.reader(file), most)]
     return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
 

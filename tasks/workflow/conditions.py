@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.workflow.errors import Faults, StepRefused
-from tasks.workflow.templates import FROM, MOST_LEVELS, Lookup, Missing, Reference, check, reference_of, render
+from tasks.workflow.templates import FROM, MAX_LEVELS, Lookup, Missing, Reference, check, reference_of, render
 
 COMPARING = ("equals", "not_equals", "greater", "at_least", "less", "at_most", "in")
 JOINING = ("all", "any")
@@ -18,8 +18,8 @@ def check_condition(
     condition: Any, path: Sequence[str], faults: Faults, level: int = 1
 ) -> list[tuple[tuple[str, ...], Reference]]:
     """The references in a condition, each with its place; notes what is wrong with it."""
-    if level > MOST_LEVELS:
-        faults.add(path, f"is nested too deeply: a condition has {MOST_LEVELS} levels at most")
+    if level > MAX_LEVELS:
+        faults.add(path, f"is nested too deeply: a condition has {MAX_LEVELS} levels at most")
         return []
     if isinstance(condition, bool):
         return []

@@ -8,9 +8,9 @@ from typing import Any
 
 from tasks.errors import PermanentError, TaskError
 
-MOST_FAULTS = 50
-MOST_GUESSES = 10  # one among a thousand names takes 40 ms, and a definition may hold 50,000 that are wrong
-LONGEST_MESSAGE = 500
+MAX_FAULTS = 50
+MAX_GUESSES = 10  # one among a thousand names takes 40 ms, and a definition may hold 50,000 that are wrong
+MAX_MESSAGE = 500
 
 
 class DefinitionRefused(TaskError):
@@ -52,7 +52,7 @@ class Faults:
     def add(self, path: Sequence[str], message: str) -> None:
         """Note a message at a path."""
         self._count += 1
-        if self._count > MOST_FAULTS:
+        if self._count > MAX_FAULTS:
             return
         place = self._tree
         for key in path[:-1]:
@@ -63,12 +63,12 @@ class Faults:
         messages = place.setdefault(_shown(path[-1]), [])
         if isinstance(messages, dict):
             messages = messages.setdefault("_schema", [])
-        messages.append(message[:LONGEST_MESSAGE])
+        messages.append(message[:MAX_MESSAGE])
 
     def nearest(self, name: str, known: Iterable[str]) -> str:
         """What to say of a name that is not known, if there is one like it; the first few are looked for."""
         self._guesses += 1
-        found = get_close_matches(name[:100], list(known), n=1) if self._guesses <= MOST_GUESSES else []
+        found = get_close_matches(name[:100], list(known), n=1) if self._guesses <= MAX_GUESSES else []
         return f"; did you mean {found[0]!r}?" if found else ""
 
 

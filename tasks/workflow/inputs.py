@@ -14,7 +14,7 @@ from tasks.workflow.errors import Faults, InputRefused
 from tasks.workflow.model import Input
 from tasks.workflow.templates import REDACTED, STEP_KEY
 
-MOST_INPUTS = 100
+MAX_INPUTS = 100
 DECIMAL = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$"
 MAKERS: Mapping[str, Callable[[], fields.Field[Any]]] = {
     "string": strict.Text,
@@ -41,8 +41,8 @@ def parse_inputs(said: Any, path: Sequence[str], faults: Faults) -> dict[str, In
     if not isinstance(said, dict):
         faults.add(path, 'must be an object: by name, {"type": …}')
         return None
-    if len(said) > MOST_INPUTS:
-        faults.add(path, f"has {len(said)} names; {MOST_INPUTS} are allowed")
+    if len(said) > MAX_INPUTS:
+        faults.add(path, f"has {len(said)} names; {MAX_INPUTS} are allowed")
         return None
     return {name: made for name, each in said.items() if (made := _input(name, each, (*path, name), faults))}
 

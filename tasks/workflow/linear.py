@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.workflow.errors import Faults
-from tasks.workflow.model import MOST_STEPS
+from tasks.workflow.model import MAX_STEPS
 
 FIRST, TRANSITIONS = "initialTask", "transitions"
 
@@ -34,8 +34,8 @@ def expanded(definition: dict[str, Any], faults: Faults, path: tuple[str, ...]) 
         if kind in steps:
             faults.add(place, f"closes a cycle: {' → '.join([*steps, kind])}")
             return {}
-        if len(steps) == MOST_STEPS:
-            faults.add((*path, TRANSITIONS), f"has more than {MOST_STEPS} tasks")
+        if len(steps) == MAX_STEPS:
+            faults.add((*path, TRANSITIONS), f"has more than {MAX_STEPS} tasks")
             return {}
         steps[kind] = {"payload": {}, **task, **({"after": [before]} if before else {})}
         place, task, before = (*path, TRANSITIONS, kind), transitions.get(kind), kind

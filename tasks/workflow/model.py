@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-MOST_STEPS = 1000
+MAX_STEPS = 1000
 COMPENSATE, STOP = "compensate", "stop"
 ON_FAILURE = (COMPENSATE, STOP)
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.errors import UnknownTaskType
-from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, get_type
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, get_type
 from tasks.workflow import linear
 from tasks.workflow.conditions import check_condition
 from tasks.workflow.errors import DefinitionRefused, Faults
 from tasks.workflow.graph import ancestors, ordered
 from tasks.workflow.inputs import parse_inputs
-from tasks.workflow.model import COMPENSATE, MOST_STEPS, ON_FAILURE, Definition, Input, Step, Undo
+from tasks.workflow.model import COMPENSATE, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
 from tasks.workflow.payloads import check_payload
 from tasks.workflow.templates import STEP_KEY, Reference, check
 
-MOST_RETRIES, MOST_LABELS = 100, 16
+MAX_RETRIES, MAX_LABELS = 100, 16
 ROOT = ("definition",)
 TOP = ("steps", "input", "on_failure", "labels", linear.FIRST, linear.TRANSITIONS)
 OF_STEP = ("type", "payload", "after", "when", "retry", "timeout", "compensate_with")
@@ -63,8 +63,8 @@ def _steps(said: Any, faults: Faults) -> dict[str, Step] | None:
     if not isinstance(said, dict) or not said:
         faults.add(path, 'must be an object with at least one step: {"key": {"type": …, "payload": …}}')
         return None
-    if len(said) > MOST_STEPS:
-        faults.add(path, f"has {len(said)} steps; {MOST_STEPS} are allowed")
+    if len(said) > MAX_STEPS:
+        faults.add(path, f"has {len(said)} steps; {MAX_STEPS} are allowed")
         return None
     return {key: made for key, each in said.items() if (made := _step(key, each, (*path, key), faults))}
 
@@ -126,8 +126,8 @@ def _retries(said: Any, path: Sequence[str], faults: Faults) -> int | None:
     if said is None:
         return None
     number = said.get("max_retries") if isinstance(said, dict) and said.keys() == {"max_retries"} else None
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MOST_RETRIES:
-        faults.add(path, f'must be {{"max_retries": 0 to {MOST_RETRIES}}}')
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_RETRIES:
+        faults.add(path, f'must be {{"max_retries": 0 to {MAX_RETRIES}}}')
         return None
     return number
 
@@ -135,7 +135,7 @@ def _retries(said: Any, path: Sequence[str], faults: Faults) -> int | None:
 def _timeout(type_name: str, said: Any, path: Sequence[str], faults: Faults) -> int | None:
     if said is None:
         return None
-    longest = LONGEST_HARD_LIMIT_SECONDS - get_type(type_name).grace_seconds
+    longest = MAX_HARD_LIMIT_SECONDS - get_type(type_name).grace_seconds
     if not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= longest:
         faults.add(path, f"must be from 1 to {longest} seconds")
         return None
@@ -155,8 +155,8 @@ def _undo(said: Any, path: Sequence[str], faults: Faults) -> Undo | None:
 
 def _labels(said: Any, inputs: Mapping[str, Input] | None, faults: Faults) -> dict[str, Any]:
     path = (*ROOT, "labels")
-    if not isinstance(said, dict) or len(said) > MOST_LABELS:
-        faults.add(path, f"must be an object of at most {MOST_LABELS} names")
+    if not isinstance(said, dict) or len(said) > MAX_LABELS:
+        faults.add(path, f"must be an object of at most {MAX_LABELS} names")
         return {}
     for name, template in said.items():
         if not STEP_KEY.fullmatch(name):

@@ -14,8 +14,8 @@ from typing import Any
 from tasks.workflow.errors import Faults, StepRefused
 
 FROM, DEFAULT, TEXT, LITERAL = "$from", "default", "$text", "$literal"
-MOST_LEVELS = 32
-MOST_PARTS, LONGEST_REFERENCE = 20, 500
+MAX_LEVELS = 32
+MAX_PARTS, MAX_REFERENCE = 20, 500
 KEY = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 STEP_KEY = re.compile(KEY)
 INDEX = re.compile("-?[0-9]+")
@@ -48,10 +48,10 @@ Lookup = Callable[[Reference], Any]
 
 def reference_of(text: Any) -> Reference | None:
     """A reference as it is written; None for what is none."""
-    if not isinstance(text, str) or len(text) > LONGEST_REFERENCE:
+    if not isinstance(text, str) or len(text) > MAX_REFERENCE:
         return None
     parts = text.split(".")
-    if not all(parts) or len(parts) > MOST_PARTS:
+    if not all(parts) or len(parts) > MAX_PARTS:
         return None
     match parts:
         case ["input", *path]:
@@ -78,8 +78,8 @@ def _places(template: Any, path: tuple[str, ...], faults: Faults) -> Iterator[tu
     rest: list[tuple[tuple[str, ...], Any, int]] = [(path, template, 1)]
     while rest:
         place, value, level = rest.pop()
-        if level > MOST_LEVELS:
-            faults.add(place, f"is nested too deeply: a template has {MOST_LEVELS} levels at most")
+        if level > MAX_LEVELS:
+            faults.add(place, f"is nested too deeply: a template has {MAX_LEVELS} levels at most")
             return
         yield place, value
         if isinstance(value, list):

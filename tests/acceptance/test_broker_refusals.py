@@ -11,7 +11,7 @@ from tests.support.servers.stack import Stack
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # four processes start, and are watched for a while
 
 WATCHED_SECONDS = 12
-MOST_LINES = 12  # it was some 25 a second; each has its own words for the loss, the refusal and what is left undone
+MAX_LINES = 12  # it was some 25 a second; each has its own words for the loss, the refusal and what is left undone
 SAID = {"virtual host": "NOT_ALLOWED", "permission": "NOT_ALLOWED", "password": "ACCESS_REFUSED"}
 
 
@@ -62,7 +62,7 @@ def test_a_refusal_is_said_in_a_few_lines_without_tracebacks(what, databases, ra
             said = process.log[before[name] :]
             assert SAID[what] in said, f"{name} does not say what is wrong: {said}"
             assert "Traceback" not in said, name
-            assert len(said.splitlines()) <= MOST_LINES, f"{name}: {said}"
+            assert len(said.splitlines()) <= MAX_LINES, f"{name}: {said}"
         user.take_back(what)
         stack.wait_until("COMPLETED", waiting, timeout=60)
     databases.drop(database_url)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.services.schedules.rule import Rule
-from tests.support.factories import make_schedule
+from tests.support.factories import create_schedule
 from tests.support.servers.simulated_dispatchers import SimulatedDispatchers
 
 pytestmark = pytest.mark.long
@@ -34,7 +34,7 @@ FINISH = sa.text(
 def schedules(session):
     chance = random.Random(6)
     made = [
-        make_schedule(
+        create_schedule(
             session,
             now=BEGIN,
             cron=CRONS[0] if n < 30 else chance.choice(CRONS[1:]),

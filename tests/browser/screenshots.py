@@ -1,11 +1,13 @@
 """Pictures of each page, on a desk and on a phone, light and dark: python -m tests.browser.screenshots [--only NAME]
 
-Fills a database of its own with an hour of life (scenery.py), and writes docs/screenshots/*.png.
+Fills a database of its own with an hour of life (scenery.py), and writes var/screenshots/*.png; with --kept, the few
+that the documents show into docs/screenshots, which are the only ones in the repository.
 """
 
 import argparse
 import io
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +20,20 @@ from tests.support.servers.databases import NO_BROKER, ROOT, Databases
 from tests.support.servers.postgres import PrivatePostgres
 from tests.support.servers.programs import Api, service_environment
 
-FOLDER = ROOT / "docs" / "screenshots"
+FOLDER = ROOT / "var" / "screenshots"
+KEPT_FOLDER = ROOT / "docs" / "screenshots"
+KEPT = frozenset(
+    {
+        "overview-desk-light",
+        "overview-phone-dark",
+        "tasks-desk-light",
+        "task-failed-desk-light",
+        "submit-desk-light",
+        "dead-letters-desk-light",
+        "run-desk-light",
+        "schedule-desk-light",
+    }
+)
 SIZES = {"desk": (1280, 860), "phone": (390, 844)}
 COLOURS = 200
 TALLEST = 1600  # CSS pixels; below that there is only more of the same
@@ -27,11 +42,17 @@ THEMES = ("light", "dark")
 
 def main() -> None:
     """Take them."""
-    parser = argparse.ArgumentParser(description="Take the pictures of docs/screenshots")
-    parser.add_argument("--only", help="part of the names of those to take")
-    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser = argparse.ArgumentParser(description="Take pictures of the dashboard's pages")
+    parser.add_argument("--only", default="", help="part of the names of those to take")
+    parser.add_argument("--kept", action="store_true", help="take those of the documents, into docs/screenshots")
+    parser.add_argument("--folder", type=Path, help="where to write them (var/screenshots)")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder = options.folder or (KEPT_FOLDER if options.kept else FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def is_wanted(name: str) -> bool:
+        return options.only in name and (name in KEPT or not options.kept)
+
     with ExitStack() as closing:
         databases = Databases(closing.enter_context(PrivatePostgres()).url())
         database_url = databases.create("screenshots")
@@ -44,9 +65,9 @@ def main() -> None:
         api.command = [part for part in api.command if part != "tests.support.servers.with_test_types"]
         closing.enter_context(api)
         browser = closing.enter_context(chromium())
-        for size, (width, height) in SIZES.items():
+        for size in SIZES:
             for theme in THEMES:
-                take(browser, api, scene, paths, options.folder, size, width, height, theme, options.only)
+                take(browser, api, scene, paths, folder, is_wanted, size, theme)
 
 
 def pages(scene: scenery.Scene) -> dict[str, str]:
@@ -79,27 +100,32 @@ def pages(scene: scenery.Scene) -> dict[str, str]:
 
 
 def take(
-    browser: Browser, api: Api, scene: scenery.Scene, paths: dict[str, str], folder: Path, size: str, width: int,
-    height: int, theme: str, only: str | None,
+    browser: Browser, api: Api, scene: scenery.Scene, paths: dict[str, str], folder: Path,
+    is_wanted: Callable[[str], bool], size: str, theme: str,
 ) -> None:  # fmt: skip
+    """Take those of one size and theme whose names are wanted."""
+    names = {name: f"{name}-{size}-{theme}" for name in ("login", *paths)}
+    if not any(map(is_wanted, names.values())):
+        return
+    width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
     try:
         page, url = context.new_page(), api.url
         scenery.stay_alive(api.environment["DATABASE_URL"])
         page.goto(f"{url}/login")
-        if not only or only in "login":
-            save(page, folder / f"login-{size}-{theme}.png", width, height)
+        if is_wanted(names["login"]):
+            save(page, folder / f"{names['login']}.png", width, height)
         page.get_by_label("E-mail address").fill(scene.admin)
         page.get_by_label("Password").fill(scenery.PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(f"{url}/")
         for name, path in paths.items():
-            if only and only not in name:
+            if not is_wanted(names[name]):
                 continue
             scenery.stay_alive(api.environment["DATABASE_URL"])
             page.goto(url + path, wait_until="load")
             page.wait_for_timeout(250)  # for the charts' legends
-            save(page, folder / f"{name}-{size}-{theme}.png", width, height)
+            save(page, folder / f"{names[name]}.png", width, height)
     finally:
         context.close()
 

@@ -17,7 +17,7 @@ LEDGER = "ledger"
 SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2"}
 """Settings that let a scenario end soon."""
 
-LONGEST_FIRST = (
+MAX_FIRST = (
     "test_storm",
     "test_invoice_runs",
     "test_database_outage",
@@ -36,7 +36,7 @@ MakeStack = Callable[..., Stack]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first; everything else stays where it is."""
-    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    places = {name: place for place, name in enumerate(MAX_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 

@@ -14,7 +14,7 @@ from tests.support.servers.waiting import wait_for
 pytestmark = pytest.mark.chaos
 
 SUBMISSIONS = 60
-LONGEST_SECONDS = 0.5
+MAX_SECONDS = 0.5
 
 
 @pytest.mark.parametrize("trouble", ["hung", "in memory alarm"])
@@ -35,7 +35,7 @@ def test_submissions_answer_within_500_ms_while_the_broker_is(trouble, short_sta
         f"broker {trouble}: {len(took)} submissions over {sum(took) + SUBMISSIONS * 0.1:.0f} s, "
         f"median {took[len(took) // 2] * 1000:.0f} ms, slowest {took[-1] * 1000:.0f} ms"
     )
-    assert took[-1] < LONGEST_SECONDS
+    assert took[-1] < MAX_SECONDS
     with ledger.timed("until all of them are COMPLETED"):
         short_stack.wait_until("COMPLETED", [task_id for task_id, _ in timed], timeout=30)
 

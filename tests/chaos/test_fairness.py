@@ -27,7 +27,7 @@ SELECT gen_random_uuid(), 'trace_run', 'PENDING', %(payload)s::jsonb, 'normal', 
        CASE WHEN %(keys)s > 0 THEN 'key-' || n %% greatest(%(keys)s, 1) END
 FROM generate_series(1, %(count)s) AS n
 """
-MOST_AT_ONCE = """
+MAX_AT_ONCE = """
 SELECT max(running) AS most, sum(running * seconds) / sum(seconds) AS mean FROM (
     SELECT sum(step) OVER (ORDER BY at, id) AS running,
            extract(epoch FROM lead(at) OVER (ORDER BY at, id) - at) AS seconds
@@ -101,7 +101,7 @@ def test_a_limit_of_five_over_four_workers_is_never_exceeded_and_well_used(crowd
         stack.rows(SUBMIT, {"payload": payload, "count": TASKS, "keys": 0})
         kill_now_and_then(stack, workers, ledger, count=TASKS)
 
-    [found] = stack.rows(MOST_AT_ONCE)
+    [found] = stack.rows(MAX_AT_ONCE)
     ledger.note(f"at most {found['most']} at once, {found['mean']:.2f} on average")
     assert found["most"] == LIMIT
     assert found["mean"] >= LIMIT - 1

@@ -29,7 +29,7 @@ def families(session: Session) -> dict[str, tuple[tuple[str, ...], str]]:
     session.execute(ledger_metrics.sa.text("INSERT INTO duties (name, node) VALUES ('dispatch', 'here')"))
     Measure()._measure(session, now)
     found = {}
-    for family in ledger_metrics.families(session, drain_seconds=60, slots_per_worker=4, now=now):
+    for family in ledger_metrics.families(session, drain_seconds=60, concurrency_per_worker=4, now=now):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found[name] = tuple(getattr(family, "_labelnames", ())), family.documentation
     for collector in metrics.REGISTRY._collector_to_names:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.config import load
 from app.factory import create_app
-from app.migrations import patience
+from app.migrations import lock_retries
 from app.services.accounts import audit_chain
 from tests.support.servers.databases import NO_BROKER
 
@@ -129,7 +129,7 @@ def test_a_migration_waits_for_an_open_transaction_without_holding_up_others(beh
 
 def test_a_migration_that_finds_no_gap_changes_nothing_and_says_who_was_in_the_way(behind, monkeypatch, capfd):
     _, reader = behind
-    monkeypatch.setattr(patience, "TRIES", 2)
+    monkeypatch.setattr(lock_retries, "TRIES", 2)
 
     with pytest.raises(SystemExit):
         upgrade()

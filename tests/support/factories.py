@@ -90,7 +90,7 @@ def pass_events_on(session: Session, *, now: datetime = NOON) -> None:
         session.commit()
 
 
-def make_schedule(session: Session, *, now: datetime = NOON, **columns: Any) -> ScheduleRecord:
+def create_schedule(session: Session, *, now: datetime = NOON, **columns: Any) -> ScheduleRecord:
     """Insert a schedule, every hour in UTC unless told otherwise, whose slots up to `now` are accounted for."""
     values: dict[str, Any] = {
         "id": new_id(),

@@ -28,7 +28,7 @@ def pdf(title: str = "Report") -> dict[str, Any]:
     return {"template": "report", "data": {"title": title, "sections": [{"heading": "One"}]}}
 
 
-def make_workflow(session: Session, steps: dict[str, Any], *, name: str = "flow", owner_id: Any = None, **said: Any):
+def create_workflow(session: Session, steps: dict[str, Any], *, name: str = "flow", owner_id: Any = None, **said: Any):
     wanted = NewWorkflow(name=name, definition={"steps": steps, **said})
     return workflows.create_once(session, wanted, key=None, owner_id=owner_id, now=NOON)[0]
 
@@ -37,14 +37,14 @@ def start(
     session: Session, steps: dict[str, Any], *, input_: Any = None, now: datetime = NOON, **said: Any
 ) -> RunRecord:
     """A run of a new workflow with these steps."""
-    workflow = make_workflow(session, steps, **said)
+    workflow = create_workflow(session, steps, **said)
     run = workflows.start(session, workflow, NewRun(input=input_ or {}), owner_id=None, now=now)
     session.commit()
     return run
 
 
 def run_of(session: Session, run_id: UUID) -> RunRecord:
-    return workflows.read(session, run_id, seen_by=None)
+    return workflows.read(session, run_id, visible_to=None)
 
 
 def states(session: Session, run_id: UUID) -> dict[str, str]:
@@ -75,7 +75,7 @@ def cancelled_in_its_pause(session: Session, steps: dict[str, Any]) -> tuple[Run
     run = start(session, steps)
     task = task_of(session, run.id, "a")
     [held] = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
-    workflows.pause(session, run.id, seen_by=None, now=NOON)
-    workflows.cancel(session, run.id, seen_by=None, now=NOON)
+    workflows.pause(session, run.id, visible_to=None, now=NOON)
+    workflows.cancel(session, run.id, visible_to=None, now=NOON)
     session.commit()
     return run, held

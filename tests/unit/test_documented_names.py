@@ -15,9 +15,9 @@ from app.config import load
 from app.embedded.settings import EmbeddedSettings
 from app.factory import create_app
 from tests.deploy.settings import known_variables
+from tests.unit.documents import PAGES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = ("cli.md", "api.md")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -25,7 +25,11 @@ LANGUAGES = {"", "sh", "sql", "json", "text", "python", "mermaid"}
 LOOKS_LIKE_A_COMMAND = re.compile(r"^(\$ |curl |flask |make |psql |docker |kubectl |celery )", re.MULTILINE)
 VARIABLE = re.compile(r"(?<![…A-Z])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 COMPOSE = ["docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"]
-OTHERS = {"COMPENSATION_FAILED", "FLASK_DEBUG"}  # a status, and a variable of Flask's
+OTHERS = {
+    "COMPENSATION_FAILED",
+    "FLASK_DEBUG",
+    "REQUIRE_SERVICES",
+}  # a status, a variable of Flask's, one of the tests'
 OURS = ("app/", "tasks/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 

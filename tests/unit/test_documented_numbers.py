@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.audit import LEAST_KEPT
+from app.commands.audit import MIN_KEPT
 from app.commands.doctor import key_points
-from app.commands.doctor.database_points import LONGEST_BACKUP_HOURS
+from app.commands.doctor.database_points import MAX_BACKUP_HOURS
 from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
-from app.server import patience, pressure
+from app.server import deadlines, pressure
 from app.server import request as server_request
 from app.server import worker as server
 from app.services import idempotency
@@ -28,20 +28,20 @@ from app.services.accounts import passwords, quotas, sessions, tokens
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.measuring.readiness import LATEST_LOOK
 from app.services.schedules.policy import LATE
-from app.services.schedules.targets import LONGEST_TARGET
-from app.services.tasks.children import LONGEST_KEY, MOST_CHILDREN
-from app.services.tasks.search import MOST_LOOKED_AT
+from app.services.schedules.targets import MAX_TARGET
+from app.services.tasks.children import MAX_CHILDREN, MAX_KEY
+from app.services.tasks.search import MAX_LOOKED_AT
 from app.services.webhooks.secrets import OVERLAP
 from app.web.access import KEY_SECONDS
-from app.web.database_deadline import LONGEST_COMMIT_SECONDS
+from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
-from app.web.schemas.tasks import LONGEST_WAIT_SECONDS
+from app.web.schemas.tasks import MAX_WAIT_SECONDS
 from app.worker.attempt import RESULT_BYTES
-from app.worker.children import MOST_BYTES
-from app.worker.patience import CLAIM_SECONDS
+from app.worker.children import MAX_BYTES
+from app.worker.outages import CLAIM_SECONDS
 from app.worker.shutdown import GRACE_AFTER_SIGNAL_SECONDS
 from tasks.handlers import webhook_delivery
-from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, TaskType
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType
 from tasks.retry import RetryPolicy
 from tests.unit.documents import ROOT, running_text
 
@@ -88,17 +88,17 @@ CLAIMS = [
           (RETRY.max_retries, RETRY.base_seconds, RETRY.cap_seconds, 0)),
     Claim("add-a-task-type.md", "`timeout_seconds` | 300 |", (default_of(TaskType, "timeout_seconds"),)),
     Claim("add-a-task-type.md", "`grace_seconds` | 10 |", (default_of(TaskType, "grace_seconds"),)),
-    Claim("add-a-task-type.md", "both limits together at most 1560 s", (LONGEST_HARD_LIMIT_SECONDS,)),
-    Claim("add-a-task-type.md", "on every attempt of its task (1 to 200 characters)", (1, LONGEST_KEY)),
-    Claim("add-a-task-type.md", "A task has at most 1,000 children", (MOST_CHILDREN,)),
-    Claim("add-a-task-type.md", "keeps at most 8 MiB of payloads for its outcome", (MOST_BYTES / 1024**2,)),
+    Claim("add-a-task-type.md", "both limits together at most 1560 s", (MAX_HARD_LIMIT_SECONDS,)),
+    Claim("add-a-task-type.md", "on every attempt of its task (1 to 200 characters)", (1, MAX_KEY)),
+    Claim("add-a-task-type.md", "A task has at most 1,000 children", (MAX_CHILDREN,)),
+    Claim("add-a-task-type.md", "keeps at most 8 MiB of payloads for its outcome", (MAX_BYTES / 1024**2,)),
     Claim("add-a-task-type.md", "At most 100 tasks stand above one another", (default_of(Running, "max_task_depth"),)),
     Claim("add-a-task-type.md", "a result above 1 MiB fails", (RESULT_BYTES / 1024**2,)),
     Claim("dashboard.md", "A session ends after 12 hours without use, and after 30 days",
           (seconds(dashboard_sessions.IDLE) / 3600, sessions.REFRESH_LIFETIME.days)),
     Claim("dashboard.md", "they ask every 1.5 seconds",
           (number_in("app/dashboard/static/live.js", r"const LOOK_MS = (\d+);") / 1000,)),
-    Claim("dashboard.md", "looks at the next 20,000 tasks", (MOST_LOOKED_AT,)),
+    Claim("dashboard.md", "looks at the next 20,000 tasks", (MAX_LOOKED_AT,)),
     Claim("dbeaver.md", "`SET statement_timeout = '30s'`", (float(SESSION_SETTINGS["statement_timeout"][:-1]),)),
     Claim("deploy-on-kubernetes.md", "`preStop` waits 8 s until the endpoints are gone",
           (number_in(f"{KUBERNETES}/api.yaml", r"sleep: \{ seconds: (\d+) \}"),)),
@@ -111,14 +111,14 @@ CLAIMS = [
     Claim("deploy-with-compose.md", "fails above 250 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
     Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(ALIVE_FOR),)),
-    Claim("production-checklist.md", "ran within 26 hours", (LONGEST_BACKUP_HOURS,)),
+    Claim("production-checklist.md", "ran within 26 hours", (MAX_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
     Claim("production-checklist.md", "it looks for 15 s at most", (key_points.LOOK_SECONDS,)),
     Claim("protect-an-installation.md", "access tokens | 15 minutes", (seconds(tokens.LIFETIME) / 60,)),
     Claim("protect-an-installation.md", "12 hours without use", (seconds(dashboard_sessions.IDLE) / 3600,)),
     Claim("protect-an-installation.md", "of a sensitive type keeps | 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("protect-an-installation.md", "tokens of dry runs | 15 minutes", (dry_run.TOKEN_SECONDS / 60,)),
-    Claim("protect-an-installation.md", "The last 30 days are always kept", (LEAST_KEPT.days,)),
+    Claim("protect-an-installation.md", "The last 30 days are always kept", (MIN_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
     Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(ALIVE_FOR),)),
@@ -126,11 +126,11 @@ CLAIMS = [
     Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(ALIVE_FOR),)),
     Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
     Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(ALIVE_FOR),)),
-    Claim("slow-clients.md", "10 s from its first byte, then 408", (patience.HEAD_SECONDS, 408)),
+    Claim("slow-clients.md", "10 s from its first byte, then 408", (deadlines.HEAD_SECONDS, 408)),
     Claim("slow-clients.md", "a body of up to 1 MB", (1,)),
-    Claim("slow-clients.md", "all such bodies together have 64 MB", (server.MOST_READ_AHEAD / 1024**2,)),
+    Claim("slow-clients.md", "all such bodies together have 64 MB", (server.MAX_READ_AHEAD / 1024**2,)),
     *(
-        Claim("slow-clients.md", words, (patience.GRACE_SECONDS, patience.LEAST_RATE / 1000, *more))
+        Claim("slow-clients.md", words, (deadlines.GRACE_SECONDS, deadlines.MIN_RATE / 1000, *more))
         for words, more in (
             ("10 s more than 2 kB/s take, then 408 |", (408,)),
             ("10 s more than 2 kB/s take, then 408; 30 s for a thread, then 503",
@@ -141,11 +141,11 @@ CLAIMS = [
     ),
     Claim("slow-clients.md", "once its first 64 kB have come", (server_request.FIRST_OF_LARGE / 1024,)),
     Claim("slow-clients.md", "with less than 100 kB/s", (pressure.SLOW_RATE / 1000,)),
-    Claim("slow-clients.md", "`MAX_WAITERS` of them | 60 s", (LONGEST_WAIT_SECONDS,)),
-    Claim("slow-clients.md", "an hour; 10 s for somebody who does not read", (patience.GRACE_SECONDS,)),
-    Claim("slow-clients.md", "a commit 10 s", (LONGEST_COMMIT_SECONDS,)),
-    Claim("slow-clients.md", "moves 2,000 bytes in each second", (patience.LEAST_RATE,)),
-    Claim("slow-clients.md", "slower for 10 seconds in all", (patience.GRACE_SECONDS,)),
+    Claim("slow-clients.md", "`MAX_WAITERS` of them | 60 s", (MAX_WAIT_SECONDS,)),
+    Claim("slow-clients.md", "an hour; 10 s for somebody who does not read", (deadlines.GRACE_SECONDS,)),
+    Claim("slow-clients.md", "a commit 10 s", (MAX_COMMIT_SECONDS,)),
+    Claim("slow-clients.md", "moves 2,000 bytes in each second", (deadlines.MIN_RATE,)),
+    Claim("slow-clients.md", "slower for 10 seconds in all", (deadlines.GRACE_SECONDS,)),
     Claim("slow-clients.md", "sends nothing for 10 s",
           (number_in("deploy/nginx/nginx.conf", r"client_body_timeout (\d+)s"),)),
     Claim("security.md", "ends after 12 hours without use, and after 30 days",
@@ -156,7 +156,7 @@ CLAIMS = [
     Claim("security.md", "argon2id, 19 MiB of memory, two passes", (passwords.HASHER.memory_cost / 1024,)),
     Claim("security.md", "rotation, with an overlap of 24 hours", (seconds(OVERLAP) / 3600,)),
     Claim("security.md", "production asks 32 characters of `SECRET_KEY`", (SECRET_MIN_LENGTH,)),
-    Claim("schedules.md", "at most 32 KiB", (LONGEST_TARGET / 1024,)),
+    Claim("schedules.md", "at most 32 KiB", (MAX_TARGET / 1024,)),
     Claim("schedules.md", "noticed more than 30 seconds after its moment", (seconds(LATE),)),
 ]  # fmt: skip
 

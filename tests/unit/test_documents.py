@@ -2,15 +2,22 @@
 
 import importlib.util
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from app.web.responses.problems import CODES
 from tasks.registry import load_types
+from tests.browser.screenshots import KEPT
+from tests.unit.documents import PAGES as DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *DOCUMENTS,
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "benchmarks" / "results").glob("*.md")),
+]
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -93,6 +100,23 @@ def test_each_decision_has_a_number_of_its_own_which_its_title_and_the_list_repe
     assert listed == list(zip(numbers, names, strict=True))
 
 
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+HEAD = re.compile(r"# .+\n\n- Date: (\d{4}-\d\d-\d\d)\n- Status: (.+)\n- Code: (.+)\n\n")
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name[:4])
+def test_each_decision_says_when_it_was_made_whether_it_stands_and_where_its_code_is(page):
+    head = HEAD.match(page.read_text(encoding="utf-8"))
+
+    assert head is not None
+    day, status, code = head.groups()
+    date.fromisoformat(day)
+    assert re.fullmatch(r"accepted|superseded by \[\d{4}\]\(\d{4}-[\w-]+\.md\)", status)
+    paths = re.findall(r"`([^`]+)`", code)
+    assert code == ", ".join(f"`{path}`" for path in paths)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_table_is_broken_by_an_empty_line(page):
     """A row that follows an empty line is shown as text with bars in it."""
@@ -100,3 +124,22 @@ def test_no_table_is_broken_by_an_empty_line(page):
     tables = [block for block in blocks if block and block[0].startswith("|")]
 
     assert [block[0] for block in tables if len(block) < 2 or not re.fullmatch(r"\|( -+ \|)+", block[1])] == []
+
+
+@pytest.mark.parametrize("name", ["performance.md", "hundred-million-rows.md"])
+def test_a_page_about_measurements_stays_short(name):
+    """What was measured before belongs into benchmarks/results/, and what was tried and left out, too."""
+    assert len((ROOT / "docs" / "explanation" / name).read_text(encoding="utf-8").split()) <= 700
+
+
+def test_the_repository_has_the_pictures_that_the_documents_show_and_no_others():
+    """`make screenshots ARGS=--kept` takes them anew; all others are made when somebody wants to look."""
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    }
+    kept = {path.resolve() for path in (ROOT / "docs" / "screenshots").iterdir()}
+
+    assert shown == kept
+    assert {path.stem for path in kept} == KEPT

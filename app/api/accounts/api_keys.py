@@ -9,13 +9,12 @@ from flask import Response
 from app.clock import utcnow
 from app.errors import NotFound
 from app.models import ApiKeyRecord
+from app.models.page import Page
 from app.services.accounts import api_keys, audit
 from app.web.access import KEYS, Access, access, current_actor, current_principal
+from app.web.blueprint import Blueprint, Created
 from app.web.fields import Instant
-from app.web.requests import pagination
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.web.requests.pagination import Page
-from app.web.requests.parsing import Blueprint
+from app.web.requests.idempotency import key_of
 from app.web.schemas.accounts import NewApiKey
 from app.web.transactions import single_statement, transaction
 from tasks.fields import UUID_TEXT
@@ -69,12 +68,10 @@ class ApiKeyList(ma.Schema):
 
 @blueprint.post("/api-keys")
 @blueprint.arguments(NewApiKey())
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, MadeApiKey())
-@blueprint.alt_response(200, schema=MadeApiKey(), description="The Idempotency-Key was used before: its API key")
+@blueprint.creates(MadeApiKey(), "API key", headers=None)
 @blueprint.problem(422, "The scope admin without being one, or an end in the past")
 @access(Access.ACCOUNT)
-def create_api_key(asked: dict[str, Any], headers: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+def create_api_key(asked: dict[str, Any], headers: dict[str, Any]) -> Created[dict[str, Any]]:
     """Make a key; it is shown in this answer and never again."""
     principal, once = current_principal(), key_of(headers, "api-keys", asked)
     with transaction() as session:
@@ -94,21 +91,16 @@ def create_api_key(asked: dict[str, Any], headers: dict[str, Any]) -> tuple[dict
                 allowed_queues=made.allowed_queues,
             )
     shown = {**{name: getattr(made, name) for name in ApiKeyRecord.__slots__}, "key": key}
-    return shown, 201 if key else 200, {} if key else REPLAYED
+    return Created(record=shown, path=None, is_new=key is not None)
 
 
 @blueprint.get("/api-keys")
-@blueprint.arguments(Page(), location="query")
-@blueprint.response(200, ApiKeyList())
+@blueprint.pages(ApiKeyList(), "api-keys")
 @access(Access.ACCOUNT)
-def list_api_keys(page: dict[str, Any]) -> dict[str, Any]:
+def list_api_keys(page: dict[str, Any]) -> Page[ApiKeyRecord]:
     """List one's own keys, revoked ones included."""
-    before = pagination.decode(page["cursor"], "api-keys")
     with single_statement() as session:
-        items, last = api_keys.find(
-            session, current_principal().user_id, before=before and UUID(before), limit=page["limit"]
-        )
-    return {"items": items, "next": pagination.encode(last and str(last), "api-keys")}
+        return api_keys.find(session, current_principal().user_id, before=page["before"], limit=page["limit"])
 
 
 @blueprint.delete("/api-keys/<key_id>", parameters=KEY_ID)

@@ -4,19 +4,20 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.models.page import Page
 from app.services.accounts import audit
+from app.services.accounts.audit import AuditRecord
 from app.web.access import Access, access
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim, text
-from app.web.requests import pagination
-from app.web.requests.pagination import Page
-from app.web.requests.parsing import Blueprint
+from app.web.requests.pagination import PageQuery
 from app.web.transactions import single_statement
 from tasks import fields as strict
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="The audit log")
 
 
-class AuditFilter(Page):
+class AuditFilter(PageQuery):
     """Query parameters of the log."""
 
     action = text(100, metadata={"description": "Such as user.changed"})
@@ -45,14 +46,15 @@ class AuditList(ma.Schema):
 
 
 @blueprint.get("/audit")
-@blueprint.arguments(AuditFilter(), location="query")
-@blueprint.response(200, AuditList())
+@blueprint.pages(AuditList(), "audit", query=AuditFilter(), key=int)
 @access(Access.ADMIN)
-def list_entries(query: dict[str, Any]) -> dict[str, Any]:
+def list_entries(query: dict[str, Any]) -> Page[AuditRecord]:
     """Read the audit log, newest first."""
-    before = pagination.decode(query["cursor"], "audit")
     with single_statement() as session:
-        items, last = audit.find(
-            session, action=query.get("action"), actor_id=query.get("actor_id"), before=before, limit=query["limit"]
+        return audit.find(
+            session,
+            action=query.get("action"),
+            actor_id=query.get("actor_id"),
+            before=query["before"],
+            limit=query["limit"],
         )
-    return {"items": items, "next": pagination.encode(last, "audit")}

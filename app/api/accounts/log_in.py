@@ -12,9 +12,10 @@ from app.services.accounts import audit, passwords, registration, sessions, toke
 from app.services.accounts.sessions import LoggedIn, Reused
 from app.web import passwords as logging_in
 from app.web.access import Access, access, current_actor, current_principal, gate, unauthorized
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Instant, one_of, text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.schemas.accounts import email, new_password
 from app.web.transactions import single_statement, transaction
 
@@ -22,7 +23,7 @@ blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys"
 )
 
-LONGEST_TOKEN = 200
+MAX_TOKEN = 200
 
 
 class Registration(StrictSchema):
@@ -43,7 +44,7 @@ class LogIn(StrictSchema):
 class RefreshTokenBody(StrictSchema):
     """The refresh token of the last answer."""
 
-    refresh_token = text(LONGEST_TOKEN, required=True)
+    refresh_token = text(MAX_TOKEN, required=True)
 
 
 class LogOut(StrictSchema):
@@ -51,7 +52,7 @@ class LogOut(StrictSchema):
 
     may_be_left_out = True
 
-    refresh_token = text(LONGEST_TOKEN)
+    refresh_token = text(MAX_TOKEN)
 
 
 class NewPassword(StrictSchema):

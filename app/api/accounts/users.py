@@ -9,12 +9,12 @@ from app.api.accounts.log_in import AccountView
 from app.clock import utcnow
 from app.errors import NotFound
 from app.models import Role, UserRecord
+from app.models.page import Page
 from app.services.accounts import audit, passwords, registration, users
 from app.web.access import KEYS, Access, access, current_actor
+from app.web.blueprint import Blueprint
 from app.web.fields import text
-from app.web.requests import pagination
-from app.web.requests.pagination import Page
-from app.web.requests.parsing import Blueprint
+from app.web.requests.pagination import PageQuery
 from app.web.schemas.accounts import ChangeUser, NewUser
 from app.web.transactions import single_statement, transaction
 from tasks.fields import UUID_TEXT
@@ -24,7 +24,7 @@ blueprint = Blueprint("users", __name__, url_prefix="/api/v1", description="Acco
 USER_ID = [{"name": "user_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
 
 
-class UserFilter(Page):
+class UserFilter(PageQuery):
     """Query parameters of the list."""
 
     q = text(200, metadata={"description": "Part of the name or the e-mail address; case does not matter"})
@@ -38,15 +38,12 @@ class UserList(ma.Schema):
 
 
 @blueprint.get("/users")
-@blueprint.arguments(UserFilter(), location="query")
-@blueprint.response(200, UserList())
+@blueprint.pages(UserList(), "users", query=UserFilter())
 @access(Access.ADMIN)
-def list_users(query: dict[str, Any]) -> dict[str, Any]:
+def list_users(query: dict[str, Any]) -> Page[UserRecord]:
     """List accounts."""
-    before = pagination.decode(query["cursor"], "users")
     with single_statement() as session:
-        items, last = users.find(session, text=query.get("q"), before=before and UUID(before), limit=query["limit"])
-    return {"items": items, "next": pagination.encode(last and str(last), "users")}
+        return users.find(session, text=query.get("q"), before=query["before"], limit=query["limit"])
 
 
 @blueprint.post("/users")

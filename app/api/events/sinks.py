@@ -8,8 +8,8 @@ import marshmallow as ma
 from app.clock import utcnow
 from app.services.events import sinks
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant
-from app.web.requests.parsing import Blueprint
 from app.web.transactions import single_statement
 
 blueprint = Blueprint("sinks", __name__, url_prefix="/api/v1", description="Consumers of the events")

@@ -18,13 +18,14 @@ from app.models import Status
 from app.services import events
 from app.services.events import EventFilter
 from app.web.access import Access, current_caller, gate, visible_owner
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Few, Several, matching, one_of
 from app.web.live.event_feed import Client, Feed, as_text, feed
 from app.web.requests.pagination import IntegerInQuery
-from app.web.requests.parsing import Blueprint, StrictSchema, absent
+from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import problem
-from app.web.schemas.tasks import LABEL_KEY, MOST_LABELS
+from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS
 from tasks.registry import NAME
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1", description="What happens, as it happens")
@@ -34,7 +35,7 @@ BEAT_SECONDS = 15.0  # proxies end what is silent for a minute; a revoked key en
 RETRY_SECONDS = "5"
 RECONNECT_MILLISECONDS = 2_000
 PAGE = 1_000
-MOST_TASKS = 100
+MAX_TASKS = 100
 LARGEST_POSITION = 2**63 - 1
 
 
@@ -45,13 +46,13 @@ class StreamFilter(StrictSchema):
     type = Several(matching(NAME.pattern, "is no name of a task type"), metadata={"description": "Any of these types"})
     task_id = Several(
         ma.fields.UUID(error_messages={"invalid_uuid": "is no id"}),
-        validate=validate.Length(max=MOST_TASKS, error="must be at most {max}"),
+        validate=validate.Length(max=MAX_TASKS, error="must be at most {max}"),
         metadata={"description": "Any of these tasks"},
     )
     label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as team:billing"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
-        validate=validate.Length(max=MOST_LABELS, error="must be at most {max}"),
+        validate=validate.Length(max=MAX_LABELS, error="must be at most {max}"),
     )
     after = IntegerInQuery(
         load_default=absent,

@@ -11,20 +11,18 @@ import marshmallow as ma
 
 from app.clock import rfc_3339, utcnow
 from app.models import DeliveryRecord, WebhookRecord
+from app.models.page import Page
 from app.services import circuits, webhooks
 from app.services.accounts import audit
 from app.services.accounts.rights import check_outside
 from app.services.circuits import Circuit, State
 from app.services.webhooks import NewWebhook
 from app.web.access import current_actor, current_principal, current_rights, visible_owner
+from app.web.blueprint import Blueprint, Created
 from app.web.fields import Instant, Verbatim
-from app.web.requests import pagination
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.web.requests.pagination import Page
-from app.web.requests.parsing import Blueprint
-from app.web.responses.headers import LOCATION
+from app.web.requests.idempotency import key_of
 from app.web.responses.masking import payload_keys
-from app.web.schemas.webhooks import MakeWebhook, WebhookFields
+from app.web.schemas.webhooks import CreateWebhook, WebhookFields
 from app.web.transactions import single_statement, transaction
 from tasks import fields as strict
 from tasks.redaction import mask_url
@@ -162,13 +160,10 @@ def webhook_path(webhook: WebhookRecord) -> str:
 
 
 @blueprint.post("/webhooks")
-@blueprint.arguments(MakeWebhook())
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, WebhookWithSecret(), headers=LOCATION)
-@blueprint.alt_response(200, schema=WebhookWithSecret(), description="The Idempotency-Key was used before: its webhook")
+@blueprint.arguments(CreateWebhook())
+@blueprint.creates(WebhookWithSecret(), "webhook")
 @blueprint.problem(403, "The account may not reach outside: `type_not_allowed`")
-@blueprint.problem(404, "The Idempotency-Key was used before, its webhook is deleted")
-def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNamespace, int, dict[str, str]]:
+def create_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> Created[SimpleNamespace]:
     """Make a webhook for the caller's own tasks; keep the secret, it is not shown again."""
     key = key_of(headers, "webhooks", wanted)
     now = utcnow()
@@ -179,31 +174,25 @@ def make_webhook(wanted: NewWebhook, headers: dict[str, Any]) -> tuple[SimpleNam
         if secret is not None:
             audit.record(session, "webhook.created", current_actor(), now=now, subject=f"webhook:{made.id}")
         circuit = webhooks.circuits_of(session, [made])
-    location = {"Location": webhook_path(made)}
-    return _with(made, circuit, secret=secret), 201 if secret else 200, location if secret else location | REPLAYED
+    return Created(record=_with(made, circuit, secret=secret), path=webhook_path(made), is_new=secret is not None)
 
 
 @blueprint.get("/webhooks")
-@blueprint.arguments(Page(), location="query")
-@blueprint.response(200, WebhookList())
-def list_webhooks(page: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(WebhookList(), "webhooks")
+def list_webhooks(page: dict[str, Any]) -> Page[SimpleNamespace]:
     """List webhooks, newest first."""
-    before = pagination.decode(page["cursor"], "webhooks")
     with transaction() as session:
-        items, last = webhooks.find(session, owner=visible_owner(), before=before and UUID(before), limit=page["limit"])
-        found = webhooks.circuits_of(session, items)
-    return {"items": [_with(each, found) for each in items], "next": pagination.encode(last and str(last), "webhooks")}
+        found = webhooks.find(session, owner=visible_owner(), before=page["before"], limit=page["limit"])
+        of_each = webhooks.circuits_of(session, found.items)
+    return Page([_with(webhook, of_each) for webhook in found.items], found.next)
 
 
 @blueprint.get("/webhooks/callbacks")
-@blueprint.arguments(Page(), location="query")
-@blueprint.response(200, CallbackReceiverList())
-def list_callback_receivers(page: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(CallbackReceiverList(), "callbacks", key=str)
+def list_callback_receivers(page: dict[str, Any]) -> Page[Circuit]:
     """List where callbacks (`callback_url`) have failed since they last succeeded, with the state of their circuits."""
-    after = pagination.decode(page["cursor"], "callbacks")
     with single_statement() as session:
-        items, last = circuits.of_callbacks(session, owner=visible_owner(), after=after, limit=page["limit"])
-    return {"items": items, "next": pagination.encode(last, "callbacks")}
+        return circuits.of_callbacks(session, owner=visible_owner(), after=page["before"], limit=page["limit"])
 
 
 @blueprint.post("/webhooks/secret")
@@ -275,16 +264,13 @@ def test_webhook(webhook_id: UUID) -> DeliveryRecord:
 
 
 @blueprint.get("/webhooks/<uuid:webhook_id>/deliveries")
-@blueprint.arguments(Page(), location="query")
-@blueprint.response(200, DeliveryList())
-def list_deliveries(page: dict[str, Any], webhook_id: UUID) -> dict[str, Any]:
+@blueprint.pages(DeliveryList(), "deliveries")
+def list_deliveries(page: dict[str, Any], webhook_id: UUID) -> Page[DeliveryRecord]:
     """List what was sent, or is to be sent, to a webhook in the last 30 days, newest first."""
-    before = pagination.decode(page["cursor"], "deliveries")
     with single_statement() as session:
-        items, last = webhooks.find_deliveries(
-            session, webhook_id, owner=visible_owner(), before=before and UUID(before), limit=page["limit"]
+        return webhooks.find_deliveries(
+            session, webhook_id, owner=visible_owner(), before=page["before"], limit=page["limit"]
         )
-    return {"items": items, "next": pagination.encode(last and str(last), "deliveries")}
 
 
 @blueprint.post("/webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver")

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from flask import Response, current_app
 from sqlalchemy.orm import Session
@@ -21,20 +20,19 @@ from app.api.invoices.schemas import (
 )
 from app.clock import utcnow
 from app.errors import NotFound, Refused
-from app.models import ScheduleRecord
+from app.models import ScheduleRecord, TaskRecord
+from app.models.page import Page
 from app.services import invoices, schedules, workflows
 from app.services.invoices import CustomerStatus, InvoiceRecord, Pdf
 from app.services.schedules import NewSchedule, WorkflowTemplate
 from app.services.workflows import Caller, NewRun, RunView
 from app.web import quotas
 from app.web.access import current_caller, current_owner_id
+from app.web.blueprint import Blueprint, Created
 from app.web.current_settings import current_settings
 from app.web.live.long_poll import hub
-from app.web.requests import pagination
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.web.requests.parsing import Blueprint
+from app.web.requests.idempotency import key_of
 from app.web.responses.downloads import content_of
-from app.web.responses.headers import LOCATION
 from app.web.schemas.schedules import ScheduleView, schedule_path
 from app.web.schemas.tasks import TaskList, TaskView, task_path
 from app.web.schemas.workflows import RunDetails, run_path
@@ -55,12 +53,9 @@ class Asked:
 
 @blueprint.post("/invoices/workflow/start")
 @blueprint.arguments(StartInvoice())
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, RunDetails(), headers=LOCATION)
-@blueprint.alt_response(200, schema=RunDetails(), description="The Idempotency-Key was used before: its run")
+@blueprint.creates(RunDetails(), "run")
 @blueprint.problem(409, "The invoice workflow is not active")
-@blueprint.problem(410, "The Idempotency-Key was used before, its run is deleted")
-def start_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[RunView, int, dict[str, str]]:
+def start_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> Created[RunView]:
     """Invoice a customer's orders of a period: fetch them, issue the invoice, print it, mail it."""
     key = key_of(headers, "invoices.start", Asked(fields=fields))
     priority = {"priority": fields.pop("priority")} if "priority" in fields else {}
@@ -77,17 +72,13 @@ def start_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[RunV
         return workflows.view(session, run), is_new
 
     view, is_new = repeated(start)
-    answered = {"Location": run_path(view)}
-    return view, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    return Created(record=view, path=run_path(view), is_new=is_new)
 
 
 @blueprint.post("/invoices/workflow/scheduled")
 @blueprint.arguments(ScheduleInvoice())
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, ScheduleView(), headers=LOCATION)
-@blueprint.alt_response(200, schema=ScheduleView(), description="The Idempotency-Key was used before: its schedule")
-@blueprint.problem(410, "The Idempotency-Key was used before, its schedule is deleted")
-def schedule_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[ScheduleRecord, int, dict[str, str]]:
+@blueprint.creates(ScheduleView(), "schedule")
+def schedule_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> Created[ScheduleRecord]:
     """Invoice a customer's orders of a period at a moment."""
     key = Asked(fields=dict(fields))
     at = fields.pop("scheduled_at")
@@ -97,11 +88,8 @@ def schedule_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[S
 
 @blueprint.post("/invoices/workflow/recurring")
 @blueprint.arguments(RepeatInvoice())
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, ScheduleView(), headers=LOCATION)
-@blueprint.alt_response(200, schema=ScheduleView(), description="The Idempotency-Key was used before: its schedule")
-@blueprint.problem(410, "The Idempotency-Key was used before, its schedule is deleted")
-def repeat_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[ScheduleRecord, int, dict[str, str]]:
+@blueprint.creates(ScheduleView(), "schedule")
+def repeat_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> Created[ScheduleRecord]:
     """Invoice a customer's orders by cron, each time those of the period before."""
     key = Asked(fields=dict(fields))
     rule = {"cron": fields.pop("cron_expression"), "time_zone": fields.pop("time_zone", "UTC")}
@@ -114,12 +102,9 @@ def repeat_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[Sch
 
 @blueprint.post("/invoices/email/scheduled")
 @blueprint.arguments(ScheduleEmail())
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, ScheduleView(), headers=LOCATION)
-@blueprint.alt_response(200, schema=ScheduleView(), description="The Idempotency-Key was used before: its schedule")
+@blueprint.creates(ScheduleView(), "schedule")
 @blueprint.problem(409, "The invoice is cancelled")
-@blueprint.problem(410, "The Idempotency-Key was used before, its schedule is deleted")
-def schedule_email(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[ScheduleRecord, int, dict[str, str]]:
+def schedule_email(fields: dict[str, Any], headers: dict[str, Any]) -> Created[ScheduleRecord]:
     """Mail an invoice again at a moment, printed anew."""
     with transaction() as session:
         given = invoices.email_input(
@@ -130,21 +115,18 @@ def schedule_email(fields: dict[str, Any], headers: dict[str, Any]) -> tuple[Sch
 
 
 @blueprint.get("/invoices/tasks/<customer_id>")
-@blueprint.arguments(CustomerTasks(), location="query")
-@blueprint.response(200, TaskList())
-def list_customer_tasks(wanted: dict[str, Any], customer_id: str) -> dict[str, Any]:
+@blueprint.pages(TaskList(), "invoice-tasks", query=CustomerTasks())
+def list_customer_tasks(wanted: dict[str, Any], customer_id: str) -> Page[TaskRecord]:
     """List the tasks of a customer's invoices, newest first."""
     _check_path(customer_id)
-    before = pagination.decode(wanted["cursor"], "invoice-tasks")
     with transaction() as session:
-        items, last = invoices.tasks(
+        return invoices.tasks(
             session,
             customer_id,
             owner_id=current_owner_id(),
-            before=before and UUID(before),
+            before=wanted["before"],
             limit=wanted["limit"],
         )
-    return {"items": items, "next": pagination.encode(last and str(last), "invoice-tasks")}
 
 
 @blueprint.get("/invoices/status/<customer_id>")
@@ -208,7 +190,7 @@ def _pdf(number: str) -> Pdf:
 
 def _schedule(
     headers: dict[str, Any], asked: Asked, workflow: str, given: dict[str, Any], **rule: Any
-) -> tuple[ScheduleRecord, int, dict[str, str]]:
+) -> Created[ScheduleRecord]:
     key = key_of(headers, f"invoices.{workflow}.{'later' if 'run_at' in rule else 'again'}", asked)
     wanted = NewSchedule(workflow=WorkflowTemplate(name=workflow, input=given), **rule)
     most, now = current_app.config["MAX_SCHEDULES_PER_OWNER"], utcnow()
@@ -225,8 +207,7 @@ def _schedule(
             )
     except Refused as error:
         raise _in_words_of_the_request(error, now) from None
-    answered = {"Location": schedule_path(made)}
-    return made, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    return Created(record=made, path=schedule_path(made), is_new=is_new)
 
 
 def _in_words_of_the_request(error: Refused, now: datetime) -> Refused:

@@ -7,13 +7,13 @@ import marshmallow as ma
 from app.models import Priority
 from app.services.invoices import PERIODS
 from app.web.fields import Instant, Verbatim, matching, one_of, text
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
-from app.web.schemas.schedules import LONGEST_CRON, LONGEST_ZONE
+from app.web.schemas.schedules import MAX_CRON, MAX_ZONE
 from app.web.schemas.tasks import Wait
 from app.web.schemas.workflows import RunDetails
 from tasks import fields as strict
-from tasks.documents import LONGEST_NOTE
+from tasks.documents import MAX_NOTE
 from tasks.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.time_zones import zone_name, zones
 
@@ -42,7 +42,7 @@ class InvoiceFields(StrictSchema):
 
     customer_id = _customer_field(required=True)
     email = _email_field()
-    note = text(LONGEST_NOTE, metadata={"description": "Printed below the total"})
+    note = text(MAX_NOTE, metadata={"description": "Printed below the total"})
     may_overlap = strict.Flag(
         metadata={"description": "Whether the customer may have other invoices for some of the same days"}
     )
@@ -80,11 +80,9 @@ class RepeatInvoice(InvoiceFields):
     """Invoices to be made again and again, each for the period before."""
 
     cron_expression = text(
-        LONGEST_CRON, required=True, metadata={"description": "Five fields or an alias", "examples": ["0 6 1 * *"]}
+        MAX_CRON, required=True, metadata={"description": "Five fields or an alias", "examples": ["0 6 1 * *"]}
     )
-    time_zone = text(
-        LONGEST_ZONE, metadata={"description": "IANA name, also for the invoices' dates; UTC unless given"}
-    )
+    time_zone = text(MAX_ZONE, metadata={"description": "IANA name, also for the invoices' dates; UTC unless given"})
     period = strict.Choice(
         [(name, name) for name in PERIODS],
         metadata={
@@ -162,7 +160,7 @@ class CustomerStatusView(ma.Schema):
     invoices = ma.fields.List(ma.fields.Nested(InvoiceView), required=True, metadata={"description": "Newest first"})
 
 
-class CustomerTasks(Page):
+class CustomerTasks(PageQuery):
     """Query parameters of the list of a customer's tasks."""
 
 

@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 from app.api.queues.routes import PauseView
 from app.clock import utcnow
 from app.errors import NotFound
-from app.services.dispatch import queues, workers
-from app.services.measuring import levels, queue_report, task_counts
+from app.services.measuring import queue_report, task_counts
 from app.services.measuring.levels import Levels
 from app.services.measuring.queue_report import QueueFigures, Thresholds
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Instant
-from app.web.requests.parsing import Blueprint, StrictSchema, absent
+from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
 from tasks.fields import Text
 
@@ -54,7 +54,10 @@ class QueueFiguresView(FiguresView):
 
     name = ma.fields.String(required=True)
     workers = ma.fields.Integer(required=True, metadata={"description": "Live workers that take from it"})
-    slots = ma.fields.Integer(required=True, metadata={"description": "Handlers that they run at once"})
+    concurrency = ma.fields.Integer(required=True, metadata={"description": "Handlers that they run at once"})
+    slots = ma.fields.Integer(
+        dump_only=True, required=True, metadata={"deprecated": True, "description": "Now `concurrency`"}
+    )
     paused = ma.fields.Nested(PauseView, required=True, allow_none=True)
     types = ma.fields.List(ma.fields.Nested(TypeFiguresView), required=True)
 
@@ -113,13 +116,25 @@ class ScalingItem(ma.Schema):
     waiting = ma.fields.Integer(required=True)
     running = ma.fields.Integer(required=True)
     workers = ma.fields.Integer(required=True)
-    slots = ma.fields.Integer(required=True, metadata={"description": "Handlers that live workers run at once"})
-    desired_slots = ma.fields.Integer(required=True, metadata={"description": "What it takes"})
+    concurrency = ma.fields.Integer(required=True, metadata={"description": "Handlers that live workers run at once"})
+    desired_concurrency = ma.fields.Integer(required=True, metadata={"description": "What it takes"})
+    slots = ma.fields.Integer(
+        dump_only=True,
+        required=True,
+        attribute="concurrency",
+        metadata={"deprecated": True, "description": "Now `concurrency`"},
+    )
+    desired_slots = ma.fields.Integer(
+        dump_only=True,
+        required=True,
+        attribute="desired_concurrency",
+        metadata={"deprecated": True, "description": "Now `desired_concurrency`"},
+    )
     reason = ma.fields.String(required=True)
 
 
 class ScalingView(ma.Schema):
-    """For an autoscaler: KEDA reads items.0.desired_slots."""
+    """For an autoscaler: KEDA reads items.0.desired_concurrency."""
 
     items = ma.fields.List(ma.fields.Nested(ScalingItem), required=True)
 
@@ -181,7 +196,9 @@ def scaling(query: dict[str, Any]) -> dict[str, Any]:
     return {
         "items": [
             queue_report.scaling(
-                each, drain_seconds=settings.scaling_drain_seconds, slots_per_worker=settings.scaling_slots_per_worker
+                each,
+                drain_seconds=settings.scaling_drain_seconds,
+                concurrency_per_worker=settings.scaling_concurrency_per_worker,
             )
             for each in figures
         ]
@@ -189,17 +206,15 @@ def scaling(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(session: Session) -> tuple[Levels, list[QueueFigures]]:
-    now = utcnow()
-    found = levels.read(session, now=now)
-    live, paused = workers.alive(session, now=now), queues.pauses(session)
-    return found, queue_report.queue_figures(found, live, paused, homes=queues.homes(), now=now)
+    return queue_report.read(session, now=utcnow())
 
 
 def _flat(queue: QueueFigures) -> dict[str, Any]:
     return {
         "name": queue.name,
         "workers": queue.workers,
-        "slots": queue.slots,
+        "concurrency": queue.concurrency,
+        "slots": queue.concurrency,
         "paused": queue.paused,
         **asdict(queue.figures),
         "types": [

@@ -10,8 +10,9 @@ from app.services import admission
 from app.services.accounts import audit
 from app.services.admission import Limit, Rate
 from app.web.access import Access, access, current_actor, current_principal
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, text, whole
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.transactions import single_statement, transaction
 from tasks import fields as strict
 

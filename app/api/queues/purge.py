@@ -15,10 +15,11 @@ from app.services.measuring import levels
 from app.services.tasks import purge
 from app.services.tasks.purge import PurgeFilter
 from app.web.access import Access, access, current_actor
+from app.web.blueprint import Blueprint
 from app.web.fields import matching, one_of
 from app.web.oversight import counted
 from app.web.requests.dry_run import said_in, token_for
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.transactions import transaction
 from tasks import fields as strict
 from tasks.registry import NAME

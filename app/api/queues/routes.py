@@ -7,9 +7,11 @@ import marshmallow as ma
 from app.clock import utcnow
 from app.services.accounts import audit
 from app.services.dispatch import queues
+from app.services.measuring import queue_report
 from app.web.access import Access, access, current_actor
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.transactions import transaction
 
 blueprint = Blueprint("queues", __name__, url_prefix="/api/v1", description="Queues, and what is paused")
@@ -39,9 +41,31 @@ class QueueView(ma.Schema):
     """A queue as the ledger sees it."""
 
     name = ma.fields.String(required=True)
-    pending = ma.fields.Integer(required=True, metadata={"description": "Tasks that are PENDING"})
-    running = ma.fields.Integer(required=True, metadata={"description": "Tasks that are PROCESSING"})
-    oldest_pending_seconds = ma.fields.Float(required=True, allow_none=True)
+    waiting = ma.fields.Integer(
+        required=True, attribute="figures.waiting", metadata={"description": "Tasks that are PENDING"}
+    )
+    running = ma.fields.Integer(
+        required=True, attribute="figures.running", metadata={"description": "Tasks that are PROCESSING"}
+    )
+    oldest_seconds = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        attribute="figures.oldest_seconds",
+        metadata={"description": "How long the first of those that wait has waited"},
+    )
+    pending = ma.fields.Integer(
+        dump_only=True,
+        required=True,
+        attribute="figures.waiting",
+        metadata={"deprecated": True, "description": "Now `waiting`"},
+    )
+    oldest_pending_seconds = ma.fields.Float(
+        dump_only=True,
+        required=True,
+        allow_none=True,
+        attribute="figures.oldest_seconds",
+        metadata={"deprecated": True, "description": "Now `oldest_seconds`"},
+    )
     workers = ma.fields.Integer(required=True, metadata={"description": "Live workers that serve it"})
     paused = ma.fields.Nested(PauseView, required=True, allow_none=True)
 
@@ -66,7 +90,7 @@ def list_queues() -> dict[str, Any]:
     with transaction() as session:
         paused = queues.pauses(session)
         return {
-            "items": queues.status(session, now=utcnow()),
+            "items": queue_report.read(session, now=utcnow())[1],
             "paused_types": [each for each in paused if each.kind == "type"],
         }
 

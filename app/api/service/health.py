@@ -19,9 +19,10 @@ from app.config import words
 from app.messaging import broker_fault
 from app.observability.log import get_logger
 from app.services.measuring.readiness import database_fault, dispatcher_fault
+from app.version import VERSION
 from app.web.access import Access, access, gate
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
-from app.web.requests.parsing import Blueprint
 from app.web.responses.problems import problem
 from app.web.transactions import db
 
@@ -51,6 +52,9 @@ class Ready(ma.Schema):
     """Database, broker and dispatcher are there."""
 
     status = ma.fields.String(required=True, metadata={"enum": ["ready"]})
+    version = ma.fields.String(
+        required=True, metadata={"description": "The release that this process runs", "examples": [VERSION]}
+    )
 
 
 @blueprint.get("/live")
@@ -69,7 +73,7 @@ def ready() -> dict[str, str] | Response:
     """Tell whether database, broker and dispatcher are there."""
     faults = LOOK.faults(db.engine)
     if not faults:
-        return {"status": "ready"}
+        return {"status": "ready", "version": VERSION}
     if not _may_see_details(faults):
         faults = {part: FOR_ANYBODY[part] for part in faults}
     detail = "; ".join(f"{part}: {fault}" for part, fault in faults.items())

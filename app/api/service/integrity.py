@@ -7,8 +7,8 @@ from app.clock import utcnow
 from app.services.dispatch import queues
 from app.services.measuring import integrity
 from app.web.access import Access, access
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant
-from app.web.requests.parsing import Blueprint
 from app.web.transactions import transaction
 
 blueprint = Blueprint("integrity", __name__, url_prefix="/api/v1", description="The ledger, checked against itself")

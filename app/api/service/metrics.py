@@ -16,8 +16,8 @@ from app.observability import metrics
 from app.observability.log import get_logger
 from app.services.measuring import ledger_metrics
 from app.web.access import Access, access
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
-from app.web.requests.parsing import Blueprint
 from app.web.transactions import transaction
 
 log = get_logger(__name__)
@@ -58,7 +58,7 @@ def _read() -> list[Metric]:
             found = ledger_metrics.families(
                 session,
                 drain_seconds=settings.scaling_drain_seconds,
-                slots_per_worker=settings.scaling_slots_per_worker,
+                concurrency_per_worker=settings.scaling_concurrency_per_worker,
                 now=utcnow(),
             )
     except sa.exc.SQLAlchemyError as error:

@@ -12,15 +12,16 @@ from app.errors import Refused
 from app.services.measuring import stats
 from app.services.measuring.stats import Stats
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, QueryMoment, Several, matching
-from app.web.requests.parsing import Blueprint, StrictSchema, absent
+from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
 from tasks.fields import Text
 from tasks.registry import NAME
 
 blueprint = Blueprint("stats", __name__, url_prefix="/api/v1", description="Counts of what was done")
 
-MOST_HOURS = 24 * 31
+MAX_HOURS = 24 * 31
 
 
 class StatsQuery(StrictSchema):
@@ -102,8 +103,8 @@ def _check_period(period: str, since: datetime | None, now: datetime) -> None:
     if since is None:
         raise Refused({"since": ["is missing: figures by period begin somewhere"]})
     hours = (now - since).total_seconds() / 3600
-    if period == "hour" and hours > MOST_HOURS:
-        raise Refused({"since": [f"must be at most {MOST_HOURS // 24} days ago for figures by the hour"]})
+    if period == "hour" and hours > MAX_HOURS:
+        raise Refused({"since": [f"must be at most {MAX_HOURS // 24} days ago for figures by the hour"]})
 
 
 def _flat(found: Stats) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from app.clock import utcnow
 from app.services.dispatch import workers
 from app.services.measuring import levels
 from app.web.access import current_principal
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim
-from app.web.requests.parsing import Blueprint
 from app.web.transactions import transaction
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1", description="Who runs tasks")
@@ -66,7 +66,8 @@ class WorkerList(ma.Schema):
 
     items = ma.fields.List(ma.fields.Nested(WorkerView), required=True)
     live = ma.fields.Integer(required=True)
-    slots = ma.fields.Integer(required=True, metadata={"description": "Handlers that the live ones run at once"})
+    concurrency = ma.fields.Integer(required=True, metadata={"description": "Handlers that the live ones run at once"})
+    slots = ma.fields.Integer(required=True, metadata={"deprecated": True, "description": "Now `concurrency`"})
     unknown_types = ma.fields.List(ma.fields.Nested(OrphanView), required=True)
 
 
@@ -85,6 +86,7 @@ def list_workers() -> dict[str, Any]:
     return {
         "items": [_shown(each, each.state(now), is_admin=current_principal().is_admin) for each in found],
         "live": len(live),
+        "concurrency": sum(each.concurrency for each in live),
         "slots": sum(each.concurrency for each in live),
         "unknown_types": waiting,
     }

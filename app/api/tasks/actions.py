@@ -8,13 +8,14 @@ import marshmallow as ma
 from app.api.tasks.routes import TASK_ID, parse_id
 from app.clock import utcnow
 from app.models import TaskRecord
-from app.services.submission.submissions import MOST_RETRIES
+from app.services.submission import MAX_RETRIES
 from app.services.tasks import attempts as attempt_service
 from app.services.tasks import cancellation, replay, task_log
 from app.web import quotas
 from app.web.access import current_principal, visible_owner
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim, whole
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.responses.masking import payload_keys
 from app.web.schemas.tasks import ErrorView, TaskView
 from app.web.transactions import transaction
@@ -29,7 +30,7 @@ class RetryTask(StrictSchema):
     may_be_left_out = True
 
     payload = strict.Json(metadata={"description": "Replaces the payload; the old one stays in the history"})
-    max_retries = whole(0, MOST_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
+    max_retries = whole(0, MAX_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
 
 
 class AttemptErrorView(ErrorView):

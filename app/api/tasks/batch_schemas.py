@@ -8,7 +8,7 @@ from marshmallow_oneofschema import OneOfSchema
 
 from app.services.submission.batches import KEY_FIELD
 from app.web.fields import text
-from app.web.requests.idempotency import LONGEST_KEY
+from app.web.requests.idempotency import MAX_KEY
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import Problem
 from app.web.schemas.tasks import READ_ONLY, TaskView, shape_of
@@ -41,7 +41,7 @@ class ItemShape(StrictSchema):
 def _item_shape(single: ma.Schema) -> ma.Schema:
     name = type(single).__name__.removesuffix("Submission")
     key = text(
-        LONGEST_KEY,
+        MAX_KEY,
         metadata={"description": "As the header Idempotency-Key of a single submission; they share their keys"},
     )
     return ItemShape.from_dict({**single.declared_fields, KEY_FIELD: key}, name=f"{name}BatchItem")()

@@ -1,6 +1,6 @@
 """/tasks/batch: submit many tasks in one request; each is accepted or refused by itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -8,25 +8,22 @@ import marshmallow as ma
 from werkzeug.exceptions import BadRequest
 
 from app.api.tasks.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, item_shape
-from app.clock import utcnow
 from app.errors import Refused, flatten
-from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import TaskRecord
 from app.services import idempotency
 from app.services.idempotency import Key
-from app.services.submission import batches
-from app.services.submission.batches import KEY_FIELD, REFUSALS, Accepted, Item
-from app.services.submission.submissions import Submission
-from app.web import quotas
-from app.web.access import current_owner_id, current_rights
+from app.services.submission import REFUSALS, Accepted, Item, Submission
+from app.services.submission.batches import KEY_FIELD
+from app.web import quotas, submission
+from app.web.access import current_owner_id
+from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.requests import json_body
 from app.web.requests.idempotency import IdempotencyHeader
-from app.web.requests.parsing import Blueprint, refusal
-from app.web.responses.masking import digest_secrets, payload_keys
+from app.web.requests.parsing import refusal
+from app.web.responses.masking import digest_secrets
 from app.web.responses.problems import body_of, shortened
 from app.web.schemas.tasks import TaskView, fields_of
-from app.web.transactions import single_statement, transaction
 
 blueprint = Blueprint("batches", __name__, url_prefix="/api/v1", description="Tasks: many in one request")
 
@@ -34,7 +31,7 @@ NDJSON = {"requestBody": {"content": {json_body.NDJSON: {
     "schema": {"type": "string", "description": "One submission, as in `tasks`, on each line"}
 }}}}  # fmt: skip
 Fault = Refused | BadRequest
-MOST_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
+MAX_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
 _VIEW = TaskView()
 
 
@@ -53,24 +50,15 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     """
     sent: list[Any] = batch["tasks"]
     _check_length(len(sent))
-    now, owner_id = utcnow(), current_owner_id()
-    read = [_read(index, data, headers["key"], str(owner_id)) for index, data in enumerate(sent)]
+    owner = str(current_owner_id())
+    read = [_read(index, data, headers["key"], owner) for index, data in enumerate(sent)]
     items = [item for item in read if isinstance(item, Item)]
-    drafted = batches.drafts(items, owner_id=owner_id, now=now, payload_keys=payload_keys(), rights=current_rights())
-    # Mostly there is one INSERT to do; a key, and a place that is taken for a unique task, stand or fall with it.
-    is_more = any(item.key or item.submission.unique for item in items)
-    if not is_more and quotas.has_plain_room(sum(isinstance(made, TaskRecord) for made in drafted)):
-        with single_statement() as session:
-            stored = iter(batches.store(session, items, drafted, now=now))
-    else:
-        with transaction() as session:
-            stored = iter(batches.store(session, items, drafted, now=now, make_room=quotas.room_in(session)))
+    stored = iter(submission.submit_batch(items))
     results = [next(stored) if isinstance(item, Item) else item for item in read]
-    _dispatch(results)
     accepted = sum(isinstance(result, Accepted) for result in results)
     is_minimal = MINIMAL in (preference["prefer"] or "").lower().replace(" ", "")
     show = _id_of if is_minimal else _VIEW.dump
-    left = [MOST_MESSAGES]
+    left = [MAX_MESSAGES]
     shown = [_shown(index, result, show, left) for index, result in enumerate(results)]
     answer = {"results": shown, "accepted": accepted, "refused": len(results) - accepted}
     return (answer, {"Preference-Applied": MINIMAL}) if is_minimal else answer
@@ -103,11 +91,6 @@ def _key(own: str | None, batch_key: str | None, index: int, submission: Submiss
         return None
     route, value = ("tasks", own) if own is not None else ("tasks/batch", f"{batch_key}:{index}")
     return idempotency.taken(route, value, asdict(submission), owner=owner, secrets=digest_secrets(submission.type))
-
-
-def _dispatch(results: Sequence[Any]) -> None:
-    fresh = [result.task for result in results if isinstance(result, Accepted) and result.is_new]
-    dispatch_soon(*coalesce(Hint.of(task) for task in fresh if task.dispatched_at is not None))
 
 
 def _id_of(task: TaskRecord) -> dict[str, str]:

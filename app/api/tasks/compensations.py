@@ -4,13 +4,13 @@ from typing import Any
 
 from app.api.tasks.routes import TASK_ID, parse_id
 from app.clock import utcnow
-from app.messaging import Hint, dispatch_soon
 from app.models import TaskRecord
 from app.services.tasks import compensation
 from app.web import quotas
 from app.web.access import visible_owner
+from app.web.blueprint import Blueprint
 from app.web.fields import text
-from app.web.requests.parsing import Blueprint, StrictSchema
+from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import TaskView, task_path
 from app.web.transactions import transaction
 
@@ -43,6 +43,4 @@ def compensate_task(fields: dict[str, Any], task_id: str) -> tuple[TaskRecord, i
             now=utcnow(),
             allowance=quotas.undoing_allowance(),
         )
-    if is_new and made.dispatched_at is not None:
-        dispatch_soon(Hint.of(made))
     return made, 201 if is_new else 200, {"Location": task_path(made)}

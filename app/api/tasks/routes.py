@@ -7,23 +7,21 @@ from flask import Response, request
 
 from app.clock import utcnow
 from app.errors import NotFound
-from app.messaging import Hint, dispatch_soon
-from app.models import Status, TaskRecord
-from app.services.submission import submissions as submission_service
-from app.services.submission.submissions import Submission
+from app.models import EventRecord, TaskRecord
+from app.models.page import Page
+from app.services.submission import Submission
 from app.services.tasks import children
 from app.services.tasks import records as task_service
 from app.web import quotas
-from app.web.access import current_caller, current_owner_id, current_rights, visible_owner
+from app.web.access import current_caller, current_rights, visible_owner
+from app.web.blueprint import Blueprint, Created
 from app.web.live.long_poll import hub
-from app.web.requests import pagination
 from app.web.requests.etags import IfMatch, IfNoneMatch, etag
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.web.requests.parsing import Blueprint
+from app.web.requests.idempotency import key_of
 from app.web.responses.headers import LOCATION
 from app.web.responses.masking import digest_secrets, payload_keys
 from app.web.schemas.tasks import ChangeTask, EventList, SubmitTask, TaskFilter, TaskList, TaskView, Wait, task_path
-from app.web.task_commits import store_together
+from app.web.submission import submit
 from app.web.transactions import single_statement, transaction
 from tasks.fields import UUID_TEXT
 from tasks.registry import load_types
@@ -50,51 +48,31 @@ def fill_examples() -> None:
 
 @blueprint.post("/tasks")
 @blueprint.arguments(SubmitTask(), examples=EXAMPLES)
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, TaskView(), description="Accepted and durable", headers=LOCATION | ETAG)
-@blueprint.alt_response(
-    200, schema=TaskView(), description="The Idempotency-Key was used before, or `unique` found its like: that task"
+@blueprint.creates(
+    TaskView(),
+    "task",
+    description="Accepted and durable",
+    repeated="The Idempotency-Key was used before, or `unique` found its like: that task",
+    headers=LOCATION | ETAG,
 )
 @blueprint.problem(403, "The account, or its API key, may not use this task type: `type_not_allowed`")
-@blueprint.problem(410, "The Idempotency-Key was used before, its task is deleted")
 @blueprint.problem(422, "Unknown type, or a payload its type refuses")
-def submit_task(submission: Submission, headers: dict[str, Any]) -> tuple[TaskRecord, int, dict[str, str]]:
+def submit_task(submission: Submission, headers: dict[str, Any]) -> Created[TaskRecord]:
     """Submit a task; the same Idempotency-Key returns the first one."""
     key = key_of(headers, "tasks", submission, secrets=digest_secrets(submission.type)) if headers["key"] else None
-    quotas.check_size(submission.payload)
-    if key is None and submission.unique is None and quotas.has_plain_room(1):
-        made = submission_service.draft(
-            submission,
-            owner_id=current_owner_id(),
-            now=utcnow(),
-            payload_keys=payload_keys(),
-            rights=current_rights(),
-        )
-        task, is_new = store_together(made), True
-    else:
-        with transaction() as session:
-            task, is_new = submission_service.accept_once(
-                session,
-                submission,
-                key=key,
-                owner_id=current_owner_id(),
-                now=utcnow(),
-                payload_keys=payload_keys(),
-                make_room=quotas.room_in(session),
-                rights=current_rights(),
-            )
-    if is_new and task.dispatched_at is not None:
-        dispatch_soon(Hint.of(task))
-    answered = {"Location": task_path(task), "ETag": f'"{etag(task)}"'}
-    return task, 201 if is_new else 200, answered if is_new or key is None else answered | REPLAYED
+    accepted = submit(submission, key)
+    return Created(
+        record=accepted.task,
+        path=task_path(accepted.task),
+        is_new=accepted.is_new,
+        headers={"ETag": f'"{etag(accepted.task)}"'},
+    )
 
 
 @blueprint.get("/tasks")
-@blueprint.arguments(TaskFilter(), location="query")
-@blueprint.response(200, TaskList())
-def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(TaskList(), "tasks", query=TaskFilter())
+def list_tasks(wanted: dict[str, Any]) -> Page[TaskRecord]:
     """List tasks, newest first."""
-    before = pagination.decode(wanted["cursor"], "tasks")
     chosen = task_service.Filter(
         statuses=wanted.get("status", ()),
         types=wanted.get("type", ()),
@@ -104,10 +82,7 @@ def list_tasks(wanted: dict[str, Any]) -> dict[str, Any]:
         text=wanted.get("q"),
     )
     with single_statement() as session:
-        items, last = task_service.find(
-            session, chosen, owner=visible_owner(), before=before and UUID(before), limit=wanted["limit"]
-        )
-    return {"items": items, "next": pagination.encode(last and str(last), "tasks")}
+        return task_service.find(session, chosen, owner=visible_owner(), before=wanted["before"], limit=wanted["limit"])
 
 
 @blueprint.get("/tasks/<task_id>", parameters=TASK_ID)
@@ -149,9 +124,6 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
             payload_keys=payload_keys(),
             rights=current_rights(),
         )
-    if task.status == Status.PENDING and not task.gated:
-        # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
-        dispatch_soon(Hint.of(task))
     return task, {"ETag": f'"{etag(task)}"'}
 
 
@@ -168,29 +140,21 @@ def delete_task(headers: dict[str, Any], task_id: str) -> None:
 
 
 @blueprint.get("/tasks/<task_id>/events", parameters=TASK_ID)
-@blueprint.arguments(pagination.Page(), location="query")
-@blueprint.response(200, EventList())
-def list_events(page: dict[str, Any], task_id: str) -> dict[str, Any]:
+@blueprint.pages(EventList(), "events", key=int)
+def list_events(page: dict[str, Any], task_id: str) -> Page[EventRecord]:
     """Read the history of a task's status, oldest first."""
     id_ = parse_id(task_id)
-    after = pagination.decode(page["cursor"], "events")
     with single_statement() as session:
-        items, last = task_service.events(session, id_, owner=visible_owner(), after=after, limit=page["limit"])
-    return {"items": items, "next": pagination.encode(last, "events")}
+        return task_service.events(session, id_, owner=visible_owner(), after=page["before"], limit=page["limit"])
 
 
 @blueprint.get("/tasks/<task_id>/children", parameters=TASK_ID)
-@blueprint.arguments(pagination.Page(), location="query")
-@blueprint.response(200, TaskList())
-def list_children(page: dict[str, Any], task_id: str) -> dict[str, Any]:
+@blueprint.pages(TaskList(), "children")
+def list_children(page: dict[str, Any], task_id: str) -> Page[TaskRecord]:
     """List the tasks that a task's handler submitted, newest first."""
     id_ = parse_id(task_id)
-    before = pagination.decode(page["cursor"], "children")
     with single_statement() as session:
-        items, last = children.find(
-            session, id_, owner=visible_owner(), before=before and UUID(before), limit=page["limit"]
-        )
-    return {"items": items, "next": pagination.encode(last and str(last), "children")}
+        return children.find(session, id_, owner=visible_owner(), before=page["before"], limit=page["limit"])
 
 
 def parse_id(text: str) -> UUID:

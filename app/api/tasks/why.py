@@ -11,8 +11,8 @@ from app.clock import utcnow
 from app.services import explain
 from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES, Answer
 from app.web.access import current_principal, visible_owner
+from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim
-from app.web.requests.parsing import Blueprint
 from app.web.transactions import single_statement, transaction
 
 blueprint = Blueprint("why", __name__, url_prefix="/api/v1", description="Why a task does not run")

@@ -2,25 +2,23 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from flask import Response
 
 from app.clock import utcnow
+from app.models.page import Page
 from app.services import workflows
 from app.services.workflows import NewRun, NewWorkflow, RunView, WorkflowRecord, picture
 from app.services.workflows.picture import Picture
 from app.web import quotas
 from app.web.access import current_owner_id, workflow_caller
-from app.web.requests import pagination
-from app.web.requests.idempotency import REPLAYED, IdempotencyHeader, key_of
-from app.web.requests.parsing import Blueprint
-from app.web.responses.headers import LOCATION
+from app.web.blueprint import Blueprint, Created
+from app.web.requests.idempotency import key_of
 from app.web.schemas.workflows import (
     ByVersion,
     ChangeWorkflow,
+    CreateWorkflow,
     GraphView,
-    MakeWorkflow,
     RunDetails,
     StartRun,
     VersionList,
@@ -79,14 +77,11 @@ class RunRequest:
 
 
 @blueprint.post("/workflows")
-@blueprint.arguments(MakeWorkflow(), examples=EXAMPLES)
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, WorkflowView(), headers=LOCATION)
-@blueprint.alt_response(200, schema=WorkflowView(), description="The Idempotency-Key was used before: its workflow")
+@blueprint.arguments(CreateWorkflow(), examples=EXAMPLES)
+@blueprint.creates(WorkflowView(), "workflow")
 @blueprint.problem(409, "There is one of this name already")
-@blueprint.problem(410, "The Idempotency-Key was used before, its workflow is deleted")
 @blueprint.problem(422, "A definition that cannot be run: the place of each fault is below `definition`")
-def make_workflow(wanted: NewWorkflow, headers: dict[str, Any]) -> tuple[WorkflowRecord, int, dict[str, str]]:
+def create_workflow(wanted: NewWorkflow, headers: dict[str, Any]) -> Created[WorkflowRecord]:
     """Make a workflow."""
     key = key_of(headers, "workflows", wanted)
     with transaction() as session:
@@ -98,27 +93,23 @@ def make_workflow(wanted: NewWorkflow, headers: dict[str, Any]) -> tuple[Workflo
             now=utcnow(),
             allowance=quotas.allowance_in(session),
         )
-    answered = {"Location": workflow_path(made)}
-    return made, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    return Created(record=made, path=workflow_path(made), is_new=is_new)
 
 
 @blueprint.get("/workflows")
-@blueprint.arguments(WorkflowFilter(), location="query")
-@blueprint.response(200, WorkflowList())
-def list_workflows(wanted: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(WorkflowList(), "workflows", query=WorkflowFilter())
+def list_workflows(wanted: dict[str, Any]) -> Page[WorkflowRecord]:
     """List workflows, newest first; those of the service itself are among them."""
-    before = pagination.decode(wanted["cursor"], "workflows")
     with transaction() as session:
-        items, last = workflows.find_workflows(
+        return workflows.find_workflows(
             session,
             caller=workflow_caller(),
             active=wanted["active"],
             text=wanted["q"],
-            before=before and UUID(before),
+            before=wanted["before"],
             limit=wanted["limit"],
             now=utcnow(),
         )
-    return {"items": items, "next": pagination.encode(last and str(last), "workflows")}
 
 
 @blueprint.get("/workflows/<name>")
@@ -196,13 +187,10 @@ def draw_workflow(wanted: dict[str, Any], name: str) -> Response:
 
 @blueprint.post("/workflows/<name>/runs")
 @blueprint.arguments(StartRun(), required=False)
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.response(201, RunDetails(), headers=LOCATION)
-@blueprint.alt_response(200, schema=RunDetails(), description="The Idempotency-Key was used before: its run")
+@blueprint.creates(RunDetails(), "run")
 @blueprint.problem(409, "The workflow is not active")
-@blueprint.problem(410, "The Idempotency-Key was used before, its run is deleted")
 @blueprint.problem(422, "An input that the definition, or the type of a first step, refuses")
-def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> tuple[RunView, int, dict[str, str]]:
+def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> Created[RunView]:
     """Start a run of the newest version."""
     key = key_of(headers, "workflows.runs", RunRequest(workflow=name, run=wanted))
 
@@ -216,8 +204,7 @@ def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> tuple[RunVi
         return workflows.view(session, run), is_new
 
     view, is_new = repeated(start)
-    answered = {"Location": run_path(view)}
-    return view, 201 if is_new else 200, answered if is_new else answered | REPLAYED
+    return Created(record=view, path=run_path(view), is_new=is_new)
 
 
 def svg_answer(drawn: Picture) -> Response:

@@ -11,13 +11,13 @@ from app.api.workflows.definitions import SVG, svg_answer
 from app.clock import utcnow
 from app.errors import NotFound
 from app.models import RunRecord
+from app.models.page import Page
 from app.services import workflows
 from app.services.workflows import Filter, RunView, picture
 from app.services.workflows.picture import Picture
 from app.web import quotas
 from app.web.access import visible_owner, workflow_caller
-from app.web.requests import pagination
-from app.web.requests.parsing import Blueprint
+from app.web.blueprint import Blueprint
 from app.web.schemas.workflows import GraphView, RunDetails, RunEventList, RunFilter, RunList, RunsOfWorkflow, UndoRun
 from app.web.transactions import repeated, transaction
 from tasks.fields import UUID_TEXT
@@ -28,17 +28,15 @@ RUN_ID = [{"name": "run_id", "in": "path", "required": True, "schema": {"type": 
 
 
 @blueprint.get("/runs")
-@blueprint.arguments(RunFilter(), location="query")
-@blueprint.response(200, RunList())
-def list_runs(wanted: dict[str, Any]) -> dict[str, Any]:
+@blueprint.pages(RunList(), "runs", query=RunFilter())
+def list_runs(wanted: dict[str, Any]) -> Page[RunView]:
     """List runs, newest first."""
     return _list(wanted, wanted.get("workflow"))
 
 
 @blueprint.get("/workflows/<name>/runs")
-@blueprint.arguments(RunsOfWorkflow(), location="query")
-@blueprint.response(200, RunList())
-def list_runs_of_workflow(wanted: dict[str, Any], name: str) -> dict[str, Any]:
+@blueprint.pages(RunList(), "runs", query=RunsOfWorkflow())
+def list_runs_of_workflow(wanted: dict[str, Any], name: str) -> Page[RunView]:
     """List the runs of a workflow, newest first."""
     with transaction() as session:
         workflows.read_workflow(session, name, caller=workflow_caller(), now=utcnow())
@@ -58,7 +56,7 @@ def list_run_events(run_id: str) -> dict[str, Any]:
     """Read the history of a run's status, oldest first."""
     id_ = parse_run_id(run_id)
     with transaction() as session:
-        workflows.read(session, id_, seen_by=visible_owner())
+        workflows.read(session, id_, visible_to=visible_owner())
         return {"items": workflows.events(session, id_)}
 
 
@@ -141,8 +139,7 @@ def parse_run_id(text: str) -> UUID:
     return UUID(text)
 
 
-def _list(wanted: dict[str, Any], workflow: str | None) -> dict[str, Any]:
-    before = pagination.decode(wanted["cursor"], "runs")
+def _list(wanted: dict[str, Any], workflow: str | None) -> Page[RunView]:
     chosen = Filter(
         workflow=workflow,
         statuses=wanted.get("status", ()),
@@ -151,17 +148,16 @@ def _list(wanted: dict[str, Any], workflow: str | None) -> dict[str, Any]:
         created_before=wanted.get("created_before"),
     )
     with transaction() as session:
-        items, last = workflows.find(
-            session, chosen, seen_by=visible_owner(), before=before and UUID(before), limit=wanted["limit"]
+        return workflows.find(
+            session, chosen, visible_to=visible_owner(), before=wanted["before"], limit=wanted["limit"]
         )
-    return {"items": items, "next": pagination.encode(last and str(last), "runs")}
 
 
 def _changed(run_id: str, change: Callable[..., RunRecord]) -> RunView:
     id_ = parse_run_id(run_id)
 
     def work(session: Session) -> RunView:
-        return workflows.view(session, change(session, id_, seen_by=visible_owner(), now=utcnow()))
+        return workflows.view(session, change(session, id_, visible_to=visible_owner(), now=utcnow()))
 
     return repeated(work)
 
@@ -169,7 +165,7 @@ def _changed(run_id: str, change: Callable[..., RunRecord]) -> RunView:
 def _view(run_id: str) -> RunView:
     id_ = parse_run_id(run_id)
     with transaction() as session:
-        return workflows.view(session, workflows.read(session, id_, seen_by=visible_owner()))
+        return workflows.view(session, workflows.read(session, id_, visible_to=visible_owner()))
 
 
 def _picture(view: RunView) -> Picture:

@@ -18,7 +18,7 @@ from app.errors import TaskledgerError
 from app.services.accounts import audit
 from app.services.artifacts.store import Store
 from app.services.recovery import after_restore
-from app.services.recovery.after_restore import Revived
+from app.services.recovery.after_restore import Requeued
 
 Progress = Callable[[str], None]
 
@@ -31,7 +31,7 @@ OTHERS = sa.text(
 EXISTING = sa.text("SELECT nspname FROM pg_namespace WHERE nspname = ANY(:names)")
 
 
-def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -> tuple[Manifest, Revived]:
+def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -> tuple[Manifest, Requeued]:
     """Bring the database and the artifacts back to a backup. Raises TaskledgerError, with the old content untouched."""
     manifest = Manifest.read(folder)
     engine = sa.create_engine(sqlalchemy_url(settings), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
@@ -51,7 +51,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -
     now = utcnow()
     with unit_of_work() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))
-        revived = after_restore.revive(session, now=now)
+        revived = after_restore.requeue_all(session, now=now)
         audit.record(session, "ledger.restored", audit.COMMAND_LINE, now=now, taken_at=manifest.taken_at)
     return manifest, revived
 

@@ -11,12 +11,12 @@ from app.config import Settings
 from app.services.dispatch.workers import ALIVE_FOR
 
 OLDEST_VERSION = 140_000
-MOST_OF_CONNECTIONS = 0.8
+MAX_OF_CONNECTIONS = 0.8
 DISPATCHER_CONNECTIONS = 12
 WORKER_EXTRA_CONNECTIONS = 3  # of the parent process: liveness, lost children, pauses
-LONGEST_BACKUP_HOURS = 26
-MOST_SKEW_SECONDS, UNUSABLE_SKEW_SECONDS = 1.0, 30.0
-LONGEST_TRANSACTION_MINUTES = 10
+MAX_BACKUP_HOURS = 26
+MAX_SKEW_SECONDS, UNUSABLE_SKEW_SECONDS = 1.0, 30.0
+MAX_TRANSACTION_MINUTES = 10
 DEAD_SHARE, DEAD_ROWS = 0.3, 50_000
 
 SETTINGS = sa.text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)")
@@ -85,7 +85,7 @@ def _clock(connection: sa.Connection, clock: datetime) -> Findings:
     skew = abs((theirs.astimezone(UTC) - clock).total_seconds()) if theirs else 0.0
     seen = f"{skew:.1f} s between this host and the database"
     bad = fault if skew > UNUSABLE_SKEW_SECONDS else warning
-    yield judged("clock", skew <= MOST_SKEW_SECONDS, seen, "run chrony or another NTP client on both hosts", bad)
+    yield judged("clock", skew <= MAX_SKEW_SECONDS, seen, "run chrony or another NTP client on both hosts", bad)
 
 
 def _revision(connection: sa.Connection) -> str | None:
@@ -104,7 +104,7 @@ def _connections(connection: sa.Connection, values: dict[str, str], settings: Se
     room = int(values["max_connections"]) - int(values["superuser_reserved_connections"])
     used = connection.scalar(CLIENTS) or 0
     advice = "raise max_connections, lower DATABASE_POOL_SIZE, or put PgBouncer (session mode) between"
-    yield judged("connections", used <= room * MOST_OF_CONNECTIONS, f"{used} of {room} in use", advice)
+    yield judged("connections", used <= room * MAX_OF_CONNECTIONS, f"{used} of {room} in use", advice)
     workers = 0
     if connection.scalar(sa.text("SELECT to_regclass('public.workers')")) is not None:
         workers = int(connection.scalar(WORKERS, {"extra": WORKER_EXTRA_CONNECTIONS, "alive_for": ALIVE_FOR}) or 0)
@@ -130,8 +130,8 @@ def _vacuum(connection: sa.Connection, values: dict[str, str]) -> Findings:
     bloated = [row.relname for row in tables if _is_bloated(row)]
     advice = "look for old transactions, and run VACUUM (VERBOSE) on them"
     yield judged("dead rows", not bloated, f"many in {', '.join(bloated)}" if bloated else "few", advice, warning)
-    old = connection.scalar(OLD_TRANSACTIONS, {"minutes": LONGEST_TRANSACTION_MINUTES}) or 0
-    seen = f"{old} older than {LONGEST_TRANSACTION_MINUTES} minutes"
+    old = connection.scalar(OLD_TRANSACTIONS, {"minutes": MAX_TRANSACTION_MINUTES}) or 0
+    seen = f"{old} older than {MAX_TRANSACTION_MINUTES} minutes"
     yield judged("open transactions", not old, seen, "end them: vacuum cannot remove what they may still see", warning)
 
 
@@ -150,7 +150,7 @@ def _backups(connection: sa.Connection, values: dict[str, str]) -> Finding:
     else:
         hours = (datetime.now(UTC) - taken).total_seconds() / 3600
         seen = f"the last one was taken {hours:.0f} hours ago"
-        if hours <= LONGEST_BACKUP_HOURS:
+        if hours <= MAX_BACKUP_HOURS:
             return ok("backups", seen)
     advice = "run `flask --app app backup` each night, or have the provider do it; try a restore"
     return warning("backups", seen, advice)

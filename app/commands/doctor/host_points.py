@@ -10,7 +10,7 @@ from app.config import Settings
 from app.config.production import split_url
 from app.services.artifacts.store import Store, StoreAway
 
-LEAST_FREE_BYTES, LEAST_FREE_SHARE = 1 << 30, 0.1
+MIN_FREE_BYTES, MIN_FREE_SHARE = 1 << 30, 0.1
 FEWEST_FILES = 1024
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 NO_LIMIT = 1 << 60  # what cgroups of the first kind say where there is none
@@ -42,7 +42,7 @@ def _store(settings: Settings) -> Findings:
     parts = split_url(settings.artifacts_url or "")
     if parts.scheme in ("", "file"):
         usage = shutil.disk_usage(parts.path or settings.var_dir)
-        low = usage.free < LEAST_FREE_BYTES or usage.free < usage.total * LEAST_FREE_SHARE
+        low = usage.free < MIN_FREE_BYTES or usage.free < usage.total * MIN_FREE_SHARE
         yield judged("disk", not low, f"{usage.free >> 30} GiB of {usage.total >> 30} GiB free", "make room")
     else:
         yield ok("disk", "files are in a bucket")

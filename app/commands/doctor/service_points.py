@@ -46,7 +46,7 @@ def _confirms() -> Finding:
     letter = messaging.DeadLetter(reason="doctor: a message that proves that messages are taken")
     publisher = messaging.Publisher()
     try:
-        publisher.bury(letter)
+        publisher.publish_dead_letter(letter)
     except publisher.errors as error:
         return fault("broker takes messages", f"{type(error).__name__}: {error}", "is a memory or disk alarm on?")
     finally:

@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
 from app.models import ApiKey, ApiKeyRecord, Scope, new_id
+from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.secrets import digest, new_api_key, shown
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 
 KEYS = ApiKey.metadata.tables["api_keys"]
-MOST_KEYS = 100
+MAX_KEYS = 100
 RECORD_COLUMNS = [KEYS.c[name] for name in ApiKeyRecord.__slots__]
 
 
@@ -46,10 +47,10 @@ def create(
     first = None if once is None else idempotency.first_use(session, once, key_id, now=now)
     if first is not None:
         return _read(session, first), None
-    count_one_by_one(session, "api_keys", user_id)
+    lock_owner_count(session, "api_keys", user_id)
     held = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
-    if (session.scalar(held) or 0) >= MOST_KEYS:
-        raise Refused({"name": [f"there are {MOST_KEYS} keys already; revoke one that is not used"]})
+    if (session.scalar(held) or 0) >= MAX_KEYS:
+        raise Refused({"name": [f"there are {MAX_KEYS} keys already; revoke one that is not used"]})
     secret = key or new_api_key()
     values = {
         "id": key_id,
@@ -72,13 +73,13 @@ def _read(session: Session, key_id: UUID) -> ApiKeyRecord:
     return ApiKeyRecord(**row)
 
 
-def find(session: Session, user_id: UUID, *, before: UUID | None, limit: int) -> tuple[list[ApiKeyRecord], UUID | None]:
-    """A page of an account's keys, newest first, revoked ones included; and the id to give as `before` for the next."""
+def find(session: Session, user_id: UUID, *, before: UUID | None, limit: int) -> Page[ApiKeyRecord]:
+    """A page of an account's keys, newest first, revoked ones included."""
     query = sa.select(*RECORD_COLUMNS).where(KEYS.c.user_id == user_id).order_by(KEYS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(KEYS.c.id < before)
     records = [ApiKeyRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def revoke(session: Session, key_id: UUID, *, owner: UUID | None, now: datetime) -> ApiKeyRecord:

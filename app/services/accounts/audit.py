@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import AuditEntry, AuditRecord
+from app.models.page import Page, page_of
 
 LOG = AuditEntry.metadata.tables["audit_log"]
 SHOWN = tuple(LOG.c[field.name] for field in fields(AuditRecord))
@@ -53,8 +54,8 @@ def digest_of(email: str, *, secret_key: str) -> str:
 
 def find(
     session: Session, *, action: str | None, actor_id: UUID | None, before: int | None, limit: int
-) -> tuple[list[AuditRecord], int | None]:
-    """A page of entries, newest first, and the id to give as `before` for the next."""
+) -> Page[AuditRecord]:
+    """A page of entries, newest first."""
     query = sa.select(*SHOWN).order_by(LOG.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(LOG.c.id < before)
@@ -63,4 +64,4 @@ def find(
     if actor_id is not None:
         query = query.where(LOG.c.actor_id == actor_id)
     records = [AuditRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)

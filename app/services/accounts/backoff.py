@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 from app.services.accounts import addresses
 
 FREE_FAILURES = 5
-LONGEST_WAIT = timedelta(minutes=1)
+MAX_WAIT = timedelta(minutes=1)
 FORGOTTEN_AFTER = timedelta(days=1)
-SHORTEST_WAIT = timedelta(milliseconds=100)
+MIN_WAIT = timedelta(milliseconds=100)
 
-_WAIT = f"least(power(2, least(known.failures - {FREE_FAILURES}, 10)), {LONGEST_WAIT.total_seconds()})"
+_WAIT = f"least(power(2, least(known.failures - {FREE_FAILURES}, 10)), {MAX_WAIT.total_seconds()})"
 _READ = sa.text("SELECT failures, last_at FROM login_failures WHERE account = :account AND address = :address")
 # One statement, so that of many at once, in whatever process, each waits for the row and sees what the others counted.
 _RESERVE = sa.text(f"""INSERT INTO login_failures AS known (account, address, failures, last_at)
@@ -37,7 +37,7 @@ def wait_after(failures: int) -> timedelta:
     """1 s after the fifth failure in a row, doubling, a minute at most: a person waits, a guesser does not get far."""
     if failures < FREE_FAILURES:
         return timedelta(0)
-    return min(timedelta(seconds=2 ** min(failures - FREE_FAILURES, 10)), LONGEST_WAIT)
+    return min(timedelta(seconds=2 ** min(failures - FREE_FAILURES, 10)), MAX_WAIT)
 
 
 def reserve(session: Session, email: str, address: str, *, now: datetime) -> timedelta:
@@ -51,7 +51,7 @@ def reserve(session: Session, email: str, address: str, *, now: datetime) -> tim
         return timedelta(0)
     row = session.execute(_READ, _key(email, address)).first()
     until = now if row is None else row.last_at + wait_after(row.failures)
-    return max(until - now, SHORTEST_WAIT)
+    return max(until - now, MIN_WAIT)
 
 
 def give_back(session: Session, email: str, address: str) -> None:

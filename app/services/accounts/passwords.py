@@ -16,13 +16,13 @@ from app.errors import Refused, TaskledgerError
 from app.services.accounts.common_passwords import COMMON
 
 SHORTEST, LONGEST = 8, 128
-MOST_AT_ONCE = 2  # hashes; each takes 19 MiB and 40 ms of a core, and requests of others want those too
+MAX_AT_ONCE = 2  # hashes; each takes 19 MiB and 40 ms of a core, and requests of others want those too
 PATIENCE_SECONDS = 5.0
 FEWEST_DIFFERENT = 4
 
 # OWASP's second choice for argon2id (19 MiB, two passes): a quarter of the CPU time of RFC 9106's low-memory profile.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-_turns = threading.BoundedSemaphore(MOST_AT_ONCE)
+_turns = threading.BoundedSemaphore(MAX_AT_ONCE)
 
 
 class Busy(TaskledgerError):

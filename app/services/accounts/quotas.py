@@ -15,9 +15,9 @@ from app.errors import Refused, TaskledgerError
 
 LOOK_AGAIN_SECONDS = 5.0
 # With this many places left, and a hundred times as many as are asked for, a process decides by what it knows. What the
-# other processes accept meanwhile cannot fill them: no installation accepts MOST_A_SECOND tasks of one account.
+# other processes accept meanwhile cannot fill them: no installation accepts MAX_A_SECOND tasks of one account.
 FAR_PLACES, FAR_TIMES = 1_000, 100
-MOST_A_SECOND = 40_000
+MAX_A_SECOND = 40_000
 # A refusal is repeated without a look for so long: the look costs more the more tasks there are.
 REFUSED_SECONDS, REFUSED_SECONDS_A_TASK = 0.5, 0.000_05
 PATIENCE_MS = 1_000  # for another transaction of the same account, which somebody may hold open by hand
@@ -80,7 +80,7 @@ class WaitingTasks:
             room = most - count.waiting - tasks
             if room < FAR_PLACES + FAR_TIMES * tasks:
                 return False
-            if time.monotonic() - count.counted_at > min(LOOK_AGAIN_SECONDS, room / MOST_A_SECOND):
+            if time.monotonic() - count.counted_at > min(LOOK_AGAIN_SECONDS, room / MAX_A_SECOND):
                 return False
             count.waiting += tasks
         return True

@@ -16,7 +16,7 @@ from tasks.registry import TaskType, find_type
 CALLBACKS = "webhook_delivery"
 """The type of the tasks that call `callback_url` and webhooks: what is asked of who wants them."""
 OF_ACCOUNT, OF_KEY = "account", "API key"
-MOST_NAMED = 100  # of a list of types or queues
+MAX_NAMED = 100  # of a list of types or queues
 _OF_ACCOUNT = sa.text("SELECT role, allowed_types, allowed_queues, may_reach_outside FROM users WHERE id = :id")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Role, UserRecord
+from app.models.page import Page, page_of
 from app.services.accounts import addresses
 from app.services.accounts.registration import RECORD_COLUMNS, USERS
 from app.services.accounts.sessions import end_all
@@ -42,10 +43,8 @@ def emails(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
     return {row.id: row.email for row in session.execute(query)}
 
 
-def find(
-    session: Session, *, text: str | None, before: UUID | None, limit: int
-) -> tuple[list[UserRecord], UUID | None]:
-    """A page of accounts, newest first, whose name or e-mail address holds the text; and the next page's `before`."""
+def find(session: Session, *, text: str | None, before: UUID | None, limit: int) -> Page[UserRecord]:
+    """A page of accounts, newest first, whose name or e-mail address holds the text."""
     query = sa.select(*RECORD_COLUMNS).order_by(USERS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(USERS.c.id < before)
@@ -53,7 +52,7 @@ def find(
         places = (USERS.c.name, USERS.c.email)
         query = query.where(folding.holds(session, text, places))
     records = [UserRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def change(session: Session, user_id: UUID, fields: Mapping[str, Any], *, now: datetime) -> UserRecord:

@@ -1,9 +1,9 @@
 """Admission: which of the held tasks may go to the workers now, under limits, by owner's turn and in order by key."""
 
 from app.services.admission.explaining import Obstacle, obstacle
+from app.services.admission.fair_share import StrideScheduler
 from app.services.admission.ledger import Busy, Held, admit, busy, gate_earlier, promote_first
 from app.services.admission.limits import KINDS, Limit, Rate, read, remove, set_limit, usage
-from app.services.admission.turns import Turns
 
 __all__ = [
     "KINDS",
@@ -12,7 +12,7 @@ __all__ = [
     "Limit",
     "Obstacle",
     "Rate",
-    "Turns",
+    "StrideScheduler",
     "admit",
     "busy",
     "gate_earlier",

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from app.services import circuits
 from app.services.admission import limits as limit_service
 from app.services.admission.deliveries import Deliveries, Slots
+from app.services.admission.fair_share import Candidates, StrideScheduler, refilled, room_of
 from app.services.admission.limits import Lane, Limits
-from app.services.admission.turns import Candidates, Turns, refilled, room_of
 from app.services.circuits import DELIVERY_TYPE
 from app.services.lifecycle import LOOK_AGAIN, Waiting, admitted
 
@@ -119,7 +119,7 @@ def busy(session: Session) -> Busy:
     return Busy(session.scalar(_BUSY))
 
 
-def admit(session: Session, held: Held, turns: Turns, *, now: datetime) -> list[Waiting]:
+def admit(session: Session, held: Held, turns: StrideScheduler, *, now: datetime) -> list[Waiting]:
     """Let those go that limits, order and turns allow; the caller publishes their hints after the commit.
 
     Another dispatcher that admits at this moment makes this one do nothing, so that no limit is exceeded by both.

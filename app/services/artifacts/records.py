@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
+from app.models.page import Page, page_of
 from app.services.artifacts import samples
 
 COLUMNS = "id, owner_id, task_id, name, media_type, size, sha256, created_at, remove_at AS expires_at"
@@ -54,11 +55,11 @@ def read(session: Session, artifact_id: UUID, *, owner: UUID | None) -> Artifact
 
 def find(
     session: Session, *, owner: UUID | None, task_id: UUID | None = None, before: UUID | None = None, limit: int
-) -> tuple[list[ArtifactRecord], UUID | None]:
-    """Files, newest first, those before one; and the last one's id if there are more."""
+) -> Page[ArtifactRecord]:
+    """A page of the files older than `before`, newest first."""
     parameters: dict[str, Any] = {"owner": owner, "task_id": task_id, "before": before, "limit": limit + 1}
     found = [ArtifactRecord(**row) for row in session.execute(FIND, parameters).mappings()]
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
+    return page_of(found, limit)
 
 
 def delete(session: Session, artifact_id: UUID, *, owner: UUID | None, now: datetime) -> None:

@@ -19,7 +19,7 @@ from app.services.artifacts.store import Store
 
 T = TypeVar("T")
 Transact = Callable[[Callable[[Session], Any]], Any]  # runs its argument in a transaction of its own and commits it
-LONGEST_UPLOAD = timedelta(days=1)  # what has not arrived by then is removed
+MAX_UPLOAD = timedelta(days=1)  # what has not arrived by then is removed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +83,7 @@ def _begin(
 ) -> tuple[int, int] | None:
     """Announce the file; returns how many bytes are used of how many, so that what cannot fit is stopped on its way."""
     values = {"id": id_, "owner_id": new.owner_id, "task_id": new.task_id, "name": new.name}
-    session.execute(BEGIN, {**values, "media_type": new.media_type, "now": now, "remove_at": now + LONGEST_UPLOAD})
+    session.execute(BEGIN, {**values, "media_type": new.media_type, "now": now, "remove_at": now + MAX_UPLOAD})
     allowed = None if new.owner_id is None else usage.stored_bytes_allowed(session, new.owner_id, settings=settings)
     if new.owner_id is None or allowed is None:
         return None

@@ -15,7 +15,7 @@ from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle.waiting import HINT_COLUMNS
 from app.services.measuring import counters
 
-LONGEST_LOOK = timedelta(minutes=10)
+MAX_LOOK = timedelta(minutes=10)
 SLACK = timedelta(seconds=5)
 
 HOLD = sa.text(
@@ -44,7 +44,7 @@ class Unclaimed:
         A backlog is hardly ever looked at, and nothing of it is published again. A rise that is due already is tried
         again soon, in case it does not succeed now. `after` is None for hints that are not to rise.
         """
-        waited = now + max(LOOK_AGAIN, min(now - self.dispatched_at, LONGEST_LOOK))
+        waited = now + max(LOOK_AGAIN, min(now - self.dispatched_at, MAX_LOOK))
         rise = None if after is None else self.rises_at(after)
         if rise is None:
             return waited

@@ -1,9 +1,9 @@
-"""Queues and pauses: what waits where, and what is not worked on for now."""
+"""Queues and pauses: which queues there are, and what is not worked on for now."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Pause
-from app.services.dispatch.workers import ALIVE_FOR
 from tasks.registry import load_types
 
 Kind = Literal["queue", "type"]
@@ -30,53 +29,6 @@ class Paused:
     paused_at: datetime
     paused_by: str | None
     reason: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueueStatus:
-    """A queue as the ledger sees it."""
-
-    name: str
-    pending: int
-    running: int
-    oldest_pending_seconds: float | None
-    workers: int
-    paused: Paused | None
-
-
-_COUNTS = sa.text(
-    "SELECT queue, count(*) FILTER (WHERE status = 'PENDING') AS pending, "
-    "count(*) FILTER (WHERE status = 'PROCESSING') AS running, "
-    "min(created_at) FILTER (WHERE status = 'PENDING') AS oldest "
-    "FROM tasks WHERE due_at IS NOT NULL GROUP BY queue"
-)
-_WORKERS = sa.text(
-    "SELECT unnest(queues) AS queue, count(*) AS workers FROM workers "
-    "WHERE stopped_at IS NULL AND last_seen_at > :since GROUP BY 1"
-)
-
-
-def status(session: Session, *, now: datetime) -> list[QueueStatus]:
-    """Every queue that a type uses, a task waits in or a worker serves."""
-    counts = {row.queue: row for row in session.execute(_COUNTS)}
-    workers = {row.queue: row.workers for row in session.execute(_WORKERS, {"since": now - ALIVE_FOR})}
-    paused = {each.name: each for each in pauses(session) if each.kind == "queue"}
-    names = known_queues() | set(counts) | set(workers) | set(paused)
-    return [
-        _queue_status(name, counts.get(name), workers.get(name, 0), paused.get(name), now) for name in sorted(names)
-    ]
-
-
-def _queue_status(name: str, counts: Any, workers: int, paused: Paused | None, now: datetime) -> QueueStatus:
-    oldest: datetime | None = counts.oldest if counts else None
-    return QueueStatus(
-        name=name,
-        pending=counts.pending if counts else 0,
-        running=counts.running if counts else 0,
-        oldest_pending_seconds=(now - oldest).total_seconds() if oldest else None,
-        workers=workers,
-        paused=paused,
-    )
 
 
 def known_queues() -> set[str]:

@@ -15,7 +15,7 @@ from tasks.registry import load_types
 WORKERS = Worker.metadata.tables["workers"]
 ALIVE_FOR = timedelta(seconds=15)  # since a worker's parent process last wrote its row, which it does each second
 ALIVE, STOPPED, LOST = "alive", "stopped", "lost"
-MOST_GONE = 50  # of those that stopped or were lost, the newest
+MAX_GONE = 50  # of those that stopped or were lost, the newest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class WorkerSeen:
 _COLUMNS = [WORKERS.c[name] for name in WorkerSeen.__slots__ if name != "running"]
 _GONE = sa.or_(WORKERS.c.stopped_at.is_not(None), WORKERS.c.last_seen_at <= sa.bindparam("since"))
 _ALIVE = sa.select(*_COLUMNS).where(~_GONE).order_by(WORKERS.c.node, WORKERS.c.id)
-_NEWEST_GONE = sa.select(*_COLUMNS).where(_GONE).order_by(WORKERS.c.last_seen_at.desc()).limit(MOST_GONE)
+_NEWEST_GONE = sa.select(*_COLUMNS).where(_GONE).order_by(WORKERS.c.last_seen_at.desc()).limit(MAX_GONE)
 _ONE = sa.select(*_COLUMNS).where(WORKERS.c.id == sa.bindparam("id"))
 _RUNNING = sa.text(
     "SELECT leased_by, count(*) AS running FROM tasks WHERE due_at IS NOT NULL AND status = 'PROCESSING' GROUP BY 1"

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.database import array, use_indexes
 from app.messaging import Numbered
 
-MOST_REMEMBERED = 50_000  # tasks, of some 200 bytes each
+MAX_REMEMBERED = 50_000  # tasks, of some 200 bytes each
 
 # The history of each task is looked up by itself: nothing is known of the values in a partition that was not analysed
 # yet, and for many tasks at once a planner then reads all of it. The bounds on `at` choose partitions.
@@ -32,7 +32,7 @@ Before = Mapping[int, datetime | None]
 class History:
     """For one reader that takes every event once and in order; who begins anew somewhere takes a new one."""
 
-    def __init__(self, *, most: int = MOST_REMEMBERED) -> None:
+    def __init__(self, *, most: int = MAX_REMEMBERED) -> None:
         self._most = most
         self._last: dict[UUID, datetime] = {}
 

@@ -38,7 +38,7 @@ def why(session: Session, task_id: UUID, *, owner: UUID | None, now: datetime) -
 
 def why_schedule(session: Session, schedule_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
     """Why a schedule does not fire now. Raises NotFound."""
-    schedule = schedules.read(session, schedule_id, seen_by=owner)
+    schedule = schedules.read(session, schedule_id, visible_to=owner)
     last = session.execute(_LAST, {"task": schedule.last_task_id, "run": schedule.last_run_id}).first()
     last_status, is_busy = (None, False) if last is None else (last.status, last.is_busy)
     return rank_schedule(schedule, last_status=last_status, is_busy=is_busy, now=now)
@@ -46,7 +46,7 @@ def why_schedule(session: Session, schedule_id: UUID, *, owner: UUID | None, now
 
 def why_run(session: Session, run_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:
     """Why a workflow's run has not ended. Raises NotFound."""
-    return rank_run(workflows.view(session, workflows.read(session, run_id, seen_by=owner)), now=now)
+    return rank_run(workflows.view(session, workflows.read(session, run_id, visible_to=owner)), now=now)
 
 
 def gather(session: Session, task: TaskRecord, *, viewer: UUID | None, now: datetime) -> Evidence:
@@ -87,7 +87,7 @@ def _line(session: Session, task: TaskRecord, live: list[WorkerSeen], now: datet
         is_exact=is_exact,
         started_per_second=flow.started,
         started_lately=flow.started_lately,
-        slots=sum(each.concurrency for each in live if task.queue in each.queues),
+        concurrency=sum(each.concurrency for each in live if task.queue in each.queues),
         busy=found.count(Status.PROCESSING, queue=task.queue),
     )
 

@@ -40,14 +40,14 @@ class Line:
     """Measured over the last minutes; 0: not known, or nothing was started."""
     started_lately: float
     """The same over the last seconds."""
-    slots: int
+    concurrency: int
     """How many handlers the live workers of the queue run at once."""
     busy: int
 
     @property
     def seconds(self) -> float | None:
         """An estimate of the wait, from what was measured; None when nothing was."""
-        if self.ahead < self.slots - self.busy:
+        if self.ahead < self.concurrency - self.busy:
             return 0.0
         return (self.ahead + 1) / self.started_per_second if self.started_per_second > 0 else None
 
@@ -307,7 +307,7 @@ def _message_lost(evidence: Evidence) -> Answer | None:
         return None
     waited = evidence.now - task.dispatched_at
     was_passed = evidence.passed_at is not None and task.dispatched_at + SLACK < evidence.passed_at
-    are_idle = line is not None and line.busy == 0 and line.slots > 0 and line.started_lately == 0
+    are_idle = line is not None and line.busy == 0 and line.concurrency > 0 and line.started_lately == 0
     if waited <= SLACK or not (was_passed or are_idle):
         return None
     why = (
@@ -339,7 +339,8 @@ def _in_line(evidence: Evidence) -> Answer:
             "position_is_exact": line.is_exact,
             "started_per_second": round(speed, 3),
             "estimated_wait_seconds": None if seconds is None else round(seconds, 1),
-            "slots": line.slots,
+            "concurrency": line.concurrency,
+            "slots": line.concurrency,
             "busy": line.busy,
             "dispatched_at": moment(task.dispatched_at),
         },

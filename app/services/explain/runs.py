@@ -8,7 +8,7 @@ from app.services.explain.answers import Answer, moment
 from app.services.workflows import RunView
 
 CAUSES = ("finished", "paused", "undoing", "blocked_by_step", "not_due", "steps_under_way")
-MOST_STEPS = 50  # of up to 1,000: what is told first is enough to go on
+MAX_STEPS = 50  # of up to 1,000: what is told first is enough to go on
 _OPEN = (StepState.WAITING, StepState.STARTED)
 
 
@@ -20,7 +20,7 @@ def rank_run(view: RunView, *, now: datetime) -> Answer:
         "status": run.status,
         "reason": run.reason,
         "under_way": _under_way(view),
-        "blocked": dict(list(blocked.items())[:MOST_STEPS]),
+        "blocked": dict(list(blocked.items())[:MAX_STEPS]),
         "blocked_steps": len(blocked),
     }
     because = f": {run.reason}" if run.reason else ""
@@ -57,10 +57,10 @@ def _blocked(view: RunView) -> dict[str, list[str]]:
     unended = {each.key for each in view.steps if each.state in _OPEN}
     found = {each.key: [key for key in each.after if key in unended] for each in view.steps
              if each.state == StepState.WAITING}  # fmt: skip
-    return {key: waits_for[:MOST_STEPS] for key, waits_for in found.items() if waits_for}
+    return {key: waits_for[:MAX_STEPS] for key, waits_for in found.items() if waits_for}
 
 
 def _under_way(view: RunView) -> dict[str, dict[str, Any]]:
-    started = [each for each in view.steps if each.state == StepState.STARTED][:MOST_STEPS]
+    started = [each for each in view.steps if each.state == StepState.STARTED][:MAX_STEPS]
     return {each.key: {"task_id": each.task_id and str(each.task_id), "status": each.task_status,
                        "attempt": each.attempt} for each in started}  # fmt: skip

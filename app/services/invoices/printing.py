@@ -16,8 +16,7 @@ from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.artifacts import ArtifactRecord
 from app.services.invoices.records import INVOICES, InvoiceRecord, of_owner, read
 from app.services.invoices.workflows import printed
-from app.services.submission import announcing, submissions
-from app.services.submission.submissions import Submission
+from app.services.submission import Submission, accept
 from app.services.tasks import records as task_service
 
 PDF, STEP = "generate_pdf", "generate_pdf"
@@ -88,7 +87,6 @@ def _print(session: Session, invoice: InvoiceRecord, seller: str, now: datetime)
     if invoice.kind == "credit_note":
         payload["note"] = f"Credit note. {invoice.reason or ''}"[:1000]
     wanted = Submission(type=PDF, payload=payload, name=f"print {invoice.number} again")
-    task = submissions.accept(session, wanted, owner_id=invoice.owner_id, now=now)
+    task = accept(session, wanted, owner_id=invoice.owner_id, now=now).task
     session.execute(sa.update(INVOICES).where(INVOICES.c.id == invoice.id).values(pdf_task_id=task.id))
-    announcing.after_commit(session, [task])
     return task

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Task, TaskRecord
+from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services import workflows
 from app.services.invoices.records import InvoiceRecord, of_customer, read
 from app.services.workflows import Filter, RunView
 
 WORKFLOW, EMAIL_WORKFLOW, CUSTOMER = "invoice", "invoice_email", "customer_id"
-MOST_SHOWN = 100
+MAX_SHOWN = 100
 TASKS = Task.metadata.tables["tasks"]
 PERIODS = ("previous_day", "previous_week", "previous_month", "previous_quarter", "previous_year")
 PRINTED = (
@@ -63,8 +64,8 @@ def printed(invoice: InvoiceRecord) -> dict[str, Any]:
 
 def status(session: Session, customer_id: str, *, owner_id: UUID | None) -> CustomerStatus:
     """What became of a customer's invoices. Raises NotFound for a customer of whom nothing is known."""
-    found, _ = workflows.find(session, _runs(customer_id), seen_by=owner_id, before=None, limit=1)
-    invoices = of_customer(session, customer_id, owner_id=owner_id, limit=MOST_SHOWN)
+    found, _ = workflows.find(session, _runs(customer_id), visible_to=owner_id, before=None, limit=1)
+    invoices = of_customer(session, customer_id, owner_id=owner_id, limit=MAX_SHOWN)
     if not found and not invoices:
         raise NotFound(f"There is no invoice of customer {customer_id!r}, and no run for one.")
     run = workflows.view(session, found[0].run) if found else None
@@ -73,15 +74,15 @@ def status(session: Session, customer_id: str, *, owner_id: UUID | None) -> Cust
 
 def tasks(
     session: Session, customer_id: str, *, owner_id: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[TaskRecord], UUID | None]:
-    """A page, newest first, of the tasks of a customer's runs; and the id to give as `before` for the next."""
-    ids = workflows.task_ids(_runs(customer_id), seen_by=owner_id)
+) -> Page[TaskRecord]:
+    """A page of the tasks of a customer's runs, newest first."""
+    ids = workflows.task_ids(_runs(customer_id), visible_to=owner_id)
     query = sa.select(*(TASKS.c[name] for name in RECORD_FIELDS)).where(TASKS.c.id.in_(ids))
     if before is not None:
         query = query.where(TASKS.c.id < before)
     rows = session.connection().execute(query.order_by(TASKS.c.id.desc()).limit(limit + 1)).mappings()
     records = [TaskRecord(**row) for row in rows]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def _runs(customer_id: str) -> Filter:

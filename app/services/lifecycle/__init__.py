@@ -11,8 +11,8 @@ from app.services.lifecycle.claims import (
     renew,
     report_progress,
 )
-from app.services.lifecycle.door import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.outcomes import complete, fail, lock_held, retry_later, stopped
+from app.services.lifecycle.statements import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus
 from app.services.lifecycle.waiting import Waiting, admitted, ask_to_stop, cancel, expire, fall_due, replay, reschedule
 
 __all__ = [

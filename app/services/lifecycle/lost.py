@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.services.lifecycle.claims import give_back
-from app.services.lifecycle.door import Claim
 from app.services.lifecycle.outcomes import fail, retry_later, stopped
+from app.services.lifecycle.statements import Claim
 from app.services.recovery.failures import Failure
 
 # How long until the next attempt of a task that has used `retries_used` of its retries.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Prepared, array, to_json
 from app.services.lifecycle import transitions
-from app.services.lifecycle.door import Claim, LeaseLost, update, update_text
+from app.services.lifecycle.statements import Claim, LeaseLost, update, update_text
 from app.services.recovery.failures import Failure
 
 LOCK_HELD = sa.text(

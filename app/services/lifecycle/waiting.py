@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import use_indexes
 from app.services.lifecycle import transitions
-from app.services.lifecycle.door import LOOK_AGAIN, WrongStatus, update
+from app.services.lifecycle.statements import LOOK_AGAIN, WrongStatus, update
 
 # The first rows of the one index on due_at, passing over those that another dispatcher has in hand.
 _TAKE_DUE = (

@@ -15,7 +15,7 @@ FEW = 10  # changes in a minute; with fewer, the longest window says more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sums:
+class FlowSums:
     """Tasks of one type, ever."""
 
     submitted: int = 0
@@ -23,17 +23,19 @@ class Sums:
     finished: int = 0
     failed: int = 0
 
-    def minus(self, other: "Sums") -> "Sums":
+    def minus(self, other: "FlowSums") -> "FlowSums":
         """What has come since."""
-        return Sums(**{each.name: getattr(self, each.name) - getattr(other, each.name) for each in fields(Sums)})
+        return FlowSums(
+            **{each.name: getattr(self, each.name) - getattr(other, each.name) for each in fields(FlowSums)}
+        )
 
 
-def sums(totals: Iterable[Total]) -> dict[str, Sums]:
+def sums(totals: Iterable[Total]) -> dict[str, FlowSums]:
     """By type."""
-    found: dict[str, Sums] = {}
+    found: dict[str, FlowSums] = {}
     for each in totals:
-        have = found.get(each.type, Sums())
-        found[each.type] = Sums(
+        have = found.get(each.type, FlowSums())
+        found[each.type] = FlowSums(
             submitted=have.submitted + (each.n if each.previous_status is None else 0),
             started=have.started + (each.n if each.status == Status.PROCESSING else 0),
             finished=have.finished + (each.n if each.status in FINISHED else 0),
@@ -42,13 +44,13 @@ def sums(totals: Iterable[Total]) -> dict[str, Sums]:
     return found
 
 
-class Meter:
+class RateMeter:
     """Remembers the counts of the last minutes."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[datetime, Mapping[str, Sums]]] = deque()
+        self._samples: deque[tuple[datetime, Mapping[str, FlowSums]]] = deque()
 
-    def read(self, found: Mapping[str, Sums], now: datetime) -> dict[str, Flow]:
+    def read(self, found: Mapping[str, FlowSums], now: datetime) -> dict[str, Flow]:
         """Take the counts of this moment; returns the flows up to it."""
         self._samples.append((now, found))
         while now - self._samples[0][0] > LONGEST:
@@ -71,7 +73,7 @@ class Meter:
             seconds=seconds,
         )
 
-    def _since(self, name: str, moment: datetime, now: datetime) -> tuple[Sums, float]:
+    def _since(self, name: str, moment: datetime, now: datetime) -> tuple[FlowSums, float]:
         at, first = next(((at, found) for at, found in self._samples if at >= moment), self._samples[-1])
         newest = self._samples[-1][1]
-        return newest[name].minus(first.get(name, Sums())), (now - at).total_seconds()
+        return newest[name].minus(first.get(name, FlowSums())), (now - at).total_seconds()

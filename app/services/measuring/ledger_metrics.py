@@ -37,7 +37,7 @@ COUNTED = {
 }
 
 
-def families(session: Session, *, drain_seconds: int, slots_per_worker: int, now: datetime) -> list[Metric]:
+def families(session: Session, *, drain_seconds: int, concurrency_per_worker: int, now: datetime) -> list[Metric]:
     """All of them. The counts are those of the last measurement, up to some seconds old; see `levels`."""
     found = levels.read(session, now=now)
     live = workers.alive(session, now=now)
@@ -46,7 +46,7 @@ def families(session: Session, *, drain_seconds: int, slots_per_worker: int, now
     return [
         *_tasks(found),
         *_queues(found, figures, now),
-        *_scaling(figures, drain_seconds, slots_per_worker),
+        *_scaling(figures, drain_seconds, concurrency_per_worker),
         *_counters(counters.read(session)),
         *_growing(found, now),
         *_sinks(session, now),
@@ -88,29 +88,39 @@ def _queues(found: Levels, figures: Iterable[QueueFigures], now: datetime) -> It
         "taskledger_queue_oldest_seconds", "How long the first PENDING task of a queue has waited", labels=["queue"]
     )
     serving = GaugeMetricFamily("taskledger_queue_workers", "Live workers that take from a queue", labels=["queue"])
-    slots = GaugeMetricFamily("taskledger_queue_slots", "Handlers that they run at once", labels=["queue"])
+    concurrency = GaugeMetricFamily("taskledger_queue_concurrency", "Handlers that they run at once", labels=["queue"])
+    slots = GaugeMetricFamily(
+        "taskledger_queue_slots", "Deprecated: now taskledger_queue_concurrency", labels=["queue"]
+    )
     paused = GaugeMetricFamily("taskledger_queue_paused", "1 while a queue is paused", labels=["queue"])
     for queue in figures:
         oldest.add_metric([queue.name], queue.figures.oldest_seconds or 0.0)
         serving.add_metric([queue.name], queue.workers)
-        slots.add_metric([queue.name], queue.slots)
+        concurrency.add_metric([queue.name], queue.concurrency)
+        slots.add_metric([queue.name], queue.concurrency)
         paused.add_metric([queue.name], queue.paused is not None)
     lag = GaugeMetricFamily(
         "taskledger_due_lag_seconds",
         "By how much the dispatcher is late: the oldest task that is due and has no hint",
         value=found.due_lag_seconds(now),
     )
-    yield from (tasks, oldest, serving, slots, paused, lag)
+    yield from (tasks, oldest, serving, concurrency, slots, paused, lag)
 
 
-def _scaling(figures: Iterable[QueueFigures], drain_seconds: int, slots_per_worker: int) -> Iterator[Metric]:
+def _scaling(figures: Iterable[QueueFigures], drain_seconds: int, concurrency_per_worker: int) -> Iterator[Metric]:
     desired = GaugeMetricFamily(
-        "taskledger_queue_desired_slots", "Handlers that a queue needs at once; for autoscalers", labels=["queue"]
+        "taskledger_queue_desired_concurrency",
+        "Handlers that a queue needs at once; for autoscalers",
+        labels=["queue"],
+    )
+    old = GaugeMetricFamily(
+        "taskledger_queue_desired_slots", "Deprecated: now taskledger_queue_desired_concurrency", labels=["queue"]
     )
     for queue in figures:
-        asked = queue_report.scaling(queue, drain_seconds=drain_seconds, slots_per_worker=slots_per_worker)
-        desired.add_metric([queue.name], asked.desired_slots)
-    yield desired
+        asked = queue_report.scaling(queue, drain_seconds=drain_seconds, concurrency_per_worker=concurrency_per_worker)
+        desired.add_metric([queue.name], asked.desired_concurrency)
+        old.add_metric([queue.name], asked.desired_concurrency)
+    yield from (desired, old)
 
 
 def _counters(read: dict[str, int]) -> Iterator[Metric]:

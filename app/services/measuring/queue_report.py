@@ -1,19 +1,23 @@
-"""Queues in figures: what waits, how fast it goes, whether that is too much, how many handlers it takes. Pure."""
+"""Queues in figures: what waits, how fast it goes, whether that is too much, how many handlers it takes."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from app.models import Status
+from app.services.dispatch import queues, workers
 from app.services.dispatch.queues import Paused
 from app.services.dispatch.workers import WorkerSeen
+from app.services.measuring import levels
 from app.services.measuring.levels import Flow, Levels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """Of a queue, or of one type in it."""
+    """What waits and runs of a queue, or of one type in it, and how fast."""
 
     waiting: int
     """PENDING."""
@@ -27,7 +31,7 @@ class Figures:
     rate_in: float
     """Tasks a second that were submitted, over the last minutes."""
     rate_out: float
-    """That were finished."""
+    """Tasks a second that were finished, over the last minutes."""
     drain_seconds: float | None
     """How long until nothing waits, if it goes on like this; None: it does not get shorter, or nothing was measured."""
 
@@ -50,9 +54,16 @@ class QueueFigures:
     figures: Figures
     types: Sequence[TypeFigures]
     workers: int
-    slots: int
+    concurrency: int
     """Handlers that its live workers run at once."""
     paused: Paused | None
+
+
+def read(session: Session, *, now: datetime) -> tuple[Levels, list[QueueFigures]]:
+    """The newest measurement, and every queue in figures by it."""
+    found = levels.read(session, now=now)
+    live, paused = workers.alive(session, now=now), queues.pauses(session)
+    return found, queue_figures(found, live, paused, homes=queues.homes(), now=now)
 
 
 def queue_figures(
@@ -92,7 +103,7 @@ def _queue(
             for type_ in types
         ],
         workers=len(serving),
-        slots=sum(each.concurrency for each in serving),
+        concurrency=sum(each.concurrency for each in serving),
         paused=paused,
     )
 
@@ -174,13 +185,13 @@ class Scaling:
     queue: str
     waiting: int
     running: int
-    slots: int
+    concurrency: int
     workers: int
-    desired_slots: int
+    desired_concurrency: int
     reason: str
 
 
-def scaling(queue: QueueFigures, *, drain_seconds: int, slots_per_worker: int) -> Scaling:
+def scaling(queue: QueueFigures, *, drain_seconds: int, concurrency_per_worker: int) -> Scaling:
     """Enough to keep up with what comes in, and to work off what waits within `drain_seconds`; none when all is quiet.
 
     What one handler does a second is measured on those that run. Before anything was measured, each waiting task asks
@@ -199,15 +210,15 @@ def scaling(queue: QueueFigures, *, drain_seconds: int, slots_per_worker: int) -
             f"shall be done within {drain_seconds} s"
         )
     elif seen.waiting or seen.running:
-        most = max(2 * queue.slots, slots_per_worker)
+        most = max(2 * queue.concurrency, concurrency_per_worker)
         wanted = seen.running + min(seen.waiting, max(0, most - seen.running))
         reason = "nothing was measured yet: a handler for each task, up to twice of what there is"
     return Scaling(
         queue=queue.name,
         waiting=seen.waiting,
         running=seen.running,
-        slots=queue.slots,
+        concurrency=queue.concurrency,
         workers=queue.workers,
-        desired_slots=wanted,
+        desired_concurrency=wanted,
         reason=reason,
     )

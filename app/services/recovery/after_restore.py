@@ -36,14 +36,14 @@ MOVE_SINKS = sa.text("UPDATE sinks SET position = position + :skipped WHERE posi
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Revived:
+class Requeued:
     """How many tasks start over, and how many are dispatched again."""
 
     given_back: int
     dispatched_again: int
 
 
-def revive(session: Session, *, now: datetime) -> Revived:
+def requeue_all(session: Session, *, now: datetime) -> Requeued:
     """Make every unfinished task due as it was meant; nothing else may use the ledger meanwhile.
 
     What was PROCESSING is PENDING again, and its attempt not counted: whether it ended is not known here.
@@ -56,7 +56,7 @@ def revive(session: Session, *, now: datetime) -> Revived:
         lost.return_uncounted(session, rows, reason=REASON, now=now)
         given_back += len(rows)
     held = session.connection().execute(HOLD_ALL, {"now": now}).rowcount
-    return Revived(given_back=given_back, dispatched_again=held)
+    return Requeued(given_back=given_back, dispatched_again=held)
 
 
 def _skip_numbers(session: Session, now: datetime) -> None:

@@ -10,7 +10,7 @@ MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 20_000
 TRACEBACK_PARTS = 1_000  # the last of a chain of causes; a part is a frame with its line, or a message
 SCRUBBED_CHARACTERS = 100_000
-LONGEST_SECRET = 20_000  # characters; a private key in JSON has some thousands
+MAX_SECRET = 20_000  # characters; a private key in JSON has some thousands
 _VARYING = re.compile(
     r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\d+(\.\d+)?"
 )
@@ -54,7 +54,7 @@ def _scrubbed(text: str, scrub: Callable[[str], str]) -> str:
     if len(text) <= SCRUBBED_CHARACTERS:
         return scrub(storable(text))
     beginning = scrub(storable(text[:SCRUBBED_CHARACTERS]))
-    return f"{beginning[:-LONGEST_SECRET]} ... ({len(text)} characters)\n"
+    return f"{beginning[:-MAX_SECRET]} ... ({len(text)} characters)\n"
 
 
 def _said(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from app import clock
 K = TypeVar("K", bound=Hashable)
 
 CONFIRMED_AFTER_SECONDS = 5.0  # a child renews its lease within this, once nothing keeps it from doing so
-LONGEST_GAP_SECONDS = 3.0
+MAX_GAP_SECONDS = 3.0
 
 
 class Suspicion(Generic[K]):
@@ -26,7 +26,7 @@ class Suspicion(Generic[K]):
     def confirmed(self, seen: Collection[K]) -> set[K]:
         """Those of `seen`, which look dead now, that have looked so for long enough, without a gap between looks."""
         now = self._steady()
-        if now - self._looked > LONGEST_GAP_SECONDS:
+        if now - self._looked > MAX_GAP_SECONDS:
             self._since = {}
         self._looked = now
         self._since = {key: self._since.get(key, now) for key in seen}

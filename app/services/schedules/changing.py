@@ -15,7 +15,7 @@ from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.owners import owner_is_active
 from app.services.schedules import firing, targets
 from app.services.schedules.checking import check_room, check_rule
-from app.services.schedules.coming import what_has_come
+from app.services.schedules.occurrences import what_has_come
 from app.services.schedules.policy import Decision
 from app.services.schedules.reading import SCHEDULES, read
 from app.services.schedules.rule import Rule
@@ -86,7 +86,7 @@ def create(
     if is_past and schedule.enabled and schedule.run_at is not None:
         allowance.room_of(owner_id)(targets.places_of(session, schedule, now=now))
         fire_at_once(session, schedule, slot_at=schedule.run_at, reason=WAS_PAST, now=now)
-        return read(session, schedule.id, seen_by=None)
+        return read(session, schedule.id, visible_to=None)
     return schedule
 
 
@@ -95,7 +95,7 @@ def change(
     schedule_id: UUID,
     wanted: Mapping[str, Any],
     *,
-    seen_by: UUID | None,
+    visible_to: UUID | None,
     now: datetime,
     allowance: Allowance = ANYTHING,
 ) -> ScheduleRecord:
@@ -105,7 +105,7 @@ def change(
 
     A new rule begins now: slots of the old one that have come and were not looked at are recorded as missed.
     """
-    old = read(session, schedule_id, seen_by=seen_by, lock=True)
+    old = read(session, schedule_id, visible_to=visible_to, lock=True)
     values = dict(wanted)
     run_if_past = values.pop("run_if_past", False)
     if "task" in values or "workflow" in values:
@@ -132,20 +132,20 @@ def change(
             _give_up_queued(session, old, now=now)
             values["queued_slot_at"] = None
     _write(session, schedule_id, values | {"updated_at": now})
-    changed = read(session, schedule_id, seen_by=None)
+    changed = read(session, schedule_id, visible_to=None)
     if changed.target != old.target or (changed.enabled and not old.enabled):
         targets.check(session, changed, allowance, now=now)
     if is_past and changed.enabled and changed.run_at is not None:
         allowance.room_of(changed.owner_id)(targets.places_of(session, changed, now=now))
         fire_at_once(session, changed, slot_at=changed.run_at, reason=WAS_PAST, now=now)
-    return read(session, schedule_id, seen_by=None)
+    return read(session, schedule_id, visible_to=None)
 
 
 def run_now(
     session: Session,
     schedule_id: UUID,
     *,
-    seen_by: UUID | None,
+    visible_to: UUID | None,
     now: datetime,
     draft_id: UUID | None = None,
     allowance: Allowance = ANYTHING,
@@ -155,7 +155,7 @@ def run_now(
     Recorded as a slot of this moment. Raises NotFound, Conflict when nothing can be submitted, TypeNotAllowed, or
     QuotaReached.
     """
-    schedule = read(session, schedule_id, seen_by=seen_by, lock=True)
+    schedule = read(session, schedule_id, visible_to=visible_to, lock=True)
     reason = targets.why_not(session, schedule, now=now)
     if reason is None and not owner_is_active(session, schedule.owner_id):
         reason = "the owner's account is disabled"
@@ -166,9 +166,9 @@ def run_now(
     return fire_at_once(session, schedule, slot_at=now, reason=ASKED_FOR, now=now, draft_id=draft_id)
 
 
-def delete(session: Session, schedule_id: UUID, *, seen_by: UUID | None) -> None:
+def delete(session: Session, schedule_id: UUID, *, visible_to: UUID | None) -> None:
     """Forget a schedule and its slots; tasks that it submitted stay. Raises NotFound."""
-    read(session, schedule_id, seen_by=seen_by, lock=True)
+    read(session, schedule_id, visible_to=visible_to, lock=True)
     session.connection().execute(sa.delete(SCHEDULES).where(SCHEDULES.c.id == schedule_id))
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Refused
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 from app.services.schedules import cron as crons
 from app.services.schedules import zones
 from app.services.schedules.reading import SCHEDULES
@@ -55,7 +55,7 @@ def _check_once(rule: Rule, run_at: datetime, run_if_past: bool, now: datetime) 
 
 def check_room(session: Session, owner_id: UUID | None, *, most: int) -> None:
     """Raises Refused when an owner has as many schedules as allowed."""
-    count_one_by_one(session, "schedules", owner_id)
+    lock_owner_count(session, "schedules", owner_id)
     theirs = sa.select(sa.func.count()).select_from(SCHEDULES).where(SCHEDULES.c.owner_id == owner_id)
     if session.execute(theirs).scalar_one() >= most:
         said = f"there are {most} schedules already, the most that one owner may have (MAX_SCHEDULES_PER_OWNER)"

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from app.database import to_json
 from app.models import ScheduleRecord, SlotState
 from app.services.schedules import targets
-from app.services.schedules.coming import Coming, what_has_come
 from app.services.schedules.leave import Leave, leave_of
-from app.services.schedules.policy import Circumstances, Decision, Verdict, decide, start_of
+from app.services.schedules.occurrences import DueOccurrences, what_has_come
+from app.services.schedules.policy import Decision, FireContext, Verdict, decide, start_of
 from app.services.schedules.targets import Draft, RunDraft
 
 SLOTS_A_BATCH = 2_000  # of all schedules together: bounds a transaction
@@ -55,11 +55,11 @@ _GO_ON = sa.text(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Went:
+class FiredSchedule:
     """One schedule's look: what it decided, with what the slots start that fire."""
 
     schedule: ScheduleRecord
-    coming: Coming
+    coming: DueOccurrences
     verdict: Verdict
     drafts: Mapping[datetime, Draft]
 
@@ -100,7 +100,7 @@ def _fire(session: Session, schedules: Sequence[ScheduleRecord], now: datetime) 
     return len(looks)
 
 
-def _bounded(schedules: Iterable[ScheduleRecord], now: datetime) -> Iterator[tuple[ScheduleRecord, Coming]]:
+def _bounded(schedules: Iterable[ScheduleRecord], now: datetime) -> Iterator[tuple[ScheduleRecord, DueOccurrences]]:
     """Schedules with what has come of them, until the batch is full; those left over are still due."""
     slots = 0
     for schedule in schedules:
@@ -117,10 +117,10 @@ def _last(schedule: ScheduleRecord) -> UUID | None:
 
 
 def _look(
-    session: Session, schedule: ScheduleRecord, coming: Coming, *, busy: bool, leave: Leave, now: datetime
-) -> Went:
+    session: Session, schedule: ScheduleRecord, coming: DueOccurrences, *, busy: bool, leave: Leave, now: datetime
+) -> FiredSchedule:
     forbidden = leave.why_not(session, schedule, now=now)
-    given = Circumstances(slots=coming.slots, more=coming.more, busy=busy, forbidden=forbidden)
+    given = FireContext(slots=coming.slots, more=coming.more, busy=busy, forbidden=forbidden)
     verdict = leave.within_quota(session, schedule, decide(schedule, given, now=now), now=now)
     fired = [each.slot_at for each in verdict.decisions if each.state == SlotState.FIRED]
     drafts = {
@@ -129,7 +129,7 @@ def _look(
         )
         for slot in fired
     }
-    return Went(schedule=schedule, coming=coming, verdict=verdict, drafts=drafts)
+    return FiredSchedule(schedule=schedule, coming=coming, verdict=verdict, drafts=drafts)
 
 
 def record(session: Session, decided: Iterable[tuple[UUID, Decision, Draft | None]], *, now: datetime) -> set[UUID]:
@@ -150,7 +150,7 @@ def _ids(draft: Draft | None) -> dict[str, str | None]:
     }
 
 
-def _store(session: Session, looks: Sequence[Went], now: datetime) -> None:
+def _store(session: Session, looks: Sequence[FiredSchedule], now: datetime) -> None:
     decided = (
         (went.schedule.id, each, went.drafts.get(each.slot_at)) for went in looks for each in went.verdict.decisions
     )
@@ -160,7 +160,7 @@ def _store(session: Session, looks: Sequence[Went], now: datetime) -> None:
     session.execute(_GO_ON, {"rows": to_json([_where_it_stands(went, new) for went in looks])})
 
 
-def _where_it_stands(went: Went, new: set[UUID]) -> dict[str, Any]:
+def _where_it_stands(went: FiredSchedule, new: set[UUID]) -> dict[str, Any]:
     last = max((slot for slot, draft in went.drafts.items() if draft.id in new), default=None)
     moments = {
         "accounted_until": went.coming.accounted_until,

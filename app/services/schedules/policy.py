@@ -9,7 +9,7 @@ from uuid import UUID
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState
 
 LATE = timedelta(seconds=30)  # a dispatcher that runs notices a slot within a second, or ten when 10,000 come at once
-MOST_CAPPED = 100
+MAX_CAPPED = 100
 
 NOBODY_LOOKED = "no dispatcher ran at its time"
 STILL_RUNNING = "the task of the last slot is unfinished (overlap skip)"
@@ -27,7 +27,7 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Circumstances:
+class FireContext:
     """What a decision depends on beside the schedule and the slots.
 
     `slots`: those that have come, oldest first; `more`: so many that others follow which have come, too;
@@ -48,7 +48,7 @@ class Verdict:
     queued: datetime | None
 
 
-def decide(schedule: ScheduleRecord, given: Circumstances, *, now: datetime) -> Verdict:
+def decide(schedule: ScheduleRecord, given: FireContext, *, now: datetime) -> Verdict:
     """Every slot that has come is decided or waits, and so is the one that waited, once the last task has finished."""
     wanted, missed = _misfires(schedule, given, now)
     decisions: list[Decision] = list(missed)
@@ -70,7 +70,7 @@ def decide(schedule: ScheduleRecord, given: Circumstances, *, now: datetime) -> 
 
 
 def _misfires(
-    schedule: ScheduleRecord, given: Circumstances, now: datetime
+    schedule: ScheduleRecord, given: FireContext, now: datetime
 ) -> tuple[Sequence[datetime], Iterator[Decision]]:
     """The slots to run, and decisions for those that nobody looked at in time and that the policy gives up."""
     late = [slot for slot in given.slots if now - slot > LATE]

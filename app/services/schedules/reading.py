@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Schedule, ScheduleRecord, ScheduleSlot, SlotRecord
+from app.models.page import Page, page_of
 from app.services.sql import folding
 
 SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
@@ -16,9 +17,9 @@ SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.
 AROUND = timedelta(seconds=1)
 
 
-def read(session: Session, schedule_id: UUID, *, seen_by: UUID | None, lock: bool = False) -> ScheduleRecord:
-    """One schedule; `seen_by` None sees everybody's. Raises NotFound, for somebody else's as well."""
-    query = sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule_id, *_visible(seen_by))
+def read(session: Session, schedule_id: UUID, *, visible_to: UUID | None, lock: bool = False) -> ScheduleRecord:
+    """One schedule; `visible_to` None sees everybody's. Raises NotFound, for somebody else's as well."""
+    query = sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule_id, *_visible(visible_to))
     row = session.connection().execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
         raise NotFound(f"There is no schedule {schedule_id}: check the id; it may also have been deleted.")
@@ -26,10 +27,16 @@ def read(session: Session, schedule_id: UUID, *, seen_by: UUID | None, lock: boo
 
 
 def find(
-    session: Session, *, seen_by: UUID | None, enabled: bool | None, text: str | None, before: UUID | None, limit: int
-) -> tuple[list[ScheduleRecord], UUID | None]:
-    """A page, newest first, of the schedules older than `before`; and the id to give as `before` for the next."""
-    query = sa.select(SCHEDULES).where(*_visible(seen_by)).order_by(SCHEDULES.c.id.desc()).limit(limit + 1)
+    session: Session,
+    *,
+    visible_to: UUID | None,
+    enabled: bool | None,
+    text: str | None,
+    before: UUID | None,
+    limit: int,
+) -> Page[ScheduleRecord]:
+    """A page of the schedules older than `before`, newest first."""
+    query = sa.select(SCHEDULES).where(*_visible(visible_to)).order_by(SCHEDULES.c.id.desc()).limit(limit + 1)
     if enabled is not None:
         query = query.where(SCHEDULES.c.enabled == enabled)
     if text:
@@ -40,27 +47,27 @@ def find(
     if before is not None:
         query = query.where(SCHEDULES.c.id < before)
     records = [ScheduleRecord.of(row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
-def soonest(session: Session, *, seen_by: UUID | None, limit: int) -> list[ScheduleRecord]:
+def soonest(session: Session, *, visible_to: UUID | None, limit: int) -> list[ScheduleRecord]:
     """The schedules whose next slots come first."""
-    query = sa.select(SCHEDULES).where(SCHEDULES.c.next_at.is_not(None), *_visible(seen_by))
+    query = sa.select(SCHEDULES).where(SCHEDULES.c.next_at.is_not(None), *_visible(visible_to))
     rows = session.connection().execute(query.order_by(SCHEDULES.c.next_at).limit(limit)).mappings()
     return [ScheduleRecord.of(row) for row in rows]
 
 
 def slots(
     session: Session, schedule_id: UUID, *, state: str | None, before: datetime | None, limit: int
-) -> tuple[list[SlotRecord], datetime | None]:
-    """A page of slots, newest first, and the moment to give as `before` for the next."""
+) -> Page[SlotRecord]:
+    """A page of slots, newest first; `next` is the moment of a slot."""
     query = sa.select(SLOTS).where(SLOTS.c.schedule_id == schedule_id).order_by(SLOTS.c.slot_at.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(SLOTS.c.state == state)
     if before is not None:
         query = query.where(SLOTS.c.slot_at < before)
     records = [SlotRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].slot_at if len(records) > limit else None
+    return page_of(records, limit, lambda slot: slot.slot_at)
 
 
 def of_task(session: Session, task_id: UUID, created_at: datetime) -> tuple[UUID, datetime] | None:
@@ -75,5 +82,5 @@ def of_task(session: Session, task_id: UUID, created_at: datetime) -> tuple[UUID
     return None if row is None else (row.schedule_id, row.slot_at)
 
 
-def _visible(seen_by: UUID | None) -> list[sa.ColumnElement[Any]]:
-    return [] if seen_by is None else [SCHEDULES.c.owner_id == seen_by]
+def _visible(visible_to: UUID | None) -> list[sa.ColumnElement[Any]]:
+    return [] if visible_to is None else [SCHEDULES.c.owner_id == visible_to]

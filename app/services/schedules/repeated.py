@@ -6,8 +6,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Gone, NotFound
-from app.models import ScheduleRecord, Task, WorkflowRun, new_id
+from app.errors import NotFound
+from app.models import ScheduleRecord, Task, WorkflowRun
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
@@ -29,17 +29,19 @@ def create_once(
 
     Raises what `create` raises, Refused for a key that was used with another body, Gone for a deleted schedule.
     """
-    schedule_id = new_id()
-    first = idempotency.first_use(session, key, schedule_id, now=now) if key else None
-    if first is None:
-        made = create(
+
+    def create_new(schedule_id: UUID) -> ScheduleRecord:
+        return create(
             session, wanted, schedule_id=schedule_id, owner_id=owner_id, most=most, now=now, allowance=allowance
         )
-        return made, True
-    try:
-        return read(session, first, seen_by=owner_id), False
-    except NotFound:
-        raise Gone(f"This Idempotency-Key made the schedule {first}, which has been deleted; use a new key.") from None
+
+    def find(schedule_id: UUID) -> ScheduleRecord | None:
+        try:
+            return read(session, schedule_id, visible_to=owner_id)
+        except NotFound:
+            return None
+
+    return idempotency.once(session, key, create=create_new, find=find, what="schedule", now=now)
 
 
 def run_once_now(
@@ -47,16 +49,17 @@ def run_once_now(
     schedule_id: UUID,
     *,
     key: Key | None,
-    seen_by: UUID | None,
+    visible_to: UUID | None,
     now: datetime,
     allowance: Allowance = ANYTHING,
 ) -> tuple[UUID, bool]:
     """Run a schedule now, unless an earlier request with the same key did; what it started, and whether that is new."""
-    draft_id = new_id()
-    first = idempotency.first_use(session, key, draft_id, now=now) if key else None
-    if first is None:
-        made = run_now(session, schedule_id, draft_id=draft_id, seen_by=seen_by, now=now, allowance=allowance)
-        return made.id, True
-    if not any(session.scalar(sa.select(sa.exists().where(kind.id == first))) for kind in (Task, WorkflowRun)):
-        raise Gone(f"This Idempotency-Key made the task {first}, which has been deleted; use a new key.")
-    return first, False
+
+    def run(draft_id: UUID) -> UUID:
+        return run_now(session, schedule_id, draft_id=draft_id, visible_to=visible_to, now=now, allowance=allowance).id
+
+    def find(id_: UUID) -> UUID | None:
+        stands = any(session.scalar(sa.select(sa.exists().where(kind.id == id_))) for kind in (Task, WorkflowRun))
+        return id_ if stands else None
+
+    return idempotency.once(session, key, create=run, find=find, what="task", now=now)

@@ -12,7 +12,7 @@ from app.errors import Refused
 SLOT = "$slot"
 DAY = timedelta(days=1)
 QUARTER_MONTHS = 3
-MOST_LEVELS = 32
+MAX_LEVELS = 32
 
 
 def filled(template: Any, slot_at: datetime, time_zone: str) -> Any:
@@ -21,8 +21,8 @@ def filled(template: Any, slot_at: datetime, time_zone: str) -> Any:
 
 
 def _filled(template: Any, known: dict[str, Any], level: int) -> Any:
-    if level > MOST_LEVELS:
-        raise Refused({"workflow": {"input": [f"is nested too deeply: {MOST_LEVELS} levels are allowed"]}})
+    if level > MAX_LEVELS:
+        raise Refused({"workflow": {"input": [f"is nested too deeply: {MAX_LEVELS} levels are allowed"]}})
     if isinstance(template, list):
         return [_filled(each, known, level + 1) for each in template]
     if not isinstance(template, dict):

@@ -14,14 +14,14 @@ from app.models import Json, ScheduleRecord, TaskRecord, new_id
 from app.services import workflows
 from app.services.accounts.allowance import Allowance
 from app.services.schedules.slot_values import filled
-from app.services.submission import internal
-from app.services.submission.submissions import Submission, check_timeout
+from app.services.submission import Submission, check_timeout, draft_unchecked
+from app.services.submission import store as store_tasks
 from app.services.workflows import Caller, NewRun, WorkflowRecord
 from tasks.errors import PayloadRefused, UnknownTaskType
 from tasks.registry import get_type, load_types
 
 # Every slot copies the template, and hundreds are fired in one transaction.
-LONGEST_TARGET = 32 * 1024
+MAX_TARGET = 32 * 1024
 ZONE = "time_zone"
 
 
@@ -149,14 +149,14 @@ def draft_of(
     """What a slot starts; nothing is stored yet."""
     if "task" in schedule.target:
         submission = submission_of(schedule, starts_at=starts_at)
-        return internal.draft(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
+        return draft_unchecked(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
     given = filled(schedule.target["workflow"]["input"], slot_at, schedule.time_zone)
     return RunDraft(id=draft_id or new_id(), input=given, starts_at=starts_at)
 
 
 def store(session: Session, drafts: list[tuple[ScheduleRecord, Draft]], *, now: datetime) -> None:
     """Store tasks in one statement, and start runs one by one."""
-    internal.store(session, [draft for _, draft in drafts if isinstance(draft, TaskRecord)])
+    store_tasks(session, [draft for _, draft in drafts if isinstance(draft, TaskRecord)], is_urgent=False)
     for schedule, draft in drafts:
         if isinstance(draft, RunDraft):
             found = _workflow(session, schedule.target["workflow"]["name"], owner_id=schedule.owner_id, now=now)
@@ -185,8 +185,8 @@ def _workflow(session: Session, name: str, *, owner_id: UUID | None, now: dateti
 
 def _check_size(target: Mapping[str, Any], name: str) -> None:
     size = len(to_json(target))
-    if size > LONGEST_TARGET:
-        said = f"has {size} bytes; {LONGEST_TARGET} are allowed: give the task a reference to what is larger"
+    if size > MAX_TARGET:
+        said = f"has {size} bytes; {MAX_TARGET} are allowed: give the task a reference to what is larger"
         raise Refused({name: [said]})
 
 

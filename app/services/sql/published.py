@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.models import KnownType, SqlCount, SqlLimit
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
 from tasks.redaction import EVERYTHING, masked_keys
 from tasks.registry import TaskType
 

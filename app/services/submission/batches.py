@@ -17,8 +17,10 @@ from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.accounts.rights import Rights, TypeNotAllowed
 from app.services.encryption import sealing
 from app.services.idempotency import Key
-from app.services.submission import insertion, uniqueness
-from app.services.submission.submissions import Submission, draft
+from app.services.submission import uniqueness
+from app.services.submission.acceptance import Accepted
+from app.services.submission.drafts import Submission, draft
+from app.services.submission.storage import store
 from tasks.errors import PayloadRefused, UnknownTaskType
 
 _TASKS = Task.metadata.tables["tasks"]
@@ -43,15 +45,7 @@ class Item:
     key: Key | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
-    """A task of the batch; not new when its key was used before."""
-
-    task: TaskRecord
-    is_new: bool
-
-
-def drafts(
+def draft_batch(
     items: Sequence[Item],
     *,
     owner_id: UUID | None,
@@ -72,7 +66,7 @@ def _draft(
         return refusal
 
 
-def store(
+def accept_batch(
     session: Session,
     items: Sequence[Item],
     drafted: Sequence[TaskRecord | Refusal],
@@ -81,6 +75,7 @@ def store(
     make_room: MakeRoom = unlimited,
 ) -> list[Accepted | Refusal]:
     """Store what can be, in one INSERT; one result for each item, in their order. What is refused leaves no trace.
+    Hints follow the commit.
 
     `drafted`: the items' drafts. A key that two items share makes one task, if both say the same. Raises what
     `make_room` raises.
@@ -98,7 +93,7 @@ def store(
     fresh = [made for _, made in new if made.id not in alike]
     if fresh:
         make_room(len(fresh))
-    stored = {task.id: task for task in insertion.insert(session.connection(), fresh)}
+    stored = {task.id: task for task in store(session, fresh)}
     known = _read(session, {use.resource_id for use in used.values()} | set(alike.values()) - set(stored)) | stored
     return [_result(item.key, made, firsts, used, alike, known, stored) for item, made in pairs]
 

@@ -24,7 +24,7 @@ WRITTEN = (
     "concurrency_key", "ordering_key", "after_failure", "parent_id",
 )  # fmt: skip
 SETTLED = ("updated_at", "due_at", "dispatched_at", "gated")
-MOST_ROWS = 1_000  # of one statement
+MAX_ROWS = 1_000  # of one statement
 FEW_ROWS = 8  # up to here a list of values is cheaper, from here on PostgreSQL reads JSON faster than so many constants
 
 _COLUMNS = Task.metadata.tables["tasks"].c
@@ -43,8 +43,8 @@ def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Tas
     the insert.
     """
     stored: list[TaskRecord] = []
-    for start in range(0, len(records), MOST_ROWS):
-        stored += _insert(connection, records[start : start + MOST_ROWS])
+    for start in range(0, len(records), MAX_ROWS):
+        stored += _insert(connection, records[start : start + MAX_ROWS])
     return stored
 
 

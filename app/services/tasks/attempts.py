@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.models import EventRecord, Status
 from app.services.tasks.records import events
 
-MOST_EVENTS = 2_000
+MAX_EVENTS = 2_000
 
 # What became of an attempt, by the status it left the task in.
 OUTCOMES = {
@@ -43,7 +43,7 @@ class Attempt:
 
 def of_task(session: Session, task_id: UUID, *, owner: UUID | None) -> list[Attempt]:
     """A task's attempts, oldest first; the number of one that was given back is used again. Raises NotFound."""
-    history, _ = events(session, task_id, owner=owner, after=None, limit=MOST_EVENTS)
+    history, _ = events(session, task_id, owner=owner, after=None, limit=MAX_EVENTS)
     return from_history(history)
 
 

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound
 from app.models import Json, Status, TaskRecord
 from app.services.accounts.allowance import ANYTHING, Allowance
-from app.services.submission import submissions
-from app.services.submission.submissions import Submission
+from app.services.submission import Submission, accept
 from app.services.tasks import records as task_service
 from tasks.registry import find_type
 
@@ -72,7 +71,8 @@ def request(
     if undoing is not None and undoing.stands:
         return _standing(session, undoing), False
     payload: Json = {"task_id": str(task_id), "reason": reason}
-    made = submissions.accept(session, Submission(type=COMPENSATION, payload=payload), owner_id=task.owner_id, now=now)
+    wanted = Submission(type=COMPENSATION, payload=payload)
+    made = accept(session, wanted, owner_id=task.owner_id, now=now).task
     session.execute(TAKE, {"task_id": task_id, "by": made.id, "now": now})
     return made, True
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Status, Task, TaskRecord
+from app.models.page import Page, page_of
 from app.services.circuits import DELIVERY_TYPE
 from app.services.tasks.records import belonging_to
 
@@ -48,15 +49,13 @@ def count(session: Session, wanted: DeadLetterFilter) -> int:
     return session.scalar(theirs) or 0
 
 
-def find(
-    session: Session, wanted: DeadLetterFilter, *, before: UUID | None, limit: int
-) -> tuple[list[TaskRecord], UUID | None]:
-    """A page, newest first, of those older than `before`; and the id to give as `before` for the next, if any."""
+def find(session: Session, wanted: DeadLetterFilter, *, before: UUID | None, limit: int) -> Page[TaskRecord]:
+    """A page of those older than `before`, newest first."""
     query = sa.select(TASKS).where(*wanted.conditions()).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def ids_batch(session: Session, wanted: DeadLetterFilter) -> list[UUID]:

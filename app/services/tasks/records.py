@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, Outdated
 from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
+from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services import lifecycle
 from app.services.accounts import rights as rights_by_type
@@ -18,7 +19,7 @@ from app.services.accounts.rights import Rights
 from app.services.circuits import DELIVERY_TYPE
 from app.services.encryption import sealing
 from app.services.sql import folding
-from app.services.submission.submissions import check_timeout, check_times
+from app.services.submission import check_timeout, check_times, publish_after_commit
 from tasks.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
@@ -68,17 +69,15 @@ def read_finished(connection: sa.Connection, ids: Collection[UUID]) -> list[Task
     return [TaskRecord(**row) for row in connection.execute(_FINISHED_OF, {"ids": list(ids)}).mappings()]
 
 
-def find(
-    session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[TaskRecord], UUID | None]:
-    """A page, newest first, of the tasks older than `before`; and the id to give as `before` for the next, if any."""
+def find(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int) -> Page[TaskRecord]:
+    """A page of the tasks older than `before`, newest first."""
     query = _TASK.where(*conditions(session, wanted)).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if owner is not None:
         query = query.where(*belonging_to(owner, types=wanted.types))
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def _one(session: Session, query: sa.Select[Any], task_id: UUID, owner: UUID | None) -> TaskRecord:
@@ -114,16 +113,14 @@ def conditions(session: Session, wanted: Filter) -> list[sa.ColumnElement[bool]]
     return found
 
 
-def events(
-    session: Session, task_id: UUID, *, owner: UUID | None, after: int | None, limit: int
-) -> tuple[list[EventRecord], int | None]:
-    """A page of a task's history, oldest first, and the id to give as `after` for the next. Raises NotFound."""
+def events(session: Session, task_id: UUID, *, owner: UUID | None, after: int | None, limit: int) -> Page[EventRecord]:
+    """A page of a task's history, oldest first. Raises NotFound."""
     read(session, task_id, owner=owner)
     query = sa.select(EVENTS).where(EVENTS.c.task_id == task_id).order_by(EVENTS.c.id).limit(limit + 1)
     if after is not None:
         query = query.where(EVENTS.c.id > after)
     records = [EventRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def change(
@@ -155,7 +152,11 @@ def change(
         session.connection().execute(sa.update(TASKS).where(TASKS.c.id == task_id).values(written))
     if "scheduled_at" in fields:
         lifecycle.reschedule(session, task_id, scheduled_at=fields["scheduled_at"], now=now)
-    return read(session, task_id, owner=owner)
+    changed = read(session, task_id, owner=owner)
+    if changed.status == Status.PENDING and not changed.gated:
+        # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
+        publish_after_commit(session, [changed])
+    return changed
 
 
 def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Collection[datetime] | None) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.models import FINISHED, Status
 from app.services.tasks.records import TASKS, Filter, belonging_to, conditions
 
-MOST_LOOKED_AT = 20_000
+MAX_LOOKED_AT = 20_000
 ENDED_BADLY = frozenset({Status.FAILED, Status.CANCELLED})
 
 
@@ -57,7 +57,7 @@ _COLUMNS = [
 def search(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int) -> Found:
     """The newest tasks that match, of those older than `before`.
 
-    A filter that no index serves is tried on the next MOST_LOOKED_AT tasks only, so that a page always comes soon.
+    A filter that no index serves is tried on the next MAX_LOOKED_AT tasks only, so that a page always comes soon.
     """
     within: list[sa.ColumnElement[bool]] = []
     if owner is not None:
@@ -87,5 +87,5 @@ def is_served(wanted: Filter) -> bool:
 
 
 def _floor(session: Session, within: Sequence[sa.ColumnElement[bool]]) -> UUID | None:
-    query = sa.select(TASKS.c.id).where(*within).order_by(TASKS.c.id.desc()).offset(MOST_LOOKED_AT - 1).limit(1)
+    query = sa.select(TASKS.c.id).where(*within).order_by(TASKS.c.id.desc()).offset(MAX_LOOKED_AT - 1).limit(1)
     return session.connection().scalar(query)

@@ -13,7 +13,7 @@ from app.models import TaskLogLine
 from app.services.tasks.records import read
 
 LOG = TaskLogLine.metadata.tables["task_log"]
-MOST_LINES = 2_000  # returned
+MAX_LINES = 2_000  # returned
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,5 +37,5 @@ def of_task(session: Session, task_id: UUID, *, owner: UUID | None) -> list[LogL
     """The newest lines of a task, oldest first. Raises NotFound."""
     read(session, task_id, owner=owner)
     columns = [LOG.c[name] for name in LogLine.__slots__]
-    query = sa.select(*columns).where(LOG.c.task_id == task_id).order_by(LOG.c.id.desc()).limit(MOST_LINES)
+    query = sa.select(*columns).where(LOG.c.task_id == task_id).order_by(LOG.c.id.desc()).limit(MAX_LINES)
     return [LogLine(**row) for row in session.execute(query).mappings()][::-1]

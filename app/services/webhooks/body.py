@@ -11,7 +11,7 @@ from app.services.events import Numbered
 from app.services.export.event_rows import HIDDEN, is_sensitive, shown_result
 from tasks.redaction import redacted
 
-MOST_BYTES = 65_536  # of a payload or a result; receivers refuse large requests, and the task can be read
+MAX_BYTES = 65_536  # of a payload or a result; receivers refuse large requests, and the task can be read
 
 
 def event_name(status: str) -> str:
@@ -45,7 +45,7 @@ def body_of(event: Numbered, task: TaskRecord) -> dict[str, Any]:
         "finished_at": moment(task.finished_at),
         "links": {"self": f"/api/v1/tasks/{task.id}"},
     }
-    omitted = [name for name in ("payload", "result") if len(to_json(data[name]).encode()) > MOST_BYTES]
+    omitted = [name for name in ("payload", "result") if len(to_json(data[name]).encode()) > MAX_BYTES]
     data |= dict.fromkeys(omitted)
     return {
         "type": event_name(event.status),

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from app.database import array
 from app.errors import Conflict, NotFound
 from app.models import FINISHED, DeliveryRecord, Priority, Task, TaskRecord, WebhookDelivery, new_id
+from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services import circuits
 from app.services.circuits import DELIVERY_TYPE, Receiver
 from app.services.events import Numbered
 from app.services.retention import BATCH, first_id_at
-from app.services.submission import internal
-from app.services.submission.submissions import Submission
+from app.services.submission import Submission, draft_unchecked, store
 from app.services.webhooks.body import body_of, event_name, test_body
 from app.services.webhooks.endpoints import FINISHED_EVENTS
 from app.services.webhooks.endpoints import read as read_webhook
@@ -123,7 +123,7 @@ def _store(
 ) -> None:
     session.execute(sa.insert(DELIVERIES), list(rows))
     senders = [_sender(row["id"], row["task_id"], receiver_of(row), now, priority=priority) for row in rows]
-    internal.store(session, senders)
+    store(session, senders, is_urgent=False)
 
 
 def receiver_of(delivery: Mapping[str, Any] | sa.RowMapping) -> Receiver:
@@ -139,7 +139,7 @@ def _sender(
     submission = Submission(
         type=DELIVERY_TYPE, payload={"delivery_id": str(delivery_id)}, concurrency_key=to.key, priority=priority
     )
-    return internal.draft(submission, owner_id=to.owner_id, now=now, task_id=task_id)
+    return draft_unchecked(submission, owner_id=to.owner_id, now=now, task_id=task_id)
 
 
 def send_test(session: Session, webhook_id: UUID, *, owner: UUID | None, now: datetime) -> DeliveryRecord:
@@ -179,7 +179,7 @@ def send_again(
     task_id = new_id()
     session.execute(sa.update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(task_id=task_id))
     to = circuits.of_webhook(webhook_id, webhook.owner_id)
-    internal.store(session, [_sender(delivery_id, task_id, to, now)])
+    store(session, [_sender(delivery_id, task_id, to, now)], is_urgent=False)
     return read(session, delivery_id, webhook_id=webhook_id)
 
 
@@ -207,14 +207,14 @@ def read(session: Session, delivery_id: UUID, *, webhook_id: UUID) -> DeliveryRe
 
 def find(
     session: Session, webhook_id: UUID, *, owner: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[DeliveryRecord], UUID | None]:
-    """A page of deliveries, newest first, and the id to give as `before` for the next. Raises NotFound."""
+) -> Page[DeliveryRecord]:
+    """A page of deliveries, newest first. Raises NotFound."""
     read_webhook(session, webhook_id, owner=owner)
     query = _LOG.where(DELIVERIES.c.webhook_id == webhook_id).order_by(DELIVERIES.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(DELIVERIES.c.id < before)
     records = [DeliveryRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def prune(session: Session, *, before: datetime) -> int:

@@ -9,16 +9,17 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound, Refused
+from app.errors import Gone, NotFound, Refused
 from app.models import Status, Webhook, WebhookRecord, new_id
+from app.models.page import Page, page_of
 from app.services import circuits, idempotency
 from app.services.circuits import Circuit
 from app.services.encryption import sealing
 from app.services.idempotency import Key
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 from app.services.webhooks import secrets
 
-MOST_PER_ACCOUNT = 50
+MAX_PER_ACCOUNT = 50
 EVENTS = tuple(f"task.{status.value.lower()}" for status in Status)
 FINISHED_EVENTS = ("task.completed", "task.failed", "task.cancelled")
 WEBHOOKS = Webhook.metadata.tables["webhooks"]
@@ -40,16 +41,17 @@ def create(
 ) -> tuple[WebhookRecord, str | None]:
     """Store an endpoint; returns it and its secret, which is shown this once.
 
-    The second use of an Idempotency-Key returns the first endpoint, without the secret. Raises Refused.
+    The second use of an Idempotency-Key returns the first endpoint, without the secret. Raises Refused, and
+    Gone for an endpoint that has been deleted since.
     """
     webhook_id = new_id()
     first = None if key is None else idempotency.first_use(session, key, webhook_id, now=now)
     if first is not None:
-        return read(session, first, owner=owner_id), None
-    count_one_by_one(session, "webhooks", owner_id)
+        return _first(session, first, owner_id), None
+    lock_owner_count(session, "webhooks", owner_id)
     held = session.scalar(sa.select(sa.func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.owner_id == owner_id))
-    if (held or 0) >= MOST_PER_ACCOUNT:
-        raise Refused({"url": [f"an account has at most {MOST_PER_ACCOUNT} webhooks; delete one first"]})
+    if (held or 0) >= MAX_PER_ACCOUNT:
+        raise Refused({"url": [f"an account has at most {MAX_PER_ACCOUNT} webhooks; delete one first"]})
     secret = secrets.new_secret()
     values = {
         "id": webhook_id,
@@ -67,6 +69,15 @@ def create(
     return read(session, webhook_id, owner=owner_id), secret
 
 
+def _first(session: Session, webhook_id: UUID, owner_id: UUID) -> WebhookRecord:
+    try:
+        return read(session, webhook_id, owner=owner_id)
+    except NotFound:
+        raise Gone(
+            f"This Idempotency-Key made the webhook {webhook_id}, which has been deleted; use a new key."
+        ) from None
+
+
 def read(session: Session, webhook_id: UUID, *, owner: UUID | None, lock: bool = False) -> WebhookRecord:
     """One endpoint; `owner` None sees everybody's. Raises NotFound."""
     query = sa.select(*COLUMNS).where(WEBHOOKS.c.id == webhook_id)
@@ -82,17 +93,15 @@ def circuits_of(session: Session, webhooks: Iterable[WebhookRecord]) -> dict[UUI
     return {keys[key]: circuit for key, circuit in circuits.read(session, keys).items()}
 
 
-def find(
-    session: Session, *, owner: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[WebhookRecord], UUID | None]:
-    """A page, newest first, and the id to give as `before` for the next, if any."""
+def find(session: Session, *, owner: UUID | None, before: UUID | None, limit: int) -> Page[WebhookRecord]:
+    """A page of webhooks, newest first."""
     query = sa.select(*COLUMNS).order_by(WEBHOOKS.c.id.desc()).limit(limit + 1)
     if owner is not None:
         query = query.where(WEBHOOKS.c.owner_id == owner)
     if before is not None:
         query = query.where(WEBHOOKS.c.id < before)
     records = [WebhookRecord(**row) for row in session.execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def change(

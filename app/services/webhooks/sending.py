@@ -16,7 +16,7 @@ from app.services.encryption import sealing
 from app.services.webhooks import secrets
 from app.services.webhooks.deliveries import receiver_of
 
-LONGEST_ERROR = 500
+MAX_ERROR = 500
 KEPT_ATTEMPTS = 50
 
 _DELIVERY = sa.text(

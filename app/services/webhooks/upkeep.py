@@ -10,7 +10,7 @@ from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE
 from app.services.lifecycle.waiting import HELD_UNTIL
 from app.services.webhooks.deliveries import receiver_of
 
-LONGEST_WAIT = timedelta(days=7)
+MAX_WAIT = timedelta(days=7)
 
 _EARLIER = sa.text(
     "SELECT tasks.id, d.webhook_id, d.owner_id, d.url FROM tasks JOIN webhook_deliveries AS d ON d.task_id = tasks.id "
@@ -54,9 +54,9 @@ def give_up(session: Session, *, now: datetime, limit: int) -> int:
 
     They stay in the delivery log, and can be sent again from there.
     """
-    values = {"type": DELIVERY_TYPE, "before": now - LONGEST_WAIT, "limit": limit}
+    values = {"type": DELIVERY_TYPE, "before": now - MAX_WAIT, "limit": limit}
     ids = list(session.scalars(_WAITED, values))
     if not ids:
         return 0
-    reason = f"given up: its receiver has not answered within {LONGEST_WAIT.days} days"
+    reason = f"given up: its receiver has not answered within {MAX_WAIT.days} days"
     return len(lifecycle.cancel(session, ids, reason=reason, now=now))

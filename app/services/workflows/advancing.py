@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
 from app.services import lifecycle
-from app.services.workflows import door, steps, submitting, transitions, undoing
+from app.services.submission import store
+from app.services.workflows import run_statements, steps, transitions, undoing
+from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
 from tasks.errors import UnknownTaskType
@@ -117,7 +119,7 @@ def _begin_to_fail(session: Session, run: RunRecord, failed: StepRecord, *, now:
     message = (failed.error or {}).get("message", "")
     word = "was cancelled" if failed.state == StepState.CANCELLED else "failed"
     reason = f"step {failed.key} {word}: {message}"[:1000]
-    run = door.end(session, run, Ending.FAILURE, reason=reason)
+    run = run_statements.end(session, run, Ending.FAILURE, reason=reason)
     # Tasks that run are left to finish, so that it is known what they did; those that wait need not begin.
     stop_waiting_tasks(session, run, reason=f"run {run.id} ends: {reason}"[:1000], now=now, ask=False)
     return run
@@ -135,7 +137,7 @@ def _end(session: Session, run: RunRecord, definition: Definition, now: datetime
         arrow = transitions.COMPLETED
     else:
         arrow = transitions.FAILED if definition.on_failure == STOP else transitions.UNDONE_FOR_FAILURE
-    moved = door.move(session, run, arrow, reason=run.reason, now=now)
+    moved = run_statements.move(session, run, arrow, reason=run.reason, now=now)
     if moved is None:  # paused while a step failed: resuming comes back here
         return run, True
     return moved, moved.is_finished
@@ -169,7 +171,7 @@ def _start(
                 drafts.append(made)
         steps.skip(session, run.id, skipped, now=now)
         moved, candidates = True, _followers(definition, skipped)
-    submitting.submit(session, drafts)
+    store(session, drafts)
     steps.started(session, run.id, {each.step: each.id for each in drafts if each.step}, now=now)
     return moved
 
@@ -194,7 +196,7 @@ def _drafted(
     lookup = lookup_of(session, run, current, references(step.payload, step.when))
     if step.when is not None and not holds(step.when, bounded(lookup, most * LOOKED_AT)):
         return None
-    return submitting.draft(
+    return draft_task(
         run,
         step.key,
         step.type,

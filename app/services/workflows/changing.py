@@ -9,12 +9,12 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.errors import Conflict, Gone, NotFound, Refused
+from app.errors import Conflict, NotFound, Refused
 from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
 from app.services import idempotency, lifecycle
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
-from app.services.workflows import advancing, door, steps, transitions
+from app.services.workflows import advancing, run_statements, steps, transitions
 from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay, types_of
 from app.services.workflows.transitions import Transition
 from app.services.workflows.versions import definition_of
@@ -24,7 +24,7 @@ from tasks.workflow.inputs import loaded
 from tasks.workflow.payloads import check_payload, of_input
 from tasks.workflow.templates import bounded, render
 
-LONGEST_LABEL = 256
+MAX_LABEL = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,17 +68,17 @@ def start_once(
     Raises NotFound, Conflict (not active), Refused, TypeNotAllowed, QuotaReached, or Gone for a run that was deleted
     since.
     """
-    run_id = new_id()
-    first = idempotency.first_use(session, key, run_id, now=now) if key else None
-    if first is None:
+
+    def start_new(run_id: UUID) -> RunRecord:
         workflow = read(session, name, caller=caller, now=now)
         allowance.check_types(types_of(definition_of(session, workflow.version_id)))
         allowance.room_of(caller.owner_id)(places_of(session, workflow))
-        return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id), True
-    found = door.lock(session, [first])
-    if not found:
-        raise Gone(f"This Idempotency-Key started the run {first}, which has been deleted; use a new key.")
-    return found[0], False
+        return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id)
+
+    def find(run_id: UUID) -> RunRecord | None:
+        return next(iter(run_statements.lock(session, [run_id])), None)
+
+    return idempotency.once(session, key, create=start_new, find=find, what="run", now=now)
 
 
 def places_of(session: Session, workflow: WorkflowRecord) -> int:
@@ -121,51 +121,51 @@ def start(
         finished_at=None,
         updated_at=now,
     )
-    door.insert(session, run)
+    run_statements.insert(session, run)
     steps.insert(session, run.id, definition)
     return advancing.advance(session, run, now=now, look_at_all=True)
 
 
-def pause(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+def pause(session: Session, run_id: UUID, *, visible_to: UUID | None, now: datetime) -> RunRecord:
     """Start no further step; those that were handed out run on. Raises NotFound or Conflict."""
-    run = _going_on(session, run_id, seen_by)
+    run = _going_on(session, run_id, visible_to)
     if run.status == RunStatus.PAUSED:
         return run
     return _moved(session, run, transitions.PAUSED, "paused", now=now)
 
 
-def resume(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+def resume(session: Session, run_id: UUID, *, visible_to: UUID | None, now: datetime) -> RunRecord:
     """Go on where it was paused. Raises NotFound or Conflict."""
-    run = _going_on(session, run_id, seen_by)
+    run = _going_on(session, run_id, visible_to)
     if run.status == RunStatus.RUNNING:
         return run
     moved = _moved(session, run, transitions.RESUMED, None, now=now)
     return advancing.advance(session, moved, now=now, look_at_all=True)
 
 
-def cancel(session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime) -> RunRecord:
+def cancel(session: Session, run_id: UUID, *, visible_to: UUID | None, now: datetime) -> RunRecord:
     """Cancel what waits and ask what runs to stop; CANCELLED once nothing is under way. Raises NotFound or Conflict.
 
     What is completed stays as it is, until somebody asks to undo it.
     """
-    run = _locked(session, run_id, seen_by)
+    run = _locked(session, run_id, visible_to)
     if run.status == RunStatus.CANCELLED or run.ending == Ending.CANCEL:
         return run
     if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED):
         raise Conflict(f"The run is {run.status}; only one that is RUNNING or PAUSED can be cancelled.")
-    run = door.end(session, run, Ending.CANCEL, reason="cancelled")
+    run = run_statements.end(session, run, Ending.CANCEL, reason="cancelled")
     advancing.stop_waiting_tasks(session, run, reason=f"cancelled with run {run.id}", now=now, ask=True)
     return advancing.advance(session, run, now=now)
 
 
 def retry(
-    session: Session, run_id: UUID, *, seen_by: UUID | None, now: datetime, allowance: Allowance = ANYTHING
+    session: Session, run_id: UUID, *, visible_to: UUID | None, now: datetime, allowance: Allowance = ANYTHING
 ) -> RunRecord:
     """Go on from the steps that failed or were cancelled, with fresh retries.
 
     Raises NotFound, Conflict, TypeNotAllowed, or QuotaReached where there is no room for the steps that are left.
     """
-    run = _locked(session, run_id, seen_by)
+    run = _locked(session, run_id, visible_to)
     current = steps.read(session, run.id)
     bad = {key: each for key, each in current.items() if each.state in (StepState.FAILED, StepState.CANCELLED)}
     if run.status in transitions.RETRIED.sources:
@@ -185,7 +185,7 @@ def compensate(
     session: Session,
     run_id: UUID,
     *,
-    seen_by: UUID | None,
+    visible_to: UUID | None,
     reason: str,
     now: datetime,
     done_by_hand: Collection[str] = (),
@@ -197,7 +197,7 @@ def compensate(
 
     `done_by_hand`: keys of steps that a person has undone, and no task shall.
     """
-    run = _locked(session, run_id, seen_by)
+    run = _locked(session, run_id, visible_to)
     if run.status in (RunStatus.COMPENSATING, RunStatus.COMPENSATED):
         return run
     allowance.check_types(types_of(definition_of(session, run.version_id)))
@@ -211,23 +211,23 @@ def compensate(
     return advancing.advance(session, moved, now=now)
 
 
-def _locked(session: Session, run_id: UUID, seen_by: UUID | None) -> RunRecord:
-    found = door.lock(session, [run_id])
-    if not found or (seen_by is not None and found[0].owner_id != seen_by):
+def _locked(session: Session, run_id: UUID, visible_to: UUID | None) -> RunRecord:
+    found = run_statements.lock(session, [run_id])
+    if not found or (visible_to is not None and found[0].owner_id != visible_to):
         raise NotFound(f"There is no run {run_id}: check the id; it may also have been deleted.")
     return found[0]
 
 
-def _going_on(session: Session, run_id: UUID, seen_by: UUID | None) -> RunRecord:
+def _going_on(session: Session, run_id: UUID, visible_to: UUID | None) -> RunRecord:
     """Locked. Raises Conflict for one that is ending: another status would forget that, and start steps again."""
-    run = _locked(session, run_id, seen_by)
+    run = _locked(session, run_id, visible_to)
     if run.ending is not None:
         raise Conflict(f"The run is ending ({run.reason}): there is nothing to pause or to resume.")
     return run
 
 
 def _moved(session: Session, run: RunRecord, arrow: Transition, reason: str | None, *, now: datetime) -> RunRecord:
-    moved = door.move(session, run, arrow, reason=reason, now=now)
+    moved = run_statements.move(session, run, arrow, reason=reason, now=now)
     if moved is None:
         wanted = " or ".join(source.value for source in arrow.sources)
         raise Conflict(f"The run is {run.status}; for this it must be {wanted}.")
@@ -238,10 +238,10 @@ def _labels(definition: Definition, values: Mapping[str, Any]) -> dict[str, str]
     labels = {}
     for name, template in definition.labels.items():
         try:
-            value = render(template, bounded(of_input(values), LONGEST_LABEL * 4), ("labels", name))
+            value = render(template, bounded(of_input(values), MAX_LABEL * 4), ("labels", name))
         except StepRefused as error:
             raise Refused({"input": [str(error)]}, code="input_refused") from None
-        if not isinstance(value, str) or len(value) > LONGEST_LABEL:
-            raise Refused({"input": [f"label {name}: must be a text of at most {LONGEST_LABEL} characters"]})
+        if not isinstance(value, str) or len(value) > MAX_LABEL:
+            raise Refused({"input": [f"label {name}: must be a text of at most {MAX_LABEL} characters"]})
         labels[name] = value
     return labels

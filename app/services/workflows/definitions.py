@@ -8,12 +8,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, Gone, NotFound, Refused
+from app.errors import Conflict, NotFound, Refused
 from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
+from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
-from app.services.owners import count_one_by_one
+from app.services.owners import lock_owner_count
 from app.services.sql import folding
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
@@ -21,7 +22,7 @@ from tasks.workflow import Definition, DefinitionRefused, load_workflows, parse
 from tasks.workflow.declaring import NAME
 
 WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
-MOST_OF_AN_OWNER = 1000
+MAX_OF_AN_OWNER = 1000
 _RECORD = ("id", "owner_id", "name", "description", "active", "version", "created_at", "updated_at")
 
 
@@ -93,14 +94,14 @@ def create_once(
     """
     definition = checked(wanted.definition)
     allowance.check_types(types_of(definition))
-    workflow_id = new_id()
-    first = idempotency.first_use(session, key, workflow_id, now=now) if key else None
-    if first is None:
-        return _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now), True
-    found = _one(session, WORKFLOWS.c.id == first)
-    if found is None:
-        raise Gone(f"This Idempotency-Key made the workflow {first}, which has been deleted; use a new key.")
-    return found, False
+    return idempotency.once(
+        session,
+        key,
+        create=lambda workflow_id: _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now),
+        find=lambda workflow_id: _one(session, WORKFLOWS.c.id == workflow_id),
+        what="workflow",
+        now=now,
+    )
 
 
 def _create(
@@ -114,10 +115,10 @@ def _create(
 ) -> WorkflowRecord:
     if wanted.name in load_workflows():
         raise Conflict(f"The service itself has a workflow called {wanted.name!r}; take another name.")
-    count_one_by_one(session, "workflows", owner_id)
+    lock_owner_count(session, "workflows", owner_id)
     theirs = sa.select(sa.func.count()).select_from(WORKFLOWS).where(WORKFLOWS.c.owner_id == owner_id)
-    if session.execute(theirs).scalar_one() >= MOST_OF_AN_OWNER:
-        raise Refused({"_schema": [f"there are {MOST_OF_AN_OWNER} workflows already; delete one first"]})
+    if session.execute(theirs).scalar_one() >= MAX_OF_AN_OWNER:
+        raise Refused({"_schema": [f"there are {MAX_OF_AN_OWNER} workflows already; delete one first"]})
     if _one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == wanted.name):
         raise Conflict(f"There is a workflow called {wanted.name!r} already; PATCH it, or take another name.")
     row: dict[str, Any] = {"id": workflow_id, "owner_id": owner_id, "name": wanted.name, "version": 1}
@@ -154,8 +155,8 @@ def find(
     before: UUID | None,
     limit: int,
     now: datetime,
-) -> tuple[list[WorkflowRecord], UUID | None]:
-    """A page, newest first, of those older than `before`; and the id to give as `before` for the next, if any."""
+) -> Page[WorkflowRecord]:
+    """A page of those older than `before`, newest first."""
     sync(session, now=now)
     query = _query().order_by(WORKFLOWS.c.id.desc()).limit(limit + 1)
     if not caller.sees_all:
@@ -168,7 +169,7 @@ def find(
     if before is not None:
         query = query.where(WORKFLOWS.c.id < before)
     records = [WorkflowRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)
 
 
 def version_list(session: Session, workflow: WorkflowRecord) -> list[dict[str, Any]]:
@@ -251,7 +252,7 @@ def sync(session: Session, *, now: datetime) -> None:
     declared = load_workflows()
     if all((name, versions.digest_of(each.definition)) in stored for name, each in declared.items()):
         return
-    count_one_by_one(session, "workflows", None)
+    lock_owner_count(session, "workflows", None)
     stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
     for name, each in declared.items():
         if (name, versions.digest_of(each.definition)) not in stored:

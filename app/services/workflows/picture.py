@@ -10,7 +10,7 @@ from tasks.workflow import Definition
 WIDTH, HEIGHT = 190, 46  # of a step
 GAP_X, GAP_Y, MARGIN = 56, 16, 24
 SWEEPS = 4
-LONGEST_LABEL = 24
+MAX_LABEL = 24
 COLOURS = {
     "WAITING": ("#f4f4f5", "#a1a1aa"),
     "STARTED": ("#dbeafe", "#2563eb"),
@@ -146,5 +146,5 @@ def _shown_state(node: Node) -> str | None:
     return undone.get(node.undo_state or "", node.state)
 
 
-def _short(text: str, most: int = LONGEST_LABEL) -> str:
+def _short(text: str, most: int = MAX_LABEL) -> str:
     return escape(text if len(text) <= most else f"{text[: most - 1]}…")

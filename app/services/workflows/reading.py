@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import RunRecord, StepState, Task, WorkflowRunEvent, WorkflowStep
+from app.models.page import Page, page_of
 from app.models.workflow import RUN_FIELDS
 from app.services.workflows.advancing import ENDED_WELL
-from app.services.workflows.door import RUNS
+from app.services.workflows.run_statements import RUNS
 from app.services.workflows.versions import definition_of
 from tasks.workflow import Definition
 
@@ -22,7 +23,7 @@ STEPS = WorkflowStep.metadata.tables["workflow_steps"]
 TASKS = Task.metadata.tables["tasks"]
 EVENTS = WorkflowRunEvent.metadata.tables["workflow_run_events"]
 _RUN = sa.select(*(RUNS.c[name] for name in RUN_FIELDS))
-MOST_EVENTS = 500
+MAX_EVENTS = 500
 NOT_READ = Definition(steps={})
 
 
@@ -93,10 +94,10 @@ class RunView:
         return max(0.0, ((self.run.finished_at or now) - self.run.created_at).total_seconds())
 
 
-def read(session: Session, run_id: UUID, *, seen_by: UUID | None) -> RunRecord:
-    """One run; `seen_by` None sees everybody's. Raises NotFound, for somebody else's as well."""
+def read(session: Session, run_id: UUID, *, visible_to: UUID | None) -> RunRecord:
+    """One run; `visible_to` None sees everybody's. Raises NotFound, for somebody else's as well."""
     row = session.connection().execute(_RUN.where(RUNS.c.id == run_id)).mappings().first()
-    if row is None or (seen_by is not None and row["owner_id"] != seen_by):
+    if row is None or (visible_to is not None and row["owner_id"] != visible_to):
         raise NotFound(f"There is no run {run_id}: check the id; it may also have been deleted.")
     return RunRecord.of(row)
 
@@ -127,36 +128,36 @@ def view(session: Session, run: RunRecord) -> RunView:
 
 
 def find(
-    session: Session, wanted: Filter, *, seen_by: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[RunView], UUID | None]:
-    """A page, newest first, of the runs older than `before`; and the id to give as `before` for the next, if any.
+    session: Session, wanted: Filter, *, visible_to: UUID | None, before: UUID | None, limit: int
+) -> Page[RunView]:
+    """A page of the runs older than `before`, newest first.
 
     They come without their steps.
     """
     query = _RUN.where(*_conditions(wanted)).order_by(RUNS.c.id.desc()).limit(limit + 1)
-    if seen_by is not None:
-        query = query.where(RUNS.c.owner_id == seen_by)
+    if visible_to is not None:
+        query = query.where(RUNS.c.owner_id == visible_to)
     if before is not None:
         query = query.where(RUNS.c.id < before)
     runs = [RunRecord.of(row) for row in session.connection().execute(query).mappings()]
     states = _states(session, [run.id for run in runs[:limit]])
     views = [RunView(run=run, progress=_progress(states.get(run.id, ())), definition=NOT_READ) for run in runs[:limit]]
-    return views, runs[limit - 1].id if len(runs) > limit else None
+    return Page(views, page_of(runs, limit).next)
 
 
 def events(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
     """The history of a run's status, oldest first."""
     chosen = sa.select(EVENTS.c.at, EVENTS.c.status, EVENTS.c.previous_status, EVENTS.c.reason)
-    chosen = chosen.where(EVENTS.c.run_id == run_id).order_by(EVENTS.c.id).limit(MOST_EVENTS)
+    chosen = chosen.where(EVENTS.c.run_id == run_id).order_by(EVENTS.c.id).limit(MAX_EVENTS)
     rows = session.connection().execute(chosen)
     return [dict(row) for row in rows.mappings()]
 
 
-def task_ids(wanted: Filter, *, seen_by: UUID | None) -> sa.Select[Any]:
+def task_ids(wanted: Filter, *, visible_to: UUID | None) -> sa.Select[Any]:
     """A query for the ids of all tasks of the runs: their steps' and those that undo them."""
     runs = sa.select(RUNS.c.id).where(*_conditions(wanted))
-    if seen_by is not None:
-        runs = runs.where(RUNS.c.owner_id == seen_by)
+    if visible_to is not None:
+        runs = runs.where(RUNS.c.owner_id == visible_to)
     both = sa.func.unnest(postgresql.array([STEPS.c.task_id, STEPS.c.compensation_id]))
     return sa.select(both).where(STEPS.c.run_id.in_(runs))
 

@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.models import RunRecord, Status, StepRecord, StepState, TaskRecord, UndoState
+from app.services.submission import store
 from app.services.tasks import compensation
-from app.services.workflows import door, steps, submitting, transitions
+from app.services.workflows import run_statements, steps, transitions
+from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import lookup_of, references
 from tasks.errors import UnknownTaskType
 from tasks.registry import get_type
@@ -19,7 +21,7 @@ from tasks.workflow import Definition, Step
 from tasks.workflow.errors import StepRefused
 from tasks.workflow.templates import bounded, render
 
-LONGEST_REASON = 500  # as the compensation's payload takes it
+MAX_REASON = 500  # as the compensation's payload takes it
 # Somebody asked to undo the step's task by itself before: the run waits for that task as for one of its own.
 _ADOPT = sa.text(
     "UPDATE tasks SET run_id = :run_id, step = :step WHERE id = :id AND finished_at IS NULL AND run_id IS NULL "
@@ -41,7 +43,7 @@ def go_on(session: Session, run: RunRecord, definition: Definition, *, now: date
             return run
         to_undo = [each for each in current.values() if each.state == StepState.COMPLETED and each.undo_state is None]
         if not to_undo:
-            moved = door.move(session, run, transitions.UNDONE, reason=run.reason, now=now)
+            moved = run_statements.move(session, run, transitions.UNDONE, reason=run.reason, now=now)
             return moved or run
         last = max(to_undo, key=lambda each: each.ended_no or 0)
         try:
@@ -67,7 +69,7 @@ def _begin(
             steps.undo(session, run.id, [step.key], UndoState.STARTED, compensation_id=undoing.compensation_id)
             return
     made = _drafted(session, run, step, record.task_id, current, now)
-    submitting.submit(session, [made])
+    store(session, [made])
     compensation.take(session, record.task_id, by=made.id, now=now)
     steps.undo(session, run.id, [step.key], UndoState.STARTED, compensation_id=made.id)
 
@@ -87,19 +89,19 @@ def _drafted(
     if step.compensate_with is None:
         kind = compensation.COMPENSATION
         reason = f"run {run.id}: {run.reason or 'it is undone'}"
-        payload: Any = {"task_id": str(task_id), "reason": reason[:LONGEST_REASON]}
+        payload: Any = {"task_id": str(task_id), "reason": reason[:MAX_REASON]}
     else:
         kind, template = step.compensate_with.type, step.compensate_with.payload
         lookup = lookup_of(session, run, current, references(template))
         payload = render(template, bounded(lookup, get_settings().max_payload_bytes), ("compensate_with",))
-    return submitting.draft(run, step.key, kind, payload, now=now, name=f"{run.workflow_name}: undo {step.key}")
+    return draft_task(run, step.key, kind, payload, now=now, name=f"{run.workflow_name}: undo {step.key}")
 
 
 def _not_undone(session: Session, run: RunRecord, key: str, why: str, *, now: datetime) -> RunRecord:
     """It needs a person: what comes before this step is left as it is, because order matters."""
     steps.undo(session, run.id, [key], UndoState.FAILED)
     reason = f"step {key} could not be undone: {why}"[:1000]
-    return door.move(session, run, transitions.NOT_UNDONE, reason=reason, now=now) or run
+    return run_statements.move(session, run, transitions.NOT_UNDONE, reason=reason, now=now) or run
 
 
 def _why(row: Mapping[str, Any]) -> str:

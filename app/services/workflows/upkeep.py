@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.models import RunStatus, Status
 from app.services.retention import Ages
-from app.services.workflows import advancing, door
+from app.services.workflows import advancing, run_statements
 
 _WITH_NEWS = sa.text("SELECT DISTINCT run_id FROM workflow_news LIMIT :limit")
 # Without news, and yet nothing is under way: a task was deleted by hand, say.
@@ -57,7 +57,7 @@ def stuck(session: Session, *, now: datetime, limit: int) -> list[UUID]:
 
 def move_on(session: Session, run_id: UUID, *, now: datetime) -> bool:
     """Move a run on, unless it is in other hands, who then see its news themselves; whether it was moved."""
-    found = door.lock(session, [run_id], skip_locked=True)
+    found = run_statements.lock(session, [run_id], skip_locked=True)
     for run in found:
         advancing.advance(session, run, now=now, look_at_all=True)
     if not found:

@@ -25,10 +25,10 @@ log = get_logger(__name__)
 
 PAGE = 1_000
 POLL_SECONDS = 1.0  # whatever became of a notification, nobody waits longer
-MOST_WAITING = 5_000  # events that a client may be behind before it is let go
+MAX_WAITING = 5_000  # events that a client may be behind before it is let go
 PAUSE_AFTER_FAULT_SECONDS = 0.5
 NOBODY = Caller(account=None, address="")
-LONGEST_SEND_SECONDS = 30.0  # for what one client is sent at once; who does not take it is hung up on
+MAX_SEND_SECONDS = 30.0  # for what one client is sent at once; who does not take it is hung up on
 
 
 class Client:
@@ -53,7 +53,7 @@ class Client:
 
     def hand(self, count: int, text: bytes) -> None:
         """Give it events. One that does not take what it was given is let go: nothing here grows without bound."""
-        if self._waiting + count > MOST_WAITING:
+        if self._waiting + count > MAX_WAITING:
             self.is_too_slow = True
             return
         self._waiting += count
@@ -73,7 +73,7 @@ class Client:
     def is_stuck(self, now: float) -> bool:
         """Whether its thread waits, perhaps for ever, for somebody who does not read."""
         since = self.sending_since
-        return since is not None and (self.is_too_slow or now - since > LONGEST_SEND_SECONDS)
+        return since is not None and (self.is_too_slow or now - since > MAX_SEND_SECONDS)
 
     def hang_up(self) -> None:
         """End its connection, which also wakes the thread that waits to send something."""

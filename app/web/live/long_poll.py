@@ -17,7 +17,7 @@ from app.web.transactions import single_statement
 
 log = get_logger(__name__)
 
-SHORTEST_SECONDS, LONGEST_SECONDS = 0.005, 0.25
+MIN_SECONDS, MAX_SECONDS = 0.005, 0.25
 SHARE_OF_AGE = 0.1  # looked at each 5 ms at first; somebody who waited 1 s learns of the end 0.1 s late at most
 TOGETHER_SECONDS = 0.002  # looks that are due this soon join the one that is due now
 PAUSE_AFTER_FAULT_SECONDS = 0.5
@@ -35,7 +35,7 @@ class Waiter:
 
     def looked(self, now: float, task: TaskRecord | None) -> None:
         """Take what was found; if nothing, look again later, the later the longer it has waited."""
-        self.look_at = now + min(max((now - self.since) * SHARE_OF_AGE, SHORTEST_SECONDS), LONGEST_SECONDS)
+        self.look_at = now + min(max((now - self.since) * SHARE_OF_AGE, MIN_SECONDS), MAX_SECONDS)
         if task is not None:
             self.task = task
             self.finished.set()

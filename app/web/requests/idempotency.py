@@ -14,7 +14,7 @@ from tasks import fields as strict
 from tasks.rules import NO_NUL
 
 REPLAYED = {"Idempotent-Replayed": "true"}
-LONGEST_KEY = 255
+MAX_KEY = 255
 
 
 class IdempotencyHeader(StrictSchema):
@@ -26,7 +26,7 @@ class IdempotencyHeader(StrictSchema):
     key = strict.Text(
         data_key="Idempotency-Key",
         load_default=absent,
-        validate=validate.Length(1, LONGEST_KEY, error="must have {min} to {max} characters, or be left out"),
+        validate=validate.Length(1, MAX_KEY, error="must have {min} to {max} characters, or be left out"),
         metadata={
             "pattern": NO_NUL,
             "description": "The same key with the same body answers what the first request made, for 24 hours",

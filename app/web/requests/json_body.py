@@ -12,7 +12,7 @@ from app.errors import Refused
 from tasks.fields import storable
 from tasks.json_values import depth_exceeds
 
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 NDJSON = "application/x-ndjson"
 
 
@@ -70,7 +70,7 @@ def parse(body: bytes) -> Any:
         raise BadRequest(f"The body is not JSON: {_without_advice(error)}.") from None
     # Each level opens a bracket, so most bodies need no second look; escapes are the only way to write what
     # PostgreSQL refuses (raw control characters and broken UTF-8 are refused above).
-    if body.count(b"[") + body.count(b"{") > MOST_LEVELS and depth_exceeds(value, MOST_LEVELS):
+    if body.count(b"[") + body.count(b"{") > MAX_LEVELS and depth_exceeds(value, MAX_LEVELS):
         raise _too_deep()
     if b"\\u" in body:
         _check_text(value, [])
@@ -94,7 +94,7 @@ def _without_advice(error: ValueError) -> str:
 
 
 def _too_deep() -> BadRequest:
-    return BadRequest(f"The body is nested too deeply: {MOST_LEVELS} levels are allowed.")
+    return BadRequest(f"The body is nested too deeply: {MAX_LEVELS} levels are allowed.")
 
 
 def _check_text(value: Any, path: list[str]) -> None:

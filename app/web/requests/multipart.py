@@ -16,7 +16,7 @@ from tasks.fields import storable
 
 READ_BYTES = 64 * 1024
 HEADER_BYTES = 64 * 1024  # of a part's headers; content is not kept
-LONGEST_NAME = 200
+MAX_NAME = 200
 # Control characters and line ends cannot be shown; overrides of direction show another name than the file has. What
 # joins letters and emoji, and the spaces of all scripts, belong into names.
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -53,8 +53,8 @@ def file_name(sent: str, field: str) -> str:
         storable(name)
     except ValueError as error:
         raise Refused({field: [f"its file name {error.args[0]}"]}) from None
-    if not 1 <= len(name) <= LONGEST_NAME or UNSHOWN.search(name) or name in (".", ".."):
-        raise Refused({field: [f"its file name must have 1 to {LONGEST_NAME} printable characters"]})
+    if not 1 <= len(name) <= MAX_NAME or UNSHOWN.search(name) or name in (".", ".."):
+        raise Refused({field: [f"its file name must have 1 to {MAX_NAME} printable characters"]})
     return name
 
 

@@ -1,22 +1,19 @@
-"""How requests become arguments: the blueprint and the base schema that every resource uses."""
+"""How requests become arguments: the parser and the base schema that every resource uses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
-import flask_smorest
 import marshmallow as ma
 from flask import Request
 from webargs.flaskparser import FlaskParser
 
 from app.errors import Refused
 from app.web.requests import json_body
-from app.web.responses.problems import MEDIA_TYPE, Problem
 
-MOST_UNKNOWN = 100  # names that are told to be unknown; each of them costs time and a line of the answer
-MOST_GUESSES = 10  # of them, what was probably meant is looked for
-F = TypeVar("F", bound=Callable[..., Any])
+MAX_UNKNOWN = 100  # names that are told to be unknown; each of them costs time and a line of the answer
+MAX_GUESSES = 10  # of them, what was probably meant is looked for
 
 
 def absent() -> None:
@@ -61,19 +58,6 @@ def _refused(messages: Any) -> Refused:
     return Refused(messages if isinstance(messages, dict) else {"_schema": messages})
 
 
-class Blueprint(flask_smorest.Blueprint):
-    """A resource's routes."""
-
-    ARGUMENTS_PARSER = StrictParser()
-
-    def problem(self, status: int, description: str) -> Callable[[F], F]:
-        """Document an error answer of a route, beside those that every route has."""
-        documented: Callable[[F], F] = self.alt_response(
-            status, schema=Problem(), content_type=MEDIA_TYPE, description=description
-        )
-        return documented
-
-
 class StrictSchema(ma.Schema):
     """An object whose unknown and read-only fields are refused by name."""
 
@@ -87,11 +71,11 @@ class StrictSchema(ma.Schema):
 
     def load(self, data: Any, **options: Any) -> Any:
         """As marshmallow does; of very many unknown names only the first are looked at, so that a refusal is cheap."""
-        if not isinstance(data, dict) or len(data) <= len(self.load_fields) + MOST_UNKNOWN:
+        if not isinstance(data, dict) or len(data) <= len(self.load_fields) + MAX_UNKNOWN:
             return super().load(data, **options)
         known = self._names()
         kept = {name: data[name] for name in known if name in data}
-        kept |= dict.fromkeys(islice((name for name in data if name not in known), MOST_UNKNOWN))
+        kept |= dict.fromkeys(islice((name for name in data if name not in known), MAX_UNKNOWN))
         try:
             return super().load(kept, **options)
         except ma.ValidationError as error:
@@ -106,7 +90,7 @@ class StrictSchema(ma.Schema):
             unknown = [name for name in messages if name not in self._names() and name in data]
             for number, name in enumerate(unknown):
                 messages[name] = [
-                    self._why_unknown(str(name)) if number < MOST_GUESSES else self.error_messages["unknown"]
+                    self._why_unknown(str(name)) if number < MAX_GUESSES else self.error_messages["unknown"]
                 ]
 
     def _names(self) -> list[str]:

@@ -34,8 +34,8 @@ UNREACHABLE = (
     psycopg2.OperationalError,
 )
 RETRY_SECONDS = "2"
-MOST_ERRORS = 100
-LONGEST_KEY, LONGEST_MESSAGE, LONGEST_DETAIL = 200, 500, 1_000  # characters
+MAX_ERRORS = 100
+MAX_KEY, MAX_MESSAGE, MAX_DETAIL = 200, 500, 1_000  # characters
 CODES = {
     400: "malformed_request",
     401: "unauthenticated",
@@ -79,7 +79,7 @@ def problem(
     """The answer for one error."""
     code = code or CODES.get(status, "http_error")
     # Drivers quote what they were given. A secret that the first cut splits is behind the second one.
-    detail = shortened(scrub(detail[: 4 * LONGEST_DETAIL]), LONGEST_DETAIL)
+    detail = shortened(scrub(detail[: 4 * MAX_DETAIL]), MAX_DETAIL)
     body = {
         "type": f"urn:taskledger:problem:{code}",
         "title": HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error",
@@ -93,7 +93,7 @@ def problem(
     return response
 
 
-def bounded(errors: Mapping[str, Any], most: int = MOST_ERRORS) -> dict[str, Any]:
+def bounded(errors: Mapping[str, Any], most: int = MAX_ERRORS) -> dict[str, Any]:
     """The first messages, with names and texts that were sent cut: an answer is small whatever it answers.
 
     What is left out is counted at the top, beside what concerns the body as a whole.
@@ -111,12 +111,12 @@ def bounded(errors: Mapping[str, Any], most: int = MOST_ERRORS) -> dict[str, Any
 def _bounded(errors: Any, left: list[int]) -> Any:
     """`left` counts down, below nothing what is left out; lists and objects that lose all are left out, too."""
     if isinstance(errors, Mapping):
-        below = {shortened(str(key), LONGEST_KEY): _bounded(value, left) for key, value in errors.items()}
+        below = {shortened(str(key), MAX_KEY): _bounded(value, left) for key, value in errors.items()}
         return {key: value for key, value in below.items() if value is not None}
     if isinstance(errors, list | tuple):
         return [each for each in (_bounded(value, left) for value in errors) if each is not None] or None
     left[0] -= 1
-    return None if left[0] < 0 else shortened(str(errors), LONGEST_MESSAGE)
+    return None if left[0] < 0 else shortened(str(errors), MAX_MESSAGE)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -12,7 +12,7 @@ from app.services.submission.uniqueness import UNFINISHED, Unique
 from app.web.fields import matching, one_of, text, whole
 from app.web.requests.parsing import StrictSchema
 
-LONGEST_KEY, MOST_PARTS, LONGEST_SECONDS = 200, 16, 31_536_000
+MAX_KEY, MAX_PARTS, MAX_SECONDS = 200, 16, 31_536_000
 UNIQUE_PART = r"(type|payload|(payload|labels)\.[A-Za-z0-9_][A-Za-z0-9_./-]{0,62})"
 
 
@@ -29,14 +29,14 @@ class UniqueSchema(StrictSchema):
     by = ma.fields.List(
         matching(UNIQUE_PART, "must be type, payload, payload.<key> or labels.<key>"),
         required=True,
-        validate=validate.Length(1, MOST_PARTS, error="must name {min} to {max} parts"),
+        validate=validate.Length(1, MAX_PARTS, error="must name {min} to {max} parts"),
         metadata={
             "description": "Submissions that are equal in all of these are alike",
             "examples": [["type", "payload"]],
         },
     )
     seconds = whole(
-        *(1, LONGEST_SECONDS),
+        *(1, MAX_SECONDS),
         allow_none=True,
         data_key="for",
         metadata={"description": "Seconds from its submission for which no second is accepted; null: no end"},
@@ -60,12 +60,12 @@ def sharing_fields() -> dict[str, ma.fields.Field[Any]]:
     """How a task shares what is scarce, and which others it waits for."""
     return {
         "concurrency_key": text(
-            LONGEST_KEY,
+            MAX_KEY,
             allow_none=True,
             metadata={"description": "What it uses that limits are set for", "examples": ["host:partner.example"]},
         ),
         "ordering_key": text(
-            LONGEST_KEY,
+            MAX_KEY,
             allow_none=True,
             metadata={"description": "Your tasks with the same key run one at a time, in the order of submission"},
         ),

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from app.services.accounts.rights import MOST_NAMED
+from app.services.accounts.rights import MAX_NAMED
 from app.web.fields import matching
 from tasks.registry import NAME, QUEUE
 
@@ -21,7 +21,7 @@ def allowed_types_field(**options: Any) -> ma.fields.List:
     return ma.fields.List(
         matching(NAME.pattern, "is no name of a task type"),
         allow_none=True,
-        validate=[validate.Length(0, MOST_NAMED, error="must be at most {max}"), no_repeats],
+        validate=[validate.Length(0, MAX_NAMED, error="must be at most {max}"), no_repeats],
         metadata={"description": "Task types that it may use; null: all", "uniqueItems": True},
         **options,
     )
@@ -32,7 +32,7 @@ def allowed_queues_field(**options: Any) -> ma.fields.List:
     return ma.fields.List(
         matching(QUEUE.pattern, "is no name of a queue"),
         allow_none=True,
-        validate=[validate.Length(0, MOST_NAMED, error="must be at most {max}"), no_repeats],
+        validate=[validate.Length(0, MAX_NAMED, error="must be at most {max}"), no_repeats],
         metadata={"description": "Queues whose task types it may use; null: all", "uniqueItems": True},
         **options,
     )

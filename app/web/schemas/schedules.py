@@ -10,9 +10,9 @@ from marshmallow_oneofschema import OneOfSchema
 from app.errors import Refused
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState
 from app.services.schedules import NewSchedule, TaskTemplate, WorkflowTemplate
-from app.services.submission.submissions import longest_timeout
+from app.services.submission import longest_timeout
 from app.web.fields import Instant, Verbatim, one_of, text, whole
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.fairness import sharing_fields
 from app.web.schemas.tasks import changeable_fields
@@ -22,8 +22,8 @@ from tasks.payload import PayloadSpec
 from tasks.redaction import mask_named, mask_url, redacted
 from tasks.registry import get_type, load_types
 
-LONGEST_CRON, LONGEST_ZONE = 200, 100
-MOST_CAPPED, MOST_JITTER_SECONDS = 100, 86_400
+MAX_CRON, MAX_ZONE = 200, 100
+MAX_CAPPED, MAX_JITTER_SECONDS = 100, 86_400
 TIMES = ("scheduled_at", "expires_at")  # of a submission; here the schedule says when
 READ_ONLY = frozenset({
     "id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "last_run_id", "problem", "created_at",
@@ -96,11 +96,11 @@ class WorkflowTemplateSchema(StrictSchema):
 def _cron_field(**options: Any) -> strict.Text:
     said = {"description": "Five fields (minute hour day-of-month month day-of-week) or an alias such as @daily",
             "examples": ["30 2 * * 1-5"]}  # fmt: skip
-    return text(LONGEST_CRON, metadata=said, **options)
+    return text(MAX_CRON, metadata=said, **options)
 
 
 def _zone_field(**options: Any) -> strict.Text:
-    return text(LONGEST_ZONE, metadata={"description": "IANA name", "examples": ["Europe/Berlin"]}, **options)
+    return text(MAX_ZONE, metadata={"description": "IANA name", "examples": ["Europe/Berlin"]}, **options)
 
 
 class ScheduleFields(StrictSchema):
@@ -124,15 +124,15 @@ class ScheduleFields(StrictSchema):
         metadata={"description": "What each slot starts a run of"},
     )
     misfire = one_of(Misfire, metadata={"description": "Slots noticed over 30 s late; run_once unless given"})
-    misfire_cap = whole(1, MOST_CAPPED, metadata={"description": "run_all runs the newest so many; 10 unless given"})
+    misfire_cap = whole(1, MAX_CAPPED, metadata={"description": "run_all runs the newest so many; 10 unless given"})
     overlap = one_of(Overlap, metadata={"description": "While the last slot's task is unfinished; allow unless given"})
-    jitter_seconds = whole(0, MOST_JITTER_SECONDS, metadata={"description": "Start up to so much after the slot"})
+    jitter_seconds = whole(0, MAX_JITTER_SECONDS, metadata={"description": "Start up to so much after the slot"})
     starts_at = strict.Moment(allow_none=True, metadata={"description": "No slot before (with cron)"})
     ends_at = strict.Moment(allow_none=True, metadata={"description": "No slot then or later (with cron)"})
     enabled = strict.Flag(metadata={"description": "Whether it has slots now"})
 
 
-class MakeSchedule(ScheduleFields):
+class CreateSchedule(ScheduleFields):
     """A new schedule: a task or a workflow, and either cron or run_at."""
 
     @ma.post_load
@@ -222,7 +222,7 @@ class FlagInQuery(ma.fields.Boolean):
     falsy = {"false"}
 
 
-class ScheduleFilter(Page):
+class ScheduleFilter(PageQuery):
     """Query parameters of the list of schedules."""
 
     enabled = FlagInQuery(load_default=None, metadata={"description": "Only those that have slots now, or have not"})
@@ -247,7 +247,7 @@ class SlotList(ma.Schema):
     next = ma.fields.String(required=True, allow_none=True)
 
 
-class SlotFilter(Page):
+class SlotFilter(PageQuery):
     """Query parameters of the list of slots."""
 
     state = one_of(SlotState, load_default=None)

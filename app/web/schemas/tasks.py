@@ -10,9 +10,9 @@ from marshmallow import validate
 from marshmallow_oneofschema import OneOfSchema
 
 from app.models import Priority, Receipt, Status, TaskRecord
-from app.services.submission.submissions import MOST_RETRIES, Submission, longest_timeout
+from app.services.submission import MAX_RETRIES, Submission, longest_timeout
 from app.web.fields import Few, Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.responses.fast_dump import QuickView
 from app.web.responses.masking import presentable
@@ -22,13 +22,13 @@ from tasks.containers import Entries
 from tasks.http_rules import HTTP_URL
 from tasks.payload import PayloadSpec
 from tasks.redaction import mask_url
-from tasks.registry import LONGEST_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
 from tasks.rules import NO_NUL
 
-MOST_LABELS, LONGEST_LABEL = 32, 256
+MAX_LABELS, MAX_LABEL = 32, 256
 LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"
-LONGEST_WAIT_SECONDS = 60
-LONGEST_URL = 2_048  # each delivery to it keeps a copy
+MAX_WAIT_SECONDS = 60
+MAX_URL = 2_048  # each delivery to it keeps a copy
 LINKS = {"self": "", "events": "/events", "attempts": "/attempts", "logs": "/logs", "children": "/children"}
 READ_ONLY = frozenset({
     "id", "status", "reason", "result", "error", "queue", "attempt", "progress", "owner", "links", "due_at",
@@ -38,8 +38,8 @@ READ_ONLY = frozenset({
 
 
 def _few(labels: Mapping[str, str]) -> None:
-    if len(labels) > MOST_LABELS:
-        raise ma.ValidationError(f"must be at most {MOST_LABELS}")
+    if len(labels) > MAX_LABELS:
+        raise ma.ValidationError(f"must be at most {MAX_LABELS}")
 
 
 def labels_field() -> Entries:
@@ -48,13 +48,13 @@ def labels_field() -> Entries:
     return Entries(
         keys=matching(LABEL_KEY, key_fault),
         values=strict.Text(
-            validate=validate.Length(max=LONGEST_LABEL, error="must have at most {max} characters"),
+            validate=validate.Length(max=MAX_LABEL, error="must have at most {max} characters"),
             metadata={"pattern": NO_NUL},
         ),
         validate=_few,
         metadata={
             "description": "Strings to find the task by, with ?label=key:value",
-            "maxProperties": MOST_LABELS,
+            "maxProperties": MAX_LABELS,
             "allOf": [{"propertyNames": {"pattern": f"^{LABEL_KEY}$"}}],
             "examples": [{"team": "billing"}],
         },
@@ -67,7 +67,7 @@ def changeable_fields(longest: int) -> dict[str, ma.fields.Field[Any]]:
         "name": text(200, allow_none=True, metadata={"description": "For people; not unique"}),
         "priority": one_of(Priority, metadata={"description": "normal unless given"}),
         "scheduled_at": strict.Moment(allow_none=True, metadata={"description": "Not before this moment"}),
-        "max_retries": whole(0, MOST_RETRIES, metadata={"description": "The type's unless given"}),
+        "max_retries": whole(0, MAX_RETRIES, metadata={"description": "The type's unless given"}),
         "timeout": whole(1, longest, allow_none=True, metadata={"description": "Seconds; the type's unless given"}),
         "labels": labels_field(),
         "expires_at": strict.Moment(allow_none=True, metadata={"description": "Cancelled if not started by then"}),
@@ -78,7 +78,7 @@ def changeable_fields(longest: int) -> dict[str, ma.fields.Field[Any]]:
 def url_field(**options: Any) -> strict.Text:
     """A URL that can be requested."""
     fault = "must be http:// or https:// and a host, without a name and password"
-    return matching(HTTP_URL[1:-1], fault, longest=LONGEST_URL, **options)
+    return matching(HTTP_URL[1:-1], fault, longest=MAX_URL, **options)
 
 
 class SubmissionShape(StrictSchema):
@@ -148,7 +148,7 @@ class ChangeTask(StrictSchema):
 
     payload = strict.Json(metadata={"description": "As its type takes it; see /task-types"})
     name, priority, scheduled_at, max_retries, timeout, labels, expires_at, callback_url = changeable_fields(
-        LONGEST_HARD_LIMIT_SECONDS
+        MAX_HARD_LIMIT_SECONDS
     ).values()
 
 
@@ -274,13 +274,13 @@ class Wait(StrictSchema):
 
     wait = ma.fields.Float(
         load_default=0,
-        validate=validate.Range(0, LONGEST_WAIT_SECONDS, error="must be from {min} to {max} seconds"),
+        validate=validate.Range(0, MAX_WAIT_SECONDS, error="must be from {min} to {max} seconds"),
         error_messages={"invalid": "must be a number of seconds", "special": "must be a number of seconds"},
         metadata={"description": "Answer when the task has finished, or after so many seconds"},
     )
 
 
-class TaskFilter(Page):
+class TaskFilter(PageQuery):
     """Query parameters of the list of tasks; a task is listed when all that are given hold."""
 
     status = Several(one_of(Status), metadata={"description": "Any of these; repeat it, or separate with commas"})
@@ -291,7 +291,7 @@ class TaskFilter(Page):
     label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as team:billing"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
-        validate=validate.Length(max=MOST_LABELS, error="must be at most {max}"),
+        validate=validate.Length(max=MAX_LABELS, error="must be at most {max}"),
     )
     created_after = QueryMoment(metadata={"description": "Accepted then or later"})
     created_before = QueryMoment(metadata={"description": "Accepted earlier"})

@@ -12,7 +12,7 @@ from app.web.schemas.tasks import url_field
 from tasks import fields as strict
 from tasks.registry import NAME
 
-MOST_TYPES = 100
+MAX_TYPES = 100
 
 
 READ_ONLY = frozenset({
@@ -45,13 +45,13 @@ class WebhookFields(StrictSchema):
     events = _events_field()
     types = Few(
         matching(NAME.pattern, "is no name of a task type"),
-        validate=[validate.Length(0, MOST_TYPES, error="must be at most {max}"), _no_repeats],
+        validate=[validate.Length(0, MAX_TYPES, error="must be at most {max}"), _no_repeats],
         metadata={"description": "Only of these task types; empty: of all", "uniqueItems": True},
     )
     description = text(200, allow_none=True, metadata={"description": "What it is for"})
 
 
-class MakeWebhook(WebhookFields):
+class CreateWebhook(WebhookFields):
     """A new webhook."""
 
     url = url_field(

@@ -8,10 +8,10 @@ from app.clock import utcnow
 from app.models import Priority, RunStatus, StepState, UndoState
 from app.services.workflows import NewRun, NewWorkflow, RunView, StepView, WorkflowRecord
 from app.web.fields import Few, Instant, QueryMoment, Several, Verbatim, matching, one_of, text
-from app.web.requests.pagination import Page
+from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.schemas.schedules import FlagInQuery
-from app.web.schemas.tasks import LABEL_KEY, MOST_LABELS, labels_field
+from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS, labels_field
 from tasks import fields as strict
 from tasks.redaction import mask_named, redacted
 from tasks.workflow.declaring import NAME
@@ -38,7 +38,7 @@ def name_field(**options: Any) -> strict.Text:
     return matching(NAME.pattern, fault, **options)
 
 
-class MakeWorkflow(StrictSchema):
+class CreateWorkflow(StrictSchema):
     """A new workflow."""
 
     name = name_field(required=True)
@@ -143,7 +143,7 @@ class VersionList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(VersionView), required=True)
 
 
-class WorkflowFilter(Page):
+class WorkflowFilter(PageQuery):
     """Query parameters of the list of workflows."""
 
     active = FlagInQuery(load_default=None, metadata={"description": "Only those of which runs may be started, or not"})
@@ -297,14 +297,14 @@ class RunEventList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(RunEventView), required=True)
 
 
-class RunsOfWorkflow(Page):
+class RunsOfWorkflow(PageQuery):
     """Query parameters of the list of a workflow's runs; a run is listed when all that are given hold."""
 
     status = Several(one_of(RunStatus), metadata={"description": "Any of these; repeat it, or separate with commas"})
     label = Few(
         matching(rf"{LABEL_KEY}:[^\u0000]*", "must be key:value, such as customer_id:C-1"),
         metadata={"description": "key:value; repeat it for several that must all hold"},
-        validate=ma.validate.Length(max=MOST_LABELS, error="must be at most {max}"),
+        validate=ma.validate.Length(max=MAX_LABELS, error="must be at most {max}"),
     )
     created_after = QueryMoment(metadata={"description": "Started then or later"})
     created_before = QueryMoment(metadata={"description": "Started earlier"})

@@ -240,7 +240,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         def arrived(message: Msg) -> None:
             if message.metadata.num_delivered > self.connection.nats.options.max_deliveries:
                 tag = self._hold(queue, message)
-                self.connection.nats.spawn(self._bury(tag, TOO_OFTEN))
+                self.connection.nats.spawn(self._publish_dead_letter(tag, TOO_OFTEN))
             else:
                 self.connection.push(self, queue.name, self._hold(queue, message))
 
@@ -276,9 +276,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
 
     def _bury_soon(self, tag: str) -> None:
         if self.connection is not None and self.connection.nats.fault is None:
-            self.connection.nats.spawn(self._bury(tag, REJECTED))
+            self.connection.nats.spawn(self._publish_dead_letter(tag, REJECTED))
 
-    async def _bury(self, tag: str, reason: str) -> None:
+    async def _publish_dead_letter(self, tag: str, reason: str) -> None:
         """Held until its copy is safe; when that fails it is delivered again."""
         queue, held = self._queues_of.get(tag), self.connection.nats.held.get(tag)
         if queue is None or held is None:

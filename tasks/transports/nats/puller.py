@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BATCH = 100
 LINGER_SECONDS = 30
 ANSWER_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 SPENT_SECONDS = 0.1  # a puller that asks has all credit for as long as the answer takes
 NO_MESSAGES, EXPIRED = "404", "408"
 
@@ -147,7 +147,7 @@ class Puller:
             self._queue = await self._streams.declare(self._queue.name, self._queue.arguments)
         except QueueRefused as error:
             log.warning("queue %s cannot be declared: %s", self._queue.name, error)
-        return min(pause * 2, LONGEST_PAUSE_SECONDS)
+        return min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def take_waiting(self) -> bool:
         """Everything that waits and that there is credit for, most urgent first; False when nothing waits."""

@@ -13,8 +13,8 @@ from tasks.transports.nats.names import encode
 SECOND = 1_000_000_000
 """In nanoseconds, as JetStream's API counts."""
 DEDUPLICATION_SECONDS = 120
-MOST_LEVELS = 10
-MOST_WAITING_PULLS = 4096
+MAX_LEVELS = 10
+MAX_WAITING_PULLS = 4096
 DEAD_LETTER_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 7 * 24 * 3600 * 1000}
 
 
@@ -29,7 +29,7 @@ class WorkQueue:
     @property
     def levels(self) -> int:
         """How many priorities it keeps apart: 0 up to its x-max-priority."""
-        return min(int(self.arguments.get("x-max-priority") or 0) + 1, MOST_LEVELS)
+        return min(int(self.arguments.get("x-max-priority") or 0) + 1, MAX_LEVELS)
 
     @property
     def stream(self) -> str:
@@ -136,7 +136,7 @@ class Streams:
             "ack_wait": int(self._client.options.ack_wait * SECOND),
             "max_deliver": -1,  # counted where it is received: the server would leave the message in the stream
             "max_ack_pending": -1,
-            "max_waiting": MOST_WAITING_PULLS,
+            "max_waiting": MAX_WAITING_PULLS,
         }
         await self._client.ask(
             f"CONSUMER.DURABLE.CREATE.{queue.stream}.{name}", stream_name=queue.stream, config=configuration

@@ -11,7 +11,7 @@ from tasks.transports.nats.client import Client
 from tasks.transports.nats.errors import NatsUnavailable
 from tasks.transports.nats.names import encode, interest, matches, route, routing_key
 
-MOST_KEPT = 10_000
+MAX_KEPT = 10_000
 """Messages of a queue that nobody reads; the oldest go first, as with every broadcast."""
 
 
@@ -25,7 +25,7 @@ class TransientQueue:
         self.name = name
         self.auto_delete = auto_delete
         """Deleted when its consumer is cancelled."""
-        self.kept: deque[bytes] = deque(maxlen=MOST_KEPT)
+        self.kept: deque[bytes] = deque(maxlen=MAX_KEPT)
         self.arrived: Callable[[], None] = lambda: None
         self._client = client
         self._space = encode(client.address.namespace)

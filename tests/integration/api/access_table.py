@@ -19,9 +19,9 @@ from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.registry import get_type
-from tests.support.factories import NOON, bring_to, make_schedule, make_task, pass_events_on
+from tests.support.factories import NOON, bring_to, create_schedule, make_task, pass_events_on
 from tests.support.people import Person, make_person
-from tests.support.runs import make_workflow, step
+from tests.support.runs import create_workflow, step
 
 EVERYBODY = ("anonymous", "other", "owner", "reader", "admin")
 
@@ -117,7 +117,7 @@ def artifact(world: World) -> dict[str, str]:
 
 
 def schedule(world: World) -> dict[str, str]:
-    return {"schedule_id": str(make_schedule(world.session, owner_id=world.owner.id).id)}
+    return {"schedule_id": str(create_schedule(world.session, owner_id=world.owner.id).id)}
 
 
 def webhook(world: World) -> dict[str, str]:
@@ -145,18 +145,18 @@ def run(world: World) -> dict[str, str]:
 
 def _new_workflow(world: World) -> workflows.WorkflowRecord:
     name = f"flow-{new_id()}"  # a name can be taken once
-    return make_workflow(world.session, {"a": step()}, owner_id=world.owner.id, name=name)
+    return create_workflow(world.session, {"a": step()}, owner_id=world.owner.id, name=name)
 
 
 def paused_run(world: World) -> dict[str, str]:
     made = run(world)
-    workflows.pause(world.session, UUID(made["run_id"]), seen_by=None, now=utcnow())
+    workflows.pause(world.session, UUID(made["run_id"]), visible_to=None, now=utcnow())
     return made
 
 
 def cancelled_run(world: World) -> dict[str, str]:
     made = run(world)
-    workflows.cancel(world.session, UUID(made["run_id"]), seen_by=None, now=utcnow())
+    workflows.cancel(world.session, UUID(made["run_id"]), visible_to=None, now=utcnow())
     return made
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.api.tasks import batches
 from app.messaging import Hint
 from app.services.accounts.quotas import WAITING_TASKS
-from app.services.submission import insertion
+from app.services.submission import insertion, storage
 from tasks.registry import get_type
 from tests.integration.api.conftest import TASKS
 from tests.support.factories import read_task
@@ -27,7 +27,7 @@ HELLO = {"type": "reverse_string", "payload": "hello"}
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     """What was handed to the publisher."""
     handed: list[Hint] = []
-    monkeypatch.setattr(batches, "dispatch_soon", lambda *given: handed.extend(given))
+    monkeypatch.setattr(storage, "dispatch_soon", lambda *given: handed.extend(given))
     return handed
 
 

@@ -12,7 +12,7 @@ from app.api.events import stream as event_stream
 from app.config import load
 from app.factory import create_app
 from app.services.events import EventFilter
-from app.web.live.event_feed import LONGEST_SEND_SECONDS, MOST_WAITING, Client, Feed
+from app.web.live.event_feed import MAX_SEND_SECONDS, MAX_WAITING, Client, Feed
 from tests.support.factories import make_task, pass_events_on
 from tests.support.people import make_admin, make_key, make_person
 from tests.support.servers.databases import NO_BROKER
@@ -258,11 +258,11 @@ def test_a_revoked_key_ends_its_stream(app, owner, session, database_url):
 def test_a_client_that_does_not_read_is_let_go_and_holds_no_more_than_it_may(application):
     client = Client(EventFilter())
 
-    for _ in range(MOST_WAITING + 100):
+    for _ in range(MAX_WAITING + 100):
         client.hand(1, b"x")
 
     assert client.is_too_slow
-    assert client._arrived.qsize() == MOST_WAITING
+    assert client._arrived.qsize() == MAX_WAITING
 
 
 def test_a_client_that_takes_nothing_for_long_is_hung_up_on():
@@ -271,7 +271,7 @@ def test_a_client_that_takes_nothing_for_long_is_hung_up_on():
     assert not client.is_stuck(1_000)  # nothing is being sent to it
     client.sending_since = 1_000
 
-    assert (client.is_stuck(1_000 + LONGEST_SEND_SECONDS), client.is_stuck(1_001 + LONGEST_SEND_SECONDS)) == (
+    assert (client.is_stuck(1_000 + MAX_SEND_SECONDS), client.is_stuck(1_001 + MAX_SEND_SECONDS)) == (
         False,
         True,
     )

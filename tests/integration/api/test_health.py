@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.api.service import health
 from app.factory import create_app
+from app.version import VERSION
 from tests.support.people import make_person
 
 Look = Callable[[timedelta], None]
@@ -59,7 +60,7 @@ def test_it_is_ready_when_all_is_there(client: FlaskClient, looked: Look):
 
     answer = client.get("/health/ready")
 
-    assert (answer.status_code, answer.json) == (200, {"status": "ready"})
+    assert (answer.status_code, answer.json) == (200, {"status": "ready", "version": VERSION})
 
 
 def test_a_broker_that_refuses_connections_is_named(client: FlaskClient, looked: Look):

@@ -156,7 +156,7 @@ def test_scaling_asks_for_a_handler_for_what_waits(client, session):
 
     [asked] = client.get(f"{API}/queues/scaling?queue=tasks").json["items"]
 
-    assert (asked["waiting"], asked["desired_slots"]) == (3, 3)
+    assert (asked["waiting"], asked["desired_concurrency"]) == (3, 3)
     assert client.get(f"{API}/queues/scaling?queue=none").status_code == 404
 
 

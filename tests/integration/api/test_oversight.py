@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from app.models import Status
 from tests.integration.api.conftest import TASKS
-from tests.support.factories import make_schedule, make_task, pass_events_on
+from tests.support.factories import create_schedule, make_task, pass_events_on
 from tests.support.people import make_admin, make_person
-from tests.support.runs import make_workflow, step
+from tests.support.runs import create_workflow, step
 
 API = "/api/v1"
 WEBHOOK = {"url": "https://example.com/hooks"}
@@ -43,8 +43,8 @@ def told(session, admin):
 @pytest.fixture
 def things(session, person, theirs):
     """One thing of each kind, of the person."""
-    schedule = make_schedule(session, owner_id=person.id)
-    make_workflow(session, {"a": step()}, name="flow", owner_id=person.id)
+    schedule = create_schedule(session, owner_id=person.id)
+    create_workflow(session, {"a": step()}, name="flow", owner_id=person.id)
     session.commit()
     file = {"file": (io.BytesIO(b"of theirs"), "notes.txt")}
     return {

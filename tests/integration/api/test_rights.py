@@ -18,9 +18,9 @@ from app.web.access import KEYS
 from tasks.registry import get_type
 from tests.integration.api.access_table import STARTS_NOTHING, TABLE, World, invoiced_task
 from tests.integration.api.conftest import TASKS
-from tests.support.factories import NOON, make_schedule, make_task, seconds, slots_of
+from tests.support.factories import NOON, create_schedule, make_task, seconds, slots_of
 from tests.support.people import make_key, make_person
-from tests.support.runs import make_workflow, step
+from tests.support.runs import create_workflow, step
 
 HELLO = {"type": "reverse_string", "payload": "hello"}
 MAIL = {"type": "send_email", "payload": {"to": "ann@example.org", "subject": "Hello", "text": "It works."}}
@@ -234,7 +234,7 @@ def test_dead_letters_of_such_types_are_not_started_over(theirs, person, session
 
 
 def test_slots_of_a_schedule_are_skipped_while_its_owner_may_not_use_the_type(person, session, change):
-    one = make_schedule(session, owner_id=person.id, target={"task": MAIL}, accounted_until=NOON - seconds(3600))
+    one = create_schedule(session, owner_id=person.id, target={"task": MAIL}, accounted_until=NOON - seconds(3600))
     session.commit()
     change(may_reach_outside=False)
 
@@ -261,13 +261,13 @@ def test_webhooks_of_who_may_not_reach_outside_any_more_are_not_sent(person, ses
 
 def test_a_run_under_way_goes_on_when_rights_are_taken_away(person, session, change):
     steps = {"a": step(), "b": step("a", type_="send_email", payload=MAIL["payload"])}
-    flow = make_workflow(session, steps, owner_id=person.id)
+    flow = create_workflow(session, steps, owner_id=person.id)
     run = workflows.start(session, flow, workflows.NewRun(), owner_id=person.id, now=NOON)
     session.commit()
 
     change(may_reach_outside=False)
 
-    assert workflows.read(session, run.id, seen_by=person.id).status == "RUNNING"
+    assert workflows.read(session, run.id, visible_to=person.id).status == "RUNNING"
 
 
 def test_types_say_whether_they_reach_outside(client):

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.services import schedules
-from tests.support.factories import make_schedule, read_task, slots_of
+from tests.support.factories import create_schedule, read_task, slots_of
 
 PATH = "/api/v1/schedules"
 TASK = {"type": "reverse_string", "payload": "hello"}
@@ -180,7 +180,7 @@ def test_a_bad_change_is_refused_and_changes_nothing(client, make):
 
 def test_slots_that_nobody_looked_at_before_a_change_are_recorded_as_missed(client, session):
     hours_ago = datetime.now(UTC) - timedelta(hours=3)
-    schedule = make_schedule(session, now=hours_ago)
+    schedule = create_schedule(session, now=hours_ago)
     session.commit()
 
     client.patch(f"{PATH}/{schedule.id}", json={"cron": "@monthly"})
@@ -193,7 +193,7 @@ def test_slots_that_nobody_looked_at_before_a_change_are_recorded_as_missed(clie
 
 def test_disabling_gives_up_the_slot_that_waits(client, session):
     now = datetime.now(UTC)
-    schedule = make_schedule(session, now=now, overlap="queue_one", queued_slot_at=now - timedelta(minutes=1))
+    schedule = create_schedule(session, now=now, overlap="queue_one", queued_slot_at=now - timedelta(minutes=1))
     session.commit()
 
     client.patch(f"{PATH}/{schedule.id}", json={"enabled": False})
@@ -224,7 +224,7 @@ def test_running_now_twice_with_one_key_submits_one_task(client, make):
 
 
 def test_a_task_type_that_is_gone_cannot_be_run(client, session):
-    schedule = make_schedule(session, target={"task": {"type": "gone", "payload": 1}})
+    schedule = create_schedule(session, target={"task": {"type": "gone", "payload": 1}})
     session.commit()
 
     assert client.post(f"{PATH}/{schedule.id}/run").status_code == 409
@@ -263,7 +263,7 @@ def test_lists_are_paged_and_filtered(client, make):
 
 def test_slots_are_paged_newest_first_and_filtered_by_state(client, session):
     now = clock.utcnow()
-    schedule = make_schedule(session, now=now - timedelta(hours=5), misfire="run_once")
+    schedule = create_schedule(session, now=now - timedelta(hours=5), misfire="run_once")
     schedules.fire_due(session, now=now, limit=1)
     session.commit()
     path = f"{PATH}/{schedule.id}/slots"

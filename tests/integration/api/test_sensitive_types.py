@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app import config
 from app.factory import create_app
 from app.services import idempotency, lifecycle
-from app.services.submission.submissions import Submission
+from app.services.submission import Submission
 from app.services.tasks.outcomes import Completed, Failed, Retrying
 from app.worker import attempt
 from tests.support.factories import HOLDER

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.api.tasks import routes as tasks_api
 from app.messaging import Hint
+from app.services.submission import storage
 from tests.integration.api.conftest import TASKS, Submit
 from tests.support.factories import read_task
 
@@ -20,7 +20,7 @@ from tests.support.factories import read_task
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     """What was handed to the publisher."""
     handed: list[Hint] = []
-    monkeypatch.setattr(tasks_api, "dispatch_soon", lambda *given: handed.extend(given))
+    monkeypatch.setattr(storage, "dispatch_soon", lambda *given: handed.extend(given))
     return handed
 
 

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from app.models import Status
 from tests.integration.dashboard.conftest import send
-from tests.support.factories import make_schedule, pass_events_on
+from tests.support.factories import create_schedule, pass_events_on
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_copying_a_task_reads_it(boss, store, somebody, told):
 
 
 def test_running_a_schedule_of_somebody_else(boss, session, somebody, told):
-    schedule = make_schedule(session, owner_id=somebody.id)
+    schedule = create_schedule(session, owner_id=somebody.id)
     session.commit()
 
     send(boss, f"/schedules/{schedule.id}/run")

@@ -9,7 +9,7 @@ from app.dashboard import overview
 from app.models import Status
 from app.services import webhooks
 from tests.integration.dashboard.conftest import send
-from tests.support.factories import make_claim, make_schedule, seconds
+from tests.support.factories import create_schedule, make_claim, seconds
 from tests.support.people import make_admin, make_person
 from tests.support.runs import start, step
 
@@ -89,7 +89,7 @@ def test_hostile_text_in_every_field_is_shown_as_text(boss, session, store, now,
     busy = store(status=Status.PROCESSING, now=now, progress=progress, leased_pid=1, **columns)
     template = {"type": "reverse_string", "payload": HOSTILE, "name": HOSTILE}
     said = {"name": HOSTILE, "problem": HOSTILE, "target": {"task": template}}
-    schedule = make_schedule(session, now=now, next_at=now, **said)
+    schedule = create_schedule(session, now=now, next_at=now, **said)
     ids = {"busy": busy.id, "done": done.id, "schedule": schedule.id}
     run = start(session, {"a": step(payload=HOSTILE)})
     hook, _ = webhooks.create(
@@ -226,7 +226,7 @@ def test_a_schedule_is_made_by_a_form_with_a_preview(page, session):
 
 def test_a_schedule_shows_no_secret_of_the_callbacks_address(page, somebody, session, now):
     task = {"type": "reverse_string", "payload": "hello", "callback_url": "https://example.org/?token=not-for-eyes"}
-    schedule = make_schedule(session, now=now, owner_id=somebody.id, target={"task": task})
+    schedule = create_schedule(session, now=now, owner_id=somebody.id, target={"task": task})
     session.commit()
 
     shown = page.get(f"/schedules/{schedule.id}").text
@@ -238,7 +238,7 @@ def test_a_schedule_shows_no_secret_of_the_callbacks_address(page, somebody, ses
 def test_a_schedule_that_is_changed_by_a_form_keeps_what_the_form_does_not_draw(page, somebody, session, now):
     kept = {"callback_url": "https://example.org/?token=hidden", "ordering_key": "eu", "concurrency_key": "crm"}
     task = {"type": "reverse_string", "payload": "hello", "name": "old", **kept}
-    schedule = make_schedule(session, now=now, owner_id=somebody.id, target={"task": task})
+    schedule = create_schedule(session, now=now, owner_id=somebody.id, target={"task": task})
     session.commit()
     form = {"kind": "cron", "cron": "30 7 * * 1-5", "time_zone": "UTC", "payload": "bye", "name": ""}
 

@@ -19,7 +19,7 @@ from app.dashboard.untouched import MISSING
 from tasks.errors import PayloadRefused
 from tasks.registry import load_types
 from tests.support.a_browser import form_with, forms
-from tests.support.factories import make_schedule, make_task
+from tests.support.factories import create_schedule, make_task
 from tests.support.people import make_person
 
 MANY = settings(
@@ -153,7 +153,7 @@ def test_a_schedule_that_is_edited_without_a_touch_is_as_it_was(page, somebody, 
         st.fixed_dictionaries({"run_at": MOMENTS})
         | st.fixed_dictionaries({"starts_at": st.none() | MOMENTS, "cron": st.sampled_from(["0 7 * * *", " @daily"])})
     )
-    schedule = make_schedule(
+    schedule = create_schedule(
         session, owner_id=somebody.id, target={"task": task}, name=data.draw(NAMES), **rule,
         misfire=data.draw(st.sampled_from(["run_once", "run_all", "skip"])), misfire_cap=data.draw(st.integers(1, 100)),
         overlap=data.draw(st.sampled_from(["allow", "skip"])), jitter_seconds=data.draw(st.integers(0, 86_400)),
@@ -248,7 +248,7 @@ SCHEDULE_FIELDS = {
 def test_one_touched_field_of_a_schedule_is_all_that_changes(page, somebody, session, field):
     payload = {"url": "https://a.example/", "headers": {"Authorization": "Bearer hush", "X": "y"}, "body": "a\r\nb"}
     task = {"type": "http_request", "payload": payload, "max_retries": 0, "name": " n ", "ordering_key": "o"}
-    schedule = make_schedule(
+    schedule = create_schedule(
         session, owner_id=somebody.id, target={"task": task}, jitter_seconds=0,
         starts_at=datetime(2040, 5, 6, 7, 8, 9, 123_456, tzinfo=UTC),
     )  # fmt: skip
@@ -277,7 +277,7 @@ def test_one_touched_field_of_an_account_is_all_that_changes(boss, database_url,
 
 
 def test_what_somebody_else_changed_meanwhile_stays_where_the_form_was_not_touched(page, somebody, session):
-    schedule = make_schedule(session, owner_id=somebody.id, name="old")
+    schedule = create_schedule(session, owner_id=somebody.id, name="old")
     session.commit()
     form = form_with(page.get(f"/schedules/{schedule.id}/edit").text, "schedule_name")
     session.execute(sa.text("UPDATE schedules SET name = 'theirs', jitter_seconds = 5"))

@@ -8,15 +8,15 @@ import sqlalchemy as sa
 from app.clock import utcnow
 from app.services import workflows
 from tests.integration.dashboard.conftest import send
-from tests.support.factories import make_schedule
-from tests.support.runs import make_workflow, step
+from tests.support.factories import create_schedule
+from tests.support.runs import create_workflow, step
 
 STEPS = {"first": step(), "left": step("first"), "right": step("first"), "last": step("left", "right")}
 
 
 @pytest.fixture
 def workflow(session, somebody):
-    made = make_workflow(session, STEPS, owner_id=somebody.id, input={"words": {"type": "string"}})
+    made = create_workflow(session, STEPS, owner_id=somebody.id, input={"words": {"type": "string"}})
     session.commit()
     return made
 
@@ -74,7 +74,7 @@ def test_a_run_is_paused_resumed_cancelled_and_retried_from_its_page(page, run):
 
 def test_running_a_schedule_of_a_workflow_leads_to_its_run(page, workflow, somebody, session):
     target = {"workflow": {"name": "flow", "input": {"words": "hello"}}}
-    schedule = make_schedule(session, owner_id=somebody.id, target=target)
+    schedule = create_schedule(session, owner_id=somebody.id, target=target)
     session.commit()
 
     answer = send(page, f"/schedules/{schedule.id}/run")

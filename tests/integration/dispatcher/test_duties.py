@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from amqp.exceptions import PreconditionFailed
 
 from app import clock
-from app.continuity import Continuity
+from app.connection_uptime import ConnectionUptime
 from app.dispatcher.dispatch import Dispatch
-from app.dispatcher.duty import Duty, Look, each_by_itself
+from app.dispatcher.duty import Duty, ScanCursor, run_isolated
 from app.dispatcher.lost_hints import LostHints
 from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
@@ -248,7 +248,7 @@ class Rescuer:
 
     def __init__(self, *, connected_seconds: int = 3600) -> None:
         self._steady = Steady()
-        self.continuity = Continuity(self._steady)
+        self.continuity = ConnectionUptime(self._steady)
         for _ in range(connected_seconds + 1):
             self._steady.passed += 1
             self.continuity.answered()
@@ -376,15 +376,15 @@ def test_a_dispatcher_rescues_only_after_it_was_connected_for_a_whole_lease(sess
 
 def test_a_broken_connection_starts_the_wait_anew():
     steady = Steady()
-    continuity = Continuity(steady)
+    continuity = ConnectionUptime(steady)
     continuity.answered()
     continuity.broke()
     steady.passed += 2
     continuity.answered()
 
-    assert not continuity.for_at_least(seconds(1))
+    assert not continuity.has_lasted(seconds(1))
     steady.passed += 1
-    assert continuity.for_at_least(seconds(1))
+    assert continuity.has_lasted(seconds(1))
 
 
 def test_held_tasks_of_a_resumed_type_are_released_in_batches(session):
@@ -403,12 +403,12 @@ def test_held_tasks_of_a_resumed_type_are_released_in_batches(session):
 
 
 def test_a_look_begins_where_the_last_one_found_nothing_more_and_sees_everything_every_half_minute():
-    look = Look()
-    assert look.since(NOON) == Look.BEGINNING
+    look = ScanCursor()
+    assert look.since(NOON) == ScanCursor.BEGINNING
     look.found_nothing_more(NOON)
 
-    assert look.since(NOON + seconds(1)) == NOON - Look.OVERLAP
-    assert look.since(NOON + seconds(30)) == Look.BEGINNING
+    assert look.since(NOON + seconds(1)) == NOON - ScanCursor.OVERLAP
+    assert look.since(NOON + seconds(30)) == ScanCursor.BEGINNING
 
 
 @pytest.mark.parametrize(
@@ -420,12 +420,12 @@ def test_a_look_begins_where_the_last_one_found_nothing_more_and_sees_everything
     ids=["the database is away", "a lock was not to be had"],
 )
 def test_only_a_database_that_is_away_breaks_the_continuity(engine, error, is_broken):
-    continuity = Continuity()
+    continuity = ConnectionUptime()
     continuity.answered()
 
     Duty("retention", lambda now: 0, every_seconds=1, connected=continuity)._failed(error)
 
-    assert continuity.for_at_least(seconds(0)) is not is_broken
+    assert continuity.has_lasted(seconds(0)) is not is_broken
 
 
 def partitions(session):
@@ -466,7 +466,7 @@ def test_a_duty_that_may_take_its_time_rests_after_each_batch(session, rest_seco
             second.set()
         return 1
 
-    duty = Duty("retention", work, every_seconds=60, connected=Continuity(), rest_seconds=rest_seconds)
+    duty = Duty("retention", work, every_seconds=60, connected=ConnectionUptime(), rest_seconds=rest_seconds)
     duty.start()
     came = second.wait(5 if is_at_once else 0.5)
     duty.stop()
@@ -486,7 +486,7 @@ def test_one_that_fails_keeps_none_of_the_others_from_their_turn():
         return 1
 
     with pytest.raises(ValueError, match="poisoned"):
-        each_by_itself([1, 2, 3], work)
+        run_isolated([1, 2, 3], work)
 
     assert seen == [1, 2, 3]
 
@@ -499,6 +499,6 @@ def test_a_database_that_is_away_is_asked_for_no_other():
         raise sa.exc.OperationalError("SELECT", {}, psycopg2.OperationalError("server closed the connection"))
 
     with pytest.raises(sa.exc.OperationalError):
-        each_by_itself([1, 2, 3], work)
+        run_isolated([1, 2, 3], work)
 
     assert seen == [1]

@@ -13,7 +13,7 @@ from app.dispatcher.retention import Retention
 from app.dispatcher.schedules import Schedules
 from app.services import schedules
 from app.services.schedules import firing
-from tests.support.factories import NOON, make_schedule, slots_of
+from tests.support.factories import NOON, create_schedule, slots_of
 
 ONE = NOON + timedelta(hours=1)
 COPY = """
@@ -30,7 +30,7 @@ def run_until_idle(duty: Schedules, now: datetime) -> None:
 
 
 def test_ten_thousand_schedules_due_in_the_same_second_all_fire_within_ten_seconds(session):
-    make_schedule(session)
+    create_schedule(session)
     session.execute(sa.text(COPY), {"count": 10_000})
     session.commit()
     duty = Schedules()
@@ -48,7 +48,7 @@ def test_ten_thousand_schedules_due_in_the_same_second_all_fire_within_ten_secon
 
 
 def test_a_schedule_that_cannot_be_looked_at_keeps_none_of_the_others_from_firing(session, monkeypatch):
-    broken, *others = [make_schedule(session) for _ in range(3)]
+    broken, *others = [create_schedule(session) for _ in range(3)]
     session.commit()
 
     def look(schedule, now, come=firing.what_has_come):
@@ -90,49 +90,49 @@ def test_new_zone_data_moves_the_next_slot_within_a_day(session, zone_data):
     zone_data(like="Etc/GMT-1")
     duty = Schedules()
     schedules.forget_zone_data()
-    schedule = make_schedule(session, cron="0 9 * * 1", time_zone="Test/Zone")
+    schedule = create_schedule(session, cron="0 9 * * 1", time_zone="Test/Zone")
     session.commit()
     run_until_idle(duty, NOON)
-    before = schedules.read(session, schedule.id, seen_by=None).next_at
+    before = schedules.read(session, schedule.id, visible_to=None).next_at
     session.commit()
 
     zone_data(like="Etc/GMT-3")
     run_until_idle(duty, NOON + timedelta(hours=23))
-    within_a_day = schedules.read(session, schedule.id, seen_by=None).next_at
+    within_a_day = schedules.read(session, schedule.id, visible_to=None).next_at
     session.commit()
     run_until_idle(duty, NOON + timedelta(hours=24))
 
     monday = datetime(2026, 3, 9, tzinfo=UTC)
     assert before == within_a_day == monday.replace(hour=8)
-    assert schedules.read(session, schedule.id, seen_by=None).next_at == monday.replace(hour=6)
+    assert schedules.read(session, schedule.id, visible_to=None).next_at == monday.replace(hour=6)
 
 
 def test_a_dispatcher_that_starts_computes_next_slots_from_the_zone_data_of_the_day(session, zone_data):
     zone_data(like="Etc/GMT-3")
     schedules.forget_zone_data()
     old = datetime(2026, 3, 9, 8, tzinfo=UTC)
-    schedule = make_schedule(session, cron="0 9 * * 1", time_zone="Test/Zone", next_at=old)
+    schedule = create_schedule(session, cron="0 9 * * 1", time_zone="Test/Zone", next_at=old)
     session.commit()
 
     run_until_idle(Schedules(), NOON)
 
-    assert schedules.read(session, schedule.id, seen_by=None).next_at == old.replace(hour=6)
+    assert schedules.read(session, schedule.id, visible_to=None).next_at == old.replace(hour=6)
 
 
 def test_a_stored_moment_that_new_zone_data_has_moved_away_fires_nothing(session, zone_data):
     zone_data(like="Etc/GMT-1")
     schedules.forget_zone_data()
-    schedule = make_schedule(session, cron="0 9 * * 1", time_zone="Test/Zone", next_at=ONE)
+    schedule = create_schedule(session, cron="0 9 * * 1", time_zone="Test/Zone", next_at=ONE)
     session.commit()
 
     schedules.fire_due(session, now=ONE, limit=10)
 
     assert slots_of(session, schedule) == []
-    assert schedules.read(session, schedule.id, seen_by=None).next_at == datetime(2026, 3, 9, 8, tzinfo=UTC)
+    assert schedules.read(session, schedule.id, visible_to=None).next_at == datetime(2026, 3, 9, 8, tzinfo=UTC)
 
 
 def test_slots_are_forgotten_with_the_history(session):
-    old, new = make_schedule(session, run_at=ONE), make_schedule(session, run_at=ONE + timedelta(days=80))
+    old, new = create_schedule(session, run_at=ONE), create_schedule(session, run_at=ONE + timedelta(days=80))
     for now in (ONE, ONE + timedelta(days=80)):
         schedules.fire_due(session, now=now, limit=10)
     session.commit()

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.services import circuits, webhooks
-from app.services.circuits import FIRST_PAUSE, LONGEST_PAUSE, OPENS_AFTER, State
+from app.services.circuits import FIRST_PAUSE, MAX_PAUSE, OPENS_AFTER, State
 from tests.support.factories import NOON, make_task, read_task, seconds
 from tests.support.people import make_person
 
@@ -63,7 +63,7 @@ def test_each_failed_try_doubles_the_pause_up_to_a_quarter_of_an_hour(session):
         pauses.append((circuit(session).retry_at - now).total_seconds())
 
     assert pauses == [60, 120, 240, 480, 900, 900, 900, 900]
-    assert LONGEST_PAUSE.total_seconds() == 900
+    assert MAX_PAUSE.total_seconds() == 900
 
 
 def test_a_successful_try_closes_it_and_callbacks_leave_nothing_behind(session, database_url):

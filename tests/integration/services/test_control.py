@@ -9,6 +9,7 @@ from app.errors import Conflict, NotFound
 from app.models import Status, new_id
 from app.services import lifecycle
 from app.services.dispatch import queues
+from app.services.measuring import queue_report
 from app.services.recovery.failures import Failure
 from app.services.tasks import cancellation, dead_letters, replay
 from app.services.tasks.dead_letters import DeadLetterFilter
@@ -167,10 +168,11 @@ def test_queues_are_counted(session):
     make_task(session)
     make_claim(session)
 
-    status, of_deliveries = queues.status(session, now=NOON)
+    _, [queue, of_deliveries] = queue_report.read(session, now=NOON)
 
-    assert (of_deliveries.name, of_deliveries.pending) == ("webhooks", 0)
-    assert (status.pending, status.running, status.oldest_pending_seconds, status.workers) == (2, 1, 90.0, 0)
+    assert (of_deliveries.name, of_deliveries.figures.waiting) == ("webhooks", 0)
+    figures = queue.figures
+    assert (figures.waiting, figures.running, figures.oldest_seconds, queue.workers) == (2, 1, 90.0, 0)
 
 
 def test_a_held_task_that_expires_is_released_with_the_others(session):

@@ -18,17 +18,19 @@ from app.services.dispatch import queues
 from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES
 from app.services.lifecycle import Holder
 from app.services.recovery.failures import Failure
-from tests.support.factories import NOON, make_claim, make_schedule, make_task, seconds
+from tests.support.factories import NOON, create_schedule, make_claim, make_task, seconds
 from tests.support.runs import BROKEN, cancelled_in_its_pause, end, pdf, start, step, task_of
 
 FAILURE = Failure(type="LookupError", message="no such city")
 HOUR = timedelta(hours=1)
 
 
-def worker(session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), slots=2):
+def worker(
+    session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), concurrency=2
+):
     """As a worker's parent process writes it each second."""
     row = {
-        "id": f"{node}/00000001", "node": node, "host": "here", "pid": 1, "concurrency": slots, "queues": [queue],
+        "id": f"{node}/00000001", "node": node, "host": "here", "pid": 1, "concurrency": concurrency, "queues": [queue],
         "types": dict.fromkeys(types, "abc"), "version": "1", "runtime": {}, "started_at": NOON - HOUR,
         "last_seen_at": seen, "stopped_at": stopped,
     }  # fmt: skip
@@ -186,7 +188,7 @@ def purged_while_workers_are_idle(session) -> UUID:
 
 
 def third_in_line(session) -> UUID:
-    holder = worker(session, slots=1)
+    holder = worker(session, concurrency=1)
     make_claim(session, holder=holder)
     make_task(session, priority="high")
     make_task(session, now=NOON - seconds(3))
@@ -315,7 +317,7 @@ def test_what_else_is_named_holds(session, case):
 
 def test_the_place_in_a_long_line_is_told_without_counting(session, monkeypatch):
     monkeypatch.setattr("app.services.measuring.levels.LINES_FROM", 100)
-    make_claim(session, holder=worker(session, slots=1))
+    make_claim(session, holder=worker(session, concurrency=1))
     tasks = [make_task(session, now=NOON - seconds(400 - n)) for n in range(300)]
     make_task(session, priority="high")
     Measure()._measure(session, NOON)
@@ -332,12 +334,12 @@ def test_the_place_in_a_long_line_is_told_without_counting(session, monkeypatch)
 def schedule_cases(session) -> dict[str, UUID]:
     busy = make_task(session)
     return {
-        "disabled": make_schedule(session, enabled=False).id,
-        "problem": make_schedule(session, problem="there is no time zone Mars/Olympus").id,
-        "overlap": make_schedule(session, overlap="skip", last_task_id=busy.id).id,
-        "no_slot_left": make_schedule(session, run_at=NOON - HOUR, next_at=None).id,
-        "slot_due": make_schedule(session, next_at=NOON - seconds(1)).id,
-        "not_due": make_schedule(session).id,
+        "disabled": create_schedule(session, enabled=False).id,
+        "problem": create_schedule(session, problem="there is no time zone Mars/Olympus").id,
+        "overlap": create_schedule(session, overlap="skip", last_task_id=busy.id).id,
+        "no_slot_left": create_schedule(session, run_at=NOON - HOUR, next_at=None).id,
+        "slot_due": create_schedule(session, next_at=NOON - seconds(1)).id,
+        "not_due": create_schedule(session).id,
     }
 
 
@@ -351,7 +353,7 @@ def test_every_cause_of_a_schedule_is_recognised(session):
 
 def test_a_slot_that_waits_for_its_predecessor_says_so(session):
     busy = make_task(session)
-    waiting = make_schedule(session, overlap="queue_one", last_task_id=busy.id, queued_slot_at=NOON - HOUR)
+    waiting = create_schedule(session, overlap="queue_one", last_task_id=busy.id, queued_slot_at=NOON - HOUR)
 
     answer = explain.why_schedule(session, waiting.id, owner=None, now=NOON)
 
@@ -362,7 +364,7 @@ def test_a_slot_that_waits_for_its_predecessor_says_so(session):
 
 def test_a_schedule_of_runs_is_blocked_by_its_last_run(session):
     run = start(session, {"a": step()})
-    schedule = make_schedule(session, overlap="skip", last_run_id=run.id)
+    schedule = create_schedule(session, overlap="skip", last_run_id=run.id)
 
     busy = explain.why_schedule(session, schedule.id, owner=None, now=NOON)
     end(session, run.id, "a", "done")
@@ -375,7 +377,7 @@ def test_a_schedule_of_runs_is_blocked_by_its_last_run(session):
 def run_cases(session) -> dict[str, UUID]:
     """A run for each cause."""
     made = {name: start(session, {"a": step(), "b": step("a")}, name=name).id for name in ("blocked_by_step", "paused")}
-    workflows.pause(session, made["paused"], seen_by=None, now=NOON)
+    workflows.pause(session, made["paused"], visible_to=None, now=NOON)
     made["steps_under_way"] = start(session, {"a": step()}, name="one").id
     made["finished"] = start(session, {"a": step()}, name="ended").id
     end(session, made["finished"], "a", "done")

@@ -8,9 +8,8 @@ from app.clock import utcnow
 from app.config import get_settings
 from app.database import make_engine
 from app.services import lifecycle
-from app.services.submission import insertion
+from app.services.submission import Submission, insertion
 from app.services.submission.internal import draft
-from app.services.submission.submissions import Submission
 from tests.support.factories import HOLDER
 
 PLANS = sa.text("SELECT name, generic_plans, custom_plans FROM pg_prepared_statements ORDER BY name")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.services import idempotency
-from app.services.submission.submissions import Submission, accept_once
+from app.services.submission import Submission, accept
 from tasks.errors import PayloadRefused
 from tests.support.factories import NOON
 
@@ -21,7 +21,8 @@ def key(submission=HELLO, value="order-17"):
 
 
 def submit(session, submission=HELLO, *, value="order-17", now=NOON):
-    return accept_once(session, submission, key=key(submission, value), owner_id=None, now=now)
+    accepted = accept(session, submission, key=key(submission, value), owner_id=None, now=now)
+    return accepted.task, accepted.is_new
 
 
 def test_the_same_key_and_body_return_the_first_task(session):

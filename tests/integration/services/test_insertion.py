@@ -6,10 +6,8 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from app.services.submission import insertion
-from app.services.submission.insertion import FEW_ROWS, MOST_ROWS
-from app.services.submission.submissions import Submission, new_record
-from tasks.registry import get_type
+from app.services.submission import Submission, draft_unchecked, insertion
+from app.services.submission.insertion import FEW_ROWS, MAX_ROWS
 from tests.support.factories import NOON, read_task
 
 ODD = ("", None, "\u0001\u202e😀", "'; --", "%s %(id)s :id", {"a": [None, 1.5, 10**30, {}]}, [], False, 0)
@@ -17,7 +15,7 @@ ODD = ("", None, "\u0001\u202e😀", "'; --", "%s %(id)s :id", {"a": [None, 1.5,
 
 def draft(payload, **fields):
     submission = Submission(type="reverse_string", payload=payload, **fields)
-    return new_record(submission, get_type("reverse_string"), uuid4(), uuid4(), NOON)
+    return draft_unchecked(submission, owner_id=uuid4(), now=NOON)
 
 
 @pytest.mark.parametrize("copies", [1, FEW_ROWS])
@@ -40,12 +38,12 @@ def test_a_few_rows_and_many_are_stored_alike(session):
 
 
 def test_more_than_one_statement_holds_are_stored_in_their_order(session):
-    drafts = [draft(number) for number in range(MOST_ROWS + FEW_ROWS)]
+    drafts = [draft(number) for number in range(MAX_ROWS + FEW_ROWS)]
 
     stored = insertion.insert(session.connection(), drafts)
 
     assert [task.id for task in stored] == [task.id for task in drafts]
-    assert read_task(session, drafts[-1].id).payload == MOST_ROWS + FEW_ROWS - 1
+    assert read_task(session, drafts[-1].id).payload == MAX_ROWS + FEW_ROWS - 1
 
 
 def test_what_differs_between_many_rows_is_kept_apart(session):

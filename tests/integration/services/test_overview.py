@@ -14,7 +14,7 @@ from app.services.measuring.overview import counts, series
 from app.services.tasks import search as searching
 from app.services.tasks.records import Filter
 from app.services.tasks.search import search
-from tests.support.factories import NOON, make_claim, make_schedule, make_task, seconds
+from tests.support.factories import NOON, create_schedule, make_claim, make_task, seconds
 
 HOUR = timedelta(hours=1)
 ENDED = {"due_at": None, "finished_at": NOON}
@@ -50,7 +50,7 @@ def test_what_is_unfinished_is_counted_by_status_and_owner(session):
 
 
 def test_counting_stops_at_its_bound_and_says_so(session, monkeypatch):
-    monkeypatch.setattr(counts, "MOST_COUNTED", 3)
+    monkeypatch.setattr(counts, "MAX_COUNTED", 3)
     for _ in range(5):
         make_task(session)
 
@@ -93,7 +93,7 @@ def test_somebody_else_sees_nothing_of_it(session, life):
 
 
 def test_where_much_happens_the_time_shown_is_shorter_and_the_numbers_are_right(session, life, monkeypatch):
-    monkeypatch.setattr(series, "MOST_EVENTS", 500)
+    monkeypatch.setattr(series, "MAX_EVENTS", 500)
     for number in range(600):
         event(session, life, NOON - seconds(600 - number), "COMPLETED", "PROCESSING", 1)
 
@@ -128,7 +128,7 @@ def test_workers_are_live_silent_or_stopped(session):
 
 
 def test_a_search_that_no_index_serves_looks_at_so_many_and_leads_on(session, monkeypatch):
-    monkeypatch.setattr(searching, "MOST_LOOKED_AT", 4)
+    monkeypatch.setattr(searching, "MAX_LOOKED_AT", 4)
     old = make_task(session, name="the needle")
     for _ in range(6):
         make_task(session, name="hay")
@@ -162,7 +162,7 @@ def test_which_filters_an_index_serves(wanted, is_served):
 
 
 def test_pages_of_a_search_leave_nothing_out(session, monkeypatch):
-    monkeypatch.setattr(searching, "MOST_LOOKED_AT", 5)
+    monkeypatch.setattr(searching, "MAX_LOOKED_AT", 5)
     wanted_ids = [make_task(session, labels={"a": "b"} if number % 3 else {}).id for number in range(20)]
     expected = [id_ for number, id_ in enumerate(wanted_ids) if number % 3][::-1]
 
@@ -178,9 +178,9 @@ def test_pages_of_a_search_leave_nothing_out(session, monkeypatch):
 
 
 def test_the_slot_of_a_task_is_found_and_what_comes_first_comes_first(session):
-    schedule = make_schedule(session, next_at=NOON + HOUR)
-    sooner = make_schedule(session, next_at=NOON + seconds(5))
-    make_schedule(session, next_at=None, enabled=False)
+    schedule = create_schedule(session, next_at=NOON + HOUR)
+    sooner = create_schedule(session, next_at=NOON + seconds(5))
+    create_schedule(session, next_at=None, enabled=False)
     task = make_task(session)
     session.execute(
         sa.text(
@@ -192,4 +192,4 @@ def test_the_slot_of_a_task_is_found_and_what_comes_first_comes_first(session):
 
     assert schedules.of_task(session, task.id, task.created_at) == (schedule.id, NOON)
     assert schedules.of_task(session, uuid4(), task.created_at) is None
-    assert [each.id for each in schedules.soonest(session, seen_by=None, limit=5)] == [sooner.id, schedule.id]
+    assert [each.id for each in schedules.soonest(session, visible_to=None, limit=5)] == [sooner.id, schedule.id]

@@ -51,7 +51,7 @@ def new_key(session, owner_id):
 
 @pytest.mark.parametrize(
     ("limited", "limit", "most", "make"),
-    [(endpoints, "MOST_PER_ACCOUNT", 1, new_webhook), (api_keys, "MOST_KEYS", 2, new_key)],
+    [(endpoints, "MAX_PER_ACCOUNT", 1, new_webhook), (api_keys, "MAX_KEYS", 2, new_key)],
 )
 def test_two_requests_at_once_make_no_more_than_an_account_may_have(
     database_url, session, engine, monkeypatch, limited, limit, most, make

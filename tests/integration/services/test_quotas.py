@@ -19,13 +19,12 @@ from app.services.accounts import quotas, usage
 from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, LaterRoom, QuotaReached, WaitingTasks
 from app.services.artifacts import NewArtifact, StorageFull
-from app.services.submission import insertion
-from app.services.submission.submissions import Submission, draft
+from app.services.submission import Submission, draft, insertion
 from app.services.tasks import compensation, replay
 from app.services.workflows import Caller, NewRun
-from tests.support.factories import NOON, bring_to, make_schedule, make_task, slots_of
+from tests.support.factories import NOON, bring_to, create_schedule, make_task, slots_of
 from tests.support.people import make_person
-from tests.support.runs import make_workflow, step
+from tests.support.runs import create_workflow, step
 
 
 @pytest.fixture
@@ -153,7 +152,7 @@ STEPS_OF_THREE = {"a": step(), "b": step("a"), "c": step("b")}
 def start(session: Session, owner: UUID, steps=None, name: str = "flow"):
     session.commit()
     if steps is not None:
-        make_workflow(session, steps, owner_id=owner, name=name)
+        create_workflow(session, steps, owner_id=owner, name=name)
         session.commit()
     allowance = Allowance(room_of=quotas.rooms(session, default=0))
     return workflows.start_once(
@@ -187,14 +186,14 @@ def test_steps_without_a_task_hold_their_places_and_the_run_goes_on_although_the
     for _ in range(3):
         end_step(session, run.id)
 
-    assert workflows.read(session, run.id, seen_by=None).status == "COMPLETED"
+    assert workflows.read(session, run.id, visible_to=None).status == "COMPLETED"
     assert quotas.places_taken(session, owner) == 1
 
 
 def test_retrying_a_run_needs_places_for_what_is_left_of_it(session, owner, allow):
     allow(max_waiting_tasks=3)
     run = start(session, owner, STEPS_OF_THREE)
-    workflows.cancel(session, run.id, seen_by=None, now=utcnow())
+    workflows.cancel(session, run.id, visible_to=None, now=utcnow())
     session.commit()
     assert quotas.places_taken(session, owner) == 0
     make_task(session, owner_id=owner)
@@ -202,11 +201,11 @@ def test_retrying_a_run_needs_places_for_what_is_left_of_it(session, owner, allo
     allowance = Allowance(room_of=quotas.rooms(session, default=0))
 
     with pytest.raises(QuotaReached, match="room for 2, and 3 are needed"):
-        workflows.retry(session, run.id, seen_by=None, now=utcnow(), allowance=allowance)
+        workflows.retry(session, run.id, visible_to=None, now=utcnow(), allowance=allowance)
 
     session.rollback()
     allow(max_waiting_tasks=4)
-    assert workflows.retry(session, run.id, seen_by=None, now=utcnow(), allowance=allowance).status == "RUNNING"
+    assert workflows.retry(session, run.id, visible_to=None, now=utcnow(), allowance=allowance).status == "RUNNING"
 
 
 def end_step(session: Session, run_id: UUID) -> None:
@@ -223,7 +222,7 @@ def end_step(session: Session, run_id: UUID) -> None:
 def test_a_schedule_fires_within_the_quota_and_its_slots_tell_why_not(session, owner, allow):
     allow(max_waiting_tasks=2)
     due = {"owner_id": owner, "accounted_until": NOON - timedelta(hours=4), "misfire": "run_all"}
-    one = make_schedule(session, **due)
+    one = create_schedule(session, **due)
     session.commit()
 
     schedules.fire_due(session, now=NOON, limit=10)
@@ -238,7 +237,7 @@ def test_a_schedule_fires_within_the_quota_and_its_slots_tell_why_not(session, o
 def test_schedules_that_two_dispatchers_fire_at_once_pass_no_quota(engine, session, owner, allow):
     allow(max_waiting_tasks=3)
     for _ in range(12):
-        make_schedule(session, owner_id=owner, accounted_until=NOON - timedelta(hours=1))
+        create_schedule(session, owner_id=owner, accounted_until=NOON - timedelta(hours=1))
     session.commit()
     together = threading.Barrier(4)
 
@@ -255,9 +254,9 @@ def test_schedules_that_two_dispatchers_fire_at_once_pass_no_quota(engine, sessi
 
 def test_a_scheduled_run_needs_places_for_its_steps(session, owner, allow):
     allow(max_waiting_tasks=2)
-    make_workflow(session, STEPS_OF_THREE, owner_id=owner)
+    create_workflow(session, STEPS_OF_THREE, owner_id=owner)
     target = {"workflow": {"name": "flow", "input": {}}}
-    one = make_schedule(session, owner_id=owner, target=target, accounted_until=NOON - timedelta(hours=1))
+    one = create_schedule(session, owner_id=owner, target=target, accounted_until=NOON - timedelta(hours=1))
     session.commit()
 
     schedules.fire_due(session, now=NOON, limit=10)

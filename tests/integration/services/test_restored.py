@@ -27,8 +27,8 @@ def publish(session, duty):
     return events.newest_position(session)
 
 
-def revive(session):
-    after_restore.revive(session, now=NOON)
+def requeue_all(session):
+    after_restore.requeue_all(session, now=NOON)
     session.commit()
 
 
@@ -43,7 +43,7 @@ def positions(session):
 
 def test_events_after_a_restore_have_numbers_that_nobody_has_seen(session, duty):
     before = publish(session, duty)
-    revive(session)
+    requeue_all(session)
 
     after = publish(session, duty)
     page = events.read_after(session, before, limit=50)
@@ -57,7 +57,7 @@ def test_a_sink_that_had_taken_all_has_taken_all_and_one_that_is_behind_goes_on_
     newest = publish(session, duty)
     put_sink(session, "csv", newest)
     put_sink(session, "stats", 0)
-    revive(session)
+    requeue_all(session)
 
     assert positions(session) == {"csv": newest + SKIPPED_NUMBERS, "stats": 0}
     assert [event.position for event in events.read_after(session, 0, limit=50).events] == [newest]
@@ -68,7 +68,7 @@ def test_a_batch_that_was_on_its_way_is_passed_on_once_under_its_new_numbers(ses
     session.execute(sa.text("UPDATE event_batches SET published_at = NULL"))
     put_sink(session, "csv", newest)
     put_sink(session, "stats", newest - 1)
-    revive(session)
+    requeue_all(session)
 
     [event] = events.read_after(session, newest - 1, limit=50).events
     assert event.position == newest + SKIPPED_NUMBERS
@@ -76,6 +76,6 @@ def test_a_batch_that_was_on_its_way_is_passed_on_once_under_its_new_numbers(ses
 
 
 def test_a_ledger_without_events_begins_with_one(session, duty):
-    revive(session)
+    requeue_all(session)
 
     assert publish(session, duty) == 1

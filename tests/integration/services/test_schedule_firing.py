@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from app.models import new_id
 from app.services import schedules
 from app.services.schedules import leave
-from app.services.schedules.coming import SLOTS_A_LOOK
-from app.services.submission import internal
-from tests.support.factories import NOON, bring_to, make_schedule, read_task, seconds, slots_of
-from tests.support.runs import make_workflow, step
+from app.services.schedules.occurrences import SLOTS_A_LOOK
+from app.services.submission import store
+from tests.support.factories import NOON, bring_to, create_schedule, read_task, seconds, slots_of
+from tests.support.runs import create_workflow, step
 
 ONE = NOON + timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -34,7 +34,7 @@ def states(session: Session, schedule) -> list[str]:
 
 
 def test_a_slot_that_has_come_submits_its_task_and_says_so(session):
-    schedule = make_schedule(session, name="hourly")
+    schedule = create_schedule(session, name="hourly")
 
     fire(session, ONE)
 
@@ -46,17 +46,17 @@ def test_a_slot_that_has_come_submits_its_task_and_says_so(session):
 
 
 def test_the_next_slot_is_computed_when_one_has_fired(session):
-    schedule = make_schedule(session)
+    schedule = create_schedule(session)
 
     fire(session, ONE)
 
-    after = schedules.read(session, schedule.id, seen_by=None)
+    after = schedules.read(session, schedule.id, visible_to=None)
     assert (after.accounted_until, after.next_at) == (ONE, ONE + timedelta(hours=1))
     assert after.last_slot_at == ONE
 
 
 def test_nothing_fires_before_its_time_or_twice(session):
-    schedule = make_schedule(session)
+    schedule = create_schedule(session)
 
     looked = [fire(session, now) for now in (ONE - seconds(1), ONE, ONE + seconds(1))]
 
@@ -67,7 +67,7 @@ def test_nothing_fires_before_its_time_or_twice(session):
 def test_what_the_template_says_is_what_the_task_has(session):
     template = {"type": "uppercase_text", "payload": "a", "name": "own", "priority": "high", "max_retries": 7,
                 "timeout": 11, "labels": {"team": "billing"}}  # fmt: skip
-    schedule = make_schedule(session, target={"task": template})
+    schedule = create_schedule(session, target={"task": template})
 
     fire(session, ONE)
 
@@ -77,16 +77,16 @@ def test_what_the_template_says_is_what_the_task_has(session):
 
 
 def test_a_one_off_fires_once_and_has_no_next(session):
-    schedule = make_schedule(session, run_at=ONE)
+    schedule = create_schedule(session, run_at=ONE)
 
     fire(session, ONE)
 
     assert states(session, schedule) == ["fired"]
-    assert schedules.read(session, schedule.id, seen_by=None).next_at is None
+    assert schedules.read(session, schedule.id, visible_to=None).next_at is None
 
 
 def test_two_dispatchers_at_once_fire_a_slot_once(session, engine):
-    schedule = make_schedule(session)
+    schedule = create_schedule(session)
     session.commit()
 
     with Session(engine) as other:
@@ -99,18 +99,18 @@ def test_two_dispatchers_at_once_fire_a_slot_once(session, engine):
 
 
 def test_a_slot_that_has_its_row_is_not_fired_even_if_the_schedule_forgot_it(session):
-    schedule = make_schedule(session)
+    schedule = create_schedule(session)
     fire(session, ONE)
     session.execute(sa.text("UPDATE schedules SET accounted_until = :at, next_at = :next"), {"at": NOON, "next": ONE})
 
     fire(session, ONE)
 
     assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 1
-    assert schedules.read(session, schedule.id, seen_by=None).next_at == ONE + timedelta(hours=1)
+    assert schedules.read(session, schedule.id, visible_to=None).next_at == ONE + timedelta(hours=1)
 
 
 def test_a_dispatcher_that_dies_before_its_commit_leaves_the_slot_to_the_next(session, engine):
-    schedule = make_schedule(session)
+    schedule = create_schedule(session)
     session.commit()
     with Session(engine) as dying:
         schedules.fire_due(dying, now=ONE, limit=10)
@@ -130,7 +130,7 @@ def test_a_dispatcher_that_dies_before_its_commit_leaves_the_slot_to_the_next(se
     ],
 )
 def test_the_dispatcher_was_down_for_an_hour(session, misfire, expected):
-    schedule = make_schedule(session, cron="* * * * *", misfire=misfire, misfire_cap=5)
+    schedule = create_schedule(session, cron="* * * * *", misfire=misfire, misfire_cap=5)
 
     fire(session, ONE + seconds(45))
 
@@ -142,7 +142,7 @@ def test_the_dispatcher_was_down_for_an_hour(session, misfire, expected):
 
 
 def test_a_long_absence_is_worked_off_in_looks_and_the_cap_counts_from_the_end(session):
-    schedule = make_schedule(session, cron="* * * * *", misfire="run_all", misfire_cap=3)
+    schedule = create_schedule(session, cron="* * * * *", misfire="run_all", misfire_cap=3)
     back = NOON + (SLOTS_A_LOOK * 2 + 50) * MINUTE + seconds(45)
 
     while fire(session, back):
@@ -152,7 +152,7 @@ def test_a_long_absence_is_worked_off_in_looks_and_the_cap_counts_from_the_end(s
 
 
 def test_overlap_skip_skips_while_the_last_task_is_unfinished(session):
-    schedule = make_schedule(session, overlap="skip")
+    schedule = create_schedule(session, overlap="skip")
     for n in (1, 2):
         fire(session, NOON + timedelta(hours=n))
     finish(session, slots_of(session, schedule)[0].task_id)
@@ -163,7 +163,7 @@ def test_overlap_skip_skips_while_the_last_task_is_unfinished(session):
 
 
 def test_overlap_queue_one_fires_the_waiting_slot_when_the_last_task_finishes(session):
-    schedule = make_schedule(session, overlap="queue_one")
+    schedule = create_schedule(session, overlap="queue_one")
     for n in (1, 2, 3):
         fire(session, NOON + timedelta(hours=n))
     before = states(session, schedule)
@@ -176,7 +176,7 @@ def test_overlap_queue_one_fires_the_waiting_slot_when_the_last_task_finishes(se
 
 
 def test_jitter_moves_the_start_of_the_task_and_not_the_slot(session):
-    schedule = make_schedule(session, jitter_seconds=600)
+    schedule = create_schedule(session, jitter_seconds=600)
 
     fire(session, ONE)
 
@@ -188,7 +188,7 @@ def test_jitter_moves_the_start_of_the_task_and_not_the_slot(session):
 
 def test_a_disabled_owner_fires_nothing_and_the_slot_says_why(session, monkeypatch):
     owner = new_id()
-    theirs, others = make_schedule(session, owner_id=owner), make_schedule(session)
+    theirs, others = create_schedule(session, owner_id=owner), create_schedule(session)
     monkeypatch.setattr(leave, "owner_is_active", lambda _, owner_id: owner_id != owner)
 
     fire(session, ONE)
@@ -199,8 +199,8 @@ def test_a_disabled_owner_fires_nothing_and_the_slot_says_why(session, monkeypat
 
 
 def test_a_task_type_that_is_gone_skips_its_slots_and_nobody_elses(session):
-    gone = make_schedule(session, target={"task": {"type": "gone", "payload": 1}})
-    other = make_schedule(session)
+    gone = create_schedule(session, target={"task": {"type": "gone", "payload": 1}})
+    other = create_schedule(session)
 
     fire(session, ONE)
 
@@ -209,9 +209,9 @@ def test_a_task_type_that_is_gone_skips_its_slots_and_nobody_elses(session):
 
 
 def test_a_workflow_whose_task_type_is_gone_skips_its_slots_and_nobody_elses(session):
-    make_workflow(session, {"a": step()}, name="old")
-    gone = make_schedule(session, target={"workflow": {"name": "old", "input": {}}})
-    other = make_schedule(session)
+    create_workflow(session, {"a": step()}, name="old")
+    gone = create_schedule(session, target={"workflow": {"name": "old", "input": {}}})
+    other = create_schedule(session)
     outdated = "UPDATE workflow_versions SET definition = replace(definition::text, 'reverse_string', 'gone')::json"
     session.execute(sa.text(outdated))
 
@@ -223,23 +223,23 @@ def test_a_workflow_whose_task_type_is_gone_skips_its_slots_and_nobody_elses(ses
 
 
 def test_a_zone_that_is_not_known_here_is_told_and_the_slots_wait_until_it_is(session):
-    lost = make_schedule(session, time_zone="Mars/Olympus", next_at=ONE)
-    other = make_schedule(session)
+    lost = create_schedule(session, time_zone="Mars/Olympus", next_at=ONE)
+    other = create_schedule(session)
 
     fire(session, ONE)
-    problem = schedules.read(session, lost.id, seen_by=None).problem
+    problem = schedules.read(session, lost.id, visible_to=None).problem
     session.execute(sa.text("UPDATE schedules SET time_zone = 'UTC' WHERE id = :id"), {"id": lost.id})
     fire(session, ONE + timedelta(minutes=6))
 
     assert "Mars/Olympus" in problem
     assert states(session, other) == ["fired"]
     assert [slot.slot_at for slot in slots_of(session, lost)] == [ONE]
-    assert schedules.read(session, lost.id, seen_by=None).problem is None
+    assert schedules.read(session, lost.id, visible_to=None).problem is None
 
 
 @pytest.mark.parametrize("payload", [None, "é\\u2028'\"", 0, -1.5, True, [], {"a": [None, {"b": "c"}]}])
 def test_a_payload_reaches_its_task_as_it_was_given(session, payload):
-    schedule = make_schedule(session, target={"task": {"type": "reverse_string", "payload": payload}})
+    schedule = create_schedule(session, target={"task": {"type": "reverse_string", "payload": payload}})
 
     fire(session, ONE)
 
@@ -247,6 +247,6 @@ def test_a_payload_reaches_its_task_as_it_was_given(session, payload):
 
 
 def test_storing_no_drafts_stores_nothing(session):
-    internal.store(session, [])
+    store(session, [], is_urgent=False)
 
     assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 0

@@ -14,7 +14,7 @@ from app.services.tasks import outcomes
 from app.services.tasks.outcomes import Completed
 from app.services.workflows import Caller, NewRun
 from tests.support.factories import HOLDER, NOON
-from tests.support.runs import make_workflow, run_of, start, states, step
+from tests.support.runs import create_workflow, run_of, start, states, step
 from tests.support.servers.waiting import wait_for
 
 WIDTH, THREADS = 40, 8
@@ -54,7 +54,7 @@ def test_cancelling_while_steps_finish_ends_the_run_once(fan, session):
     held = claims_of(session, fan)
 
     def cancel(_):
-        in_transaction(lambda session: workflows.cancel(session, fan.id, seen_by=None, now=NOON))
+        in_transaction(lambda session: workflows.cancel(session, fan.id, visible_to=None, now=NOON))
 
     work = [(finish, each) for each in held]
     work[WIDTH // 2 : WIDTH // 2] = [(cancel, None)]
@@ -73,7 +73,7 @@ def test_an_outcome_and_a_cancel_of_the_same_step_are_one_after_the_other(sessio
         [held] = claims_of(session, run)
 
         def cancel(run_id=run.id):
-            in_transaction(lambda session: workflows.cancel(session, run_id, seen_by=None, now=NOON))
+            in_transaction(lambda session: workflows.cancel(session, run_id, visible_to=None, now=NOON))
 
         with ThreadPoolExecutor(2) as pool:
             outcome, cancelled = pool.submit(finish, held), pool.submit(cancel)
@@ -86,7 +86,7 @@ def test_an_outcome_and_a_cancel_of_the_same_step_are_one_after_the_other(sessio
 
 
 def test_a_workflow_is_not_deleted_while_a_run_of_it_starts(session):
-    make_workflow(session, {"a": step()}, name="busy", owner_id=ANN.owner_id)
+    create_workflow(session, {"a": step()}, name="busy", owner_id=ANN.owner_id)
     workflows.read_workflow(session, "busy", caller=ANN, now=NOON)
     session.commit()
 
@@ -101,7 +101,7 @@ def test_a_workflow_is_not_deleted_while_a_run_of_it_starts(session):
 
 
 def test_a_run_of_a_workflow_that_was_just_deleted_is_not_started(session):
-    workflow = make_workflow(session, {"a": step()}, name="gone", owner_id=ANN.owner_id)
+    workflow = create_workflow(session, {"a": step()}, name="gone", owner_id=ANN.owner_id)
     workflows.delete(session, "gone", caller=ANN, now=NOON)
 
     with pytest.raises(NotFound):

@@ -17,8 +17,8 @@ from tests.support.factories import HOLDER, NOON, make_claim, read_task, seconds
 from tests.support.runs import (
     BROKEN,
     cancelled_in_its_pause,
+    create_workflow,
     end,
-    make_workflow,
     pdf,
     run_of,
     start,
@@ -132,7 +132,7 @@ def test_a_payload_that_grows_beyond_the_limit_fails_the_step(session):
 def test_an_input_that_is_referred_to_too_often_is_refused_before_it_fills_the_memory(session):
     body = {"text": {"$text": [{"$from": "input.x"}] * 20_000}}
     post = {"url": "https://example.org", "method": "POST", "body": body}
-    workflow = make_workflow(session, {"a": step(type_="http_request", payload=post)})
+    workflow = create_workflow(session, {"a": step(type_="http_request", payload=post)})
 
     with pytest.raises(Refused, match="bytes; at most 1048576 are accepted"):
         workflows.start(session, workflow, workflows.NewRun(input={"x": "y" * 900_000}), owner_id=None, now=NOON)
@@ -241,10 +241,10 @@ def test_a_compensation_that_fails_needs_a_person_who_can_try_again_or_say_that_
 
     end(session, run.id, "a", BROKEN)
     first = run_of(session, run.id)
-    workflows.compensate(session, run.id, seen_by=None, reason="", now=NOON)
+    workflows.compensate(session, run.id, visible_to=None, reason="", now=NOON)
     session.commit()
     end(session, run.id, "a", BROKEN)
-    workflows.compensate(session, run.id, seen_by=None, reason="", now=NOON, done_by_hand=["a"])
+    workflows.compensate(session, run.id, visible_to=None, reason="", now=NOON, done_by_hand=["a"])
 
     assert first.status == "COMPENSATION_FAILED"
     assert "step a could not be undone: it broke" in first.reason
@@ -255,7 +255,7 @@ def test_a_completed_run_is_undone_when_somebody_asks(session):
     run = start(session, {"a": step(type_="generate_pdf", payload=pdf())})
     end(session, run.id, "a", {"artifact_id": "x"})
 
-    workflows.compensate(session, run.id, seen_by=None, reason="ordered twice", now=NOON)
+    workflows.compensate(session, run.id, visible_to=None, reason="ordered twice", now=NOON)
     session.commit()
     payload = task_of(session, run.id, "a").payload
     end(session, run.id, "a", {})
@@ -285,11 +285,11 @@ def test_a_step_that_was_undone_by_itself_is_not_undone_again(session):
 def test_a_paused_run_starts_nothing_until_it_is_resumed(session):
     run = start(session, {"a": step(), "b": step("a")})
 
-    workflows.pause(session, run.id, seen_by=None, now=NOON)
+    workflows.pause(session, run.id, visible_to=None, now=NOON)
     session.commit()
     end(session, run.id, "a", "x")
     paused = states(session, run.id)
-    workflows.resume(session, run.id, seen_by=None, now=NOON)
+    workflows.resume(session, run.id, visible_to=None, now=NOON)
 
     assert paused == {"a": "COMPLETED", "b": "WAITING"}
     assert states(session, run.id) == {"a": "COMPLETED", "b": "STARTED"}
@@ -301,7 +301,7 @@ def test_a_cancelled_run_ends_when_what_ran_has_stopped(session):
     [held] = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
     session.commit()
 
-    workflows.cancel(session, run.id, seen_by=None, now=NOON)
+    workflows.cancel(session, run.id, visible_to=None, now=NOON)
     session.commit()
 
     assert (run_of(session, run.id).status, run_of(session, run.id).ending) == ("RUNNING", "cancel")
@@ -318,7 +318,7 @@ def test_a_paused_run_that_was_cancelled_stays_so(session, what):
     run, held = cancelled_in_its_pause(session, {"a": step(), "b": step("a")})
 
     with pytest.raises(Conflict, match="is ending"):
-        what(session, run.id, seen_by=None, now=NOON)
+        what(session, run.id, visible_to=None, now=NOON)
 
     session.rollback()
     outcomes.record(session, [(held, Completed(result="x"))], now=NOON)
@@ -332,7 +332,7 @@ def test_a_failed_run_is_retried_from_the_step_that_failed_with_the_same_task(se
     end(session, run.id, "b", BROKEN)
     before = task_of(session, run.id, "b").id
 
-    workflows.retry(session, run.id, seen_by=None, now=NOON)
+    workflows.retry(session, run.id, visible_to=None, now=NOON)
     session.commit()
     end(session, run.id, "b", "y")
     end(session, run.id, "c", "z")
@@ -347,7 +347,7 @@ def test_what_does_not_fit_the_status_is_a_conflict(session, what):
     end(session, run.id, "a", "x")
 
     with pytest.raises(Conflict, match="COMPLETED"):
-        what(session, run.id, seen_by=None, now=NOON)
+        what(session, run.id, visible_to=None, now=NOON)
 
 
 def test_a_step_that_ended_by_another_door_is_found_by_the_duty(session):
@@ -419,7 +419,7 @@ def test_steps_travel_alone_and_plain_tasks_belong_to_no_run(session):
 
 
 def test_a_run_goes_by_the_version_it_began_with(session):
-    workflow = make_workflow(session, {"a": step(), "b": step("a", payload="old")})
+    workflow = create_workflow(session, {"a": step(), "b": step("a", payload="old")})
     first = workflows.start(session, workflow, workflows.NewRun(), owner_id=None, now=NOON)
     caller = workflows.Caller(owner_id=None, sees_all=True)
     _give_to_somebody(session, workflow)
@@ -442,7 +442,7 @@ def _give_to_somebody(session, workflow):
 
 
 def test_an_inactive_workflow_starts_no_runs(session):
-    workflow = make_workflow(session, {"a": step()})
+    workflow = create_workflow(session, {"a": step()})
     caller = workflows.Caller(owner_id=None, sees_all=True)
 
     stopped = workflows.set_active(session, "flow", False, caller=caller, now=NOON)
@@ -453,7 +453,7 @@ def test_an_inactive_workflow_starts_no_runs(session):
 
 
 def test_an_input_that_a_first_step_would_refuse_starts_nothing(session):
-    workflow = make_workflow(session, {"a": step(payload={"$from": "input.text"})})
+    workflow = create_workflow(session, {"a": step(payload={"$from": "input.text"})})
 
     with pytest.raises(Refused, match="must be a string"):
         workflows.start(session, workflow, workflows.NewRun(input={"text": 5}), owner_id=None, now=NOON)
@@ -465,9 +465,9 @@ def test_runs_of_others_are_not_there(session):
     run = start(session, {"a": step()})
 
     with pytest.raises(NotFound):
-        workflows.read(session, run.id, seen_by=uuid4())
+        workflows.read(session, run.id, visible_to=uuid4())
     with pytest.raises(NotFound):
-        workflows.cancel(session, run.id, seen_by=uuid4(), now=NOON)
+        workflows.cancel(session, run.id, visible_to=uuid4(), now=NOON)
 
 
 def test_old_runs_go_with_their_tasks_and_unfinished_ones_stay(session):
@@ -496,7 +496,7 @@ def test_a_compensation_that_was_followed_by_another_goes_when_its_run_has_gone(
     end(session, run.id, "b", BROKEN)
     end(session, run.id, "a", BROKEN)
     first = task_of(session, run.id, "a").id
-    workflows.compensate(session, run.id, seen_by=None, reason="", now=NOON)
+    workflows.compensate(session, run.id, visible_to=None, reason="", now=NOON)
     session.commit()
     end(session, run.id, "a", {})
     later = NOON + timedelta(days=10_000)  # ids are of today, and pruning goes by them

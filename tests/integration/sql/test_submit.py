@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.dispatcher.dispatch import Dispatch
-from app.dispatcher.duty import Look
+from app.dispatcher.duty import ScanCursor
 from app.services.sql import published
 from tasks import TaskContext, registry, task_type
 from tasks.registry import get_type, load_types
@@ -53,7 +53,7 @@ def test_what_a_long_transaction_submitted_is_dispatched_when_it_commits(log_in,
     ana = log_in(person)
     ana("BEGIN")
     task_id = ana.one(SUBMIT)
-    later = utcnow() + Look.OVERLAP + timedelta(seconds=10)
+    later = utcnow() + ScanCursor.OVERLAP + timedelta(seconds=10)
     assert dispatch.run_once(later) == 0
 
     ana("COMMIT")

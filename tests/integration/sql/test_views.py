@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from app.clock import utcnow
 from app.models import Status
 from app.services.dispatch import queues
-from tests.support.factories import bring_to, make_schedule, make_task
+from tests.support.factories import bring_to, create_schedule, make_task
 
 pytestmark = pytest.mark.usefixtures("known_types")
 WORKER = sa.text(
@@ -99,8 +99,8 @@ def test_v_queue_status_has_the_queues_of_the_api(client, session, psql):
 
 
 def test_v_schedule_next_has_the_schedules_of_the_api(client, session, psql):
-    make_schedule(session, now=utcnow(), name="hourly", time_zone="Europe/Berlin")
-    make_schedule(session, now=utcnow(), enabled=False, cron="5 4 * * *")
+    create_schedule(session, now=utcnow(), name="hourly", time_zone="Europe/Berlin")
+    create_schedule(session, now=utcnow(), enabled=False, cron="5 4 * * *")
     session.commit()
 
     rows = psql("SELECT * FROM taskledger.v_schedule_next ORDER BY id DESC")

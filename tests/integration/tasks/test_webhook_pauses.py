@@ -15,7 +15,7 @@ from tests.support.people import make_person
 from tests.support.servers.attempts import run_attempt
 from tests.support.servers.raw_server import RawServer
 
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 DUE_AND_DISPATCHED = sa.text("UPDATE tasks SET status = 'PENDING', dispatched_at = now(), due_at = now()")
 
 
@@ -34,7 +34,7 @@ def tried(session, url: str, owner_id) -> tuple[list[timedelta], DeliveryRecord]
     wanted = webhooks.NewWebhook(url=url)
     webhook, _ = webhooks.create(session, wanted, owner_id=owner_id, key=None, keys=(), now=now)
     delivery, pauses = webhooks.send_test(session, webhook.id, owner=None, now=now), []
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         session.execute(DUE_AND_DISPATCHED)
         session.commit()
         began = clock.utcnow()

@@ -42,10 +42,12 @@ def declared(monkeypatch) -> Callable[..., None]:
 @pytest.fixture
 def hints(monkeypatch) -> list[UUID]:
     """The tasks whose hints were handed to the publisher."""
-    from app.services.submission import announcing
+    from app.services.submission import storage
 
     published: list[UUID] = []
-    monkeypatch.setattr(announcing, "dispatch_soon", lambda hint: published.extend(hint.ids))
+    monkeypatch.setattr(
+        storage, "dispatch_soon", lambda *hints: published.extend(id_ for hint in hints for id_ in hint.ids)
+    )
     return published
 
 

@@ -11,7 +11,7 @@ from app import clock
 from app.models import Status
 from app.services import lifecycle
 from app.services.lifecycle import LeaseLost
-from app.services.submission import announcing
+from app.services.submission import storage
 from app.services.tasks import children
 from app.services.tasks.children.asking import wish
 from app.worker import children as worker_children
@@ -49,13 +49,12 @@ def moment_of(id_: UUID):
 def test_hints_follow_the_commit(session, run, monkeypatch):
     seen = []
 
-    def look(hint):
+    def look(*hints):
+        ids = [id_ for hint in hints for id_ in hint.ids]
         with session.get_bind().connect() as other:
-            seen.append(
-                other.scalar(sa.text("SELECT count(*) FROM tasks WHERE id = ANY(:ids)"), {"ids": list(hint.ids)})
-            )
+            seen.append(other.scalar(sa.text("SELECT count(*) FROM tasks WHERE id = ANY(:ids)"), {"ids": ids}))
 
-    monkeypatch.setattr(announcing, "dispatch_soon", look)
+    monkeypatch.setattr(storage, "dispatch_soon", look)
     run(
         lambda task: [
             str(task.submit("reverse_string", "a")),

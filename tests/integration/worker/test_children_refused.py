@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.models import Status
-from app.services.submission.submissions import Submission
+from app.services.submission import Submission
 from app.services.tasks.children.asking import wish
 from app.web.schemas.tasks import SubmitTask
 from tasks.errors import NoRoom
@@ -155,7 +155,7 @@ def test_a_line_of_tasks_that_submit_one_another_ends(session, run, monkeypatch)
 
 
 def test_a_task_has_a_thousand_children_at_most_on_all_attempts_together(session, run, monkeypatch):
-    monkeypatch.setattr("app.worker.children.MOST_CHILDREN", 3)
+    monkeypatch.setattr("app.worker.children.MAX_CHILDREN", 3)
 
     def handler(task):
         for number in range(2):
@@ -171,7 +171,7 @@ def test_a_task_has_a_thousand_children_at_most_on_all_attempts_together(session
 
 
 def test_payloads_kept_for_the_outcome_are_bounded(session, run, monkeypatch):
-    monkeypatch.setattr("app.worker.children.MOST_BYTES", 100)
+    monkeypatch.setattr("app.worker.children.MAX_BYTES", 100)
 
     parent = run(lambda task: [task.submit("reverse_string", "x" * 60) for _ in range(2)])
 

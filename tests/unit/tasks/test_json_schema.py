@@ -100,6 +100,7 @@ def payloads(spec: PayloadSpec, mode: GenerationMode) -> st.SearchStrategy:
     return bodies.map(lambda case: case.body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_whatever_the_schema_accepts_is_loaded(name):
     spec = SPECS[name]
@@ -112,6 +113,7 @@ def test_whatever_the_schema_accepts_is_loaded(name):
     holds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_whatever_the_schema_refuses_is_refused(name):
     spec = SPECS[name]

@@ -87,6 +87,7 @@ def nearly_valid(draw: st.DrawFn, examples: tuple[Any, ...]) -> Any:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_type", TYPES)
 def test_the_schema_and_the_loader_accept_the_same(task_type):
     schema = jsonschema_rs.validator_for(task_type.payload.json_schema(), validate_formats=True)
@@ -102,6 +103,7 @@ def test_the_schema_and_the_loader_accept_the_same(task_type):
     holds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_type", [each for each in TYPES if each.id != "generate_pdf"])
 def test_what_a_client_makes_of_the_schema_is_accepted(task_type):
     """Except for generate_pdf, whose invoices are so large that making one up takes seconds."""
@@ -123,6 +125,7 @@ def test_what_a_client_makes_of_the_schema_is_accepted(task_type):
     holds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_type", TYPES)
 def test_no_payload_breaks_the_loader_or_the_redaction(task_type):
     names = sorted(task_type.payload.json_schema().get("properties", {"template": 1, "data": 1}))

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 
 from tasks import pictures
 from tasks.errors import PermanentError
-from tasks.pictures import MOST_BYTES, Wanted, resized
+from tasks.pictures import MAX_BYTES, Wanted, resized
 
 ROOT = Path(__file__).parents[3]
 SIZE = (240, 160)
@@ -258,6 +258,7 @@ def large(kind: str) -> bytes:
     return encoded(Image.new("L", (side, side), 200), "GIF")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["RGBA", "RGB of 16 bits", "grey of 16 bits", "palette", "WebP", "progressive JPEG", "GIF"]
 )
@@ -271,4 +272,4 @@ def test_no_picture_takes_much_more_than_what_is_given_to_one(tmp_path, kind, si
 
     said, grown = done.stdout.splitlines()
     assert said.startswith("read "), said
-    assert int(grown) < MOST_BYTES + 50_000_000
+    assert int(grown) < MAX_BYTES + 50_000_000

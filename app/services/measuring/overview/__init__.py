@@ -3,12 +3,12 @@
 `owner`: whose tasks are meant; None is everybody's.
 """
 
-from app.services.measuring.overview.counts import MOST_COUNTED, Standing, standing
+from app.services.measuring.overview.counts import MAX_COUNTED, Standing, standing
 from app.services.measuring.overview.fleet import DutyState, WorkerState, duties, workers
 from app.services.measuring.overview.series import Series, recent
 
 __all__ = [
-    "MOST_COUNTED",
+    "MAX_COUNTED",
     "DutyState",
     "Series",
     "Standing",

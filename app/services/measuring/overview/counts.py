@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.models import FINISHED, Status
 from app.services.circuits import DELIVERY_TYPE
 
-MOST_COUNTED = 20_000
+MAX_COUNTED = 20_000
 UNFINISHED = tuple(status.value for status in Status if status not in FINISHED)
 
 # Through the partial index on due_at: finished rows are not touched.
@@ -47,16 +47,16 @@ class Standing:
 
 def standing(session: Session, *, owner: UUID | None) -> Standing:
     """How things stand."""
-    rows: Any = session.execute(_UNFINISHED, {"owner": owner, "most": MOST_COUNTED, "delivery": DELIVERY_TYPE}).all()
+    rows: Any = session.execute(_UNFINISHED, {"owner": owner, "most": MAX_COUNTED, "delivery": DELIVERY_TYPE}).all()
     counted = {row.status: row for row in rows}
     if owner is None:
-        failed = session.scalar(_FAILED, {"most": MOST_COUNTED})
+        failed = session.scalar(_FAILED, {"most": MAX_COUNTED})
     else:
-        failed = session.scalar(_FAILED_OF, {"most": MOST_COUNTED, "owner": owner, "delivery": DELIVERY_TYPE})
+        failed = session.scalar(_FAILED_OF, {"most": MAX_COUNTED, "owner": owner, "delivery": DELIVERY_TYPE})
     pending = counted.get(Status.PENDING)
     return Standing(
         unfinished={name: counted[name].tasks if name in counted else 0 for name in UNFINISHED},
         dead_letters=failed or 0,
         oldest_pending_at=pending.oldest if pending else None,
-        is_bounded=sum(row.tasks for row in rows) >= MOST_COUNTED,
+        is_bounded=sum(row.tasks for row in rows) >= MAX_COUNTED,
     )

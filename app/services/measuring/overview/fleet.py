@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from app.services.dispatch.workers import ALIVE_FOR
 
 GONE_SHOWN = timedelta(hours=24)
-MOST_WORKERS = 200
+MAX_WORKERS = 200
 
-MOST_LEASES = 20_000
+MAX_LEASES = 20_000
 
 _WORKERS = sa.text(
     "SELECT workers.id, node, host, pid, concurrency, queues, version, started_at, last_seen_at, stopped_at, "
@@ -58,7 +58,7 @@ class DutyState:
 def workers(session: Session, *, now: datetime) -> list[WorkerState]:
     """Workers that were seen in the last day: live ones first."""
     rows: Any = session.execute(
-        _WORKERS, {"since": now - GONE_SHOWN, "most": MOST_WORKERS, "leases": MOST_LEASES}
+        _WORKERS, {"since": now - GONE_SHOWN, "most": MAX_WORKERS, "leases": MAX_LEASES}
     ).mappings()
     return [WorkerState(**{**row, "types": row["types"] or []}, state=_state(row, now)) for row in rows]
 

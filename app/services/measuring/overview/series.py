@@ -12,8 +12,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-MOST_EVENTS = 20_000
-MOST_CLAIMS = 1_500
+MAX_EVENTS = 20_000
+MAX_CLAIMS = 1_500
 COUNTS = ("submitted", "completed", "failed", "retried")
 BUCKETS = 60
 WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds that people can read off an axis
@@ -69,13 +69,13 @@ def recent(session: Session, *, owner: UUID | None, waiting: int, now: datetime,
     """The last stretch of time, at most `window` long; `waiting` is how many wait now."""
     since = now - window
     first_day = since.replace(hour=0, minute=0, second=0, microsecond=0)
-    parameters: dict[str, Any] = {"first_day": first_day, "most": MOST_EVENTS, "owner": owner}
+    parameters: dict[str, Any] = {"first_day": first_day, "most": MAX_EVENTS, "owner": owner}
     oldest_read = session.scalar(_OLDEST_READ, parameters)
     if oldest_read is not None:
         since = max(since, oldest_read)
     width = width_for(now - since)
     since = datetime.fromtimestamp(int(since.timestamp()) // width * width + width, tz=UTC)
-    parameters |= {"since": since, "width": width, "claims": MOST_CLAIMS}
+    parameters |= {"since": since, "width": width, "claims": MAX_CLAIMS}
     found = {row.bucket: row for row in session.execute(_READ, parameters)}
     times = list(range(int(since.timestamp()), int(now.timestamp()) + 1, width))
     return _series(times, width, found, waiting)

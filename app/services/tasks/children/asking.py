@@ -10,15 +10,15 @@ from marshmallow.validate import Length, Range, Regexp
 
 from app.database import to_json
 from app.errors import Refused, flatten
-from app.services.submission.submissions import MOST_RETRIES, Submission
+from app.services.submission import MAX_RETRIES, Submission
 from tasks.errors import PayloadRefused, PermanentError, UnknownTaskType
 from tasks.http_rules import HTTP_URL
 from tasks.json_values import depth_exceeds
 from tasks.payload import PayloadSpec, rule
 from tasks.registry import TaskType, get_type
 
-LONGEST_KEY = 200
-MOST_LEVELS = 63  # a body has 64, and the payload stands in one
+MAX_KEY = 200
+MAX_LEVELS = 63  # a body has 64, and the payload stands in one
 
 _Name = rule(Length(1, 200))
 _Label = Annotated[str, rule(Regexp(r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$"))]
@@ -31,7 +31,7 @@ class ChildOptions:
     name: Annotated[str, _Name] | None = None
     priority: Literal["high", "normal", "low"] = "normal"
     scheduled_at: datetime | None = None
-    max_retries: Annotated[int, rule(Range(0, MOST_RETRIES))] | None = None
+    max_retries: Annotated[int, rule(Range(0, MAX_RETRIES))] | None = None
     timeout: Annotated[int, rule(Range(min=1))] | None = None
     labels: dict[_Label, Annotated[str, rule(Length(max=256))]] = rule(Length(max=32), default_factory=dict)
     expires_at: datetime | None = None
@@ -42,7 +42,7 @@ class ChildOptions:
 
 
 _OPTIONS = PayloadSpec.of(ChildOptions, where="task.submit")
-_KEY = PayloadSpec.of(Annotated[str, rule(Length(1, LONGEST_KEY))] | None, where="task.submit(key=…)")
+_KEY = PayloadSpec.of(Annotated[str, rule(Length(1, MAX_KEY))] | None, where="task.submit(key=…)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +106,8 @@ def _as_json(value: Any) -> Any:
 
 
 def _copied(payload: Any, where: str) -> tuple[str, Any]:
-    if depth_exceeds(payload, MOST_LEVELS):
-        raise PermanentError(f"{where}: payload: is nested too deeply: {MOST_LEVELS} levels are allowed")
+    if depth_exceeds(payload, MAX_LEVELS):
+        raise PermanentError(f"{where}: payload: is nested too deeply: {MAX_LEVELS} levels are allowed")
     try:
         text = to_json(payload)
     except (TypeError, ValueError) as error:

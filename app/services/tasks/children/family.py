@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Task, TaskChild, TaskRecord
+from app.models.page import Page, page_of
 from app.models.task import RECORD_FIELDS
 from app.services.tasks.records import read
 
-MOST_CHILDREN = 1_000  # of one task; who has more to hand out lets its children hand it out
+MAX_CHILDREN = 1_000  # of one task; who has more to hand out lets its children hand it out
 TASKS, CHILDREN = Task.metadata.tables["tasks"], TaskChild.metadata.tables["task_children"]
 
 # Up the line of parents, one look by primary key for each; one that is gone ends it.
@@ -61,10 +62,8 @@ def read_family(session: Session, task_id: UUID, *, most_generations: int) -> Fa
     )
 
 
-def find(
-    session: Session, parent_id: UUID, *, owner: UUID | None, before: UUID | None, limit: int
-) -> tuple[list[TaskRecord], UUID | None]:
-    """A page of a task's children, newest first, and the id to give as `before` for the next. Raises NotFound."""
+def find(session: Session, parent_id: UUID, *, owner: UUID | None, before: UUID | None, limit: int) -> Page[TaskRecord]:
+    """A page of a task's children, newest first. Raises NotFound."""
     read(session, parent_id, owner=owner)
     query = (
         sa.select(*(TASKS.c[name] for name in RECORD_FIELDS))
@@ -76,4 +75,4 @@ def find(
     if before is not None:
         query = query.where(CHILDREN.c.child_id < before)
     records = [TaskRecord(**row) for row in session.connection().execute(query).mappings()]
-    return records[:limit], records[limit - 1].id if len(records) > limit else None
+    return page_of(records, limit)

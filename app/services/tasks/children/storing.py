@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.errors import Refused
 from app.models import Status, TaskRecord
+from app.services import submission
 from app.services.encryption import sealing
 from app.services.lifecycle import LOOK_AGAIN
-from app.services.submission import announcing, insertion, submissions
 from app.services.tasks.children.asking import Wish, refused
 
 _REMEMBER = sa.text(
@@ -37,7 +37,7 @@ def draft(
 ) -> TaskRecord:
     """The row to be. Raises PermanentError for what a submission refuses; Refused where no key can encrypt it."""
     try:
-        made = submissions.draft(wanted.submission, owner_id=owner_id, now=now, payload_keys=payload_keys)
+        made = submission.draft(wanted.submission, owner_id=owner_id, now=now, payload_keys=payload_keys)
     except Refused as error:
         if error.code == "sealing_unavailable":
             raise  # another worker may have the key
@@ -62,7 +62,7 @@ def store(session: Session, parent_id: UUID, children: Sequence[Child], *, now: 
         )
     )
     starting = [_starting(child.task, now) for child in children if child.task.id in new]
-    announcing.after_commit(session, insertion.insert(session.connection(), starting))
+    submission.store(session, starting)
     return new
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.server.patience import GRACE_SECONDS, HEAD_SECONDS, LEAST_RATE
-from app.server.request import FIRST_OF_LARGE, LONGEST_HEAD, SMALL_BODY, Incoming, Kind, Unacceptable
+from app.server.deadlines import GRACE_SECONDS, HEAD_SECONDS, MIN_RATE
+from app.server.request import FIRST_OF_LARGE, MAX_HEAD, SMALL_BODY, Incoming, Kind, Unacceptable
 
 NOW = 1_000.0
 POST = b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\n"
@@ -71,7 +71,7 @@ def test_a_body_has_time_for_as_long_as_it_comes_at_the_least_rate():
     incoming = arrived(POST + b"Content-Length: 1000000\r\n\r\n")
     assert incoming.kind(NOW) is None
     for second in range(1, 200):
-        incoming.add(b"x" * LEAST_RATE, NOW + second)
+        incoming.add(b"x" * MIN_RATE, NOW + second)
 
     assert incoming.deadline == NOW + 199 + GRACE_SECONDS
 
@@ -82,14 +82,14 @@ def test_a_body_that_comes_at_half_of_that_rate_has_twice_the_grace():
     second = 0
     while incoming.deadline > NOW + second:
         second += 1
-        incoming.add(b"x" * (LEAST_RATE // 2), NOW + second)
+        incoming.add(b"x" * (MIN_RATE // 2), NOW + second)
 
     assert second == pytest.approx(2 * GRACE_SECONDS, abs=1)
 
 
 def test_a_head_that_is_too_large_is_not_waited_for():
     with pytest.raises(Unacceptable) as refused:
-        arrived(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * LONGEST_HEAD).kind(NOW)
+        arrived(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * MAX_HEAD).kind(NOW)
 
     assert (refused.value.status, refused.value.code) == (431, "head_too_large")
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.web.group_commit import Together
+from app.web.group_commit import GroupCommit
 from tests.support.servers.waiting import wait_for
 
 AWAY = 1_000_000
@@ -36,8 +36,8 @@ def counting() -> Counting:
 
 
 @pytest.fixture
-def together(counting: Counting) -> Together[int, int]:
-    return Together(counting, most=8, is_for_all=lambda error: isinstance(error, ConnectionError))
+def together(counting: Counting) -> GroupCommit[int, int]:
+    return GroupCommit(counting, max_group=8, is_for_all=lambda error: isinstance(error, ConnectionError))
 
 
 def ask_while_the_first_is_held_up(together, counting, numbers):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from app.services.tasks.task_log import LogLine
 from app.worker.heartbeat import Heartbeat
-from app.worker.run import LOG_LINES, Desk, HintRun, Running
+from app.worker.in_progress import LOG_LINES, HintInProgress, InProgressRegistry, Running
 from tasks.errors import TimeLimitReached
 from tests.support.factories import NOON
 from tests.unit.app.worker.test_attempt import CLAIM
@@ -34,11 +34,11 @@ def beating(monkeypatch):
     stopper = RecordingStopper()
 
     def begin(seconds, *, asked=None):
-        desk = Desk()
+        desk = InProgressRegistry()
         now = time.monotonic()
         running = Running(claim=replace(CLAIM), timeout_seconds=10, grace_seconds=5, started=now - seconds)
         running.stop_asked = None if asked is None else now - asked
-        desk.begin(HintRun(claims={CLAIM.id: CLAIM}, current=running))
+        desk.begin(HintInProgress(claims={CLAIM.id: CLAIM}, current=running))
         Heartbeat(desk, stopper)._enforce_limits(*desk.runs)
         return stopper.asked, killed
 
@@ -77,7 +77,7 @@ def test_the_log_of_an_attempt_is_capped():
 
 
 def test_what_a_lost_connection_kept_from_the_ledger_is_written_by_a_later_beat(monkeypatch):
-    heartbeat = Heartbeat(Desk(), RecordingStopper())
+    heartbeat = Heartbeat(InProgressRegistry(), RecordingStopper())
     written = []
     line = LogLine(task_id=CLAIM.id, attempt=1, at=NOON, message="page 4", fields={})
     heartbeat._unwritten.append(line)
@@ -98,7 +98,7 @@ def test_what_a_lost_connection_kept_from_the_ledger_is_written_by_a_later_beat(
 
 
 def test_a_fault_of_its_own_does_not_end_the_heartbeat(monkeypatch):
-    heartbeat = Heartbeat(Desk(), RecordingStopper())
+    heartbeat = Heartbeat(InProgressRegistry(), RecordingStopper())
 
     def breaks():
         raise RuntimeError("dictionary changed size during iteration")

@@ -74,6 +74,7 @@ def _quoted(cell, delimiter, quote, wanted, *, alone):
     return cell
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(csv_files())
 def test_every_cell_of_a_csv_file_comes_back(written):
@@ -84,6 +85,7 @@ def test_every_cell_of_a_csv_file_comes_back(written):
     assert done.result["read"][0]["rows"] == len(written.rows)
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(csv_files(), st.booleans())
 def test_sorting_moves_rows_and_changes_none(written, descending):
@@ -103,6 +105,7 @@ def test_sorting_moves_rows_and_changes_none(written, descending):
     assert found == Counter(map(json.dumps, made))
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(st.text('ab1,"#;\n\r .', max_size=40) | st.text(ODD, max_size=40))
 @example("a,b\n1,2\n1,2,3\n")
@@ -143,6 +146,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(st.sampled_from(["a", "A", "b", 'c"d', "é", "x y"]), VALUES, min_size=1)
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(st.lists(OBJECTS, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n", "\n\n"]), st.sampled_from([":", ": "]))
 def test_every_value_of_json_lines_comes_back_with_its_own_digits(objects, end, colon):

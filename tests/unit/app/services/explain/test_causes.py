@@ -37,7 +37,14 @@ def worker(**fields) -> WorkerSeen:
 
 
 def line(**fields) -> Line:
-    values = {"ahead": 9, "is_exact": True, "started_per_second": 2.0, "started_lately": 2.0, "slots": 2, "busy": 2}
+    values = {
+        "ahead": 9,
+        "is_exact": True,
+        "started_per_second": 2.0,
+        "started_lately": 2.0,
+        "concurrency": 2,
+        "busy": 2,
+    }
     return Line(**{**values, **fields})
 
 
@@ -130,8 +137,8 @@ def test_a_task_that_was_asked_to_stop_is_stopping_as_long_as_its_worker_lives()
     ("fields", "seconds"),
     [
         ({"ahead": 9, "started_per_second": 2.0}, 5.0),
-        ({"ahead": 1, "slots": 4, "busy": 2}, 0.0),  # two places are free: for the one ahead, and for this one
-        ({"ahead": 2, "slots": 4, "busy": 2, "started_per_second": 1.0}, 3.0),
+        ({"ahead": 1, "concurrency": 4, "busy": 2}, 0.0),  # two places are free: for the one ahead, and for this one
+        ({"ahead": 2, "concurrency": 4, "busy": 2, "started_per_second": 1.0}, 3.0),
         ({"started_per_second": 0.0}, None),
     ],
 )

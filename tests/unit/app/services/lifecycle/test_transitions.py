@@ -29,3 +29,13 @@ def test_every_status_can_be_left_or_is_an_ending():
 
 def test_only_claiming_leads_to_processing():
     assert [name for name, arrow in TRANSITIONS.items() if arrow.target == Status.PROCESSING] == ["claimed"]
+
+
+def test_the_explanation_draws_exactly_these_arrows():
+    drawing = Path("docs/explanation/lifecycle.md").read_text(encoding="utf-8").split("```")[1]
+    lines = re.findall(r"^ +([A-Z]+) --> ([A-Z]+): (.+)$", drawing, re.MULTILINE)
+    drawn = {(source, target, name) for source, target, names in lines for name in names.split(", ")}
+
+    assert drawn == {
+        (source.value, arrow.target.value, name) for name, arrow in TRANSITIONS.items() for source in arrow.sources
+    }

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.models import Status
-from app.services.measuring.flows import Meter, Sums, sums
+from app.services.measuring.flows import FlowSums, RateMeter, sums
 from app.services.measuring.levels import Flow, Mark, Total, place_in_line
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -15,8 +15,8 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def started(count: int) -> dict[str, Sums]:
-    return {"pdf": Sums(submitted=count, started=count, finished=count, failed=0)}
+def started(count: int) -> dict[str, FlowSums]:
+    return {"pdf": FlowSums(submitted=count, started=count, finished=count, failed=0)}
 
 
 def test_changes_of_status_are_counted_by_what_they_mean():
@@ -33,17 +33,17 @@ def test_changes_of_status_are_counted_by_what_they_mean():
     )
 
     assert found == {
-        "pdf": Sums(submitted=7, started=4, finished=3, failed=1),
-        "mail": Sums(submitted=0, started=0, finished=3, failed=0),
+        "pdf": FlowSums(submitted=7, started=4, finished=3, failed=1),
+        "mail": FlowSums(submitted=0, started=0, finished=3, failed=0),
     }
 
 
 def test_one_look_says_nothing_of_speed():
-    assert Meter().read(started(1000), NOON) == {"pdf": Flow()}
+    assert RateMeter().read(started(1000), NOON) == {"pdf": Flow()}
 
 
 def test_the_flow_is_that_of_the_last_minute():
-    meter = Meter()
+    meter = RateMeter()
     for second, count in ((0, 0), (60, 6_000), (120, 6_060)):  # a hundred a second, then one
         flow = meter.read(started(count), after(second))["pdf"]
 
@@ -51,7 +51,7 @@ def test_the_flow_is_that_of_the_last_minute():
 
 
 def test_where_little_happens_a_longer_window_says_more():
-    meter = Meter()
+    meter = RateMeter()
     for second, count in ((0, 0), (200, 4), (260, 5)):
         flow = meter.read(started(count), after(second))["pdf"]
 
@@ -59,7 +59,7 @@ def test_where_little_happens_a_longer_window_says_more():
 
 
 def test_what_was_read_before_the_longest_window_is_not_measured():
-    meter = Meter()
+    meter = RateMeter()
     for second, count in ((0, 0), (10, 9), (311, 9)):
         flow = meter.read(started(count), after(second))["pdf"]
 
@@ -67,7 +67,7 @@ def test_what_was_read_before_the_longest_window_is_not_measured():
 
 
 def test_the_last_seconds_are_measured_by_themselves():
-    meter = Meter()
+    meter = RateMeter()
     for second, count in ((0, 0), (50, 0), (60, 40)):
         flow = meter.read(started(count), after(second))["pdf"]
 
@@ -75,7 +75,7 @@ def test_the_last_seconds_are_measured_by_themselves():
 
 
 def test_a_type_that_is_new_has_flowed_since_it_was_first_counted():
-    meter = Meter()
+    meter = RateMeter()
     meter.read({}, NOON)
 
     assert meter.read(started(30), after(30))["pdf"].started == 1.0

@@ -7,7 +7,7 @@ import pytest
 from app.models import Status
 from app.services.dispatch.workers import WorkerSeen
 from app.services.measuring import queue_report
-from app.services.measuring.flows import Meter, Sums
+from app.services.measuring.flows import FlowSums, RateMeter
 from app.services.measuring.levels import Flow, Level, Levels, Mark, place_in_line
 from app.services.measuring.queue_report import Thresholds
 from tests.support.factories import NOON, seconds
@@ -81,7 +81,7 @@ def test_so_many_handlers_are_asked_for(waiting, running, rates, desired):
         level(Status.PENDING, waiting), level(Status.PROCESSING, running), flow=flow(*rates) if rates else None
     )
 
-    assert queue_report.scaling(queue, drain_seconds=60, slots_per_worker=4).desired_slots == desired
+    assert queue_report.scaling(queue, drain_seconds=60, concurrency_per_worker=4).desired_concurrency == desired
 
 
 def test_the_place_in_line_lies_between_two_marks():
@@ -92,20 +92,20 @@ def test_the_place_in_line_lies_between_two_marks():
 
 
 def test_flows_are_what_came_since_by_the_seconds_between():
-    meter = Meter()
-    meter.read({"a": Sums(started=100, finished=90)}, NOON)
-    meter.read({"a": Sums(started=160, finished=120)}, NOON + timedelta(seconds=30))
+    meter = RateMeter()
+    meter.read({"a": FlowSums(started=100, finished=90)}, NOON)
+    meter.read({"a": FlowSums(started=160, finished=120)}, NOON + timedelta(seconds=30))
 
-    found = meter.read({"a": Sums(started=220, finished=180)}, NOON + timedelta(seconds=60))
+    found = meter.read({"a": FlowSums(started=220, finished=180)}, NOON + timedelta(seconds=60))
 
     assert (found["a"].started, found["a"].finished, found["a"].seconds) == (2.0, 1.5, 60.0)
 
 
 def test_a_slow_flow_is_measured_over_more_minutes():
-    meter = Meter()
-    meter.read({"a": Sums(started=0)}, NOON)
-    meter.read({"a": Sums(started=5)}, NOON + timedelta(minutes=3))
+    meter = RateMeter()
+    meter.read({"a": FlowSums(started=0)}, NOON)
+    meter.read({"a": FlowSums(started=5)}, NOON + timedelta(minutes=3))
 
-    found = meter.read({"a": Sums(started=6)}, NOON + timedelta(minutes=4))
+    found = meter.read({"a": FlowSums(started=6)}, NOON + timedelta(minutes=4))
 
     assert found["a"].started == pytest.approx(6 / 240)

@@ -1,6 +1,6 @@
 """Who looks dead is not ended for what one look has shown."""
 
-from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, LONGEST_GAP_SECONDS, Suspicion
+from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, MAX_GAP_SECONDS, Suspicion
 from tests.support.factories import Steady
 
 
@@ -31,6 +31,6 @@ def test_a_gap_between_looks_says_nothing_of_what_was_in_it():
     steady = Steady()
     suspicion: Suspicion[str] = Suspicion(steady)
     looks(suspicion, steady, {"a"}, {"a"}, {"a"}, {"a"})
-    steady.passed += LONGEST_GAP_SECONDS + 20
+    steady.passed += MAX_GAP_SECONDS + 20
 
     assert suspicion.confirmed({"a"}) == set()

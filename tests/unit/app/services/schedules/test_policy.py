@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from app.models import ScheduleRecord
-from app.services.schedules.policy import LATE, Circumstances, decide, start_of
+from app.services.schedules.policy import LATE, FireContext, decide, start_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ID = UUID("018f3c5e-7d2a-7000-8000-0123456789ab")
@@ -22,7 +22,7 @@ def schedule(**columns: Any) -> ScheduleRecord:
 
 
 def states(slots, *, now=NOON, more=False, busy=False, forbidden=None, **columns: Any) -> list[str]:
-    given = Circumstances(slots=slots, more=more, busy=busy, forbidden=forbidden)
+    given = FireContext(slots=slots, more=more, busy=busy, forbidden=forbidden)
     return [str(each.state) for each in decide(schedule(**columns), given, now=now).decisions]
 
 
@@ -69,7 +69,7 @@ def test_slots_that_more_than_a_hundred_newer_ones_follow_are_missed(misfire):
 )
 def test_the_overlap_policy_decides_while_the_last_task_is_unfinished(overlap, busy, expected, waits):
     slots = [NOON - 2 * MINUTE, NOON - MINUTE, NOON]
-    given = Circumstances(slots=slots, busy=busy)
+    given = FireContext(slots=slots, busy=busy)
 
     verdict = decide(schedule(overlap=overlap, misfire="run_all"), given, now=NOON)
 
@@ -80,7 +80,7 @@ def test_the_overlap_policy_decides_while_the_last_task_is_unfinished(overlap, b
 def test_a_slot_that_waited_fires_once_the_last_task_has_finished_and_the_next_takes_its_place():
     waiting = schedule(overlap="queue_one", queued_slot_at=NOON - MINUTE)
 
-    verdict = decide(waiting, Circumstances(slots=[NOON], busy=False), now=NOON)
+    verdict = decide(waiting, FireContext(slots=[NOON], busy=False), now=NOON)
 
     assert [(each.slot_at, str(each.state)) for each in verdict.decisions] == [(NOON - MINUTE, "fired")]
     assert verdict.queued == NOON
@@ -89,14 +89,14 @@ def test_a_slot_that_waited_fires_once_the_last_task_has_finished_and_the_next_t
 def test_a_slot_goes_on_waiting_while_the_last_task_is_unfinished():
     waiting = schedule(overlap="queue_one", queued_slot_at=NOON - MINUTE)
 
-    verdict = decide(waiting, Circumstances(slots=[], busy=True), now=NOON)
+    verdict = decide(waiting, FireContext(slots=[], busy=True), now=NOON)
 
     assert verdict.decisions == ()
     assert verdict.queued == NOON - MINUTE
 
 
 def test_what_is_forbidden_is_skipped_with_the_reason():
-    given = Circumstances(slots=[NOON], forbidden="the owner's account is disabled")
+    given = FireContext(slots=[NOON], forbidden="the owner's account is disabled")
 
     [decision] = decide(schedule(overlap="queue_one", queued_slot_at=None), given, now=NOON).decisions
 
@@ -107,7 +107,7 @@ def test_every_slot_gets_a_decision_or_waits():
     for overlap in ("allow", "skip", "queue_one"):
         for misfire in ("skip", "run_once", "run_all"):
             for busy in (True, False):
-                given = Circumstances(slots=HOUR_OF_SLOTS, busy=busy)
+                given = FireContext(slots=HOUR_OF_SLOTS, busy=busy)
                 verdict = decide(schedule(overlap=overlap, misfire=misfire), given, now=NOON)
                 told = {each.slot_at for each in verdict.decisions} | ({verdict.queued} - {None})
                 assert told == set(HOUR_OF_SLOTS)

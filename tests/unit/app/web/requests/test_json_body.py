@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import BadRequest
 
 from app.errors import Refused
-from app.web.requests.json_body import MOST_LEVELS, parse
+from app.web.requests.json_body import MAX_LEVELS, parse
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -43,9 +43,9 @@ def test_json_is_read_back_as_it_was_written_unless_it_holds_nul(value: object):
         (b"1e400", "beyond the range"),
         (b"-1e400", "beyond the range"),
         (b"9" * 4301, "4300 digits"),
-        (b"[" * (MOST_LEVELS + 1) + b"]" * (MOST_LEVELS + 1), f"{MOST_LEVELS} levels"),
-        (b'{"a":' * (MOST_LEVELS + 1) + b"1" + b"}" * (MOST_LEVELS + 1), f"{MOST_LEVELS} levels"),
-        (b"[" * 100_000, f"{MOST_LEVELS} levels"),
+        (b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1), f"{MAX_LEVELS} levels"),
+        (b'{"a":' * (MAX_LEVELS + 1) + b"1" + b"}" * (MAX_LEVELS + 1), f"{MAX_LEVELS} levels"),
+        (b"[" * 100_000, f"{MAX_LEVELS} levels"),
     ],
 )
 def test_what_is_not_json_is_refused_with_the_reason(body: bytes, said: str):
@@ -58,7 +58,7 @@ def test_what_is_not_json_is_refused_with_the_reason(body: bytes, said: str):
 @pytest.mark.parametrize(
     ("body", "value"),
     [
-        (b"[" * MOST_LEVELS + b"]" * MOST_LEVELS, MOST_LEVELS),
+        (b"[" * MAX_LEVELS + b"]" * MAX_LEVELS, MAX_LEVELS),
         (b"[" + b"[]," * 500 + b"[]]", 501),
     ],
 )

@@ -1,0 +1,71 @@
+"""Accepting one submission: it becomes a task, or leads to the one that it made before."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import Gone
+from app.models import Task, TaskRecord, new_id
+from app.services import idempotency
+from app.services.accounts.quotas import MakeRoom, unlimited
+from app.services.accounts.rights import Rights
+from app.services.encryption import sealing
+from app.services.idempotency import Key
+from app.services.submission import uniqueness
+from app.services.submission.drafts import Submission, draft
+from app.services.submission.storage import store
+
+_TASKS = Task.metadata.tables["tasks"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """A task that a submission led to; not new when its key was used before, or when its like was there."""
+
+    task: TaskRecord
+    is_new: bool
+
+
+def accept(
+    session: Session,
+    submission: Submission,
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+    key: Key | None = None,
+    payload_keys: sealing.Keys = (),
+    make_room: MakeRoom = unlimited,
+    rights: Iterable[Rights] = (),
+) -> Accepted:
+    """Store a task, or find what an earlier request with the same key made, or its like. The hint follows the commit.
+
+    Raises what `draft` and `make_room` raise, Refused for a key that was used with another body, Gone for a task that
+    has been deleted since; then nothing is stored.
+    """
+    task_id = new_id()
+    first = None if key is None else idempotency.first_use(session, key, task_id, now=now)
+    if first is not None:
+        return Accepted(task=_first_task(session, first), is_new=False)
+    made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
+    unique = submission.unique
+    other = None if unique is None else uniqueness.take(session, submission, unique, made, now=now)
+    if other is not None:
+        if key is not None:
+            idempotency.lead_to(session, key, other.id)
+        return Accepted(task=other, is_new=False)
+    make_room(1)
+    [stored] = store(session, [made])
+    return Accepted(task=stored, is_new=True)
+
+
+def _first_task(session: Session, task_id: UUID) -> TaskRecord:
+    row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == task_id)).mappings().first()
+    if row is None:
+        raise Gone(
+            f"This Idempotency-Key made the task {task_id}, which has been deleted; use a new key for a new task."
+        )
+    return TaskRecord(**row)

@@ -1,0 +1,149 @@
+"""What a caller asks for, and the row that it becomes: checked, and not stored yet."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from app.errors import Refused
+from app.models import Json, Priority, Status, TaskRecord, new_id
+from app.services.accounts import rights as rights_by_type
+from app.services.accounts.rights import Rights
+from app.services.encryption import sealing
+from app.services.lifecycle import LOOK_AGAIN
+from app.services.submission import uniqueness
+from app.services.submission.uniqueness import Unique
+from tasks import correlation
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
+
+MAX_RETRIES = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What a caller asks for; None means what the type says. Moments are aware and in UTC."""
+
+    type: str
+    payload: Json
+    name: str | None = None
+    priority: str = Priority.NORMAL.value
+    scheduled_at: datetime | None = None
+    max_retries: int | None = None
+    timeout: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    callback_url: str | None = None
+    concurrency_key: str | None = None
+    ordering_key: str | None = None
+    after_failure: str | None = None
+    unique: Unique | None = None
+
+
+def draft(
+    submission: Submission,
+    *,
+    owner_id: UUID | None,
+    now: datetime,
+    task_id: UUID | None = None,
+    payload_keys: sealing.Keys = (),
+    rights: Iterable[Rights] = (),
+) -> TaskRecord:
+    """The row to be, checked and not stored yet. Raises UnknownTaskType, TypeNotAllowed, PayloadRefused or Refused.
+
+    `owner_id` is None for what the service submits to itself. `payload_keys` encrypt the payloads of sensitive types.
+    `rights` are those of everybody who must allow it.
+    """
+    task_type = get_type(submission.type)
+    if task_type.internal and owner_id is not None:
+        raise Refused({"type": ["is submitted by the service itself only"]})
+    rights_by_type.check(rights, task_type)
+    if submission.callback_url is not None:
+        rights_by_type.check_outside(rights)
+    task_type.payload.load(submission.payload)
+    check_timeout(task_type, submission.timeout)
+    check_times(submission.scheduled_at, submission.expires_at, now=now)
+    if submission.unique is not None:
+        uniqueness.check(task_type, submission.unique)
+    record = _record(submission, task_type, task_id or new_id(), owner_id, now)
+    if task_type.sensitive:
+        return replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
+    return record
+
+
+def longest_timeout(task_type: TaskType) -> int:
+    """The longest soft limit, in seconds, that a task of this type may ask for."""
+    return MAX_HARD_LIMIT_SECONDS - task_type.grace_seconds
+
+
+def check_timeout(task_type: TaskType, timeout: int | None) -> None:
+    """Raises Refused for a soft limit whose hard limit a broker would not wait for."""
+    longest = longest_timeout(task_type)
+    if timeout is not None and not 1 <= timeout <= longest:
+        raise Refused({"timeout": [f"must be from 1 to {longest} seconds for {task_type.name}; split longer work"]})
+
+
+def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, now: datetime) -> None:
+    """Raises Refused for a task that could never start."""
+    if expires_at is None:
+        return
+    if expires_at <= now:
+        raise Refused({"expires_at": [f"must be in the future; it is {now:%Y-%m-%dT%H:%M:%SZ} here"]})
+    if scheduled_at is not None and scheduled_at >= expires_at:
+        raise Refused({"expires_at": ["must be later than scheduled_at, or the task could never start"]})
+
+
+def draft_unchecked(
+    submission: Submission, *, owner_id: UUID | None, now: datetime, task_id: UUID | None = None
+) -> TaskRecord:
+    """The row to be of what the service submits to itself, or has checked before. Raises UnknownTaskType."""
+    return _record(submission, get_type(submission.type), task_id or new_id(), owner_id, now)
+
+
+def _record(
+    submission: Submission, task_type: TaskType, task_id: UUID, owner_id: UUID | None, now: datetime
+) -> TaskRecord:
+    """The row to be: due now and on its way to the broker, or waiting for its start."""
+    start = submission.scheduled_at
+    is_later = start is not None and start > now
+    return TaskRecord(
+        id=task_id,
+        type=task_type.name,
+        name=submission.name,
+        status=Status.SCHEDULED.value if is_later else Status.PENDING.value,
+        payload=submission.payload,
+        result=None,
+        error=None,
+        error_fingerprint=None,
+        reason=None,
+        priority=submission.priority,
+        queue=task_type.queue,
+        solo=False,
+        attempt=0,
+        attempt_base=0,
+        max_retries=task_type.retry.max_retries if submission.max_retries is None else submission.max_retries,
+        timeout_seconds=submission.timeout,
+        owner_id=owner_id,
+        labels=dict(submission.labels),
+        progress=None,
+        created_at=now,
+        scheduled_at=start,
+        expires_at=submission.expires_at,
+        started_at=None,
+        finished_at=None,
+        updated_at=now,
+        due_at=start if is_later else now + LOOK_AGAIN,
+        dispatched_at=None if is_later else now,
+        lease=None,
+        leased_by=None,
+        leased_pid=None,
+        cancel_requested_at=None,
+        cancel_receipt=None,
+        callback_url=submission.callback_url,
+        request_id=correlation.request_id(),
+        traceparent=correlation.traceparent(),
+        concurrency_key=submission.concurrency_key,
+        ordering_key=submission.ordering_key,
+        after_failure=submission.after_failure,
+    )

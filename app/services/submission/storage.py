@@ -1,0 +1,65 @@
+"""Storing what was drafted, and publishing its hints once it is committed, whoever commits it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.database import COMMITS_EACH_STATEMENT
+from app.messaging import Hint, coalesce, dispatch_soon
+from app.models import TaskRecord
+from app.services.submission import insertion
+
+
+def store(session: Session, drafts: Sequence[TaskRecord], *, is_urgent: bool = True) -> list[TaskRecord]:
+    """Insert the drafts with one statement; returns them as the triggers left them, in the same order.
+
+    Their hints are published after the commit. With `is_urgent=False` none is: the dispatcher finds the tasks that are
+    due, in one of its next looks. That is for what the service submits to itself in large numbers.
+    """
+    if not drafts:
+        return []
+    if not is_urgent:
+        return insertion.insert(session.connection(), [_left_to_dispatcher(draft) for draft in drafts])
+    stored = insertion.insert(session.connection(), drafts)
+    publish_after_commit(session, (task for task in stored if task.dispatched_at is not None))
+    return stored
+
+
+def publish_after_commit(session: Session, tasks: Iterable[TaskRecord]) -> None:
+    """Publish the tasks' hints when the session commits; a hint that is lost costs a few seconds.
+
+    Within a savepoint it publishes nothing when that is rolled back, and otherwise waits for the transaction to end.
+    A session of single statements has committed already: there the hints go out at once.
+    """
+    waiting = list(tasks)
+    if not waiting:
+        return
+    if session.info.get(COMMITS_EACH_STATEMENT):
+        publish(waiting)
+        return
+    savepoint = session.get_nested_transaction()
+
+    def on_commit(_: Any) -> None:
+        if session.in_nested_transaction():
+            return  # the end of a savepoint counts as a commit here; a hint would come before its row
+        publish(waiting)
+        waiting.clear()
+
+    def on_rollback(_: Any, ended: Any) -> None:
+        if ended is savepoint or ended.parent is None:
+            waiting.clear()
+
+    event.listen(session, "after_commit", on_commit)
+    event.listen(session, "after_soft_rollback", on_rollback)
+
+
+def publish(tasks: Iterable[TaskRecord]) -> None:
+    """Hand the hints of committed tasks to the publisher; those of one kind travel together."""
+    dispatch_soon(*coalesce(Hint.of(task) for task in tasks))
+
+
+def _left_to_dispatcher(draft: TaskRecord) -> TaskRecord:
+    return draft if draft.dispatched_at is None else replace(draft, due_at=draft.dispatched_at, dispatched_at=None)

@@ -1,0 +1,38 @@
+"""Adding the web floor to an application: what stands before and after each request, in its order."""
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from app.config import Settings
+from app.web import access, current_settings, oversight, rate_limits, submission, transactions
+from app.web.live import event_feed, long_poll
+from app.web.middleware import cors, proxies, request_log
+from app.web.responses import encodings, headers, problems
+
+
+class CompactJson(DefaultJSONProvider):
+    """Answers as they were built: keys in their order, text as UTF-8."""
+
+    sort_keys = False
+    ensure_ascii = False
+    compact = True
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add to an application what stands before and after each request, in this order."""
+    app.json = CompactJson(app)
+    app.url_map.strict_slashes = False
+    transactions.register(app, settings)
+    submission.register(app)
+    current_settings.register(app, settings)
+    proxies.register(app, settings)
+    request_log.register(app)
+    headers.register(app)
+    cors.register(app, settings)
+    rate_limits.register(app, settings)
+    access.register(app, settings)  # from here on a request has a caller, or has been answered
+    oversight.register(app)
+    encodings.register(app)
+    long_poll.register(app, most=settings.max_waiters)
+    event_feed.register(app, settings)
+    problems.register(app)

@@ -1,0 +1,73 @@
+"""What a child process is doing right now, shared between its main thread and its heartbeat."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from app.services.lifecycle import Claim
+from app.services.tasks.task_log import LogLine
+
+LOG_LINES = 500  # kept of one attempt
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """The attempt whose handler runs."""
+
+    claim: Claim
+    timeout_seconds: float
+    grace_seconds: float
+    started: float = field(default_factory=time.monotonic)
+    stop_asked: float | None = None  # time.monotonic() when the handler was asked to stop
+    stop_error: BaseException | None = None  # why
+    progress: dict[str, Any] | None = None  # reported and not yet written
+    log: list[LogLine] = field(default_factory=list)  # likewise
+    lines: int = 0
+
+    def write(self, line: LogLine) -> None:
+        """Keep a line for the next heartbeat; past the cap one last line says that there were more."""
+        self.lines += 1
+        if self.lines <= LOG_LINES:
+            self.log.append(line)
+
+
+@dataclass(kw_only=True, slots=True)
+class HintInProgress:
+    """One hint in work: the tasks it still holds, and the one whose handler runs."""
+
+    claims: dict[UUID, Claim]
+    started: float = field(default_factory=time.monotonic)
+    looked: float = 0.0  # time.monotonic() when its rows were last read
+    current: Running | None = None
+    cancelled: set[UUID] = field(default_factory=set)  # asked to stop before they started
+    lost: set[UUID] = field(default_factory=set)  # no longer ours
+
+    def seconds(self) -> float:
+        """How long the hint has been in work."""
+        return time.monotonic() - self.started
+
+
+class InProgressRegistry:
+    """Where handlers' threads and the heartbeat of a process meet: one hint in work for each thread that runs any."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, HintInProgress] = {}
+
+    @property
+    def runs(self) -> list[HintInProgress]:
+        """What is in work; one hint in a child of the prefork pool, several in a pool of threads."""
+        return list(self._runs.values())
+
+    def begin(self, run: HintInProgress) -> None:
+        """This thread has a hint in work from now on."""
+        self._runs[threading.get_ident()] = run
+
+    def end(self) -> None:
+        """This thread has nothing in work."""
+        self._runs.pop(threading.get_ident(), None)
+
+    def is_running(self, running: Running) -> bool:
+        """Whether this attempt's handler is the one that runs in its thread."""
+        return any(run.current is running for run in self.runs)
