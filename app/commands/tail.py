@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 import msgspec
 
+from app.commands.statuses import COLOURS
 from app.database import in_transaction
 from app.models import Status
 from app.services import events
@@ -15,7 +16,6 @@ from app.services.events import EventFilter, Numbered
 
 POLL_SECONDS = 0.3
 PAGE = 500
-COLOURS = {"COMPLETED": "green", "FAILED": "red", "RETRYING": "yellow", "CANCELLED": "yellow", "PROCESSING": "cyan"}
 
 
 @click.command("tail")

@@ -15,6 +15,7 @@ from app.database import in_transaction, only_short_locks, server_time
 from app.dispatcher.duty import ScanCursor
 from app.messaging import DeadLetter, publish_dead_letter
 from app.services.dispatch import workers
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.recovery import rescue
 from app.services.recovery.rescue import Moved
 from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
@@ -22,12 +23,11 @@ from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-UNSEEN = timedelta(seconds=15)
 # A worker that lives ends the child that let its lease expire, and then moves its task on: nothing runs beside the next
 # attempt. Only where that has not happened, the dispatcher does the second part. See docs/decisions/0004.
 PARENT_FIRST = timedelta(seconds=3)
 REMEMBER = timedelta(days=1)
-SILENT = UNSEEN - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
+SILENT = ALIVE_FOR - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
 
 
 class Rescue:
@@ -46,7 +46,7 @@ class Rescue:
         if not clock.agrees(in_transaction(server_time)):
             return 0  # PostgreSQL's clock was set: workers renew by it, and must not be judged by ours
         gone, expired = in_transaction(lambda session: self._look_around(session, now))
-        if not self._connected.has_lasted(UNSEEN):
+        if not self._connected.has_lasted(ALIVE_FOR):
             return 0
         moved = self._lost_workers(gone, now)
         if self._connected.has_lasted(self._lease + PARENT_FIRST):

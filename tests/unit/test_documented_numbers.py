@@ -24,7 +24,6 @@ from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
 from app.dispatcher import scheduler
-from app.dispatcher.rescue import UNSEEN
 from app.embedded import __main__ as embedded
 from app.embedded import supervisor
 from app.server import deadlines, pressure
@@ -32,7 +31,7 @@ from app.server import request as server_request
 from app.server import worker as server
 from app.services import idempotency
 from app.services.accounts import passwords, quotas, sessions, tokens
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.measuring.readiness import LATEST_LOOK
 from app.services.schedules.policy import LATE
 from app.services.schedules.targets import MAX_TARGET
@@ -115,11 +114,11 @@ CLAIMS = [
     Claim("deploy-on-kubernetes.md", "60 s to end: 20 to finish, 8 more until a handler that does not stop is killed",
           (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
            default_of(Running, "shutdown_grace_seconds"), shutdown.GRACE_AFTER_SIGNAL_SECONDS)),
-    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(UNSEEN),)),
+    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(ALIVE_FOR),)),
     Claim("deploy-with-compose.md", "as far as there are 256 MiB of memory for each", (capacity.SLOT_BYTES / 1024**2,)),
     Claim("deploy-with-compose.md", "fails above 250 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
-    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(UNSEEN),)),
+    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(ALIVE_FOR),)),
     Claim("production-checklist.md", "ran within 26 hours", (MAX_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
     Claim("production-checklist.md", "it looks for 15 s at most", (key_points.LOOK_SECONDS,)),
@@ -139,14 +138,14 @@ CLAIMS = [
     Claim("run-without-containers.md", "dispatcher, sinks | 10 s", (sink.CLOSE_SECONDS,)),
     Claim("run-without-containers.md", "`make run` | `SHUTDOWN_GRACE_SECONDS` and 14 s",
           (embedded.STOP_SECONDS + supervisor.LAST_SECONDS,)),
-    Claim("run-without-containers.md", "15 s after its last sign of life", (seconds(UNSEEN),)),
+    Claim("run-without-containers.md", "15 s after its last sign of life", (seconds(ALIVE_FOR),)),
     Claim("run-without-containers.md", "what still runs 8 s after the grace period",
           (shutdown.GRACE_AFTER_SIGNAL_SECONDS,)),
-    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),
-    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(UNSEEN),)),
-    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
+    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(ALIVE_FOR),)),
+    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(ALIVE_FOR),)),
+    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(ALIVE_FOR),)),
     Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
-    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(UNSEEN),)),
+    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(ALIVE_FOR),)),
     Claim("slow-clients.md", "10 s from its first byte, then 408", (deadlines.HEAD_SECONDS, 408)),
     Claim("slow-clients.md", "a body of up to 1 MB", (1,)),
     Claim("slow-clients.md", "all such bodies together have 64 MB", (server.MAX_READ_AHEAD / 1024**2,)),

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
+from app.services.dispatch.workers import ALIVE_FOR
 
 OLDEST_VERSION = 140_000
 MAX_OF_CONNECTIONS = 0.8
@@ -43,7 +44,7 @@ BACKED_UP = sa.text("SELECT max(at) FROM audit_log WHERE action = 'ledger.backed
 WORKERS = sa.text("""
     SELECT coalesce(sum(concurrency + :extra), 0)
     FROM workers
-    WHERE stopped_at IS NULL AND last_seen_at > now() - interval '15 seconds'
+    WHERE stopped_at IS NULL AND last_seen_at > now() - CAST(:alive_for AS interval)
 """)
 AHEAD = sa.text("""
     SELECT to_regclass('public.task_events_p' || to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')) IS NOT NULL
@@ -113,7 +114,7 @@ def _connections(connection: sa.Connection, values: dict[str, str], settings: Se
     yield judged("connections", used <= room * MAX_OF_CONNECTIONS, f"{used} of {room} in use", advice)
     workers = 0
     if connection.scalar(sa.text("SELECT to_regclass('public.workers')")) is not None:
-        workers = int(connection.scalar(WORKERS, {"extra": WORKER_EXTRA_CONNECTIONS}) or 0)
+        workers = int(connection.scalar(WORKERS, {"extra": WORKER_EXTRA_CONNECTIONS, "alive_for": ALIVE_FOR}) or 0)
     peak = api_processes * 2 * settings.database_pool_size + workers + DISPATCHER_CONNECTIONS
     seen = (
         f"{peak} at most by {api_processes} API processes, the workers that are alive and a dispatcher; {room} allowed"

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-COLOURS = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow", "PROCESSING": "cyan", "RETRYING": "magenta"}
+from app.commands.statuses import COLOURS
+
 WIDEST_CELL = 120
 WIDE = 110  # columns of a terminal; an id takes 36 of them
 PIPED_WIDTH = 250  # no terminal says how wide it is, and grep wants one line a task

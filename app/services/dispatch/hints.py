@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.database import use_indexes
 from app.services.dispatch import aging
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle.waiting import HINT_COLUMNS
 from app.services.measuring import counters
@@ -118,7 +118,7 @@ _KNOWN = sa.text("SELECT types FROM workers WHERE stopped_at IS NULL AND last_se
 
 def known_types(session: Session, *, now: datetime) -> set[str] | None:
     """The types that workers know that are alive; None when no worker is, and nothing can be said."""
-    alive = session.scalars(_KNOWN, {"since": now - LIVE}).all()
+    alive = session.scalars(_KNOWN, {"since": now - ALIVE_FOR}).all()
     return set().union(*alive) if alive else None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -14,7 +14,6 @@ from app.models import Pause
 from tasks.registry import load_types
 
 Kind = Literal["queue", "type"]
-LIVE = timedelta(seconds=15)
 PAUSES = Pause.metadata.tables["pauses"]
 
 # A paused type's tasks: held by the ledger until then, that is until it is resumed.

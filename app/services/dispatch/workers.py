@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,11 +10,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.models import Status, Worker
-from app.services.dispatch.queues import LIVE
 from app.services.measuring.levels import Levels
 from tasks.registry import load_types
 
 WORKERS = Worker.metadata.tables["workers"]
+ALIVE_FOR = timedelta(seconds=15)  # since a worker's parent process last wrote its row, which it does each second
 ALIVE, STOPPED, LOST = "alive", "stopped", "lost"
 MAX_GONE = 50  # of those that stopped or were lost, the newest
 
@@ -42,7 +42,7 @@ class WorkerSeen:
         """alive, stopped (in order), or lost: not seen for 15 seconds."""
         if self.stopped_at is not None:
             return STOPPED
-        return ALIVE if now - self.last_seen_at <= LIVE else LOST
+        return ALIVE if now - self.last_seen_at <= ALIVE_FOR else LOST
 
     def is_alive(self, now: datetime) -> bool:
         """Whether it was seen a moment ago."""
@@ -71,7 +71,7 @@ _RUNNING = sa.text(
 
 def alive(session: Session, *, now: datetime) -> list[WorkerSeen]:
     """Those that were seen in the last seconds."""
-    return [WorkerSeen(**row) for row in session.execute(_ALIVE, {"since": now - LIVE}).mappings()]
+    return [WorkerSeen(**row) for row in session.execute(_ALIVE, {"since": now - ALIVE_FOR}).mappings()]
 
 
 def one(session: Session, worker_id: str) -> WorkerSeen | None:
@@ -83,8 +83,8 @@ def one(session: Session, worker_id: str) -> WorkerSeen | None:
 def everyone(session: Session, *, now: datetime) -> list[WorkerSeen]:
     """All that are alive, each with what it runs, and the newest of those that are gone."""
     running = {row.leased_by: row.running for row in session.execute(_RUNNING)}
-    rows = [*session.execute(_ALIVE, {"since": now - LIVE}).mappings()]
-    rows += session.execute(_NEWEST_GONE, {"since": now - LIVE}).mappings()
+    rows = [*session.execute(_ALIVE, {"since": now - ALIVE_FOR}).mappings()]
+    rows += session.execute(_NEWEST_GONE, {"since": now - ALIVE_FOR}).mappings()
     return [WorkerSeen(**row, running=running.get(row["id"], 0)) for row in rows]
 
 

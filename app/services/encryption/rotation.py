@@ -18,8 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.database import from_json, to_json, use_indexes
 from app.services.encryption import sealing
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 
 T = TypeVar("T")
 Transact: TypeAlias = Callable[[Callable[[Session], T]], T]
@@ -184,10 +183,8 @@ def _key_name(value: Any) -> str | None:
 
 
 def _is_ordinary(type_name: str) -> bool:
-    try:
-        return not get_type(type_name).sensitive
-    except UnknownTaskType:
-        return False
+    kind = find_type(type_name)
+    return kind is not None and not kind.sensitive
 
 
 def _count(tally: Tally, need: Need, stale: Stale) -> None:

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from app.database import array, use_indexes
 from app.services.encryption import sealing
 from app.services.events import Before, Numbered
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 
 HIDDEN = "[redacted]"
 
@@ -92,7 +91,5 @@ def shown_result(type_name: str, result: Any) -> Any:
 
 def is_sensitive(type_name: str) -> bool:
     """Whether the type says so; nothing is known of a type that is gone."""
-    try:
-        return get_type(type_name).sensitive
-    except UnknownTaskType:
-        return False
+    kind = find_type(type_name)
+    return kind is not None and kind.sensitive

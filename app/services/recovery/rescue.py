@@ -13,8 +13,7 @@ from app.services.lifecycle import Claim, lost
 from app.services.lifecycle.lost import HeldTask
 from app.services.measuring import counters
 from app.services.recovery.failures import Failure
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 from tasks.retry import RetryPolicy
 
 Random = Callable[[], float]
@@ -35,10 +34,8 @@ def backoff(random: Random) -> lost.Backoff:
     """The delay of a type's own policy; of the default one where no such type is known here."""
 
     def delay(type_name: str, attempt: int) -> timedelta:
-        try:
-            policy = get_type(type_name).retry
-        except UnknownTaskType:
-            policy = RetryPolicy()
+        kind = find_type(type_name)
+        policy = RetryPolicy() if kind is None else kind.retry
         return policy.delay(attempt, random)
 
     return delay
@@ -130,10 +127,8 @@ def _may_have_been_in_a_chunk(row: HeldTask) -> bool:
     """
     if row.solo or row.timeout_seconds is not None or row.priority == Priority.HIGH:
         return False
-    try:
-        return get_type(row.type).chunk > 1
-    except UnknownTaskType:
-        return False
+    kind = find_type(row.type)
+    return kind is not None and kind.chunk > 1
 
 
 def _no_sign_of_life(row: HeldTask) -> Failure:
@@ -146,10 +141,7 @@ def _not_seen(row: HeldTask) -> Failure:
 
 def _over_limit(row: HeldTask, now: datetime) -> Failure | None:
     """The failure of an attempt that had overrun its limit when its process ended: that is why it ended."""
-    try:
-        own = get_type(row.type).timeout_seconds
-    except UnknownTaskType:
-        return None
-    if row.started_at + timedelta(seconds=row.timeout_seconds or own) > now:
+    kind = find_type(row.type)
+    if kind is None or row.started_at + timedelta(seconds=row.timeout_seconds or kind.timeout_seconds) > now:
         return None
     return Failure(type="TimeLimitExceeded", message="still running after its time limit and grace period; killed")

@@ -10,8 +10,7 @@ from app.clock import rfc_3339
 from app.config import get_settings
 from app.database import to_json
 from app.models import RunRecord, StepRecord, StepState
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 from tasks.workflow.conditions import check_condition
 from tasks.workflow.errors import Faults, StepRefused
 from tasks.workflow.templates import Lookup, Missing, Reference, below, check
@@ -96,9 +95,6 @@ def _results(session: Session, steps: Mapping[str, StepRecord], wanted: Sequence
 
 def _check_shown(step: StepRecord, reference: Reference) -> None:
     """A type may have become sensitive since the definition was stored; then its results are encrypted."""
-    try:
-        is_sensitive = get_type(step.type).sensitive
-    except UnknownTaskType:
-        is_sensitive = False
-    if is_sensitive:
+    kind = find_type(step.type)
+    if kind is not None and kind.sensitive:
         raise StepRefused(f"{reference}: results of the sensitive type {step.type} are not given to other steps")

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 
 GONE_SHOWN = timedelta(hours=24)
 MAX_WORKERS = 200
@@ -73,7 +73,7 @@ def workers(session: Session, *, now: datetime) -> list[WorkerState]:
 def _state(row: Any, now: datetime) -> str:
     if row["stopped_at"] is not None:
         return "stopped"
-    return "live" if row["last_seen_at"] > now - LIVE else "silent"
+    return "live" if row["last_seen_at"] > now - ALIVE_FOR else "silent"
 
 
 def duties(session: Session, *, now: datetime) -> list[DutyState]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-CSS = Path(__file__).parents[3] / "app/dashboard/static/dashboard.css"
+CSS = Path(__file__).parents[4] / "app/dashboard/static/dashboard.css"
 ENOUGH, ENOUGH_FOR_SHAPES = 4.5, 3.0
 TEXT = [
     ("text", "page"), ("text", "surface"), ("text", "sunken"), ("muted", "page"), ("muted", "surface"),
