@@ -19,19 +19,32 @@ class Dispatchable(Protocol):
     """What a hint is made from: a task's record, or the columns that the dispatcher reads."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID:
+        """The id of the task."""
+
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The name of its type."""
+
     @property
-    def queue(self) -> str: ...
+    def queue(self) -> str:
+        """The queue that its hint is published to."""
+
     @property
-    def priority(self) -> str: ...
+    def priority(self) -> str:
+        """high, normal or low."""
+
     @property
-    def timeout_seconds(self) -> int | None: ...
+    def timeout_seconds(self) -> int | None:
+        """Its own limit; None for that of its type."""
+
     @property
-    def solo(self) -> bool: ...
+    def solo(self) -> bool:
+        """Whether it travels in a hint of its own."""
+
     @property
-    def traceparent(self) -> str | None: ...
+    def traceparent(self) -> str | None:
+        """The trace of the request that submitted it (W3C)."""
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):

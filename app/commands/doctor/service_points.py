@@ -15,10 +15,11 @@ from app.services.measuring import integrity, readiness
 from tasks.brokers import broker_of
 from tasks.registry import load_types
 
-LIVE_WORKERS = sa.text(
-    "SELECT node, types, queues, version FROM workers "
-    "WHERE stopped_at IS NULL AND last_seen_at > CAST(:now AS timestamptz) - CAST(:alive_for AS interval)"
-)
+LIVE_WORKERS = sa.text("""
+    SELECT node, types, queues, version
+    FROM workers
+    WHERE stopped_at IS NULL AND last_seen_at > CAST(:now AS timestamptz) - CAST(:alive_for AS interval)
+""")
 
 
 def of_broker(settings: Settings) -> Findings:

@@ -26,7 +26,7 @@ class _Failed(click.ClickException):
 
     def __init__(self, error: ApiFailed) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_status
+        self.exit_code = error.exit_status  # type: ignore[misc]  # click reads it from the instance
 
 
 def _calls_the_api(command: Callable[..., None]) -> Callable[..., None]:

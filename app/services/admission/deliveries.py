@@ -20,10 +20,11 @@ RECEIVER, ALL, FAILING = "receiver", "deliveries", "failing deliveries"
 KINDS = (RECEIVER, ALL, FAILING)
 REASON = "built in"
 
-_SLOTS = sa.text(
-    "SELECT coalesce(sum(CASE WHEN cardinality(queues) = 1 THEN concurrency ELSE concurrency / 2 END), 0) "
-    "FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since AND :queue = ANY(queues)"
-)
+_SLOTS = sa.text("""
+    SELECT coalesce(sum(CASE WHEN cardinality(queues) = 1 THEN concurrency ELSE concurrency / 2 END), 0)
+    FROM workers
+    WHERE stopped_at IS NULL AND last_seen_at > :since AND :queue = ANY(queues)
+""")
 
 
 def slots(session: Session, *, now: datetime) -> int:

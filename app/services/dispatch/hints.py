@@ -18,11 +18,19 @@ from app.services.measuring import counters
 MAX_LOOK = timedelta(minutes=10)
 SLACK = timedelta(seconds=5)
 
-HOLD = sa.text(
-    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' "
-    "AND dispatched_at = :dispatched_at ORDER BY id FOR UPDATE) "
-    "UPDATE tasks SET dispatched_at = NULL, due_at = :until FROM locked WHERE tasks.id = locked.id"
-)
+HOLD = sa.text("""
+    WITH locked AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND dispatched_at = :dispatched_at
+        ORDER BY id
+        FOR UPDATE
+    )
+    UPDATE tasks
+    SET dispatched_at = NULL, due_at = :until
+    FROM locked
+    WHERE tasks.id = locked.id
+""")
 
 
 def hold(session: Session, ids: Sequence[UUID], *, dispatched_at: datetime, until: datetime) -> None:
@@ -62,11 +70,14 @@ class Unclaimed:
         return row
 
 
-UNCLAIMED = sa.text(
-    f"SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged FROM tasks "
-    "WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL "
-    "ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED"
-)
+UNCLAIMED = sa.text(f"""
+    SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged
+    FROM tasks
+    WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL
+    ORDER BY due_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+""")
 
 
 def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[Unclaimed]:
@@ -83,22 +94,23 @@ def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -
     ]
 
 
-QUEUES = sa.text(
-    "SELECT DISTINCT queue FROM (SELECT queue FROM tasks WHERE due_at <= :now AND due_at >= :since "
-    "AND status = 'PENDING' AND dispatched_at IS NOT NULL ORDER BY due_at LIMIT :limit) AS due ORDER BY queue"
-)
+QUEUES = sa.text("""
+    SELECT DISTINCT queue
+    FROM (
+        SELECT queue
+        FROM tasks
+        WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL
+        ORDER BY due_at
+        LIMIT :limit
+    ) AS due
+    ORDER BY queue
+""")
 
 
 def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[str]:
     """The queues that the next rows of `unclaimed` went to; nothing is locked."""
     use_indexes(session, in_order=True)
     return list(session.scalars(QUEUES, {"since": since, "now": now, "limit": limit}))
-
-
-def passed_at(session: Session) -> dict[tuple[str, str], datetime]:
-    """The newest dispatched_at that a worker has claimed, by queue and priority."""
-    rows = session.execute(sa.text("SELECT queue, priority, passed_at FROM queue_positions"))
-    return {(queue, priority): passed for queue, priority, passed in rows}
 
 
 _KNOWN = sa.text("SELECT types FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since")
@@ -122,16 +134,20 @@ def is_lost(row: Unclaimed, *, empty_at: Mapping[str, datetime], passed: Mapping
     return (empty is not None and newest < empty) or (ahead is not None and newest < ahead)
 
 
-PUBLISH_AGAIN = sa.text(
-    "UPDATE tasks SET dispatched_at = :now, due_at = :until, aged = 0 "
-    "WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'"
-)
-LOOK_LATER = sa.text(
-    "UPDATE tasks SET due_at = later.due_at, aged = later.aged FROM "
-    "unnest(CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[]), "
-    "CAST(:dispatched_ats AS timestamptz[])) AS later (id, due_at, aged, dispatched_at) "
-    "WHERE tasks.id = later.id AND status = 'PENDING' AND tasks.dispatched_at = later.dispatched_at"
-)
+PUBLISH_AGAIN = sa.text("""
+    UPDATE tasks
+    SET dispatched_at = :now, due_at = :until, aged = 0
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'
+""")
+LOOK_LATER = sa.text("""
+    UPDATE tasks
+    SET due_at = later.due_at, aged = later.aged
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[]),
+        CAST(:dispatched_ats AS timestamptz[])
+    ) AS later (id, due_at, aged, dispatched_at)
+    WHERE tasks.id = later.id AND status = 'PENDING' AND tasks.dispatched_at = later.dispatched_at
+""")
 
 
 def published_again(session: Session, rows: Sequence[Unclaimed], *, now: datetime) -> None:

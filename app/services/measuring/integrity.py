@@ -18,14 +18,19 @@ _BY_STATUS = sa.text("SELECT status, count(*) AS tasks FROM tasks GROUP BY statu
 _OVERDUE = sa.text(
     "SELECT count(*) AS tasks, min(due_at) AS oldest FROM tasks WHERE due_at < :before AND due_at IS NOT NULL"
 )
-_ORPHANED = sa.text(
-    "SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'PROCESSING' AND NOT EXISTS "
-    "(SELECT FROM workers WHERE id = tasks.leased_by AND stopped_at IS NULL AND last_seen_at > :since)"
-)
-_PENDING = sa.text(
-    "SELECT queue, count(*) AS tasks FROM tasks WHERE due_at < :far AND status = 'PENDING' "
-    "AND dispatched_at IS NOT NULL GROUP BY queue"
-)
+_ORPHANED = sa.text("""
+    SELECT count(*)
+    FROM tasks
+    WHERE due_at IS NOT NULL
+        AND status = 'PROCESSING'
+        AND NOT EXISTS (SELECT FROM workers WHERE id = tasks.leased_by AND stopped_at IS NULL AND last_seen_at > :since)
+""")
+_PENDING = sa.text("""
+    SELECT queue, count(*) AS tasks
+    FROM tasks
+    WHERE due_at < :far AND status = 'PENDING' AND dispatched_at IS NOT NULL
+    GROUP BY queue
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

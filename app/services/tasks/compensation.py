@@ -33,17 +33,19 @@ class Undoing:
         return self.is_done or (self.status is not None and self.status not in NO_LONGER)
 
 
-_UNDOING = (
-    "SELECT compensations.compensation_id, tasks.status, compensations.done_at IS NOT NULL AS is_done "
-    "FROM compensations LEFT JOIN tasks ON tasks.id = compensations.compensation_id "
-    "WHERE compensations.task_id = :task_id"
-)
+_UNDOING = """
+    SELECT compensations.compensation_id, tasks.status, compensations.done_at IS NOT NULL AS is_done
+    FROM compensations
+    LEFT JOIN tasks ON tasks.id = compensations.compensation_id
+    WHERE compensations.task_id = :task_id
+"""
 FIND = sa.text(_UNDOING)
 UNDOING = sa.text(f"{_UNDOING} FOR UPDATE OF compensations")
-TAKE = sa.text(
-    "INSERT INTO compensations (task_id, compensation_id, requested_at) VALUES (:task_id, :by, :now) "
-    "ON CONFLICT (task_id) DO UPDATE SET compensation_id = :by"
-)
+TAKE = sa.text("""
+    INSERT INTO compensations (task_id, compensation_id, requested_at)
+    VALUES (:task_id, :by, :now)
+    ON CONFLICT (task_id) DO UPDATE SET compensation_id = :by
+""")
 DONE = sa.text("UPDATE compensations SET done_at = :now WHERE task_id = :task_id AND compensation_id = :by")
 LOCK_TASK = sa.text("SELECT id FROM tasks WHERE id = :task_id FOR UPDATE")
 

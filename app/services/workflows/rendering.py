@@ -18,14 +18,17 @@ from tasks.workflow.templates import Lookup, Missing, Reference, below, check
 LOOKED_AT = 16  # times the largest payload: as much may a condition compare, and one step refer to in all
 # Only what is referred to leaves the database, as long as that is not too much: results may have a megabyte each, and a
 # thousand may meet in one step.
-_VALUES = sa.text(
-    "SELECT number, is_missing, total > :most AS is_too_much, CASE WHEN total <= :most THEN value END AS value FROM ("
-    "SELECT wanted.number, found.value, wanted.path <> '{}' AND found.value IS NULL AS is_missing, "
-    "coalesce(sum(octet_length(found.value::text)) OVER (ORDER BY wanted.number), 0) AS total "
-    "FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[]) "
-    "JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED' "
-    "CROSS JOIN LATERAL (SELECT task.result #> wanted.path AS value) AS found) AS measured"
-)
+_VALUES = sa.text("""
+    SELECT number, is_missing, total > :most AS is_too_much, CASE WHEN total <= :most THEN value END AS value
+    FROM (
+        SELECT wanted.number, found.value, wanted.path <> '{}'
+            AND found.value IS NULL AS is_missing,
+            coalesce(sum(octet_length(found.value::text)) OVER (ORDER BY wanted.number), 0) AS total
+        FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[])
+        JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED'
+        CROSS JOIN LATERAL (SELECT task.result #> wanted.path AS value) AS found
+    ) AS measured
+""")
 
 
 def references(template: Any, condition: Any = None) -> list[Reference]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -45,3 +46,17 @@ def test_a_dead_letter_says_why_and_how_often_it_was_delivered():
     [death] = letter["headers"]["x-death"]
     assert (death["reason"], death["queue"], death["deliveries"]) == ("delivery_limit", "tasks", 4)
     assert letter["body"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("expiration", "seconds", "is_expired"),
+    [("2000", 1.999, False), ("2000", 2.001, True), (None, 1e9, False), ("soon", 1e9, False), ("1e400", 1e9, False)],
+)
+def test_a_message_expires_after_the_milliseconds_it_names(expiration, seconds, is_expired):
+    message = {"properties": {"expiration": expiration}}
+
+    assert wire.is_expired(message, age=timedelta(seconds=seconds)) is is_expired
+
+
+def test_a_message_without_an_expiration_does_not_expire():
+    assert not wire.is_expired({"properties": {}}, age=timedelta(days=1000))
