@@ -15,7 +15,6 @@ from app.database import in_transaction, only_short_locks, server_time
 from app.dispatcher.duty import ScanCursor
 from app.messaging import DeadLetter, publish_dead_letter
 from app.services.dispatch import workers
-from app.services.dispatch.workers import ALIVE_FOR
 from app.services.recovery import rescue
 from app.services.recovery.rescue import Moved
 from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
@@ -27,7 +26,7 @@ BATCH = 200
 # attempt. Only where that has not happened, the dispatcher does the second part. See docs/decisions/0004.
 PARENT_FIRST = timedelta(seconds=3)
 REMEMBER = timedelta(days=1)
-SILENT = ALIVE_FOR - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
+SILENT = workers.ALIVE_FOR - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
 
 
 class Rescue:
@@ -46,7 +45,7 @@ class Rescue:
         if not clock.agrees(in_transaction(server_time)):
             return 0  # PostgreSQL's clock was set: workers renew by it, and must not be judged by ours
         gone, expired = in_transaction(lambda session: self._look_around(session, now))
-        if not self._connected.has_lasted(ALIVE_FOR):
+        if not self._connected.has_lasted(workers.ALIVE_FOR):
             return 0
         moved = self._lost_workers(gone, now)
         if self._connected.has_lasted(self._lease + PARENT_FIRST):
