@@ -4,8 +4,9 @@ import sys
 
 from app.capacity import worker_slots_here
 from app.config import get_settings
-from tasks.brokers import broker_of, tls_of
+from tasks.brokers import broker_of, tls_of, url_for_kombu
 from tasks.modules import EXIT_STATUS, BrokenFiles
+from tasks.registry import MAX_HARD_LIMIT_SECONDS
 from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()
@@ -17,7 +18,7 @@ worker_consumer = "app.worker.consumer:LedgerConsumer"  # what is no hint become
 beat_scheduler = "app.dispatcher.scheduler:DutyScheduler"  # `celery -A tasks beat` is our dispatcher
 
 # --- the broker ------------------------------------------------------------------------------------------------------
-broker_url = _settings.broker_url
+broker_url = url_for_kombu(_settings.broker_url)
 broker_use_ssl = tls_of(_settings.broker_url, ca_file=_settings.broker_ca_file)  # kombu alone would not compare names
 broker_transport_options = dict(_broker.transport_options)  # publisher confirms on; see tasks/brokers.py
 broker_connection_timeout = 2  # bounds connect and handshake
@@ -54,7 +55,7 @@ task_acks_on_failure = True  # a failure is an outcome, and it is recorded
 task_acks_on_timeout = True  # so is a time limit; False would run it for ever
 task_reject_on_worker_lost = False  # redelivery is never recovery: leases, the parent and the dispatcher are
 worker_cancel_long_running_tasks_on_connection_loss = False  # a blip of the broker must not kill healthy work
-task_time_limit = 1560  # backstop for hints without a limit; below RabbitMQ's consumer timeout of 30 minutes
+task_time_limit = MAX_HARD_LIMIT_SECONDS  # backstop for hints that bring no limit of their own
 
 # --- the worker ------------------------------------------------------------------------------------------------------
 worker_concurrency = _settings.worker_concurrency or worker_slots_here()  # Celery would count the host's processors

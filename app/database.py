@@ -24,6 +24,7 @@ from sqlalchemy.orm import registry as orm_registry
 from app import clock
 from app.config import Settings, database_address, get_settings
 from app.config.database_address import DatabaseAddress
+from tasks.json_values import depth_exceeds
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ NAMING_CONVENTION = {
 }
 COMMITS_EACH_STATEMENT = "commits_each_statement"
 """In the info of a session whose statements are transactions of their own."""
+MAX_LEVELS = 900
+"""Of JSON that is read; Python 3.11 refuses some more."""
 TRANSACTION_TRIES = 3
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
 _RESTARTING = ("57P01", "57P02", "57P03")  # shutting down, crashed, starting up
@@ -64,9 +67,14 @@ class Unreadable(dict[str, str]):
 def from_json(text: str) -> Any:
     """What JSON of the database says. One row that cannot be read must not be in the way of those beside it."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        # Python 3.13 reads some 10,000 levels, and our own code, which shows and masks values, a thousand.
+        is_readable = text.count("[") + text.count("{") <= MAX_LEVELS or not depth_exceeds(value, MAX_LEVELS)
     except (ValueError, RecursionError):  # an integer of thousands of digits, a thousand levels: written by hand
+        is_readable = False
+    if not is_readable:
         return Unreadable({"$unreadable": f"{len(text)} characters of JSON with more digits or levels than are read"})
+    return value
 
 
 def array(ids: Iterable[UUID | int | str]) -> str:
@@ -91,8 +99,8 @@ def sqlalchemy_url(settings: Settings) -> sa.URL:
 
 def address_of(connection: sa.Connection, settings: Settings) -> DatabaseAddress:
     """The server that a connection was made to, of those in DATABASE_URL: for programs that must meet the same one."""
-    info = connection.connection.driver_connection.info  # type: ignore[union-attr]
-    return database_address.read(settings.database_url).at(info.host, info.port)
+    driver: Any = connection.connection.driver_connection
+    return database_address.read(settings.database_url).at(driver.info.host, driver.info.port)
 
 
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
@@ -170,6 +178,17 @@ def only_short_locks(session: Session) -> None:
     For whoever judges others: a statement that waited would act on what was true before.
     """
     session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+
+
+def server_time(session: Session) -> datetime:
+    """What PostgreSQL's clock shows, whenever the transaction began."""
+    shown: datetime = session.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return shown
+
+
+def commit_asynchronously(session: Session) -> None:
+    """For the rest of the transaction, wait for no disk: a crash of the database may forget it, and breaks nothing."""
+    session.execute(sa.text("SET LOCAL synchronous_commit = off"))
 
 
 def watch_clock(engine: sa.Engine) -> None:

@@ -6,6 +6,7 @@ It loads nothing but psycopg2 and two small modules, because a container runs it
 import os
 import socket
 import sys
+from typing import Any
 
 import psycopg2
 
@@ -22,8 +23,9 @@ QUESTIONS = {
 
 def fault(process: str, database_url: str) -> str | None:
     """What is wrong with the worker or the dispatcher on this host; None when it does its work."""
+    parameters: dict[str, Any] = {"connect_timeout": 3, **database_address.read(database_url).parameters}
     try:
-        connection = psycopg2.connect(**{"connect_timeout": 3, **database_address.read(database_url).parameters})
+        connection = psycopg2.connect(**parameters)
     except psycopg2.OperationalError as error:
         return f"the database does not answer: {error}".strip()
     try:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Writes what is in an image as a CycloneDX 1.6 document: python3 deploy/sbom.py VENV > sbom.cdx.json
+"""Writes what is in an image as a CycloneDX 1.6 document.
 
+Run `python3 deploy/sbom.py VENV > sbom.cdx.json`.
 The Python packages of a virtual environment, by their metadata, and the packages of Debian, by dpkg. The Dockerfiles
 run it; it needs nothing but Python.
 """

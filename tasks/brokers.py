@@ -117,7 +117,7 @@ def broker_of(url: str, *, queue_type: str = "classic") -> Broker:
 
     Several URLs are separated by semicolons; they are hosts of one broker, tried in turn.
     """
-    schemes = {urlsplit(each).scheme for each in url.split(";")}
+    schemes = {_scheme(each) for each in url.split(";")}
     scheme = min(schemes)
     if len(schemes) > 1:
         raise ValueError(f"the URLs are of different brokers: {', '.join(sorted(schemes))}")
@@ -127,6 +127,27 @@ def broker_of(url: str, *, queue_type: str = "classic") -> Broker:
         known = ", ".join(f"{name}://" for name in BY_SCHEME)
         raise ValueError(f"no broker is known for {scheme or 'a URL without a scheme'}://; known: {known}") from None
     return broker.quorum if queue_type == "quorum" and broker.quorum else broker
+
+
+def _scheme(url: str) -> str:
+    """As urlsplit has it, which since Python 3.13.4 refuses an IPv6 address that is not the only host."""
+    scheme, separator, _ = url.partition("://")
+    return scheme.lower() if separator else ""
+
+
+def url_for_kombu(url: str) -> str:
+    """The same brokers in a spelling that kombu can split: it takes an IPv6 address only where a URL has one host."""
+    return ";".join(_each_alone(each) if "," in each and "[" in each else each for each in url.split(";"))
+
+
+def _each_alone(url: str) -> str:
+    found, userinfo = [], ""
+    for each in hosts_of(url):
+        scheme, _, rest = each.partition("://")
+        given, at, place = rest.rpartition("@")
+        userinfo = f"{given}@" if at else userinfo  # those of the first host are those of all that have none
+        found.append(f"{scheme}://{userinfo}{place}")
+    return ";".join(found)
 
 
 def hosts_of(url: str) -> list[str]:

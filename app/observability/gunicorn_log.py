@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from gunicorn import glogging
+from gunicorn.glogging import Logger as GunicornLogger
 
 from app.observability import log
 
 
-class Logger(glogging.Logger):
+class Logger(GunicornLogger):
     """gunicorn's logger without handlers of its own.
 
     Its first lines come before the settings are read, and must come even if these are wrong: so it looks at LOG_FORMAT

@@ -16,7 +16,7 @@ from app.server.answering import READ_BYTES, Answering
 from app.server.connection import Connection
 from app.server.deadlines import DeadlineSocket
 from app.server.pressure import hang_up_on_the_slowest, largest_of_the_many, oldest_of_the_many
-from app.server.request import Kind, Unacceptable
+from app.server.request import Incoming, Kind, Unacceptable
 from app.shares import THREADS, Caller, Share, names
 
 SWEEP_SECONDS = 0.5
@@ -163,14 +163,12 @@ class Threads(Answering):
 
     def _read_on(self, conn: Connection, _: Any = None) -> None:
         """Read what is there, and decide: a thread, an answer, or wait for more."""
-        now = time.monotonic()
+        now, is_new = time.monotonic(), conn.incoming is None
+        incoming = conn.incoming or conn.begin(now)
         try:
-            if conn.incoming is None:
-                conn.begin(now)
-                conn.read(READ_BYTES, now)
-            elif conn.is_watched:
-                conn.read(READ_BYTES, now)
-            kind = conn.incoming.kind(now)
+            if is_new or conn.is_watched:
+                conn.read(incoming, READ_BYTES, now)
+            kind = incoming.kind(now)
         except BlockingIOError:
             kind = None
         except Unacceptable as refusal:
@@ -181,16 +179,16 @@ class Threads(Answering):
             return
         if kind is not None:
             self._stop_reading(conn)
-            self._hand_over(conn, kind)
+            self._hand_over(conn, incoming, kind)
             return
         self._reading.setdefault(conn)
         conn.say_continue()
         self._watch(conn, self._read_on)
-        if len(conn.incoming.arrived) > READ_BYTES:
+        if len(incoming.arrived) > READ_BYTES:
             self._keep_memory_small()
 
-    def _hand_over(self, conn: Connection, kind: Kind) -> None:
-        conn.caller = conn.incoming.caller(conn.address, self._proxies)
+    def _hand_over(self, conn: Connection, incoming: Incoming, kind: Kind) -> None:
+        conn.caller = incoming.caller(conn.address, self._proxies)
         if kind in self._alone:
             conn.hand_on()
             future = self._alone[kind].submit(self._handle_alone, conn)

@@ -42,7 +42,7 @@ LASTING = {
 }
 # They need servers, clusters and rights that a machine for tests need not have; tests/unit/test_documented_names.py and
 # tests/deploy see that what they name is there.
-ELSEWHERE = ("sudo ", "nats-server ", "BROKER_URL=nats://", "kubectl ", "docker ", "rabbitmqctl ")
+ELSEWHERE = ("sudo ", "nats-server ", "BROKER_URL=nats://", "kubectl ", "helm ", "docker ", "rabbitmqctl ")
 # It shows what happens from now on, so something must.
 SILENT_UNTIL_STIRRED = "curl -N"
 # A checkout of a developer's, a server in production: these say what is wrong with it, and that is right.

@@ -1,10 +1,12 @@
 """The brokers under test, by the name that their tests carry."""
 
+import os
 from collections.abc import Callable
 from typing import Protocol, Self
 
 from tests.support.servers.nats import PrivateNats, find_nats_server
 from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
+from tests.support.servers.rabbitmq_container import RabbitMQContainer, find_docker, image
 from tests.support.servers.valkey import PrivateValkey
 
 
@@ -34,8 +36,24 @@ def _nats() -> PrivateNats | None:
     return PrivateNats(program) if program else None
 
 
-BROKERS: dict[str, Callable[[], PrivateBroker | None]] = {
+def _rabbitmq_4() -> PrivateRabbitMQ | None:
+    docker = find_docker()
+    return RabbitMQContainer(docker) if docker else None
+
+
+KINDS: dict[str, Callable[[], PrivateBroker | None]] = {
     "rabbitmq": _rabbitmq,
     "valkey": PrivateValkey,
     "nats": _nats,
+    "rabbitmq-4": _rabbitmq_4,
+    "rabbitmq-4-quorum": _rabbitmq_4,
 }
+QUEUE_TYPES = {"rabbitmq-4-quorum": "quorum"}
+"""The setting QUEUE_TYPE, where it is not the default."""
+NEEDED = dict.fromkeys(
+    ("rabbitmq-4", "rabbitmq-4-quorum"),
+    f"it needs Docker's engine with the image {image()}, which `docker pull` or `make containers` brings",
+)
+INSTALLED = "rabbitmq valkey nats"
+"""What packages bring; the others run in containers, by `make conformance-containers`."""
+BROKERS = {name: KINDS[name] for name in os.environ.get("TEST_BROKERS", INSTALLED).split()}

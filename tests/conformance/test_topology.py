@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conformance.brokers import BROKERS
 from tests.conformance.evidence import assert_each_ended_once
 from tests.support.servers.databases import ROOT
 from tests.support.servers.stack import Stack
 from tests.support.servers.waiting import wait_for
 
-pytestmark = pytest.mark.parametrize("broker_name", ["rabbitmq"], indirect=True)
+RABBITMQS = [name for name in BROKERS if name in ("rabbitmq", "rabbitmq-4")]
+pytestmark = pytest.mark.parametrize("broker_name", RABBITMQS, indirect=True)
 
 
 @pytest.fixture
@@ -32,12 +34,11 @@ def _queues(server, vhost: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_what_an_operator_declared_is_what_the_programs_expect(queue_type, server, start, tmp_path):
+def test_what_an_operator_declared_is_what_the_programs_expect(queue_type, server, start):
     vhost = server.take_vhost()
     command = [sys.executable, "-m", "tasks.topology", queue_type, vhost]
-    made = tmp_path / "definitions.json"
-    made.write_text(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    server.ctl("import_definitions", str(made))
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    server.import_definitions(made)
     assert _queues(server, vhost)["tasks"].rpartition("_")[2] == queue_type
     assert json.loads(server.ctl("list_policies", "-p", vhost, "--formatter", "json"))
 

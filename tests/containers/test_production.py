@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 OLD = "11d56aaab9e52435b97a74044c1c677009dfb5e2"  # its tables are seven migrations older
 PROJECT = "taskledger-production"
 PER_SECOND = 50
-LONGEST_SECONDS = 2.0
+MAX_SECONDS = 2.0
 QUIET_SECONDS = 15
 # What this machine is, not what the overlay makes of it.
 OF_THIS_MACHINE = {"disk"}
@@ -125,7 +125,7 @@ def test_an_upgrade_under_traffic_refuses_loses_and_doubles_nothing(production):
     assert {name: age(production, name) for name in untouched} == untouched
     assert "migrations" in doctor
     # on a machine that is busy with something else a request takes long without any upgrade
-    assert upgrade.longest < max(LONGEST_SECONDS, 3 * quiet.longest)
+    assert upgrade.longest < max(MAX_SECONDS, 3 * quiet.longest)
 
 
 def test_what_was_upgraded_is_up_to_date_for_compose(production):
@@ -230,7 +230,7 @@ def test_replaced_apis_are_found_without_a_word_to_nginx(production, how_many):
     if how_many == "one":
         seconds, statuses = ask_for(production, 6)
         assert set(statuses) == {200}
-        assert seconds < LONGEST_SECONDS + 1  # a second until nginx asks again, one until it gives up what is gone
+        assert seconds < MAX_SECONDS + 1  # a second until nginx asks again, one until it gives up what is gone
     production.compose("up", "-d", "api")
     production.wait_until_healthy("api")
     time.sleep(2)
@@ -238,7 +238,7 @@ def test_replaced_apis_are_found_without_a_word_to_nginx(production, how_many):
 
     assert addresses
     assert set(statuses) == {200}
-    assert seconds < LONGEST_SECONDS + 1
+    assert seconds < MAX_SECONDS + 1
     assert age(production, "nginx") == untouched
 
 

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 GENERATED = ("cli.md", "api.md")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-LANGUAGES = {"", "sh", "sql", "json", "text", "python", "mermaid"}
-LOOKS_LIKE_A_COMMAND = re.compile(r"^(\$ |curl |flask |make |psql |docker |kubectl |celery )", re.MULTILINE)
+LANGUAGES = {"", "sh", "sql", "json", "yaml", "text", "python", "mermaid"}
+LOOKS_LIKE_A_COMMAND = re.compile(r"^(\$ |curl |flask |make |psql |docker |kubectl |helm |celery )", re.MULTILINE)
 VARIABLE = re.compile(r"(?<![…A-Z])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 COMPOSE = ["docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"]
 OTHERS = {
@@ -30,7 +30,9 @@ OTHERS = {
     "COMPOSE_FILE",
     "FLASK_DEBUG",
     "REQUIRE_SERVICES",
-}  # a status, variables of Compose's and Flask's, one of the tests'
+    "SOAK_MINUTES",
+    "SOAK_SEED",
+}  # a status, variables of Compose's and Flask's, those of the tests
 OURS = ("app/", "tasks/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 DEFAULT_PORT = 4222
 DEFAULT_NAMESPACE = "celery"
@@ -80,7 +80,7 @@ def parse(urls: Sequence[str], transport_options: Mapping[str, Any] | None = Non
     The path is a namespace: installations with different ones do not see each other. Raises ValueError for a host or
     port that is none, and for an option that is not known or has a value of the wrong kind.
     """
-    parts = [urlsplit(url) for url in urls]
+    parts = [_split(url) for url in urls]
     servers = [server for part in parts for server in _servers(part.netloc)]
     if not servers:
         raise ValueError("the URL names no host")
@@ -95,6 +95,20 @@ def parse(urls: Sequence[str], transport_options: Mapping[str, Any] | None = Non
         is_tls=any(part.scheme == "tls" for part in parts),
         options=_options({**ours, **given}),
     )
+
+
+def _split(url: str) -> SplitResult:
+    """As urlsplit, which since Python 3.13.4 refuses an IPv6 address that is not the only host."""
+    scheme, separator, rest = url.partition("://")
+    end = _end_of_hosts(rest)
+    if not separator:
+        raise ValueError("it is no URL: write nats://host")
+    return urlsplit(f"{scheme}://{rest[end:]}")._replace(netloc=rest[:end])
+
+
+def _end_of_hosts(rest: str) -> int:
+    """Where in what follows :// the path, the query or the fragment begins."""
+    return min((at for sign in "/?#" if (at := rest.find(sign)) >= 0), default=len(rest))
 
 
 def _options(values: Mapping[str, Any]) -> Options:
@@ -134,7 +148,7 @@ def _servers(netloc: str) -> list[Server]:
 def masked(url: str, mask: str = "**") -> str:
     """The URL with every password hidden, and every token that stands for one."""
     scheme, separator, rest = url.partition("://")
-    end = min((at for sign in "/?" if (at := rest.find(sign)) >= 0), default=len(rest))
+    end = _end_of_hosts(rest)
     return f"{scheme}{separator}{','.join(_masked(place, mask) for place in rest[:end].split(','))}{rest[end:]}"
 
 

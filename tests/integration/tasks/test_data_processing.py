@@ -227,7 +227,7 @@ import json, os, signal, sys, threading, time
 from pathlib import Path
 from tasks import errors
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 
 def threads():
     return len(os.listdir("/proc/self/task"))
@@ -360,7 +360,7 @@ MEASURED = """
 import sys, time
 from pathlib import Path
 from tasks.registry import get_type
-from tests.fake_task import FakeTask
+from tests.support.fake_task import FakeTask
 
 def peak_megabytes():  # of this program; ru_maxrss would count what the process was before it became this one
     status = Path("/proc/self/status").read_text()

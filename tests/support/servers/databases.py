@@ -73,5 +73,5 @@ def migrate(url: str) -> None:
     """What the README tells an operator to run. Raises AssertionError with its output."""
     environment = os.environ | {"DATABASE_URL": url, "BROKER_URL": NO_BROKER}
     command = [sys.executable, "-m", "flask", "--app", "app", "db", "upgrade"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, f"the migration failed:\n{done.stdout}{done.stderr}"

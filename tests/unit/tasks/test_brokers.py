@@ -1,9 +1,20 @@
 """The table of brokers, and what their URLs hold."""
 
 import pytest
+from kombu import Connection
 
-from tasks import topology
-from tasks.brokers import BY_SCHEME, NATS, RABBITMQ, RABBITMQ_QUORUM, REDIS, broker_of, hosts_of, passwords_of
+from tasks import topology, transports
+from tasks.brokers import (
+    BY_SCHEME,
+    NATS,
+    RABBITMQ,
+    RABBITMQ_QUORUM,
+    REDIS,
+    broker_of,
+    hosts_of,
+    passwords_of,
+    url_for_kombu,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +25,7 @@ from tasks.brokers import BY_SCHEME, NATS, RABBITMQ, RABBITMQ_QUORUM, REDIS, bro
         ("amqp://one;amqp://two", "classic", RABBITMQ),
         ("redis://mq", "quorum", REDIS),
         ("nats://one,two", "quorum", NATS),
+        ("nats://one,[::1]:4223", "classic", NATS),
     ],
 )
 def test_the_scheme_and_the_queue_type_choose_the_row(url, queue_type, expected):
@@ -44,6 +56,24 @@ def test_every_host_of_a_url_is_found():
         "nats://three",
     ]
     assert hosts_of("amqp://u:a,b@one//;amqp://two//") == ["amqp://u:a,b@one//", "amqp://two//"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("nats://u:p@one:1,[::1]:2/space?a=1", "nats://u:p@one:1/space?a=1;nats://u:p@[::1]:2/space?a=1"),
+        ("nats://[::1],u:p@two;nats://three", "nats://[::1];nats://u:p@two;nats://three"),
+        ("nats://[::1],two", "nats://[::1];nats://two"),
+        ("nats://u:p@one,two", "nats://u:p@one,two"),
+        ("amqp://u:p@[::1]//;amqp://two//", "amqp://u:p@[::1]//;amqp://two//"),
+    ],
+)
+def test_kombu_can_read_each_host_of_a_url_whatever_python_makes_of_them_together(url, expected):
+    transports.register()
+    said = url_for_kombu(url)
+
+    assert said == expected
+    assert Connection(said).alt == ([] if ";" not in said else said.split(";"))
 
 
 def test_passwords_and_tokens_are_found_on_every_host():
