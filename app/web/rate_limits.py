@@ -11,13 +11,14 @@ from uuid import UUID
 from flask import Flask, Response, current_app, g, request
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
 from app.addresses import caller_of
 from app.config import Settings
 from app.observability.log import get_logger
+from app.web.rate_counts import MemoryCounts
 
 log = get_logger(__name__)
 
@@ -43,7 +44,7 @@ class Limits:
         self._auth = _item(settings.rate_limit_auth)
         storage = storage_from_string(settings.rate_limit_storage, wrap_exceptions=True)
         self._strategy: RateLimiter = SlidingWindowCounterRateLimiter(storage)
-        self._fallback: RateLimiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._fallback: RateLimiter = SlidingWindowCounterRateLimiter(MemoryCounts())
 
     def count(self, user_id: UUID) -> None:
         """Count a request of an account, and of the address it came from. Raises TooManyRequests."""
