@@ -11,7 +11,7 @@ DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
 KUBERNETES_STAMP := $(VENV)/.installed-kubernetes-$(call hash,deploy/kubernetes/tools.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check test test-container long chaos conformance conformance-containers browser ci screenshots \
+.PHONY: help run demo check test test-container long chaos soak conformance conformance-containers containers browser ci screenshots \
 	bench lint style images manifests kubernetes-tools docs changelog format migrate requirements hooks venv clean-venv
 
 help: ## Show this list
@@ -28,22 +28,29 @@ check: style ## What to run before each commit: style, types, floors and the qui
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit $(ARGS)
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" --durations=20 $(TESTS) $(ARGS)
 
 test-container: ## Run the unit tests on the Python of the images, in a container (Docker; TESTS=, ARGS= as above)
-	tests/in_container.sh -n 2 --dist loadfile -m "not long and not chaos and not conformance and not browser" \
+	tests/in_container.sh -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" \
 		$(if $(filter tests,$(TESTS)),tests/unit,$(TESTS)) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
-	$(BIN)/python -m pytest -m long -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
+	$(BIN)/python -m pytest -m long --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)
-	$(BIN)/python -m pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+	$(BIN)/python -m pytest -m chaos --durations=20 -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+
+soak: $(DEV_STAMP) ## Mixed load with a fault every ten seconds; nothing may be lost or grow (20 minutes; SOAK_MINUTES=3)
+	$(BIN)/python -m pytest -m soak tests/chaos/soak $(ARGS)
 
 conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)
-	$(BIN)/python -m pytest -m conformance -n 3 --dist loadgroup tests/conformance $(ARGS)
+	$(BIN)/python -m pytest -m conformance --durations=20 -n 3 --dist loadgroup tests/conformance $(ARGS)
 
+# One at a time: each module has an installation of its own. Without an engine on the path one is installed (Debian, root).
+containers: $(DEV_STAMP) ## Build, start, stop, replace, restore and upgrade real containers (12 minutes; the first time 25)
+	@PATH=/opt/docker/bin:$$PATH docker version >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || bash tests/containers/engine.sh
+	$(BIN)/python -m pytest -m containers --durations=15 --durations-min=5 tests/containers $(ARGS)
 # Debian's RabbitMQ is 3.10; the image that the compose file names is 4.
 conformance-containers: $(DEV_STAMP) ## Run the same tests on RabbitMQ 4 in a container, classic and quorum queues (Docker)
 	TEST_BROKERS="rabbitmq-4 rabbitmq-4-quorum" $(BIN)/python -m pytest -m conformance -n 2 --dist loadgroup \
@@ -54,7 +61,7 @@ bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (1
 
 browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (3 minutes; on Debian it installs chromium by apt)
 	@$(call chromium)
-	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	$(BIN)/python -m pytest -m browser --durations=20 tests/browser $(ARGS)
 
 screenshots: $(DEV_STAMP) ## Take pictures of all pages in var/screenshots (ARGS="--only tasks" takes some, --kept those of the documents)
 	@$(call chromium)

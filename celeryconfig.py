@@ -2,9 +2,11 @@
 
 import sys
 
+from app.capacity import worker_slots_here
 from app.config import get_settings
 from tasks.brokers import broker_of, tls_of, url_for_kombu
 from tasks.modules import EXIT_STATUS, BrokenFiles
+from tasks.registry import MAX_HARD_LIMIT_SECONDS
 from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()
@@ -53,9 +55,10 @@ task_acks_on_failure = True  # a failure is an outcome, and it is recorded
 task_acks_on_timeout = True  # so is a time limit; False would run it for ever
 task_reject_on_worker_lost = False  # redelivery is never recovery: leases, the parent and the dispatcher are
 worker_cancel_long_running_tasks_on_connection_loss = False  # a blip of the broker must not kill healthy work
-task_time_limit = 1560  # backstop for hints without a limit; below RabbitMQ's consumer timeout of 30 minutes
+task_time_limit = MAX_HARD_LIMIT_SECONDS  # backstop for hints that bring no limit of their own
 
 # --- the worker ------------------------------------------------------------------------------------------------------
+worker_concurrency = _settings.worker_concurrency or worker_slots_here()  # Celery would count the host's processors
 worker_prefetch_multiplier = 1  # a hint waits in the queue, where priorities hold, not in a busy worker
 worker_detect_quorum_queues = True  # per-consumer prefetch where global QoS is refused
 worker_enable_prefetch_count_reduction = False  # after a lost connection prefetch stays as it was

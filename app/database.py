@@ -37,7 +37,7 @@ NAMING_CONVENTION = {
 }
 COMMITS_EACH_STATEMENT = "commits_each_statement"
 """In the info of a session whose statements are transactions of their own."""
-MOST_LEVELS = 900
+MAX_LEVELS = 900
 """Of JSON that is read; Python 3.11 refuses some more."""
 TRANSACTION_TRIES = 3
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
@@ -69,7 +69,7 @@ def from_json(text: str) -> Any:
     try:
         value = json.loads(text)
         # Python 3.13 reads some 10,000 levels, and our own code, which shows and masks values, a thousand.
-        is_readable = text.count("[") + text.count("{") <= MOST_LEVELS or not depth_exceeds(value, MOST_LEVELS)
+        is_readable = text.count("[") + text.count("{") <= MAX_LEVELS or not depth_exceeds(value, MAX_LEVELS)
     except (ValueError, RecursionError):  # an integer of thousands of digits, a thousand levels: written by hand
         is_readable = False
     if not is_readable:
@@ -99,8 +99,8 @@ def sqlalchemy_url(settings: Settings) -> sa.URL:
 
 def address_of(connection: sa.Connection, settings: Settings) -> DatabaseAddress:
     """The server that a connection was made to, of those in DATABASE_URL: for programs that must meet the same one."""
-    info = connection.connection.driver_connection.info  # type: ignore[union-attr]
-    return database_address.read(settings.database_url).at(info.host, info.port)
+    driver: Any = connection.connection.driver_connection
+    return database_address.read(settings.database_url).at(driver.info.host, driver.info.port)
 
 
 def engine_options(settings: Settings, *, application_name: str) -> dict[str, Any]:
@@ -178,6 +178,17 @@ def only_short_locks(session: Session) -> None:
     For whoever judges others: a statement that waited would act on what was true before.
     """
     session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+
+
+def server_time(session: Session) -> datetime:
+    """What PostgreSQL's clock shows, whenever the transaction began."""
+    shown: datetime = session.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return shown
+
+
+def commit_asynchronously(session: Session) -> None:
+    """For the rest of the transaction, wait for no disk: a crash of the database may forget it, and breaks nothing."""
+    session.execute(sa.text("SET LOCAL synchronous_commit = off"))
 
 
 def watch_clock(engine: sa.Engine) -> None:

@@ -1,4 +1,4 @@
-"""Fetch or check the files of others that are served from here: python deploy/vendor.py [--check]
+"""Fetch or check the files of others that are served from here, by `python deploy/vendor.py [--check]`.
 
 To take a newer version, change it below, run this without arguments and look at what uses it. It needs npm; --check
 does not.

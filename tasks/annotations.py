@@ -174,7 +174,7 @@ def _shape(target: type, where: str, within: Within) -> type[containers.Shape]:
         return _shapes[target]
     if target in within:
         raise BadDeclaration(f"{where}: {target.__name__} contains itself; annotate the inner one as Any")
-    parameters = target.__dataclass_params__  # type: ignore[attr-defined]
+    parameters = target.__dataclass_params__  # type: ignore[attr-defined]  # not in the stubs
     members = [member for member in dataclasses.fields(target) if member.init]
     if not parameters.frozen or not all(member.kw_only for member in members):
         raise BadDeclaration(f"{where}: write @dataclass(frozen=True, kw_only=True) above {target.__name__}")
@@ -201,7 +201,7 @@ def _member(member: dataclasses.Field[Any], hints: dict[str, Any], where: str, w
         hints[member.name], where, rules.rule_of(member) or Rule(), within, required=absent, load_default=kept
     )
     if not absent:
-        value = factory() if default is dataclasses.MISSING else default  # type: ignore[operator]
+        value = factory() if default is dataclasses.MISSING else default  # type: ignore[operator]  # one of the two is there
         sent = made._serialize(value, None, None)
         _try(made, sent, f"{where}: the default {value!r}")
         if sent in ([], {}):  # apispec passes over factories, as their next value may be another

@@ -50,7 +50,7 @@ def pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(_Held, HTTPConnection):  # type: ignore[misc]  # urllib3 types its class more narrowly
         held_to = wire
 
-    class Encrypted(_Held, HTTPSConnection):  # type: ignore[misc]
+    class Encrypted(_Held, HTTPSConnection):  # type: ignore[misc]  # as above
         held_to = wire
 
         def connect(self) -> None:
@@ -60,10 +60,10 @@ def pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
                 self.sock.suppress_ragged_eofs = False
 
     class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain  # type: ignore[assignment]
+        ConnectionCls = Plain  # type: ignore[assignment]  # as above
 
     class EncryptedPool(HTTPSConnectionPool):
-        ConnectionCls = Encrypted  # type: ignore[assignment]
+        ConnectionCls = Encrypted  # type: ignore[assignment]  # as above
 
     return {"http": PlainPool, "https": EncryptedPool}
 
@@ -123,7 +123,7 @@ class _Held:
             self._dns_host = address
             self.timeout = min(CONNECT_SECONDS, left / (len(addresses) - number))
             try:
-                connected = super()._new_conn()  # type: ignore[misc]
+                connected = super()._new_conn()  # type: ignore[misc]  # of the class it is mixed into
             except (NewConnectionError, ConnectTimeoutError) as error:
                 fault = error
             else:
@@ -133,4 +133,4 @@ class _Held:
 
     def putrequest(self, method: str, url: str, **options: Any) -> None:
         """The request line; urllib3 would have written the target anew."""
-        super().putrequest(method, self.held_to.target, **options)  # type: ignore[misc]
+        super().putrequest(method, self.held_to.target, **options)  # type: ignore[misc]  # as above

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -36,9 +37,29 @@ def json_name(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+class Code(StrEnum):
+    """Why a value was refused, for programs; what a rule of its own refuses has no code."""
+
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_FIELD = "unknown_field"
+
+
+class Message(str):
+    """A message of a ValidationError with its code."""
+
+    code: Code
+
+    @classmethod
+    def of(cls, code: Code, text: str) -> Message:
+        """The message of this code."""
+        made = cls(text)
+        made.code = code
+        return made
+
+
 def wrong(expected: str, value: object) -> ValidationError:
     """The refusal of a value of the wrong type."""
-    return ValidationError(f"must be {expected}, not {json_name(value)}")
+    return ValidationError(Message.of(Code.WRONG_TYPE, f"must be {expected}, not {json_name(value)}"))
 
 
 class Unstorable(ValidationError, ValueError):

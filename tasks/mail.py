@@ -37,7 +37,7 @@ class MailRefused(PermanentError):
 
 @dataclass(frozen=True, kw_only=True)
 class Relay:
-    """Where mail is handed over: from SMTP_URL, smtp://user:password@host:port or smtps://…"""
+    """Where mail is handed over, read from SMTP_URL: smtp://user:password@host:port, or smtps:// for TLS at once."""
 
     host: str
     port: int

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from marshmallow import ValidationError
 from marshmallow.validate import Length
 
+from tasks.fields import wrong
 from tasks.payload import rule
 from tasks.rules import NO_NUL
 
@@ -27,7 +28,7 @@ ARGUMENTS = {"round": (1, 2), "concat": (1, 10), "replace": (3, 3), "coalesce": 
 
 def _one(value: Any) -> None:
     if not (value is None or _is_scalar(value)):
-        raise ValidationError("must be a string, a number or a boolean")
+        raise wrong("a string, a number or a boolean", value)
 
 
 def _one_or_many(value: Any) -> None:

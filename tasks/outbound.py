@@ -130,7 +130,7 @@ def _answered(request: PreparedRequest, step: Step, allowed: AllowList, deadline
         adapter = adapter_for(str(request.url), request_target(step.url), allowed, deadline)
         left = deadline.remaining()
         # Without a Session there are no proxy variables, no .netrc and no cookies kept from one host for another.
-        return adapter.send(request, stream=True, timeout=(min(left, CONNECT_SECONDS), left))  # type: ignore[no-any-return]
+        answer: Response = adapter.send(request, stream=True, timeout=(min(left, CONNECT_SECONDS), left))
     except AntiSSRFError:
         raise AddressRefused(
             f"{_place(request.url)} is a private or reserved address, or a name that leads to one; "
@@ -142,6 +142,7 @@ def _answered(request: PreparedRequest, step: Step, allowed: AllowList, deadline
         raise PermanentError(f"{_place(request.url)} cannot be requested: {error}") from None
     except (RequestException, HTTPError, HTTPException, OSError) as error:
         raise _no_answer(request, deadline, error) from error
+    return answer
 
 
 def _content(response: Response, request: PreparedRequest, deadline: Deadline, most_bytes: int) -> tuple[bytes, bool]:

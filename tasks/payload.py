@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -13,11 +14,21 @@ from marshmallow import ValidationError, fields
 from tasks.annotations import field_of
 from tasks.containers import describe
 from tasks.errors import PayloadRefused
+from tasks.fields import Code, Message
 from tasks.rules import Places, Rule, rule
 
 __all__ = ["PayloadSpec", "Places", "rule"]
 
 MAX_MESSAGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at one place of a payload; `code` is None where a rule of the type refused a value."""
+
+    path: tuple[str, ...]
+    message: str
+    code: Code | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +49,14 @@ class PayloadSpec:
         except ValidationError as fault:
             raise PayloadRefused({"payload": _readable(fault.messages, [MAX_MESSAGES])}) from None
 
+    def faults(self, data: Any) -> list[Fault]:
+        """The first faults of a payload, none when it fits: what `load` says, with its codes."""
+        try:
+            self.field.deserialize(data)
+        except ValidationError as fault:
+            return list(islice(_faults(fault.messages, ()), MAX_MESSAGES))
+        return []
+
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of the payload, complete in itself: no reference to anywhere."""
         return copy.deepcopy(self._json_schema)
@@ -45,6 +64,16 @@ class PayloadSpec:
     @cached_property
     def _json_schema(self) -> dict[str, Any]:
         return describe(self.field)
+
+
+def _faults(messages: Any, path: tuple[str, ...]) -> Iterator[Fault]:
+    """The leaves of nested messages; what concerns an object as a whole stands below `_schema`."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            yield from _faults(below, path if key == "_schema" else (*path, _clean(str(key))))
+    else:
+        for message in messages:
+            yield Fault(path, _clean(message), message.code if isinstance(message, Message) else None)
 
 
 def _readable(messages: Any, left: list[int]) -> Any:

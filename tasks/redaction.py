@@ -11,9 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 from marshmallow import fields
 
 from tasks.containers import Entries, Items, Object, Tagged
-from tasks.errors import UnknownTaskType
 from tasks.payload import PayloadSpec
-from tasks.registry import get_type
+from tasks.registry import find_type
 from tasks.rules import Mask
 
 REDACTED = "[redacted]"
@@ -36,11 +35,10 @@ def redacted(type_name: str, payload: Any) -> Any:
     What a type declares with rule(secret=…) is masked. In the payload of a type that no longer exists, everything is
     masked whose name is that of a secret. The payload itself is not changed.
     """
-    try:
-        spec = get_type(type_name).payload
-    except UnknownTaskType:
+    kind = find_type(type_name)
+    if kind is None:
         return mask_named(payload)
-    mask = _mask_of_spec(spec)
+    mask = _mask_of_spec(kind.payload)
     return mask(payload) if mask else payload
 
 

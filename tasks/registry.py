@@ -156,6 +156,11 @@ def get_type(name: str) -> TaskType:
         raise UnknownTaskType(name, tuple(types)) from None
 
 
+def find_type(name: str) -> TaskType | None:
+    """The task type of this name; None where there is none (any more): tasks outlive their types."""
+    return load_types().get(name)
+
+
 def _register(made: TaskType) -> None:
     global _found
     with _registering:

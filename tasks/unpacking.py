@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-import brotli  # type: ignore[import-untyped]
+import brotli  # type: ignore[import-untyped]  # nobody publishes types
 
 PIECE_BYTES = 65_536  # so much is unpacked at once, however little it was packed
 MAX_ENCODINGS = 5

@@ -1,6 +1,5 @@
 """/dead-letters: what has FAILED, by cause; replaying and purging many at once, after a dry run has counted them."""
 
-from dataclasses import replace as with_fields
 from datetime import datetime
 from typing import Any
 
@@ -159,6 +158,14 @@ def _token(action: str, wanted: DeadLetterFilter) -> str:
 
 def _from_token(action: str, token: str | None) -> DeadLetterFilter:
     said = said_in(f"dead-letters.{action}", token)
-    moments = {name: said[name] and datetime.fromisoformat(said[name]) for name in ("failed_after", "failed_before")}
-    wanted = DeadLetterFilter(type=said["type"], fingerprint=said["fingerprint"], owner_id=visible_owner())
-    return with_fields(wanted, **moments)
+    return DeadLetterFilter(
+        type=said["type"],
+        fingerprint=said["fingerprint"],
+        owner_id=visible_owner(),
+        failed_after=_moment(said["failed_after"]),
+        failed_before=_moment(said["failed_before"]),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

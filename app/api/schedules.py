@@ -7,7 +7,7 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import current_app
-from marshmallow_oneofschema import OneOfSchema
+from marshmallow_oneofschema.one_of_schema import OneOfSchema
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
@@ -56,7 +56,7 @@ EXAMPLES = {
 }
 
 
-def _kind(word: str) -> ma.fields.Constant:
+def _kind(word: str) -> ma.fields.Constant[str]:
     return ma.fields.Constant(word, required=True, metadata={"type": "string", "enum": [word]})
 
 

@@ -1,6 +1,7 @@
-"""`flask --app app admin`: accounts of admins, from the machine itself."""
+"""`flask --app app admin`: accounts, from the machine itself."""
 
 import sys
+from datetime import timedelta
 
 import click
 from flask.cli import with_appcontext
@@ -9,13 +10,14 @@ from app.clock import utcnow
 from app.commands.files import readable
 from app.errors import Refused, TaskledgerError
 from app.models import Role, Scope
-from app.services.accounts import api_keys, audit, passwords, registration, users
+from app.services.accounts import api_keys, audit, password_reset, passwords, registration, users
+from app.web.current_settings import signing_keys
 from app.web.transactions import transaction
 
 
 @click.group()
 def admin() -> None:
-    """Accounts of admins."""
+    """Accounts: making admins, and letting somebody in who forgot their password."""
 
 
 @admin.command()
@@ -35,6 +37,28 @@ def create(email: str, name: str, key_name: str | None, *, password_stdin: bool)
     click.echo(f"{email} is an admin.")
     if key:
         click.echo(f"API key (shown once): {key}")
+
+
+@admin.command("reset-password")
+@click.option("--email", prompt=True, help="E-mail address of the account.")
+@with_appcontext
+def reset_password(email: str) -> None:
+    """Print a code with which somebody sets a new password, at /reset-password, within an hour and once.
+
+    Give it to them in a way that only they can read. Their password, log-ins and keys stay until they use it.
+    """
+    now = utcnow()
+    with transaction() as session:
+        account = users.by_email(session, email)
+        current = None if account is None else users.password_hash(session, account.id)
+        if account is None or current is None:
+            raise click.ClickException(f"There is no open account of {email}: `admin create` makes one of an admin.")
+        code = password_reset.code_for(account.id, current, keys=signing_keys(), now=now)
+        audit.record(session, "user.password_reset_allowed", audit.COMMAND_LINE, now=now, subject=f"user:{account.id}")
+    click.echo(
+        f"For /reset-password of the dashboard, within {password_reset.LIFETIME // timedelta(minutes=1)} minutes:"
+    )
+    click.echo(code)
 
 
 def _create(email: str, name: str, key_name: str | None, *, password_stdin: bool) -> str | None:

@@ -3,7 +3,6 @@
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from app.clock import rfc_3339, utcnow
 from app.commands.export import Day, opened
 from app.database import single_statement, unit_of_work
 from app.services.accounts import audit_chain
+from app.services.events.sinks import AUDIT
 
 MIN_KEPT = timedelta(days=30)
 
@@ -33,24 +33,28 @@ def export(*, since: datetime, until: datetime | None, output: Path | None) -> N
     count = 0
     with single_statement() as session, opened(output) as stream:  # whoever reads the output may take hours
         for entry in audit_chain.entries(session, since, until):
-            stream.write(json.dumps(_plain(entry), ensure_ascii=False) + "\n")
+            stream.write(json.dumps(audit_chain.plain(entry), ensure_ascii=False) + "\n")
             count += 1
     click.echo(f"{count} entries from {rfc_3339(since)} until before {rfc_3339(until)}", err=True)
 
 
 @audit.command()
 @click.option("--before", type=Day(), required=True, help="Remove entries that are older; 30 days are always kept.")
-def prune(*, before: datetime) -> None:
-    """Remove old entries; export them first. The entries that stay can still be verified, and one tells of this."""
+@click.option("--unsent", is_flag=True, help="Also entries that the sink `audit` has still to send.")
+def prune(*, before: datetime, unsent: bool) -> None:
+    """Remove old entries; export them first. The entries that stay can still be verified, and one tells of this.
+
+    What the sink `audit` has still to send stays, unless --unsent is given.
+    """
     if before > utcnow() - MIN_KEPT:
         raise click.BadParameter("must be at least 30 days ago", param_hint="--before")
     with unit_of_work() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        waiting = 0 if unsent else audit_chain.unsent(session, before)
+        if waiting:
+            raise click.ClickException(
+                f"{waiting} of these entries were not sent yet: start `flask --app app sink {AUDIT}` and "
+                "see what stops it (GET /api/v1/sinks), or say --unsent to remove them all the same"
+            )
         count = audit_chain.prune(session, before)
     click.echo(f"Removed {count} entries from before {rfc_3339(before)}.")
-
-
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: value if isinstance(value, dict | int | None) else str(value) for name, value in entry.items()}
-    hashes = {name: entry[name] and bytes(entry[name]).hex() for name in ("previous_hash", "hash")}
-    return {**shown, "at": rfc_3339(entry["at"]), **{name: value or None for name, value in hashes.items()}}

@@ -27,7 +27,7 @@ TYPES = {
 }
 
 
-class Day(click.ParamType):
+class Day(click.ParamType[datetime]):
     """A day, or a moment; what has no time zone is in UTC."""
 
     name = "date"
@@ -59,7 +59,7 @@ def export(*, begin: datetime, end: datetime | None, kind: str, output: Path | N
         raise click.BadParameter("is needed for Parquet", param_hint="--output")
     with single_statement() as session:  # whoever reads the output may take hours
         rows = created_between(session, begin, end)
-        count = _to_csv(rows, output) if kind == "csv" else _to_parquet(rows, output)  # type: ignore[arg-type]
+        count = _to_parquet(rows, output) if kind == "parquet" and output is not None else _to_csv(rows, output)
     click.echo(f"{count} tasks from {begin:%Y-%m-%d %H:%M} until before {end:%Y-%m-%d %H:%M} UTC", err=True)
 
 

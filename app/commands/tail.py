@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
+from uuid import UUID
 
 import click
 import msgspec
 
+from app.commands.statuses import COLOURS
 from app.database import in_transaction
 from app.models import Status
 from app.services import events
@@ -13,7 +16,6 @@ from app.services.events import EventFilter, Numbered
 
 POLL_SECONDS = 0.3
 PAGE = 500
-COLOURS = {"COMPLETED": "green", "FAILED": "red", "RETRYING": "yellow", "CANCELLED": "yellow", "PROCESSING": "cyan"}
 
 
 @click.command("tail")
@@ -28,14 +30,14 @@ def tail(
     *,
     statuses: tuple[str, ...],
     types: tuple[str, ...],
-    tasks: tuple[str, ...],
+    tasks: tuple[UUID, ...],
     lines: int,
     after: int | None,
     no_follow: bool,
     as_json: bool,
 ) -> None:
     """Show what happens to tasks, as it happens; Ctrl-C ends it."""
-    wanted = EventFilter(statuses=frozenset(statuses), types=frozenset(types), task_ids=frozenset(tasks))  # type: ignore[arg-type]
+    wanted = EventFilter(statuses=frozenset(statuses), types=frozenset(types), task_ids=frozenset(tasks))
     newest = in_transaction(events.newest_position)
     begin = max(0, newest - lines) if after is None else after
     try:
@@ -48,7 +50,7 @@ def tail(
 
 def _follow(position: int, *, stop_at_end: bool) -> Iterator[Numbered]:
     while True:
-        page = in_transaction(lambda session, after=position: events.read_after(session, after, limit=PAGE))
+        page = in_transaction(partial(events.read_after, after=position, limit=PAGE))
         yield from page.events
         if page.until == page.after:
             if stop_at_end:

@@ -26,7 +26,7 @@ def _complaining(name: str, error: SettingsError | BrokenFiles) -> click.Command
     def complain(**_: Any) -> None:
         complaint = click.ClickException(str(error))
         if isinstance(error, BrokenFiles):
-            complaint.exit_code = EXIT_STATUS
+            complaint.exit_code = EXIT_STATUS  # type: ignore[misc]  # click reads it from the instance
         raise complaint
 
     anything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)

@@ -1,6 +1,7 @@
 """Who may come in, and what keeps their secrets."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from marshmallow.validate import OneOf, Range
 
@@ -64,6 +65,13 @@ class Accounts:
         default=10_737_418_240,
         check=Range(0, 2**60),
     )
+    max_log_in_days: int = setting(
+        "int",
+        "A log-in ends after so many days, however often it is continued by a refresh token",
+        example="30",
+        default=30,
+        check=Range(1, 3_650),
+    )
     admin_email: str = setting(
         "str",
         "E-mail address of the first admin, whom `flask --app app setup` makes",
@@ -79,6 +87,11 @@ class Accounts:
         check=check_api_key,
         secret=True,
     )
+
+    @property
+    def max_log_in(self) -> timedelta:
+        """How long a log-in lasts at most."""
+        return timedelta(days=self.max_log_in_days)
 
     @property
     def secret_keys(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ RATE = re.compile(r"[1-9]\d{0,8} ?(per|/) ?(second|minute|hour|day)")
 
 
 def check_database_url(url: str) -> None:
+    """An address of PostgreSQL that libpq can read."""
     try:
         address = database_address.read(url)
         parse_dsn(address.uri(password=False))
@@ -33,6 +34,7 @@ def check_database_url(url: str) -> None:
 
 
 def check_broker_url(url: str) -> None:
+    """An address of a broker that is supported; each of several must name a host."""
     try:
         broker_of(url)
     except ValueError as error:
@@ -47,11 +49,13 @@ def check_broker_url(url: str) -> None:
 
 
 def check_rate(text: str) -> None:
+    """A rate such as "100 per minute", or blank for no limit."""
     if text and not RATE.fullmatch(text):
         raise ValidationError("It must be a number per second, minute, hour or day, or blank for no limit.")
 
 
 def check_networks(text: str) -> None:
+    """IP networks or addresses, separated by commas or blanks."""
     for word in words(text):
         try:
             ipaddress.ip_network(word)
@@ -60,11 +64,13 @@ def check_networks(text: str) -> None:
 
 
 def check_probe_token(text: str) -> None:
+    """A token that nobody guesses and that fits into a header, or blank."""
     if text and (len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text):
         raise ValidationError("Must be 16 printable ASCII characters or more, without blanks: `openssl rand -hex 16`.")
 
 
 def check_origins(text: str) -> None:
+    """Origins as browsers send them: scheme, host and port only."""
     for origin in words(text):
         parts = split_url(origin)
         if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
@@ -72,6 +78,7 @@ def check_origins(text: str) -> None:
 
 
 def check_payload_keys(text: str) -> None:
+    """Keys of PAYLOAD_KEY_BYTES bytes each, in either alphabet of base64."""
     for number, word in enumerate(words(text), 1):
         try:
             size = len(base64.urlsafe_b64decode(word.replace("+", "-").replace("/", "_") + "=" * (-len(word) % 4)))
@@ -82,16 +89,19 @@ def check_payload_keys(text: str) -> None:
 
 
 def check_api_key(key: str) -> None:
+    """A key as the service makes them, or blank."""
     if key and not API_KEY.fullmatch(key):
         raise ValidationError("It must be tl_ and at least 43 of A-Z, a-z, 0-9, - and _.")
 
 
 def check_storage(url: str) -> None:
+    """An address of a storage for counts that limits share."""
     if not url.startswith(("memory://", "redis://", "rediss://")):
         raise ValidationError("It must begin with memory://, redis:// or rediss://.")
 
 
 def check_artifacts_url(url: str | None) -> None:
+    """A bucket or a directory; None and blank for none."""
     parts = split_url(url or "")
     is_bucket = parts.scheme == "s3" and bool(parts.netloc)
     is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
@@ -100,6 +110,7 @@ def check_artifacts_url(url: str | None) -> None:
 
 
 def check_seller(text: str) -> None:
+    """The seller of invoices as a JSON object, or blank."""
     if not text:
         return
     try:
@@ -109,6 +120,7 @@ def check_seller(text: str) -> None:
 
 
 def check_links(text: str) -> None:
+    """Links of the form name=address, separated by commas or blanks."""
     for word in words(text):
         name, _, url = word.partition("=")
         if not name.strip() or split_url(url.strip()).scheme not in ("http", "https"):

@@ -35,7 +35,7 @@ class Connections:
     )
     allow_plaintext_connections: bool = setting(
         "bool",
-        "In production, accept a database or broker URL without TLS (a private network, a sidecar)",
+        "In production, accept a database, broker or audit sink URL without TLS (a private network, a sidecar)",
         example="true",
         default=False,
     )

@@ -14,6 +14,7 @@ PASSWORD_MIN_LENGTH = 12
 # What images, guides and our own compose file begin with.
 DEFAULT_PASSWORDS = frozenset(("guest", "taskledger", "postgres", "rabbitmq", "password", "changeme"))
 TLS_MODES = ("require", "verify-ca", "verify-full")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 TRUE_WORDS = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -78,6 +79,9 @@ def _plaintext(given: Mapping[str, str]) -> Iterator[str]:
     broker = given.get("BROKER_URL", "")
     if broker and not _is_encrypted(broker):
         yield f"BROKER_URL does not use TLS: use amqps://, rediss:// or tls:// (NATS), {advice}"
+    receiver = split_url(given.get("AUDIT_SINK_URL", ""))
+    if receiver.scheme in ("http", "tcp", "udp") and receiver.hostname not in LOOPBACK:
+        yield f"AUDIT_SINK_URL does not use TLS: use tls:// or https://, {advice}"
 
 
 def _is_encrypted(broker: str) -> bool:

@@ -25,6 +25,14 @@ class Running:
         default=300,
         check=Range(1, 86_400),
     )
+    worker_concurrency: int = setting(
+        "int",
+        "How many tasks a worker runs at once, unless --concurrency says so; 0: one for each processor that its "
+        "container may use, as far as there are 256 MiB of memory for each",
+        example="8",
+        default=0,
+        check=Range(0, 1000),
+    )
     shutdown_grace_seconds: int = setting(
         "int",
         "How long a stopping worker lets running tasks finish before it gives them back",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from app.config.accounts import Accounts
+from app.config.audit_sink import AuditSink
 from app.config.connections import Connections
 from app.config.observing import Observing
 from app.config.outputs import Outputs
@@ -12,7 +13,7 @@ from app.config.serving import Serving
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Connections, Serving, Accounts, Running, Observing, Outputs):
+class Settings(Connections, Serving, Accounts, Running, Observing, Outputs, AuditSink):
     """What can be set; the variable is the field's name in upper case (docs/reference/settings.md)."""
 
     @property

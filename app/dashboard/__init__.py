@@ -15,6 +15,7 @@ from app.dashboard import (
     live,
     login,
     overview,
+    password_reset,
     queues,
     runs,
     schedule_form,
@@ -36,6 +37,7 @@ from app.web.access import gate
 PAGES = (
     login,
     overview,
+    password_reset,
     task_list,
     task_bulk,
     task_page,

@@ -12,7 +12,7 @@ from app.dashboard import rights_form, untouched
 from app.dashboard.blueprint import blueprint
 from app.errors import Conflict, Refused, flatten
 from app.models import Role, UserRecord
-from app.services.accounts import audit, passwords, registration, usage, users
+from app.services.accounts import audit, passwords, registration, sessions, usage, users
 from app.services.accounts.registration import EmailTaken
 from app.web.access import KEYS, Access, access, current_actor
 from app.web.current_settings import current_settings
@@ -95,6 +95,18 @@ def change_account(user_id: UUID) -> Any:
         return _one(account, faults=_messages(error), sent=request.form), 422
     KEYS.forget()
     flash(f"Changed {account.email}.")
+    return redirect(url_for("dashboard.show_user", user_id=user_id))
+
+
+@blueprint.post("/accounts/<uuid:user_id>/log-out")
+@access(Access.ADMIN)
+def end_log_ins(user_id: UUID) -> Any:
+    """End every log-in of an account; its keys go on."""
+    with transaction() as session:
+        account = users.read(session, user_id)
+        sessions.end_all(session, user_id, now=utcnow())
+        audit.record(session, "user.log_ins_ended", current_actor(), now=utcnow(), subject=f"user:{user_id}")
+    flash(f"Every log-in of {account.email} has ended; its keys go on.")
     return redirect(url_for("dashboard.show_user", user_id=user_id))
 
 

@@ -6,6 +6,7 @@ from flask import render_template, request
 
 from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
+from app.models import AuditRecord
 from app.services.accounts import audit, users
 from app.web.access import Access, access
 from app.web.requests import pagination
@@ -25,9 +26,9 @@ def list_audit() -> str:
     with transaction() as session:
         account = users.by_email(session, email) if email else None
         actor = account.id if account else None
-        if email and account is None:
-            items, last = [], None
-        else:
+        items: list[AuditRecord] = []
+        last: int | None = None
+        if not email or account is not None:
             items, last = audit.find(session, action=action or None, actor_id=actor, before=before, limit=PAGE)
         people = names_of(session, [entry.actor_id for entry in items])
     next_cursor = pagination.encode(last, "dashboard.audit")

@@ -16,6 +16,10 @@ def on_error(error: Exception) -> Response | tuple[str, int, dict[str, str]]:
     """Any error of a page."""
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # type: ignore[return-value]  # a redirect to the log-in page
+    return _page(error)
+
+
+def _page(error: Exception) -> tuple[str, int, dict[str, str]]:
     problem = problems.answer_to(error)
     body: dict[str, Any] = problem.get_json()
     headers = {name: problem.headers[name] for name in KEPT_HEADERS if name in problem.headers}
@@ -27,7 +31,7 @@ def on_unknown_path(error: HTTPException) -> Any:
     is_for_people = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     if request.path.startswith("/api/") or not is_for_people:
         return problems.on_http_error(error)
-    page, status, headers = on_error(error)  # type: ignore[misc]
+    page, status, headers = _page(error)
     return page, status, {**headers, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
 

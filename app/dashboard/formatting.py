@@ -109,7 +109,7 @@ def with_query(**changes: Any) -> str:
 
 def theme() -> str | None:
     """What the visitor chose; None: as the system says."""
-    chosen = request.cookies.get("theme")
+    chosen = request.cookies.get("__Host-theme" if request.is_secure else "theme")
     return chosen if chosen in THEMES else None
 
 

@@ -18,6 +18,7 @@ from app.services.accounts import api_keys, audit, sessions, usage, users
 from app.web import passwords
 from app.web.access import KEYS, Access, access, current_actor, current_principal
 from app.web.current_settings import current_settings
+from app.web.responses.forgetting import have_browser_forget
 from app.web.schemas.accounts import NewApiKey
 from app.web.transactions import transaction
 
@@ -61,7 +62,8 @@ def make_key() -> Any:
                     "api-keys",
                     {"name": name, "scopes": scopes, "days": request.form.get("days", ""), **limited},
                 ),
-                **limited,
+                allowed_types=limited["allowed_types"],
+                allowed_queues=limited["allowed_queues"],
             )
             if key is not None:
                 subject = f"api_key:{made.id}"
@@ -116,6 +118,7 @@ def change_password() -> Any:
     except Refused as error:
         return _page(password_fault=str(error)), 422
     session.clear()
+    have_browser_forget()
     flash("The password is changed and every log-in has ended: log in with the new one.")
     return redirect(url_for("dashboard.log_in"))
 
@@ -129,6 +132,7 @@ def log_out_everywhere() -> Response:
         sessions.end_all(database, principal.user_id, now=utcnow())
         audit.record(database, "user.logged_out_everywhere", current_actor(), now=utcnow())
     session.clear()
+    have_browser_forget()
     flash("Every log-in has ended; API keys go on.")
     return redirect(url_for("dashboard.log_in"))
 

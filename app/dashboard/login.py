@@ -14,6 +14,7 @@ from app.services.accounts import audit, sessions
 from app.web import passwords, rate_limits
 from app.web.access import Access, access, current_actor
 from app.web.current_settings import current_settings
+from app.web.responses.forgetting import have_browser_forget
 from app.web.transactions import transaction
 
 LONGEST = 1000
@@ -56,6 +57,7 @@ def log_out() -> Response:
             sessions.end_family(database, said.family, now=utcnow())
             audit.record(database, "user.logged_out", current_actor(), now=utcnow(), subject=f"user:{said.user_id}")
     session.clear()
+    have_browser_forget()
     flash("You are logged out.")
     return redirect(url_for("dashboard.log_in"))
 

@@ -1,14 +1,16 @@
 """Queues and task types: what waits and runs, and what is paused; admins pause and resume."""
 
+from threading import Condition
 from typing import Any
 
+from cachetools import TTLCache, cached
 from flask import flash, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
 from app.dashboard import overview
 from app.dashboard.blueprint import blueprint
-from app.dashboard.briefly import Briefly
 from app.services.accounts import audit
 from app.services.dispatch import queues
 from app.services.measuring import queue_report
@@ -20,7 +22,7 @@ from tasks.registry import load_types
 MAX_REASON = 500
 KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}
 
-_status: Briefly[list[QueueFigures]] = Briefly(2.0)
+KEPT_SECONDS = 2.0
 
 
 @blueprint.get("/queues")
@@ -28,7 +30,7 @@ def list_queues() -> str:
     """All of them."""
     with transaction() as session:
         paused = queues.pauses(session)
-        status = _status.get("all", lambda: queue_report.read(session, now=utcnow())[1])
+        status = _status(session)
     return render_template(
         "dashboard/queues.html",
         queues=status,
@@ -70,8 +72,14 @@ def change_queue(kinds: str, name: str, action: str) -> Response:
         else:
             queues.resume(session, kind, name, now=utcnow())
         audit.record(session, f"{kind}.{action}d", actor, now=utcnow(), **said)
-    _status.forget()
+    _status.cache_clear()
     overview.forget()
     said_then = "paused: workers stop taking from it within 3 seconds" if action == "pause" else "resumed"
     flash(f"The {kind} {name} is {said_then}.")
     return redirect(url_for("dashboard.list_queues"))
+
+
+# Many viewers cost no more than one. It is the same for all of them.
+@cached(TTLCache[str, list[QueueFigures]](1, KEPT_SECONDS), key=lambda _: "all", condition=Condition())
+def _status(session: Session) -> list[QueueFigures]:
+    return queue_report.read(session, now=utcnow())[1]

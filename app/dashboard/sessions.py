@@ -1,5 +1,6 @@
 """The session cookie: signed, for the dashboard's paths only, and no proof by itself (access.py asks the ledger)."""
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ class DashboardSessions(SecureCookieSessionInterface):
     """Flask's signed cookies for pages; callers of the API are known by tokens, and pay nothing for cookies."""
 
     salt = "dashboard.session"
+    digest_method = staticmethod(hashlib.sha256)  # Flask's own is SHA-1
     _none = NullSession()
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:

@@ -10,6 +10,7 @@ from app.dashboard import masked_values, submission_form
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
 from app.dashboard.submission_form import Draft
+from app.dashboard.untouched import MISSING
 from app.errors import NotFound, Refused
 from app.models import TaskRecord
 from app.services.submission import Accepted, Submission, longest_timeout
@@ -41,7 +42,7 @@ def show_form(name: str) -> str:
         return _page(task_type, _copy(original), copy_of=original)
     number = request.args.get("example", "0")
     examples = task_type.examples
-    chosen = examples[int(number)] if number.isdigit() and int(number) < len(examples) else submission_form.MISSING
+    chosen = examples[int(number)] if number.isdigit() and int(number) < len(examples) else MISSING
     return _page(task_type, submission_form.empty(task_type, chosen))
 
 
@@ -50,7 +51,7 @@ def submit(name: str) -> Any:
     """Submit it, or draw the form again after one of its buttons or with what was wrong."""
     task_type = _type(name)
     original = _original(request.form.get("copy_of", ""), task_type)
-    drawn = submission_form.empty(task_type, submission_form.MISSING) if original is None else _copy(original)
+    drawn = submission_form.empty(task_type, MISSING) if original is None else _copy(original)
     draft = submission_form.read(task_type, request.form, drawn)
     redrawn = submission_form.after_button(task_type, draft, request.form)
     if redrawn is not None:
@@ -70,7 +71,7 @@ def _submit(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> A
     if original is not None:
         body |= {name: value for name, value in _said(original).items() if name not in draft.touched}
         body["payload"] = masked_values.restored(body["payload"], original)
-    wanted: Submission = SubmitTask().load(body)
+    wanted: Submission = SubmitTask().load(body)  # type: ignore[no-untyped-call]  # OneOfSchema has no types here
     return submission.submit(wanted, form_key("submit", body, secrets=digest_secrets(task_type.name)))
 
 

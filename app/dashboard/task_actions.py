@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
-from app.dashboard.task_page import actions_for, parse_id, type_of
+from app.dashboard.task_page import actions_for, parse_id
 from app.errors import NotFound
 from app.models import Status, TaskRecord
 from app.services.tasks import cancellation, compensation, replay
@@ -19,6 +19,7 @@ from app.services.tasks import records as task_service
 from app.web import quotas
 from app.web.access import Access, access, visible_owner
 from app.web.transactions import transaction
+from tasks.registry import find_type
 
 MAX_REASON = 500
 Work = Callable[[Session, TaskRecord], tuple[str, UUID | None]]
@@ -61,7 +62,7 @@ def _delete(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
 def _cancel_effect(task: TaskRecord) -> str:
     if task.status != Status.PROCESSING:
         return "It has not started and never will."
-    kind = type_of(task.type)
+    kind = find_type(task.type)
     grace = f" after {kind.grace_seconds} s" if kind else ""
     return f"It is running: its handler is asked to stop, and its process is ended{grace} if it does not."
 

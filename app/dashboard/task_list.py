@@ -71,7 +71,7 @@ def read_filter(arguments: MultiDict[str, str]) -> tuple[Filter, list[str]]:
     wanted = Filter(
         statuses=[status for status in arguments.getlist("status") if status in known],
         types=[name for name in arguments.getlist("type") if name.strip() and "\0" not in name],
-        labels=[label for label in labels if len(label) == 2 and "\0" not in "".join(label)],  # type: ignore[misc]
+        labels=[label for label in labels if len(label) == 2 and "\0" not in "".join(label)],
         created_after=_moment(arguments, "after", faults) or (utcnow() - since if since else None),
         created_before=_moment(arguments, "before", faults),
         text=arguments.get("q", "").strip()[:MAX_TEXT].replace("\0", "") or None,

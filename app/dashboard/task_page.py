@@ -19,9 +19,8 @@ from app.services.tasks.attempts import Attempt
 from app.web.access import current_principal, visible_owner
 from app.web.responses.masking import is_sensitive, presentable
 from app.web.transactions import transaction
-from tasks.errors import UnknownTaskType
 from tasks.fields import UUID_TEXT
-from tasks.registry import TaskType, get_type
+from tasks.registry import find_type
 
 MAX_EVENTS, MAX_FILES, MAX_CHILDREN = 500, 50, 50
 
@@ -62,7 +61,7 @@ def show_task(task_id: str) -> str:
     return render_template(
         "dashboard/task.html",
         task=task,
-        type=type_of(task.type),
+        type=find_type(task.type),
         payload=masked_values.payload_of(task),
         result=presentable(task).result,
         is_sensitive=is_sensitive(task),
@@ -79,17 +78,9 @@ def parse_id(text: str) -> UUID:
     return UUID(text)
 
 
-def type_of(name: str) -> TaskType | None:
-    """The type; None for one that is gone."""
-    try:
-        return get_type(name)
-    except UnknownTaskType:
-        return None
-
-
 def actions_for(task: TaskRecord) -> Actions:
     """What its status and its type allow; whether it is still so is checked when it is done. Pure."""
-    kind = type_of(task.type)
+    kind = find_type(task.type)
     is_waiting = task.status in WAITING
     return Actions(
         cancel=is_waiting or (task.status == Status.PROCESSING and task.cancel_requested_at is None),

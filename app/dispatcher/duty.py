@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.connection_uptime import ConnectionUptime
-from app.database import engine, in_transaction, is_away
+from app.database import commit_asynchronously, engine, in_transaction, is_away
 from app.observability.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
+from app.services.measuring import duties
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +28,6 @@ PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 # Expected while something that we need is away: said in a line, without a traceback.
 AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, KombuError, OSError)
-
-RECORD = sa.text(
-    "INSERT INTO duties (name, node, last_success_at, last_error) VALUES (:name, :node, :at, :error) "
-    "ON CONFLICT (name) DO UPDATE SET node = excluded.node, last_error = excluded.last_error, "
-    "last_success_at = coalesce(excluded.last_success_at, duties.last_success_at)"
-)
 
 
 class ScanCursor:
@@ -168,11 +163,10 @@ class Duty:
         if error is None and time.monotonic() - self._recorded < RECORD_EVERY_SECONDS:
             return
         now = clock.utcnow()
-        values = {"name": self.name, "node": socket.gethostname(), "at": None if error else now, "error": error}
 
         def write(session: Session) -> None:
-            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
-            session.execute(RECORD, values)
+            commit_asynchronously(session)
+            duties.record(session, self.name, node=socket.gethostname(), error=error, now=now)
 
         in_transaction(write)
         self._recorded = time.monotonic()

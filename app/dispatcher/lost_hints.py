@@ -13,7 +13,7 @@ from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Publisher, publish_each
-from app.services.dispatch import aging, hints
+from app.services.dispatch import aging, hints, positions
 from app.services.dispatch.hints import Unclaimed
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class LostHints:
 
     def _sort_out(self, session: Session, since: datetime, now: datetime) -> ClassifiedHints:
         due = hints.unclaimed(session, since=since, now=now, limit=BATCH)
-        passed = hints.passed_at(session)
+        passed = positions.passed_at(session)
         known = hints.known_types(session, now=now)
         # A worker that does not know a type puts its hints away: another one would change nothing.
         unknown_types = [row for row in due if known is not None and row.hint.type not in known]

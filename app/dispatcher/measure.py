@@ -4,11 +4,11 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import in_transaction
+from app.database import commit_asynchronously, in_transaction
 from app.models import Status
+from app.services.events import outbox
 from app.services.measuring import levels, stats
 from app.services.measuring.flows import RateMeter, sums
 from app.services.measuring.levels import Backlog, Levels, Total
@@ -21,10 +21,6 @@ BACKLOG_EVERY = timedelta(seconds=20)
 LATE_EVENTS = timedelta(hours=2)  # a change may be committed, and counted, so long after its hour
 
 Key = tuple[str, str | None, str]
-
-_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('taskledger.measure'))")
-_LAST = sa.text("SELECT measured_at FROM measurements WHERE name = 'levels'")
-_OLDEST = sa.text("SELECT min(at) FROM event_outbox")
 
 
 class Measure:
@@ -47,9 +43,9 @@ class Measure:
         return 0
 
     def _measure(self, session: Session, now: datetime) -> bool:
-        session.execute(sa.text("SET LOCAL synchronous_commit = off"))
-        last = session.scalar(_LAST)
-        if (last is not None and now - last < EVERY * 0.9) or not session.scalar(_LOCK):
+        commit_asynchronously(session)
+        last = levels.measured_at(session)
+        if (last is not None and now - last < EVERY * 0.9) or not levels.lock_measuring(session):
             return False
         totals = self._totals.read(session, now)
         found = Levels(measured_at=now, levels=levels.count(session))
@@ -102,7 +98,7 @@ class Totals:
 
     def _still_open(self, session: Session, now: datetime) -> datetime:
         """The first hour to which something may still be added."""
-        oldest = session.scalar(_OLDEST) or now
+        oldest = outbox.oldest_at(session) or now
         first = min(oldest, now) - LATE_EVENTS
         hour = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return hour if self._closed_before is None else max(hour, self._closed_before)

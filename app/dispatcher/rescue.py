@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
 from app.connection_uptime import ConnectionUptime
-from app.database import in_transaction, only_short_locks
+from app.database import in_transaction, only_short_locks, server_time
 from app.dispatcher.duty import ScanCursor
 from app.messaging import DeadLetter, publish_dead_letter
+from app.services.dispatch import workers
 from app.services.recovery import rescue
 from app.services.recovery.rescue import Moved
 from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
@@ -22,19 +22,11 @@ from app.services.recovery.suspicion import CONFIRMED_AFTER_SECONDS, Suspicion
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-UNSEEN = timedelta(seconds=15)
 # A worker that lives ends the child that let its lease expire, and then moves its task on: nothing runs beside the next
 # attempt. Only where that has not happened, the dispatcher does the second part. See docs/decisions/0004.
 PARENT_FIRST = timedelta(seconds=3)
 REMEMBER = timedelta(days=1)
-SILENT = UNSEEN - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
-
-NOW = sa.text("SELECT clock_timestamp()")
-# One who was silent for less may still be there: see `Suspicion`.
-GONE = sa.text(
-    "SELECT id, stopped_at IS NOT NULL AS has_stopped FROM workers WHERE last_seen_at > :remembered "
-    "AND (last_seen_at < :silent OR stopped_at IS NOT NULL)"
-)
+SILENT = workers.ALIVE_FOR - timedelta(seconds=CONFIRMED_AFTER_SECONDS)  # from then on a worker is suspected
 
 
 class Rescue:
@@ -50,10 +42,10 @@ class Rescue:
 
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many tasks were moved on."""
-        if not clock.agrees(in_transaction(lambda session: session.execute(NOW).scalar_one())):
+        if not clock.agrees(in_transaction(server_time)):
             return 0  # PostgreSQL's clock was set: workers renew by it, and must not be judged by ours
         gone, expired = in_transaction(lambda session: self._look_around(session, now))
-        if not self._connected.has_lasted(UNSEEN):
+        if not self._connected.has_lasted(workers.ALIVE_FOR):
             return 0
         moved = self._lost_workers(gone, now)
         if self._connected.has_lasted(self._lease + PARENT_FIRST):
@@ -69,9 +61,10 @@ class Rescue:
         A look that has to wait for a lock fails: what it would see in the moment of the release is not how things are.
         """
         only_short_locks(session)
-        rows = session.execute(GONE, {"remembered": now - REMEMBER, "silent": now - SILENT}).all()
-        silent = self._suspected_workers.confirmed([row.id for row in rows])
-        gone = {row.id for row in rows if row.has_stopped or row.id in silent}
+        unseen = workers.unseen(session, silent=now - SILENT, remembered=now - REMEMBER)
+        # One who was silent for less may still be there: see `Suspicion`.
+        silent = self._suspected_workers.confirmed(list(unseen))
+        gone = {worker for worker, has_stopped in unseen.items() if has_stopped or worker in silent}
         since, before = self._look.since(now), now - PARENT_FIRST
         leases = rescue.expired(session, since=since, before=before, limit=BATCH)
         if not leases:

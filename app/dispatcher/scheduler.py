@@ -1,13 +1,14 @@
 """`celery -A tasks beat` as our dispatcher: a scheduler whose ticks only see that every duty's thread lives."""
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from celery.beat import Scheduler
 
-from app import runtime
+from app import runtime, watchdog
 from app.config import get_settings
 from app.connection_uptime import ConnectionUptime
 from app.dispatcher.admission import Admission
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 SUPERVISE_SECONDS = 1.0
 JOIN_SECONDS = 5.0
+CLOSE_SECONDS = 10.0  # and whatever comes after that
 
 
 class DutyScheduler(Scheduler):
@@ -54,10 +56,12 @@ class DutyScheduler(Scheduler):
 
     def close(self) -> None:
         """End the duties after what they are doing; SIGTERM comes here."""
+        watchdog.end_within(CLOSE_SECONDS)
         for duty in self._duties:
             duty.stop()
+        end = time.monotonic() + JOIN_SECONDS  # for all of them: one that waits for the database lets the others wait
         for duty in self._duties:
-            duty.join(JOIN_SECONDS)
+            duty.join(max(0.0, end - time.monotonic()))
         self._duties = []
 
     @property

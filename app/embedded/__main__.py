@@ -17,6 +17,8 @@ from app.embedded.settings import EmbeddedSettings, load, readable
 from app.embedded.startup import Startup
 from app.embedded.supervisor import EmbeddedSupervisor, Options
 
+STOP_SECONDS = 12.0  # after the grace period: a worker needs ten at most, and the stores end in the rest
+
 
 def main() -> int:
     """Run the embedded mode; return the exit status."""
@@ -64,7 +66,12 @@ def _supervise(
     options = Options({program.name: program for program in programs})
     options.realize(["-c", supervisor_config.write(settings, programs)])
     options.first, options.test = True, False
-    supervisor = EmbeddedSupervisor(options, on_event=console.on_event, say=console.say)
+    supervisor = EmbeddedSupervisor(
+        options,
+        on_event=console.on_event,
+        say=console.say,
+        stop_seconds=settings.shutdown_grace_seconds + STOP_SECONDS,
+    )
     supervisor.start_up = Startup(
         settings=settings, credentials=credentials, programs=programs, supervisor=supervisor, console=console
     ).steps()

@@ -53,6 +53,7 @@ class Console:
         self._stopping = False
 
     def say(self, text: str) -> None:
+        """Print a line at once."""
         say(text)
 
     def ready(self) -> None:

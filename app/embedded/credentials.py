@@ -43,10 +43,12 @@ class Credentials:
     """The secrets that this start generated, by the name they have in the file."""
 
     def database_url(self, settings: EmbeddedSettings) -> str:
+        """DATABASE_URL if it is set, else the address of the embedded PostgreSQL with its password."""
         embedded = f"postgresql://{USER}:{self.postgres_password}@127.0.0.1:{settings.postgres_port}/{USER}"
         return settings.database_url or embedded
 
     def broker_url(self, settings: EmbeddedSettings) -> str:
+        """BROKER_URL if it is set, else the address of the embedded broker with its password."""
         embedded = {
             "valkey": f"redis://:{self.valkey_password}@127.0.0.1:{settings.valkey_port}/0",
             "nats": f"nats://{USER}:{self.nats_password}@127.0.0.1:{settings.nats_port}",
@@ -64,6 +66,7 @@ class Credentials:
 
     @property
     def flower_login(self) -> str:
+        """User and password as Flower takes them."""
         return f"{USER}:{self.flower_password}"
 
 

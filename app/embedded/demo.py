@@ -17,12 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.commands.statuses import COLOURS, FINISHED
 from app.embedded import credentials, demo_orders
 from app.embedded.errors import CannotStart
 from app.embedded.settings import EmbeddedSettings, load, readable
 
-FINISHED = ("COMPLETED", "FAILED", "CANCELLED")
-COLOURS = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
 PATIENCE_SECONDS = 120.0
 UNDOES = "compensation"
 UNDONE = "generate_pdf"

@@ -37,10 +37,12 @@ def write_config(settings: EmbeddedSettings, credentials: Credentials) -> None:
 
 
 def config_path(settings: EmbeddedSettings) -> Path:
+    """Where the server's settings are kept."""
     return settings.var_dir / "nats.conf"
 
 
 def command(settings: EmbeddedSettings) -> tuple[str, ...]:
+    """The command line of the server."""
     return (str(binary()), "--config", str(config_path(settings)))
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -26,6 +27,7 @@ INITDB_OPTIONS = ("-A", "scram-sha-256", "-E", "UTF8", *LOCALE, "--no-instructio
 
 
 def data_dir(settings: EmbeddedSettings) -> Path:
+    """Where the cluster's files are kept."""
     return settings.var_dir / "postgres"
 
 
@@ -66,8 +68,9 @@ def prepare(settings: EmbeddedSettings, credentials: Credentials, account: Accou
 
 def answers(url: str) -> bool:
     """Whether the server takes connections."""
+    parameters: dict[str, Any] = {**database_address.read(url).parameters, "connect_timeout": 1}
     try:
-        psycopg2.connect(**{**database_address.read(url).parameters, "connect_timeout": 1}).close()
+        psycopg2.connect(**parameters).close()
     except psycopg2.OperationalError:
         return False
     return True

@@ -37,6 +37,7 @@ class EmbeddedSettings:
 
     @property
     def log_dir(self) -> Path:
+        """Where the programs write their logs."""
         return self.var_dir / "log"
 
     @property

@@ -40,10 +40,12 @@ def write_config(settings: EmbeddedSettings, credentials: Credentials) -> None:
 
 
 def config_path(settings: EmbeddedSettings) -> Path:
+    """Where the server's settings are kept."""
     return settings.var_dir / "valkey.conf"
 
 
 def command(settings: EmbeddedSettings) -> tuple[str, ...]:
+    """The command line of the server."""
     return (str(binary()), str(config_path(settings)))
 
 

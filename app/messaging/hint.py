@@ -7,13 +7,11 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, find_type
 
 # The child ends a handler by itself at its limit and kills itself after the grace period; the parent only when
 # the child could not (code that never lets go of the interpreter).
 BACKSTOP_SECONDS = 5
-DEFAULT_TIME_LIMIT = 1560
 CHUNK_SECONDS = 1
 
 
@@ -21,19 +19,32 @@ class Dispatchable(Protocol):
     """What a hint is made from: a task's record, or the columns that the dispatcher reads."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID:
+        """The id of the task."""
+
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The name of its type."""
+
     @property
-    def queue(self) -> str: ...
+    def queue(self) -> str:
+        """The queue that its hint is published to."""
+
     @property
-    def priority(self) -> str: ...
+    def priority(self) -> str:
+        """high, normal or low."""
+
     @property
-    def timeout_seconds(self) -> int | None: ...
+    def timeout_seconds(self) -> int | None:
+        """Its own limit; None for that of its type."""
+
     @property
-    def solo(self) -> bool: ...
+    def solo(self) -> bool:
+        """Whether it travels in a hint of its own."""
+
     @property
-    def traceparent(self) -> str | None: ...
+    def traceparent(self) -> str | None:
+        """The trace of the request that submitted it (W3C)."""
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +63,9 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, task: Dispatchable) -> "Hint":
         """The hint of one task; `chunk` says with how many of its kind it may travel."""
         alone = task.solo or task.timeout_seconds is not None or task.priority == "high"
-        try:
-            task_type = get_type(task.type)
-        except UnknownTaskType:
-            # Published all the same: a newer worker may know it.
-            return cls._single(task, time_limit=DEFAULT_TIME_LIMIT, chunk=1)
+        task_type = find_type(task.type)
+        if task_type is None:  # published all the same: a newer worker may know it
+            return cls._single(task, time_limit=MAX_HARD_LIMIT_SECONDS, chunk=1)
         seconds = (task.timeout_seconds or task_type.timeout_seconds) + task_type.grace_seconds
         return cls._single(task, time_limit=seconds + BACKSTOP_SECONDS, chunk=1 if alone else task_type.chunk)
 

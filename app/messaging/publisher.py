@@ -61,6 +61,7 @@ class Publisher:
 
     def _send_hint(self, hint: Hint) -> None:
         ids = [str(id_) for id_ in hint.ids]
+        queue: Any = self._queue(hint.queue)  # kombu takes a declared queue; the stubs know names only
         try:
             self.connect()
             celery_app.send_task(
@@ -69,7 +70,7 @@ class Publisher:
                 argsrepr=_shown(ids),
                 kwargsrepr="{}",
                 task_id=ids[0] if len(ids) == 1 else str(uuid4()),
-                queue=self._queue(hint.queue),
+                queue=queue,
                 priority=self._priorities[hint.priority],
                 time_limit=hint.time_limit,
                 headers={**self._signed(hint), **_traced(hint)} or None,

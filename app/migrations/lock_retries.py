@@ -12,15 +12,23 @@ from app.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, sqlstate
 # Whoever asks for a table after us waits behind us, so that one who has only read it, in a transaction left open, would
 # hold up every request. We step back and try again, for two minutes. So do we in a deadlock: a transaction that has one
 # of the tables and wants the next one is none of ours to end, and PostgreSQL ends whichever of both it likes.
-LOCK_MILLISECONDS, PAUSE_SECONDS, TRIES = 2_000, 2.0, 30
-IN_THE_WAY = sa.text(
-    "SELECT a.pid, coalesce(a.usename, '') AS role, a.application_name AS program, a.state, "
-    "min(c.relname) AS relation, CAST(extract(epoch FROM clock_timestamp() - a.xact_start) AS integer) AS seconds "
-    "FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a ON a.pid = l.pid "
-    "WHERE l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid() AND c.relkind IN ('r', 'p') "
-    "AND c.relnamespace = CAST('public' AS regnamespace) AND a.xact_start < clock_timestamp() - interval '1 second' "
-    "GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start ORDER BY a.xact_start LIMIT 1"
-)
+LOCK_MILLISECONDS, PAUSE_SECONDS, TRIES = 1_000, 2.0, 40
+IN_THE_WAY = sa.text("""
+    SELECT a.pid, coalesce(a.usename, '') AS role, a.application_name AS program, a.state, min(c.relname) AS relation,
+        CAST(extract(epoch FROM clock_timestamp() - a.xact_start) AS integer) AS seconds
+    FROM pg_locks AS l
+    JOIN pg_class AS c ON c.oid = l.relation
+    JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.granted
+        AND a.datname = current_database()
+        AND a.pid <> pg_backend_pid()
+        AND c.relkind IN ('r', 'p')
+        AND c.relnamespace = CAST('public' AS regnamespace)
+        AND a.xact_start < clock_timestamp() - interval '1 second'
+    GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start
+    ORDER BY a.xact_start
+    LIMIT 1
+""")
 
 
 def run_migrations(connection: sa.Connection) -> None:

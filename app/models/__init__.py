@@ -2,7 +2,7 @@
 
 from app.models.api_key import ApiKey, ApiKeyRecord, Scope
 from app.models.artifact import Artifact, StoredBytes
-from app.models.audit import AuditChain, AuditEntry, AuditRecord
+from app.models.audit import AuditChain, AuditEntry, AuditNote, AuditRecord
 from app.models.compensation import Compensation
 from app.models.control import Counter, IdempotencyKey, Measurement, Pause
 from app.models.event import EventRecord, TaskEvent
@@ -48,6 +48,7 @@ __all__ = [
     "Artifact",
     "AuditChain",
     "AuditEntry",
+    "AuditNote",
     "AuditRecord",
     "Compensation",
     "Counter",

@@ -52,6 +52,28 @@ class AuditChain(Base):
     )
 
 
+class AuditNote(Base):
+    """One entry of a transaction through SQL that is not committed yet; a deferred trigger makes it one of the log."""
+
+    __tablename__ = "audit_notes"
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger, sa.Identity(always=True), primary_key=True, comment="Order of writing"
+    )
+    at: Mapped[datetime] = mapped_column(comment="When")
+    action: Mapped[str] = mapped_column(comment="What, such as admin.cancel_task")
+    actor_id: Mapped[UUID | None] = mapped_column(comment="users.id that the role stands for; null: the service itself")
+    subject: Mapped[str | None] = mapped_column(comment="What it was done to, such as task:<id>")
+    detail: Mapped[dict[str, Any]] = mapped_column(comment="What else; db_user is the role")
+
+    __table_args__ = (
+        {
+            "comment": "Entries of transactions through SQL that are not committed yet: "
+            "each becomes one of audit_log with the commit"
+        },
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditRecord:
     """One entry, detached from any transaction; fields as the columns."""

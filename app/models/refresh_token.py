@@ -20,6 +20,9 @@ class RefreshToken(Base):
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"), index=True, comment="Who logged in")
     digest: Mapped[bytes] = mapped_column(unique=True, comment="SHA-256 of the token")
     created_at: Mapped[datetime] = mapped_column(comment="When it was given out")
+    began_at: Mapped[datetime] = mapped_column(
+        server_default=sa.text("now()"), comment="When its log-in began, by the password"
+    )
     expires_at: Mapped[datetime] = mapped_column(comment="Refused from then on")
     used_at: Mapped[datetime | None] = mapped_column(comment="When it was replaced; used again, it ends its family")
     revoked_at: Mapped[datetime | None] = mapped_column(comment="When its family was ended; null: it was not")

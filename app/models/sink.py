@@ -16,8 +16,10 @@ class Sink(Base):
 
     __tablename__ = "sinks"
 
-    name: Mapped[str] = mapped_column(primary_key=True, comment="csv, stats or webhooks")
-    position: Mapped[int] = mapped_column(sa.BigInteger, comment="Publish-order number of the last event it has taken")
+    name: Mapped[str] = mapped_column(primary_key=True, comment="csv, stats, webhooks or audit")
+    position: Mapped[int] = mapped_column(
+        sa.BigInteger, comment="Publish-order number of the last event it has taken; of audit: audit_log.id"
+    )
     state: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="What belongs to that position outside of the database (csv: file and size)"
     )

@@ -15,6 +15,7 @@ MAX_KNOWN = 500
 LIBRARIES = ("celery.worker.consumer", "celery.beat", "kombu")
 OURS = frozenset(
     {
+        "audit_receiver_failed",
         "hints_dropped",
         "hints_not_confirmed",
         "messages_dropped",

@@ -7,6 +7,7 @@ cannot be kept in a file is counted in the memory of the process: it is missing 
 
 import mmap
 import os
+from typing import Any
 
 import structlog
 from prometheus_client import mmap_dict
@@ -19,12 +20,14 @@ _ENTRY_BYTES = 40  # what an entry takes beside its key, at most
 class CountFile(mmap_dict.MmapedDict):
     """A file of counts whose space is allocated before it is mapped."""
 
+    _f: Any  # a BinaryIO, which super() opens; None where counts are in memory only
+
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        self._f = None  # what super() opens; None where counts are in memory only
+        self._f = None
         try:
             if not read_mode:
                 _allocate(filename)
-            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]  # it has no types
         except OSError as error:
             self._count_in_memory(filename, error)
 
@@ -35,12 +38,12 @@ class CountFile(mmap_dict.MmapedDict):
         self._f, self._fname, self._positions = None, filename, {}
         self._used, self._capacity = 8, mmap_dict._INITIAL_MMAP_SIZE
         self._m = mmap.mmap(-1, self._capacity)
-        mmap_dict._pack_integer(self._m, 0, self._used)  # type: ignore[no-untyped-call]
+        mmap_dict._pack_integer(self._m, 0, self._used)
 
     def _init_value(self, key: str) -> None:
         if self._used + len(key.encode()) + _ENTRY_BYTES > self._capacity:
             self._grow()
-        super()._init_value(key)  # type: ignore[no-untyped-call]
+        super()._init_value(key)  # type: ignore[no-untyped-call]  # it has no types
 
     def _grow(self) -> None:
         """Twice the room; in memory, with what was counted so far, where the file cannot have it."""
@@ -57,10 +60,11 @@ class CountFile(mmap_dict.MmapedDict):
         self._m, self._capacity = larger, 2 * self._capacity
 
     def close(self) -> None:
+        """Close the file, or let go of the memory that stands for it."""
         if self._f is None:
             self._m.close()
         else:
-            super().close()  # type: ignore[no-untyped-call]
+            super().close()  # type: ignore[no-untyped-call]  # it has no types
 
 
 def _allocate(filename: str) -> None:

@@ -200,7 +200,7 @@ def share(service: str, *, owner: int) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         _shared = Shared(directory)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-        values.MmapedDict = CountFile  # type: ignore[misc]
+        values.MmapedDict = CountFile  # type: ignore[attr-defined]  # nobody is meant to replace it
         values.ValueClass = values.MultiProcessValue(_shared.slot)  # takes a slot, so that nobody removes it
 
 
@@ -243,6 +243,6 @@ class _Everything:
 def serve(host: str, port: int) -> Thread:
     """Offer /metrics over HTTP, in a thread. Raises OSError when the port is taken."""
     registry = CollectorRegistry()
-    registry.register(_Everything())  # type: ignore[arg-type]
+    registry.register(_Everything())
     _, thread = start_http_server(port, addr=host, registry=registry)
     return thread

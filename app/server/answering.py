@@ -5,7 +5,7 @@ import time
 from collections import deque
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from app.server import answers
 from app.server.connection import Connection
@@ -47,7 +47,7 @@ class Answering(ThreadWorker):
                 return False
         return conn.is_whole_now(READ_BYTES)
 
-    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

@@ -19,6 +19,7 @@ class Connection(TConn):
     """gunicorn's connection, and the request that arrives on it. Each method runs in the thread that has it."""
 
     sock: DeadlineSocket
+    timeout: float  # of time.monotonic(); set before it is read: by set_timeout(), or by the thread that polls
 
     def __init__(self, cfg: Any, sock: DeadlineSocket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
@@ -30,17 +31,17 @@ class Connection(TConn):
         self._ignored = 0
         self.init()
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float) -> Incoming:
         """A request begins, or the client leaves."""
         self.incoming = Incoming(now)
+        return self.incoming
 
-    def read(self, size: int, now: float) -> None:
+    def read(self, incoming: Incoming, size: int, now: float) -> None:
         """Take what is there. Raises BlockingIOError when nothing is, or another OSError when the client has left."""
         data = self.sock.recv_now(size)
         if not data:
             raise ConnectionResetError("The client has left")
-        assert self.incoming is not None  # noqa: S101 (for readers: begin() came first)
-        self.incoming.add(data, now)
+        incoming.add(data, now)
 
     def deadline(self, now: float, *, is_stopping: bool) -> float:
         """Until when the rest of the request is waited for; one of which nothing came ends when the process does."""
@@ -74,11 +75,11 @@ class Connection(TConn):
         """Read what is there; whether that is a whole request for the thread that does this, which then has it."""
         now = time.monotonic()
         try:
-            if self.incoming is None:
-                self.begin(now)
-                self.read(size, now)
-            assert self.incoming is not None  # noqa: S101 (for mypy: begin() sets it)
-            if self.incoming.kind(now) is not Kind.SHORT:
+            incoming = self.incoming
+            if incoming is None:
+                incoming = self.begin(now)
+                self.read(incoming, size, now)
+            if incoming.kind(now) is not Kind.SHORT:
                 return False
         except (OSError, Unacceptable):  # the thread that polls meets the same, and deals with it
             return False

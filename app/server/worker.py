@@ -16,7 +16,7 @@ from app.server.answering import READ_BYTES, Answering
 from app.server.connection import Connection
 from app.server.deadlines import DeadlineSocket
 from app.server.pressure import hang_up_on_the_slowest, largest_of_the_many, oldest_of_the_many
-from app.server.request import Kind, Unacceptable
+from app.server.request import Incoming, Kind, Unacceptable
 from app.shares import THREADS, Caller, Share, names
 
 SWEEP_SECONDS = 0.5
@@ -80,6 +80,10 @@ class Threads(Answering):
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, and read what it has sent already."""
+        self._accept_one(listener)
+
+    def _accept_one(self, listener: Any) -> bool:
+        """The same; false where there is none."""
         try:
             accepted, address = listener.accept()
         except OSError as error:
@@ -88,12 +92,28 @@ class Threads(Answering):
                 self._make_room()
             elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED, errno.EINTR):
                 raise
-            return
+            return error.errno in (errno.ECONNABORTED, errno.EINTR)
         conn = Connection(self.cfg, DeadlineSocket.taken_over(accepted), address, listener.getsockname())
         self.nr_conns += 1
         if self.nr_conns > self._most_connections:
             self._make_room()
         self._read_on(conn)
+        return True
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections or not. Who stops does not listen any more.
+
+        gunicorn would listen until its last request is answered: who connects meanwhile would wait for nothing, and be
+        cut off in the end. So whoever has connected is accepted still, and whoever comes later is refused at once, and
+        asks another process.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            while self._accept_one(listener):
+                pass
+            listener.close()
 
     def on_client_socket_readable(self, conn: Connection, client: Any) -> None:
         """A connection that rested between two requests has sent something, or has ended."""
@@ -143,14 +163,12 @@ class Threads(Answering):
 
     def _read_on(self, conn: Connection, _: Any = None) -> None:
         """Read what is there, and decide: a thread, an answer, or wait for more."""
-        now = time.monotonic()
+        now, is_new = time.monotonic(), conn.incoming is None
+        incoming = conn.incoming or conn.begin(now)
         try:
-            if conn.incoming is None:
-                conn.begin(now)
-                conn.read(READ_BYTES, now)
-            elif conn.is_watched:
-                conn.read(READ_BYTES, now)
-            kind = conn.incoming.kind(now)
+            if is_new or conn.is_watched:
+                conn.read(incoming, READ_BYTES, now)
+            kind = incoming.kind(now)
         except BlockingIOError:
             kind = None
         except Unacceptable as refusal:
@@ -161,16 +179,16 @@ class Threads(Answering):
             return
         if kind is not None:
             self._stop_reading(conn)
-            self._hand_over(conn, kind)
+            self._hand_over(conn, incoming, kind)
             return
         self._reading.setdefault(conn)
         conn.say_continue()
         self._watch(conn, self._read_on)
-        if len(conn.incoming.arrived) > READ_BYTES:
+        if len(incoming.arrived) > READ_BYTES:
             self._keep_memory_small()
 
-    def _hand_over(self, conn: Connection, kind: Kind) -> None:
-        conn.caller = conn.incoming.caller(conn.address, self._proxies)
+    def _hand_over(self, conn: Connection, incoming: Incoming, kind: Kind) -> None:
+        conn.caller = incoming.caller(conn.address, self._proxies)
         if kind in self._alone:
             conn.hand_on()
             future = self._alone[kind].submit(self._handle_alone, conn)

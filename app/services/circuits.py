@@ -92,42 +92,55 @@ def origin_of(url: str) -> str:
 
 _COLUMNS = ", ".join(Circuit.__slots__)
 _READ = sa.text(f"SELECT {_COLUMNS} FROM webhook_endpoints WHERE key = ANY(CAST(:keys AS text[]))")
-_FIND = sa.text(
-    f"SELECT {_COLUMNS} FROM webhook_endpoints WHERE webhook_id IS NULL "
-    "AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner) AND (CAST(:after AS text) IS NULL OR key > :after) "
-    "ORDER BY key LIMIT :limit"
-)
+_FIND = sa.text(f"""
+    SELECT {_COLUMNS}
+    FROM webhook_endpoints
+    WHERE webhook_id IS NULL
+        AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner)
+        AND (CAST(:after AS text) IS NULL OR key > :after)
+    ORDER BY key
+    LIMIT :limit
+""")
 _COUNT = sa.text("SELECT state, count(*) AS n FROM webhook_endpoints GROUP BY state")
-_WELL = sa.text(
-    "UPDATE webhook_endpoints SET since = CASE WHEN state = 'closed' THEN since ELSE :now END, state = 'closed', "
-    "failures = 0, openings = 0, failed_at = NULL, retry_at = NULL, reason = NULL "
-    "WHERE key = :key AND (failures > 0 OR state <> 'closed') RETURNING key"
-)
+_WELL = sa.text("""
+    UPDATE webhook_endpoints
+    SET since = CASE WHEN state = 'closed' THEN since ELSE :now END, state = 'closed', failures = 0, openings = 0,
+        failed_at = NULL, retry_at = NULL, reason = NULL
+    WHERE key = :key AND (failures > 0 OR state <> 'closed')
+    RETURNING key
+""")
 _FORGET_CALLBACK = sa.text("DELETE FROM webhook_endpoints WHERE key = :key AND webhook_id IS NULL")
 # An attempt that began before the circuit opened changes nothing but the count: the pause is not for each of them.
-_FAILED = sa.text(
-    "INSERT INTO webhook_endpoints AS held (key, owner_id, webhook_id, origin, state, since, failures, openings, "
-    "failed_at, reason) VALUES (:key, :owner_id, :webhook_id, :origin, 'closed', :now, 1, 0, :now, :reason) "
-    "ON CONFLICT (key) DO UPDATE SET failures = held.failures + 1, failed_at = :now, reason = :reason, "
-    "state = CASE WHEN {opens} THEN 'open' ELSE held.state END, "
-    "since = CASE WHEN {opens} THEN :now ELSE held.since END, "
-    "openings = held.openings + CASE WHEN {opens} THEN 1 ELSE 0 END, "
-    "retry_at = CASE WHEN {opens} THEN CAST(:now AS timestamptz) + least(:longest, "
-    ":first * power(2, least(held.openings, 20))) * interval '1 second' ELSE held.retry_at END "
-    "RETURNING state, since = :now AND state = 'open' AS has_opened, failures, retry_at".format(
-        opens="(held.state = 'half_open' OR (held.state = 'closed' AND held.failures + 1 >= :opens_after))"
+_OPENS = "(held.state = 'half_open' OR (held.state = 'closed' AND held.failures + 1 >= :opens_after))"
+_FAILED = sa.text(f"""
+    INSERT INTO webhook_endpoints AS held (
+        key, owner_id, webhook_id, origin, state, since, failures, openings, failed_at, reason
     )
-)
-_PROBE = sa.text(
-    "UPDATE webhook_endpoints SET state = 'half_open', since = :now WHERE key = ANY(CAST(:keys AS text[])) "
-    "AND state = 'open'"
-)
+    VALUES (:key, :owner_id, :webhook_id, :origin, 'closed', :now, 1, 0, :now, :reason)
+    ON CONFLICT (key) DO UPDATE SET failures = held.failures + 1, failed_at = :now, reason = :reason,
+        state = CASE WHEN {_OPENS} THEN 'open' ELSE held.state END,
+        since = CASE WHEN {_OPENS} THEN :now ELSE held.since END,
+        openings = held.openings + CASE WHEN {_OPENS} THEN 1 ELSE 0 END,
+        retry_at = CASE
+            WHEN {_OPENS} THEN CAST(:now AS timestamptz)
+                + least(:longest, :first * power(2, least(held.openings, 20))) * interval '1 second'
+            ELSE held.retry_at
+        END
+    RETURNING state, since = :now AND state = 'open' AS has_opened, failures, retry_at
+""")
+_PROBE = sa.text("""
+    UPDATE webhook_endpoints
+    SET state = 'half_open', since = :now
+    WHERE key = ANY(CAST(:keys AS text[])) AND state = 'open'
+""")
 _TRY_NOW = sa.text("UPDATE webhook_endpoints SET retry_at = :now WHERE key = :key AND state = 'open'")
 _FORGET = sa.text("DELETE FROM webhook_endpoints WHERE key = :key")
-_PRUNE = sa.text(
-    "DELETE FROM webhook_endpoints WHERE key = ANY(ARRAY(SELECT key FROM webhook_endpoints WHERE webhook_id IS NULL "
-    "AND failed_at < :before LIMIT :limit))"
-)
+_PRUNE = sa.text("""
+    DELETE FROM webhook_endpoints
+    WHERE key = ANY(
+        ARRAY(SELECT key FROM webhook_endpoints WHERE webhook_id IS NULL AND failed_at < :before LIMIT :limit)
+    )
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

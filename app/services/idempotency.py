@@ -21,27 +21,33 @@ KEPT = timedelta(hours=24)
 
 # The insert waits for a concurrent request with the same key; the select must then be a statement of its own, because
 # only a new snapshot sees what that one committed.
-_CLAIM = sa.text(
-    "INSERT INTO idempotency_keys (owner, route, key, fingerprint, resource_id, created_at) "
-    "VALUES (:owner, :route, :key, :fingerprint, :resource_id, :now) "
-    "ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint, "
-    "resource_id = excluded.resource_id, created_at = excluded.created_at "
-    "WHERE idempotency_keys.created_at < :expired RETURNING resource_id"
-)
-_CLAIM_ALL = sa.text(
-    "INSERT INTO idempotency_keys (owner, route, key, fingerprint, resource_id, created_at) "
-    "SELECT owner, route, key, fingerprint, resource_id, :now FROM unnest(CAST(:owners AS text[]), "
-    "CAST(:routes AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]), CAST(:ids AS uuid[])) "
-    "AS taken (owner, route, key, fingerprint, resource_id) ORDER BY owner, route, key "
-    "ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint, "
-    "resource_id = excluded.resource_id, created_at = excluded.created_at "
-    "WHERE idempotency_keys.created_at < :expired RETURNING owner, route, key"
-)
-_FIND_ALL = sa.text(
-    "SELECT found.owner, found.route, found.key, found.fingerprint, found.resource_id FROM idempotency_keys AS found "
-    "JOIN unnest(CAST(:owners AS text[]), CAST(:routes AS text[]), CAST(:keys AS text[])) AS asked (owner, route, key) "
-    "USING (owner, route, key)"
-)
+_CLAIM = sa.text("""
+    INSERT INTO idempotency_keys (owner, route, key, fingerprint, resource_id, created_at)
+    VALUES (:owner, :route, :key, :fingerprint, :resource_id, :now)
+    ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+        resource_id = excluded.resource_id, created_at = excluded.created_at
+    WHERE idempotency_keys.created_at < :expired
+    RETURNING resource_id
+""")
+_CLAIM_ALL = sa.text("""
+    INSERT INTO idempotency_keys (owner, route, key, fingerprint, resource_id, created_at)
+    SELECT owner, route, key, fingerprint, resource_id, :now
+    FROM unnest(
+        CAST(:owners AS text[]), CAST(:routes AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS text[]),
+        CAST(:ids AS uuid[])
+    ) AS taken (owner, route, key, fingerprint, resource_id)
+    ORDER BY owner, route, key
+    ON CONFLICT (owner, route, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+        resource_id = excluded.resource_id, created_at = excluded.created_at
+    WHERE idempotency_keys.created_at < :expired
+    RETURNING owner, route, key
+""")
+_FIND_ALL = sa.text("""
+    SELECT found.owner, found.route, found.key, found.fingerprint, found.resource_id
+    FROM idempotency_keys AS found
+    JOIN unnest(CAST(:owners AS text[]), CAST(:routes AS text[]), CAST(:keys AS text[])) AS asked (owner, route, key)
+        USING (owner, route, key)
+""")
 _FIND = sa.text(
     "SELECT fingerprint, resource_id FROM idempotency_keys WHERE owner = :owner AND route = :route AND key = :key"
 )

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Base
 
+_OWNER = sa.text("SELECT owner_id FROM tasks WHERE id = :id")
 _ONE_BY_ONE = sa.text("SELECT pg_advisory_xact_lock(hashtext(:what), hashtext(:owner))")
 
 
@@ -16,6 +17,12 @@ def owner_is_active(session: Session, owner_id: UUID | None) -> bool:
     if owner_id is None or users is None:
         return True
     return session.scalar(sa.select(users.c.disabled_at.is_(None)).where(users.c.id == owner_id)) is True
+
+
+def owner_of(session: Session, task_id: UUID) -> UUID | None:
+    """Whose task it is; None for the system's, and for one that is not there."""
+    owner_id: UUID | None = session.scalar(_OWNER, {"id": task_id})
+    return owner_id
 
 
 def lock_owner_count(session: Session, what: str, owner_id: UUID | None) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.database import commit_asynchronously
 from app.models import Status
 from app.services.idempotency import KEPT
 
@@ -35,15 +36,22 @@ class Ages:
 
 # Ids sort by creation, so the primary key is the index of age: a look begins where the last one ended.
 _OLD = sa.text("SELECT id, status, finished_at FROM tasks WHERE id > :after AND id < :before ORDER BY id LIMIT :limit")
-_DELETE = sa.text(
-    "WITH gone AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NOT NULL "
-    # Tasks of a run go with it; those that it no longer knew (a compensation that failed, and was followed by another)
-    # go by their own age once it is gone.
-    "AND (run_id IS NULL OR NOT EXISTS (SELECT FROM workflow_runs WHERE workflow_runs.id = tasks.run_id)) "
-    "ORDER BY id FOR UPDATE SKIP LOCKED), "
-    "log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id) "
-    "DELETE FROM tasks USING gone WHERE tasks.id = gone.id RETURNING tasks.id"
-)
+_DELETE = sa.text("""
+    WITH gone AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[]))
+            AND finished_at IS NOT NULL
+            -- Tasks of a run go with it; those that it no longer knew (a compensation that failed, and was
+            -- followed by another) go by their own age once it is gone.
+            AND (run_id IS NULL OR NOT EXISTS (SELECT FROM workflow_runs WHERE workflow_runs.id = tasks.run_id))
+        ORDER BY id
+        FOR UPDATE SKIP LOCKED
+    ), log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id)
+    DELETE FROM tasks USING gone
+    WHERE tasks.id = gone.id
+    RETURNING tasks.id
+""")
 
 
 class Pruner:
@@ -58,7 +66,7 @@ class Pruner:
         if not ages.by_status or (self._rest_until is not None and now < self._rest_until):
             return 0
         # What a crash brings back is deleted again: nobody need wait for the disk, least of all those who submit.
-        session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+        commit_asynchronously(session)
         newest = first_id_at(now - min(ages.by_status.values()))
         rows = session.execute(_OLD, {"after": self._after, "before": newest, "limit": BATCH}).all()
         old = [row.id for row in rows if _is_old(row.status, row.finished_at, ages, now)]
@@ -83,10 +91,13 @@ def first_id_at(moment: datetime) -> UUID:
 
 def prune_idempotency_keys(session: Session, *, now: datetime) -> int:
     """Delete a batch of keys that have been kept long enough; returns how many."""
-    statement = sa.text(
-        "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency_keys "
-        "WHERE created_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED)) RETURNING 1"
-    )
+    statement = sa.text("""
+        DELETE FROM idempotency_keys
+        WHERE ctid = ANY(
+            ARRAY(SELECT ctid FROM idempotency_keys WHERE created_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED)
+        )
+        RETURNING 1
+    """)
     return len(session.execute(statement, {"before": now - KEPT, "limit": BATCH}).all())
 
 
@@ -97,19 +108,30 @@ def prune_workers(session: Session, *, now: datetime) -> None:
 
 def prune_event_batches(session: Session, *, before: datetime) -> int:
     """Forget a batch of numbers whose events are dropped; the newest stays, as numbering goes on from it."""
-    statement = sa.text(
-        "DELETE FROM event_batches WHERE first_position = ANY(ARRAY(SELECT first_position FROM event_batches "
-        "WHERE published_at < :before AND newest_at < :before "
-        "AND last_position < (SELECT max(last_position) FROM event_batches) ORDER BY first_position LIMIT :limit)) "
-        "RETURNING 1"
-    )
+    statement = sa.text("""
+        DELETE FROM event_batches
+        WHERE first_position = ANY(
+            ARRAY(
+                SELECT first_position
+                FROM event_batches
+                WHERE published_at < :before
+                    AND newest_at < :before
+                    AND last_position < (SELECT max(last_position) FROM event_batches)
+                ORDER BY first_position
+                LIMIT :limit
+            )
+        )
+        RETURNING 1
+    """)
     return len(session.execute(statement, {"before": before, "limit": BATCH}).all())
 
 
-_PARTITIONS = sa.text(
-    "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
-    "WHERE inhparent = 'public.task_events'::regclass AND relname ~ '^task_events_p[0-9]{8}$'"
-)
+_PARTITIONS = sa.text("""
+    SELECT relname
+    FROM pg_inherits
+    JOIN pg_class ON pg_class.oid = inhrelid
+    WHERE inhparent = 'public.task_events'::regclass AND relname ~ '^task_events_p[0-9]{8}$'
+""")
 
 
 def make_event_partitions(session: Session, *, now: datetime) -> None:
@@ -129,10 +151,11 @@ def drop_event_partitions(session: Session, ages: Ages, *, now: datetime) -> Non
             session.execute(sa.text(f"DROP TABLE public.{name}"))
 
 
-_PRUNE_DEFAULT = sa.text(
-    "DELETE FROM task_events_default WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_events_default WHERE at < :before "
-    "LIMIT :limit FOR UPDATE SKIP LOCKED)) RETURNING 1"
-)
+_PRUNE_DEFAULT = sa.text("""
+    DELETE FROM task_events_default
+    WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_events_default WHERE at < :before LIMIT :limit FOR UPDATE SKIP LOCKED))
+    RETURNING 1
+""")
 
 
 def prune_default_events(session: Session, ages: Ages, *, now: datetime) -> int:

@@ -21,7 +21,7 @@ from kombu.mixins import ConsumerMixin
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import use_indexes
+from app.database import commit_asynchronously, use_indexes
 from app.messaging import NotASlice, Numbered, Publisher, newest_named
 from app.services import events
 from app.services.events import Page, Window, sinks
@@ -62,7 +62,7 @@ class _Stopped(Exception):
     """Asked to end while it waited for the broker."""
 
 
-class SinkRunner(ConsumerMixin):  # type: ignore[misc]
+class SinkRunner(ConsumerMixin):
     """Runs one sink until it is stopped."""
 
     def __init__(
@@ -91,7 +91,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         self._node = f"{socket.gethostname()}:{os.getpid()}"
 
     @property
-    def should_stop(self) -> bool:
+    def should_stop(self) -> bool:  # type: ignore[override]  # the mixin only reads it
         """Asked by the mixin in each round."""
         return self._stopping.is_set()
 
@@ -160,10 +160,11 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
 
     def receive(self, message: Message) -> None:
         """One message of the queue: a reason to look, up to the number that it names."""
+        body = message.body or b""
         try:
-            named = newest_named(message.body)
+            named = newest_named(body)
         except NotASlice as error:
-            self._suspect(f"a message of {len(message.body)} bytes could not be read: {error}")
+            self._suspect(f"a message of {len(body)} bytes could not be read: {error}")
             message.reject()
             return
         while self._place.position < named and not self.should_stop:
@@ -188,7 +189,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         now, new = self._now(), page.events
         with Session(self._turn.connection) as session, session.begin():
             # What a crash of the database forgets here, it forgets together; the events are taken again.
-            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            commit_asynchronously(session)
             state = self._handled(session, new, now) if new else self._place.state
             place = Place(position=page.until, state=state)
             sinks.advance(session, self._sink.name, place, event_at=new[-1].at if new else None, now=now)
@@ -249,7 +250,7 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
             return
         self._beat_at = time.monotonic() + BEAT_SECONDS
         with Session(self._turn.connection) as session, session.begin():
-            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            commit_asynchronously(session)
             sinks.seen(session, self._sink.name, node=self._node, now=self._now())
             newest = events.newest_position(session)
             self._stay_in_the_ledger(session, newest)
@@ -275,8 +276,11 @@ class SinkRunner(ConsumerMixin):  # type: ignore[misc]
         connection = self.connection.clone()
         ensure = connection.ensure_connection
 
-        def retry_while_unavailable(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
-            return ensure(errback, max_retries, interval_start=0.5, interval_step=0.5, interval_max=2)
+        seconds: Any = 0.5  # the stubs know whole ones only
 
-        connection.ensure_connection = retry_while_unavailable
+        def retry_while_unavailable(errback: Any = None, max_retries: Any = None, **_: Any) -> Any:
+            return ensure(errback, max_retries, interval_start=seconds, interval_step=seconds, interval_max=2)
+
+        retry: Any = retry_while_unavailable
+        connection.ensure_connection = retry  # type: ignore[method-assign]  # the mixin calls it
         return connection

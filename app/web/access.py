@@ -53,7 +53,7 @@ def access(kind: Access) -> Callable[[F], F]:
     """
 
     def mark(view: F) -> F:
-        view.access = kind  # type: ignore[attr-defined]
+        view.access = kind  # type: ignore[attr-defined]  # read by access_of
         return view
 
     return mark
@@ -111,8 +111,8 @@ def current_actor() -> Actor:
     """Who is calling, for the audit log."""
     principal: Principal | None = g.get("principal")
     return Actor(
-        user_id=principal and principal.user_id,
-        key_id=principal and principal.key_id,
+        user_id=None if principal is None else principal.user_id,
+        key_id=None if principal is None else principal.key_id,
         address=request.remote_addr,
         request_id=g.get("request_id"),
     )

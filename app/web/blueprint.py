@@ -90,11 +90,11 @@ class Blueprint(flask_smorest.Blueprint):
                 replayed = REPLAYED if "Idempotency-Key" in request.headers else {}
                 return created.record, 200, {**location, **replayed, **created.headers}
 
-            documented = self.problem(410, f"The Idempotency-Key was used before, its {what} is deleted")(answer)
-            documented = self.alt_response(
+            gone = self.problem(410, f"The Idempotency-Key was used before, its {what} is deleted")(answer)
+            known = self.alt_response(
                 200, schema=view, description=repeated or f"The Idempotency-Key was used before: its {what}"
-            )(documented)
-            documented = self.response(201, view, description=description, headers=headers)(documented)
+            )(gone)
+            documented = self.response(201, view, description=description, headers=headers)(known)
             decorated: Callable[..., Any] = self.arguments(IdempotencyHeader(), location="headers")(documented)
             return decorated
 

@@ -1,8 +1,14 @@
 """The settings of the application that answers the request."""
 
+import hashlib
+from typing import Any
+
 from flask import Flask, current_app
 
 from app.config import Settings
+
+SIGNED_BY: dict[str, Any] = {"digest_method": hashlib.sha256}
+"""How what comes back is signed: HMAC-SHA-256, where itsdangerous itself would take SHA-1."""
 
 
 def current_settings() -> Settings:

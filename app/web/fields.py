@@ -29,7 +29,7 @@ class QueryMoment(strict.Moment):
         return super()._deserialize(value[:19] + value[19:].replace(" ", "+"), *args, **kwargs)
 
 
-class Few(ma.fields.List):
+class Few(ma.fields.List[Any]):
     """A list in a request: what is wrong with its first items is told, because all of it could be seconds of work."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
@@ -61,7 +61,7 @@ class ShownPayload(Verbatim):
 
 
 def verbatim_schema(_converter: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
-    """apispec's attribute function for Verbatim."""
+    """The schema of a Verbatim field, for apispec, which calls this with each field."""
     return dict(field.schema) if isinstance(field, Verbatim) else {}
 
 

@@ -54,9 +54,11 @@ class Reads:
         self._lock = threading.Lock()
 
     def is_known(self, read: Any) -> bool:
+        """Whether this was read within the last QUIET_SECONDS."""
         return time.monotonic() < self._until.get(read, 0.0)
 
     def add(self, read: Any) -> None:
+        """Remember that this was read now."""
         with self._lock:
             if len(self._until) >= MAX_READS_KEPT:
                 self._until.clear()
@@ -117,7 +119,7 @@ def _named(arguments: dict[str, Any], rule: str, me: UUID) -> tuple[bool, Thing 
 def _first(kind: str, query: sa.Select[Any]) -> Thing | None:
     with single_statement() as session:
         row = session.execute(query).first()
-    return row and Thing(subject=f"{kind}:{row.id}", owner_id=row.owner_id)
+    return None if row is None else Thing(subject=f"{kind}:{row.id}", owner_id=row.owner_id)
 
 
 def look_at_the_listed(response: Response) -> Response:
@@ -181,7 +183,7 @@ def look_at_selected(action: str, ids: Iterable[UUID]) -> None:
         theirs = session.scalars(sa.select(TASKS.c.id).where(TASKS.c.id.in_(list(ids)), others)).all()
         if theirs:
             named = sorted(map(str, theirs))
-            said = {"count": len(named), "ids": named, "action": action}
+            said: dict[str, Any] = {"count": len(named), "ids": named, "action": action}
             audit.record(session, "admin.act_on_selected", current_actor(), now=utcnow(), **said)
 
 

@@ -3,15 +3,16 @@
 import math
 
 from flask import request
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
 from app.addresses import caller_of
 from app.clock import utcnow
 from app.errors import Refused
-from app.services.accounts import audit, passwords, registration, sessions, users
+from app.services.accounts import audit, password_reset, passwords, registration, sessions, users
 from app.services.accounts.sessions import Candidate, LoggedIn
 from app.web.access import current_actor, current_principal, unauthorized
-from app.web.current_settings import current_settings
+from app.web.current_settings import current_settings, signing_keys
 from app.web.transactions import transaction
 
 WRONG = "The e-mail address or the password is wrong."
@@ -31,8 +32,9 @@ def log_in(email: str, password: str) -> LoggedIn:
     # Outside of any transaction: it takes long. With no such account it takes as long.
     is_right = _is_right(candidate, password, **who)
     with transaction() as session:
-        begun = sessions.begin(session, candidate, **who, now=utcnow()) if is_right else None
-        subject = candidate.user_id and f"user:{candidate.user_id}"
+        max_age = current_settings().max_log_in
+        begun = sessions.begin(session, candidate, **who, max_age=max_age, now=utcnow()) if is_right else None
+        subject = None if candidate.user_id is None else f"user:{candidate.user_id}"
         if begun is None:
             sessions.refuse(session, now=utcnow())
             tried = audit.digest_of(email, secret_key=current_settings().secret_key)
@@ -71,3 +73,25 @@ def change_password(current: str, new: str) -> None:
     with transaction() as session:
         registration.set_password(session, principal.user_id, password_hash, now=utcnow())
         audit.record(session, "user.password_changed", current_actor(), now=utcnow())
+
+
+def reset_password(code: str, new: str) -> None:
+    """Set a password by a code of `admin reset-password`; every log-in of the account ends. Raises Refused or Busy."""
+    wanted = password_reset.read(code, keys=signing_keys(), now=utcnow())
+    with transaction() as session:
+        _check_still_wanted(session, wanted)
+        account = users.read(session, wanted.user_id)
+    passwords.check_new(new, email=account.email, name=account.name)
+    password_hash = passwords.hashed(new)  # takes long, and so outside of a transaction
+    with transaction() as session:
+        _check_still_wanted(session, wanted)
+        registration.set_password(session, wanted.user_id, password_hash, now=utcnow())
+        sessions.admit(session, account.email, address=caller_of(request.remote_addr))
+        subject = f"user:{wanted.user_id}"
+        audit.record(session, "user.password_reset", current_actor(), now=utcnow(), subject=subject)
+
+
+def _check_still_wanted(session: Session, wanted: password_reset.Wanted) -> None:
+    current = users.password_hash(session, wanted.user_id)
+    if current is None or password_reset.fingerprint(current) != wanted.fingerprint:
+        raise password_reset.refused()

@@ -21,8 +21,10 @@ from tasks import correlation
 from tasks.celery import app as celery_app
 from tasks.registry import load_types
 
+COLD_SECONDS = 12.0  # children that are told to end at once record what they held
 
-class LedgerTask(Task):
+
+class LedgerTask(Task):  # type: ignore[type-arg]  # it is generic in its stubs only
     """A task type as Celery sees it: its name, and a run that is given ids only."""
 
     abstract = True
@@ -100,6 +102,8 @@ def _shutting_down(how: str, **_: Any) -> None:
     heartbeat.PARENT_STOP.announce()
     if how == "Warm":
         SHUTDOWN.begin(get_settings().shutdown_grace_seconds)
+    else:
+        SHUTDOWN.end_within(COLD_SECONDS)
 
 
 @signals.worker_shutdown.connect

@@ -1,9 +1,11 @@
 """Celery's consumer, told what to do with messages that are no hints of ours: show them as dead letters, go on."""
 
+from functools import partial
 from typing import Any
 
 import structlog
 from celery.worker.consumer import Consumer
+from kombu.common import ignore_errors
 
 from app.config import get_settings
 from app.messaging import DeadLetter, publish_dead_letter
@@ -13,23 +15,42 @@ from tasks.topology import DEAD_LETTERS
 
 log = structlog.get_logger(__name__)
 
+CLOSE_SECONDS = 1.0
+
 
 class LedgerConsumer(Consumer):
     """None of these messages loops, and none ends the worker (Celery would lose the undecodable ones silently)."""
 
+    connection_errors: tuple[type[BaseException], ...]
+    amqheartbeat: float | None
+    hub: Any
+
     def connect(self) -> Any:
         """Connect, and see that there is a place for what the broker itself moves to the dead letters.
 
-        Without it rejected messages vanish without a word: Celery declares only the queues that it consumes.
+        Celery forgets a connection that comes about and is of no use then: a server that refuses writes does so when
+        the event loop is told of it. Nobody would ever close its sockets.
         """
-        connection = super().connect()
-        if broker_of(get_settings().broker_url).dead_letters:
-            try:
-                with connection.channel() as channel:
-                    DEAD_LETTERS(channel).declare()
-            except connection.channel_errors as error:  # declared before with other arguments: still a place
-                log.warning("dead_letters_not_declared", error=str(error))
+        connection = self.connection_for_read(heartbeat=self.amqheartbeat)
+        try:
+            if self.hub:
+                connection.transport.register_with_event_loop(connection.connection, self.hub)
+            self._declare_dead_letters(connection)
+        except BaseException:
+            ignore_errors(connection, partial(connection.collect, socket_timeout=CLOSE_SECONDS))
+            raise
         return connection
+
+    @staticmethod
+    def _declare_dead_letters(connection: Any) -> None:
+        """Without the queue rejected messages vanish without a word: Celery declares only those that it consumes."""
+        if not broker_of(get_settings().broker_url).dead_letters:
+            return
+        try:
+            with connection.channel() as channel:
+                DEAD_LETTERS(channel).declare()
+        except connection.channel_errors as error:  # declared before with other arguments: still a place
+            log.warning("dead_letters_not_declared", error=str(error))
 
     def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
         """The connection for what Flower is told. The worker's loop waits for no confirmation of that."""

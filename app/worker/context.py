@@ -21,7 +21,7 @@ from app.worker.attempt import LeaseGone
 from app.worker.in_progress import Running
 from app.worker.ports import Ports
 from tasks.context import SubmitOptions
-from tasks.errors import TaskCancelled
+from tasks.errors import ShuttingDown, TaskCancelled
 from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
 from tasks.registry import TaskType, get_type
 
@@ -132,5 +132,5 @@ class AttemptContext:
     def check_cancelled(self) -> None:
         """Raise TaskCancelled if cancelling was asked for."""
         # After a time limit the handler cleans up, and may report how far it got with that.
-        if isinstance(self._running.stop_error, TaskCancelled | LeaseGone):
+        if isinstance(self._running.stop_error, TaskCancelled | LeaseGone | ShuttingDown):
             raise type(self._running.stop_error)

@@ -6,12 +6,12 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 import structlog
-from billiard.common import clear_terminate_handler_fired
+from billiard.common import clear_terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 from billiard.pool import EX_RECYCLE
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
@@ -79,8 +79,13 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
         raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
     try:
         ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
-    finally:
+    except BaseException as error:
+        if attempt.is_the_pools_exit(error):
+            log.info("process_ended", pid=os.getpid(), why="a signal told it to end")
+            _end_process()
         _end_spoilt_process()
+        raise
+    _end_spoilt_process()
     return _shown(claims, ended)
 
 
@@ -88,8 +93,12 @@ def _end_spoilt_process() -> None:
     """End a child whose handlers left more behind than can be put back: all is recorded, and the pool replaces it."""
     if reason := LEFTOVERS.reason_to_end():
         log.error("process_replaced", pid=os.getpid(), why=reason)
-        clear_terminate_handler_fired()  # else the pool would think that this hint was cut off, and wait for it
-        raise SystemExit(EX_RECYCLE)
+        _end_process()
+
+
+def _end_process() -> NoReturn:
+    clear_terminate_handler_fired()  # else the pool would think that this hint was cut off, and wait for it
+    raise SystemExit(EX_RECYCLE)
 
 
 def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
@@ -303,12 +312,17 @@ def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:
             raise RecordedFailure(f"{failure.type}: {failure.message}")
         case Retrying(failure=failure, delay=delay):
             cause = RecordedFailure(f"{failure.type}: {failure.message}")
-            raise CeleryRetry("the ledger dispatches it again", exc=cause, when=round(delay.total_seconds(), 1))
+            raise _retried("the ledger dispatches it again", round(delay.total_seconds(), 1), cause)
         case Stopped():
             return "CANCELLED"
         case GivenBack(reason=reason):
-            raise CeleryRetry(reason, when=0)
+            raise _retried(reason, 0)
     return "dropped: the lease was lost"
+
+
+def _retried(reason: str, seconds: float, cause: Exception | None = None) -> CeleryRetry:
+    when: Any = seconds  # the stubs want a numbers.Real, and no type checker takes a float for one
+    return CeleryRetry(reason, exc=cause, when=when)
 
 
 def parse_ids(ids: Sequence[str]) -> list[UUID]:

@@ -28,14 +28,15 @@ from app.database import (
 )
 from app.observability.metrics import sample_pool
 from app.services import lifecycle
-from app.services.lifecycle import Claim
+from app.services.dispatch import positions
+from app.services.lifecycle import Claim, leases
 from app.services.measuring import counters
 from app.services.tasks import task_log
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.in_progress import HintInProgress, InProgressRegistry, Running
 from app.worker.stopping import ParentStop, Stopper
-from tasks.errors import TaskCancelled, TimeLimitReached
+from tasks.errors import ShuttingDown, TaskCancelled, TimeLimitReached
 
 log = structlog.get_logger(__name__)
 
@@ -44,16 +45,6 @@ LOOK_SECONDS = 1.0  # how often the rows of a hint are read once it has run for 
 SLOW_ROUNDS = 3  # a lease is renewed at a third of its length
 STATEMENT_SECONDS = 3
 MAX_UNWRITTEN = 10_000  # log lines that wait for a database that is away
-
-LOOK = sa.text(
-    "SELECT id, lease, cancel_requested_at, extract(epoch FROM due_at - clock_timestamp())::float AS seconds_left "
-    "FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))"
-)
-PASS = sa.text(
-    "INSERT INTO queue_positions (queue, priority, passed_at) VALUES (:queue, :priority, :passed_at) "
-    "ON CONFLICT (queue, priority) DO UPDATE SET passed_at = excluded.passed_at "
-    "WHERE queue_positions.passed_at < excluded.passed_at"
-)
 
 
 class Heartbeat:
@@ -133,6 +124,13 @@ class Heartbeat:
         elif overdue >= 0:
             self._ask_to_stop(current, TimeLimitReached(f"its limit of {current.timeout_seconds:g} s was reached"))
 
+    def stop_threads(self) -> None:
+        """In a pool of threads, which no signal reaches: handlers give their tasks back when they next ask."""
+        self._stopper.shutting_down = True
+        for run in self._desk.runs:
+            if run.current is not None and run.current.stop_asked is None:
+                self._ask_to_stop(run.current, ShuttingDown())
+
     def _ask_to_stop(self, running: Running, error: BaseException) -> None:
         running.stop_asked, running.stop_error = time.monotonic(), error
         self._stopper.stop(error, still_wanted=lambda: self._desk.is_running(running))
@@ -150,12 +148,12 @@ class Heartbeat:
         if not claims:
             return
         with Session(self._engine) as session:
-            rows = session.execute(LOOK, {"ids": list(claims)}).mappings().all()
-            left = [row["seconds_left"] for row in rows if row["lease"] == claims[row["id"]].lease]
+            found = leases.states(session, list(claims))
+            left = [each.seconds_left or 0.0 for each in found if each.lease == claims[each.id].lease]
             self._renew_if_time(session, claims, min(left, default=0.0))
-        leases = {row["id"]: row["lease"] for row in rows}
-        run.lost.update(id_ for id_, held in claims.items() if leases.get(id_) != held.lease)
-        run.cancelled.update(row["id"] for row in rows if row["cancel_requested_at"] is not None)
+        standing = {each.id: each.lease for each in found}
+        run.lost.update(id_ for id_, held in claims.items() if standing.get(id_) != held.lease)
+        run.cancelled.update(each.id for each in found if each.cancel_requested_at is not None)
         current = run.current
         if current is not None and current.stop_asked is None and current.claim.id in claims:
             if current.claim.id in run.lost and current.claim.id in run.claims:
@@ -206,8 +204,7 @@ class Heartbeat:
         with Session(whole) as session, session.begin():
             for running, reported in progress:
                 lifecycle.report_progress(session, running.claim, reported)
-            for (queue, priority), passed_at in sorted(passed.items()):
-                session.execute(PASS, {"queue": queue, "priority": priority, "passed_at": passed_at})
+            positions.advance(session, passed)
             task_log.write(session, lines)
             counters.add(session, counts)
 

@@ -61,11 +61,11 @@ class InProgressRegistry:
         return list(self._runs.values())
 
     def begin(self, run: HintInProgress) -> None:
-        """This thread has a hint in work from now on."""
+        """Note that this thread has a hint in work from now on."""
         self._runs[threading.get_ident()] = run
 
     def end(self) -> None:
-        """This thread has nothing in work."""
+        """Note that this thread has nothing in work."""
         self._runs.pop(threading.get_ident(), None)
 
     def is_running(self, running: Running) -> bool:

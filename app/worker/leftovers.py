@@ -15,12 +15,12 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]  # not in the stubs
 from pathlib import Path
 from typing import Any
 
 import structlog
-from billiard.common import terminate_handler_fired
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +40,13 @@ class Leftovers:
     def __init__(self) -> None:
         self._pid = 0  # of the child that has begun; in the parent, and in other pools, there is nothing to put back
         self._signals: dict[signal.Signals, Any] = {}
-        self._mask: set[signal.Signals] = set()
+        self._mask: set[int] = set()
         self._streams: dict[int, tuple[int, tuple[int, int]]] = {}
         self._directory = ""
         self._umask = 0
         self._threads = 0
         self._descriptors = 0
+        self._lowest: int | None = 0  # free descriptor after the last attempt; None: there was none
         self._reserve: list[int] = []
 
     def begin(self) -> None:
@@ -75,7 +76,8 @@ class Leftovers:
             return
         for timer in TIMERS:
             signal.setitimer(timer, 0)
-        if self._reserve and _lowest_free_descriptor() is None:
+        self._lowest = _lowest_free_descriptor()
+        if self._reserve and self._lowest is None:
             for descriptor in self._reserve:
                 os.close(descriptor)
             self._reserve = []
@@ -84,7 +86,7 @@ class Leftovers:
         self._put_back()
 
     def reason_to_end(self) -> str | None:
-        """Why this child must not run another hint, if so."""
+        """Why this child must not run another hint, if so; by what its last attempt left."""
         if self._pid != os.getpid():
             return None
         if terminate_handler_fired():
@@ -92,15 +94,14 @@ class Leftovers:
         threads = threading.active_count() - self._threads
         if threads > MAX_THREADS_LEFT:
             return f"its handlers left {threads} threads running"
-        lowest = _lowest_free_descriptor()
-        if lowest is None or lowest > self._descriptors or not self._reserve:
+        if self._lowest is None or self._lowest > self._descriptors or not self._reserve:
             return "its handlers left too many files open"
         return None
 
     def _put_back(self) -> None:
-        for number, handler in self._signals.items():
-            if signal.getsignal(number) != handler:
-                signal.signal(number, handler)
+        for stopping, handler in self._signals.items():
+            if signal.getsignal(stopping) != handler:
+                signal.signal(stopping, handler)
         if set(signal.pthread_sigmask(signal.SIG_BLOCK, ())) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, (copy, identity) in self._streams.items():
@@ -120,9 +121,9 @@ def _allow_processes() -> None:
     billiard calls its children daemons, which may have no children; and its key of the process refuses to be handed to
     a process that is started anew.
     """
-    process = multiprocessing.current_process()
-    process._config["daemon"] = False  # type: ignore[attr-defined]
-    process._config["authkey"] = AuthenticationString(process.authkey)  # type: ignore[attr-defined]
+    process: Any = multiprocessing.current_process()  # the stubs leave out what is private
+    process._config["daemon"] = False
+    process._config["authkey"] = AuthenticationString(process.authkey)
 
 
 def _lowest_free_descriptor() -> int | None:
@@ -196,8 +197,8 @@ def _children() -> list[int]:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    tracker = multiprocessing.resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
-    return [pid for pid in _pids_below(os.getpid()) if pid != tracker]
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker  # the stubs leave out its process id
+    return [pid for pid in _pids_below(os.getpid()) if pid != tracker._pid]
 
 
 def _pids_below(parent: int) -> list[int]:

@@ -12,14 +12,14 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
 from app.connection_uptime import ConnectionUptime
 from app.database import in_transaction, only_short_locks
-from app.models import Worker
+from app.services.dispatch import workers
+from app.services.lifecycle import leases
 from app.services.recovery.suspicion import Suspicion
 from app.services.sql import published
 from app.version import VERSION
@@ -32,14 +32,6 @@ from tasks.registry import load_types
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 1.0
-
-# A child whose handler never lets go of the interpreter cannot renew its lease. Killing it first keeps the promise
-# that nothing runs beside a replay; the pool then reports it as lost, and the row moves on.
-# A row that somebody has locked cannot be renewed: it says nothing of its child.
-HUNG = sa.text(
-    "SELECT id, leased_pid FROM tasks WHERE due_at <= clock_timestamp() AND status = 'PROCESSING' "
-    "AND leased_by = :worker LIMIT 100 FOR SHARE SKIP LOCKED"
-)
 
 
 class Liveness:
@@ -110,6 +102,11 @@ class Liveness:
             self._has_published = True
 
     def _end_hung(self) -> None:
+        """End children whose leases ran out.
+
+        A child whose handler never lets go of the interpreter cannot renew its lease. Killing it first keeps the
+        promise that nothing runs beside a replay; the pool then reports it as lost, and the row moves on.
+        """
         hung = in_transaction(_hung)
         self._continuity.answered()
         confirmed = self._suspicion.confirmed(hung)
@@ -127,19 +124,13 @@ class Liveness:
 
     def _write(self, *, stopped: bool = False) -> None:
         now = clock.utcnow()
-        changing: dict[str, Any] = {"last_seen_at": now, "stopped_at": now if stopped else None}
-        statement = insert(Worker).values(**self._row, **changing)
-        # By the server's clock: a moment that was taken before the database stalled would be old when it is written.
-        changing["last_seen_at"] = sa.func.clock_timestamp()
-        statement = statement.on_conflict_do_update(index_elements=[Worker.id], set_=changing)
-        in_transaction(lambda session: session.execute(statement))
+        in_transaction(lambda session: workers.seen(session, self._row, stopped=stopped, now=now))
 
 
 def _hung(session: Session) -> list[tuple[UUID, int]]:
     """Tasks whose lease has run out in the hands of this worker, each with its child."""
     only_short_locks(session)
-    rows = session.execute(HUNG, {"worker": identity.worker_id()})
-    return [(row.id, row.leased_pid) for row in rows]
+    return leases.expired_at(session, identity.worker_id())
 
 
 def _runtime(consumer: Any) -> dict[str, Any]:

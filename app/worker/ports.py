@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
@@ -18,7 +17,7 @@ from app.database import in_transaction
 from app.errors import NotFound
 from app.models import Status, TaskRecord
 from app.observability.scrubbing import scrub
-from app.services import artifacts, invoices, lifecycle, webhooks
+from app.services import artifacts, invoices, lifecycle, owners, webhooks
 from app.services.accounts.rights import TypeNotAllowed
 from app.services.artifacts.content import chunks_of
 from app.services.encryption import sealing
@@ -36,7 +35,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 GONE = 410
-OWNER = sa.text("SELECT owner_id FROM tasks WHERE id = :id")
 
 
 class Ports:
@@ -49,7 +47,7 @@ class Ports:
     @cached_property
     def owner_id(self) -> UUID | None:
         """Whose task it is; asked for once, and only by those who need it."""
-        return _transact(lambda session: session.scalar(OWNER, {"id": self.claim.id}))
+        return _transact(lambda session: owners.owner_of(session, self.claim.id))
 
     @cached_property
     def artifacts(self) -> "WorkerArtifacts":

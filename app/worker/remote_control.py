@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 from celery.utils.functional import maybe_list
-from celery.worker.control import control_command, nok, ok
+from celery.worker.control import control_command, nok, ok  # type: ignore[attr-defined]  # the stubs leave out two
 
 from app import clock
 from app.config import get_settings
@@ -48,16 +48,22 @@ def cancelled(task_ids: Any) -> dict[str, str]:
     """The answer to a command that names tasks; they are cancelled by the parent's own thread."""
     if get_settings().sign_hints:
         # The broker is not trusted here: who may write to it may not end other people's work.
-        return nok(f"nothing was cancelled: SIGN_HINTS is set, so that the broker gives no orders; {INSTEAD}")
+        return _failed(f"nothing was cancelled: SIGN_HINTS is set, so that the broker gives no orders; {INSTEAD}")
     named = [str(each) for each in maybe_list(task_ids) or []]
     if len(named) > MAX_IDS:
-        return nok(f"nothing was cancelled: {len(named)} ids were given, at most {MAX_IDS} are taken at once")
+        return _failed(f"nothing was cancelled: {len(named)} ids were given, at most {MAX_IDS} are taken at once")
     known = [each for each in map(_id_of, named) if each is not None]
     for task_id in known:
         CANCELLATIONS.put(task_id)
     if len(known) < len(named):
-        return nok(f"{len(known)} tasks are being cancelled; {len(named) - len(known)} of the ids are no task ids")
-    return ok(f"{len(known)} tasks are being cancelled; their rows tell what came of it")
+        return _failed(f"{len(known)} tasks are being cancelled; {len(named) - len(known)} of the ids are no task ids")
+    answer: dict[str, str] = ok(f"{len(known)} tasks are being cancelled; their rows tell what came of it")
+    return answer
+
+
+def _failed(why: str) -> dict[str, str]:
+    answer: dict[str, str] = nok(why)
+    return answer
 
 
 def _id_of(text: str) -> UUID | None:
@@ -82,4 +88,4 @@ def terminate(_state: Any, task_id: Any, **_options: Any) -> dict[str, str]:
 @control_command(variadic="headers", signature="[key1=value1 [key2=value2 [... [keyN=valueN]]]]")
 def revoke_by_stamped_headers(_state: Any, **_options: Any) -> dict[str, str]:
     """Refused: hints carry no stamps."""
-    return nok(f"nothing was cancelled: hints carry no stamps; {INSTEAD}")
+    return _failed(f"nothing was cancelled: hints carry no stamps; {INSTEAD}")

@@ -1,5 +1,7 @@
 """Celery's request, told to hand lost children to the parent's own thread."""
 
+from typing import Any
+
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request
@@ -22,7 +24,7 @@ class LedgerRequest(Request):
             LOST.put(self, TimeLimitExceeded(timeout))
         super().on_timeout(soft, timeout)
 
-    def on_failure(self, exc_info, send_failed_event=True, return_ok=False):  # noqa: ANN001, ANN201 (Celery's signature)
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The hint failed: when its child is gone, nobody but the parent can say so."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError | SystemExit):

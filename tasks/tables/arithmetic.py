@@ -40,7 +40,7 @@ def places(left: int, right: int) -> int:
 
 
 def quotient(left: Operand, right: Operand) -> Expression:
-    """left / right, as a decimal; NULL where right is zero."""
+    """The quotient as a decimal; NULL where `right` is zero."""
     from duckdb import CaseExpression, ConstantExpression, FunctionExpression, decimal_type
     from duckdb.sqltypes import HUGEINT
 

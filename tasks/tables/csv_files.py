@@ -49,7 +49,7 @@ def check(source: Source, folder: Path, tick: Tick) -> Checked:
 
 
 def _plain(source: Source, dialect: Dialect, folder: Path, tick: Tick) -> Checked | None:
-    """The file as it lies there, if there is only one way to read it; with \\n for each \\r\\n, if it has these."""
+    r"""The file as it lies there, if there is only one way to read it; with \n for each \r\n, if it has these."""
     if dialect.encoding != "utf-8" or dialect.delimiter not in PLAIN_DELIMITERS or mark_of(source.path):
         return None
     lines, header, end = 0, None, None

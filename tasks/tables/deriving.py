@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import PermanentError
 from tasks.operations import ARITHMETIC, ROUNDINGS, Argument, Derived
 from tasks.tables.arithmetic import Operand, quotient, remainder
-from tasks.tables.columns import Column, Table, fresh
+from tasks.tables.columns import Column, Form, Table, fresh
 from tasks.tables.filtering import number
 from tasks.tables.kinds import cell_of, decided, typed
 
@@ -33,7 +33,7 @@ def _with(table: Table, wanted: Derived) -> Table:
     made = table.adding([value.alias(inner)])
     type_ = str(made.rows.types[-1])
     form = "text" if form == "typed" and type_ == "VARCHAR" else form
-    column = Column(name=wanted.name, inner=inner, form=form, type=type_, digits=digits, decimal=_decimal(table))  # type: ignore[arg-type]
+    column = Column(name=wanted.name, inner=inner, form=form, type=type_, digits=digits, decimal=_decimal(table))
     if any(each.name == wanted.name for each in table.columns):
         columns = tuple(column if each.name == wanted.name else each for each in table.columns)
     else:
@@ -45,7 +45,7 @@ def _decimal(table: Table) -> str:
     return table.columns[0].decimal
 
 
-def _made(table: Table, wanted: Derived) -> tuple[str, Expression, int | None]:
+def _made(table: Table, wanted: Derived) -> tuple[Form, Expression, int | None]:
     """How the cells are held, what they are, and the digits that they show at least."""
     from duckdb import FunctionExpression
 
@@ -114,7 +114,7 @@ def _part(table: Table, function: str, argument: Argument) -> Expression:
     return SQLExpression(f"CAST(substr({cell_of(column)}, {start}, {length}) AS BIGINT)")
 
 
-def _coalesced(table: Table, arguments: Sequence[Argument]) -> tuple[str, Expression, int | None]:
+def _coalesced(table: Table, arguments: Sequence[Argument]) -> tuple[Form, Expression, int | None]:
     """The first that is not empty: as JSON values if all are, as numbers if all are, else as texts."""
     from duckdb import CoalesceOperator, ConstantExpression, SQLExpression
 

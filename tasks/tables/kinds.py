@@ -92,6 +92,7 @@ def decided(table: Table, column: Column, wanted: Sequence[Kind]) -> Typed | Non
 
 
 def native(column: Column, wanted: Sequence[Kind]) -> Typed | None:
+    """The column as DuckDB has typed it already, if that is one of the wanted kinds; None otherwise."""
     for kind, types in NATIVE.items():
         if not column.type.startswith(types) or column.type.endswith("]"):
             continue

@@ -53,14 +53,14 @@ class _Joined(io.RawIOBase):
 
     def __init__(self, head: bytes, path: Path) -> None:
         super().__init__()
-        self._parts: list[BinaryIO] = [io.BytesIO(head), path.open("rb")]
+        self._parts: list[io.BytesIO | io.BufferedReader] = [io.BytesIO(head), path.open("rb")]
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         for part in self._parts:
-            count: int = part.readinto(buffer)  # type: ignore[attr-defined]
+            count = part.readinto(buffer)
             if count:
                 return count
         return 0
@@ -206,7 +206,7 @@ def _plain(value: Any) -> Any:
 
 
 def _line(cells: list[str]) -> str:
-    """A line of CSV; Python's writer would leave a bare \\r without quotes."""
+    r"""A line of CSV; Python's writer would leave a bare \r without quotes."""
     return (
         ",".join(f'"{cell.replace(QUOTE, QUOTE * 2)}"' if _needs_quotes(cell, cells) else cell for cell in cells) + "\n"
     )

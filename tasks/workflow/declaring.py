@@ -77,7 +77,7 @@ def step(
 
 
 def ref(path: str, **default: Any) -> dict[str, Any]:
-    """A reference: ref("input.customer_id"), ref("input.note", default="")."""
+    """A reference to a value, as in `ref("input.customer_id")` or `ref("input.note", default="")`."""
     return {"$from": path, **default}
 
 

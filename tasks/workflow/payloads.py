@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.errors import PayloadRefused, UnknownTaskType
+from tasks.errors import UnknownTaskType
+from tasks.payload import Fault
 from tasks.registry import get_type
 from tasks.workflow.errors import Faults, StepRefused
 from tasks.workflow.templates import FROM, LITERAL, TEXT, Lookup, Reference, below, render
 
 UNKNOWN = ""  # in the place of what is not known yet: a text, which fields that take any JSON accept
-
-CERTAIN = ("must be a", "must not be null", "is not a known field", "is missing")  # whatever stands inside
 
 
 def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Faults, known: Lookup | None) -> None:
@@ -20,13 +19,13 @@ def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Fa
     holes: set[tuple[str, ...]] = set()
     try:
         sample = _sample(template, (), known, holes)
-        get_type(type_name).payload.load(sample)
+        found = get_type(type_name).payload.faults(sample)
     except (StepRefused, UnknownTaskType) as error:  # of a stored definition, a type may be gone since
         faults.add(path, str(error))
-    except PayloadRefused as refused:
-        for place, message in _leaves(refused.errors["payload"]):
-            if not _is_uncertain(place, message, holes):
-                faults.add((*path, *place), message)
+        return
+    for fault in found:
+        if not _is_uncertain(fault, holes):
+            faults.add((*path, *fault.path), fault.message)
 
 
 def _sample(template: Any, place: tuple[str, ...], known: Lookup | None, holes: set[tuple[str, ...]]) -> Any:
@@ -64,17 +63,12 @@ def of_input(given: Mapping[str, Any]) -> Lookup:
     return lookup
 
 
-def _is_uncertain(place: tuple[str, ...], message: str, holes: set[tuple[str, ...]]) -> bool:
-    """Whether the fault may go with what a hole comes to: it is at one, in one, or judges what has one inside."""
+def _is_uncertain(fault: Fault, holes: set[tuple[str, ...]]) -> bool:
+    """Whether the fault may go with what a hole comes to: it is at one, in one, or judges what has one inside.
+
+    A fault that has a code does not depend on what stands inside: a list is no text, whatever its items are.
+    """
+    place = fault.path
     if any(place[: len(hole)] == hole for hole in holes):
         return True
-    return not message.startswith(CERTAIN) and any(hole[: len(place)] == place for hole in holes)
-
-
-def _leaves(errors: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(errors, Mapping):
-        for key, inner in errors.items():
-            yield from _leaves(inner, path if key == "_schema" else (*path, str(key)))
-    else:
-        for message in errors:
-            yield path, str(message)
+    return fault.code is None and any(hole[: len(place)] == place for hole in holes)

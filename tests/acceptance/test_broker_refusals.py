@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.servers.programs import Sink
+from tests.support.servers.rabbitmq_user import User
 from tests.support.servers.stack import Stack
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # four processes start, and are watched for a while
@@ -13,37 +14,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # four processes star
 WATCHED_SECONDS = 12
 MAX_LINES = 12  # it was some 25 a second; each has its own words for the loss, the refusal and what is left undone
 SAID = {"virtual host": "NOT_ALLOWED", "permission": "NOT_ALLOWED", "password": "ACCESS_REFUSED"}
-
-
-class User:
-    """A user of RabbitMQ, with a virtual host, that can lose what it may."""
-
-    def __init__(self, rabbitmq) -> None:
-        self._rabbitmq = rabbitmq
-        self._name, self._vhost = f"user-{uuid4().hex[:8]}", rabbitmq.take_vhost()
-        self.url = rabbitmq.url(self._vhost).replace("guest:guest", f"{self._name}:the-first-password")
-        rabbitmq.ctl("add_user", self._name, "the-first-password")
-        self._permit()
-
-    def refuse(self, what: str) -> None:
-        if what == "virtual host":
-            self._rabbitmq.ctl("delete_vhost", self._vhost)
-        elif what == "permission":
-            self._rabbitmq.ctl("clear_permissions", "-p", self._vhost, self._name)
-        else:
-            self._rabbitmq.ctl("change_password", self._name, "another-password")
-        self._rabbitmq.close_connections()
-
-    def take_back(self, what: str) -> None:
-        if what == "virtual host":
-            self._rabbitmq.ctl("add_vhost", self._vhost)
-        if what == "password":
-            self._rabbitmq.ctl("change_password", self._name, "the-first-password")
-        else:
-            self._permit()
-
-    def _permit(self) -> None:
-        self._rabbitmq.ctl("set_permissions", "-p", self._vhost, self._name, ".*", ".*", ".*")
 
 
 @pytest.mark.parametrize("what", SAID)

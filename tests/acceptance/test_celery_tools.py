@@ -82,11 +82,11 @@ def test_a_task_whose_id_was_revoked_before_runs_once_it_is_replayed(stack):
 
 def test_flower_lists_a_task_by_its_id_with_its_type_and_state(stack):
     with Flower(stack.environment) as flower:
-        wait_for(lambda: _hears(flower, stack.worker), timeout=30, what="Flower hears of the worker")
+        wait_for(lambda: flower.hears(stack.worker), timeout=30, what="Flower hears of the worker")
         task_id = stack.submit("reverse_string", "petal", priority="high")  # high: not in a chunk, so under its own id
         stack.wait_until("COMPLETED", [task_id])
 
-        shown = wait_for(lambda: _finished(flower, task_id), what="Flower shows the task as finished")
+        shown = wait_for(lambda: flower.finished(task_id), what="Flower shows the task as finished")
 
     assert (shown["name"], shown["state"]) == ("reverse_string", "SUCCESS")
     assert "petal" not in str(shown), "a message holds no payload"
@@ -105,14 +105,3 @@ def _run(stack, command: list[str]) -> str:
     done = subprocess.run(command, cwd=ROOT, env=stack.environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def _hears(flower: Flower, worker: Worker) -> bool:
-    """Whether an event of the worker has reached Flower: it knows nothing of what was before."""
-    metrics = requests.get(f"{flower.url}/metrics", auth=flower.login, timeout=5).text
-    return f'flower_worker_online{{worker="{worker.node}@' in metrics
-
-
-def _finished(flower: Flower, task_id: str) -> dict | None:
-    shown = requests.get(f"{flower.url}/api/tasks", auth=flower.login, timeout=5).json().get(task_id)
-    return shown if shown and shown["state"] == "SUCCESS" else None

@@ -58,7 +58,7 @@ def names_of(answer) -> tuple[str, str | None]:
     return plain.strip('"'), unquote(exact, errors="strict") if exact else None
 
 
-def check_safe(answer) -> None:
+def expect_safe(answer) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
@@ -71,7 +71,7 @@ def test_a_file_comes_back_under_its_name(stack, name):
 
     answer = download(stack, made.json()["id"])
 
-    check_safe(answer)
+    expect_safe(answer)
     plain, exact = names_of(answer)
     assert made.json()["name"] == name
     assert (exact or plain) == name
@@ -99,7 +99,7 @@ def test_a_copy_has_the_name_of_its_original(stack, name):
     result = stack.task(task)["result"]
     answer = download(stack, result["artifact_id"])
 
-    check_safe(answer)
+    expect_safe(answer)
     assert names_of(answer)[1] == result["name"] == f"{name.removesuffix('.png')[:100]}-10x5.png"
 
 

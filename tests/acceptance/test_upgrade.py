@@ -124,7 +124,7 @@ def test_a_rolling_upgrade_under_load_loses_nothing(old, tmp_path):
     api, dispatcher, worker = new
     try:
         with Load(old, [api, old.api], runs) as load:
-            for fresh, gone in ((api, old.api), (dispatcher, old.dispatcher), (worker, old.worker)):
+            for fresh, gone in ((worker, old.worker), (dispatcher, old.dispatcher), (api, old.api)):
                 fresh.start().wait_until_ready()
                 gone.stop()
         old.wait_until("COMPLETED", load.ids, timeout=60)

@@ -1,7 +1,9 @@
 """Fixtures of the scenarios: servers that may be killed, installations on them, and the ledger that is printed."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -96,3 +98,15 @@ def short_stack(chaos_databases: Databases, rabbitmq: PrivateRabbitMQ) -> Iterat
 def _installation(databases: Databases, rabbitmq: PrivateRabbitMQ, **settings: str) -> Stack:
     database_url = databases.create(f"chaos_{uuid4().hex[:8]}")
     return Stack(database_url=database_url, broker_url=rabbitmq.url(rabbitmq.take_vhost()), **settings)
+
+
+@pytest.fixture(scope="session")
+def settable_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that, loaded first, gives a process another time of day, and leaves its steady clocks alone.
+
+    libfaketime cannot do that: Python's sleep fails under it where the monotonic clock is left alone.
+    """
+    library = tmp_path_factory.mktemp("clock") / "settable_clock.so"
+    source = Path(__file__).with_name("settable_clock.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], check=True)
+    return library

@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import psutil
 
@@ -38,6 +38,7 @@ class Restarter:
 
     def wait_until_all_are_ready(self) -> None:
         for process in self._processes:
+            wait_for(lambda process=process: process.is_running, timeout=10, what=f"{process.name} is started again")
             process.wait_until_ready()
 
     def _run(self) -> None:
@@ -137,6 +138,21 @@ def strike(faults: Faults, names: Sequence[str], ledger: Ledger, *, pause_second
         what = getattr(faults, name)()
         ledger.note(f"{name.replace('_', ' ')}: {what}")
         time.sleep(pause_seconds)
+
+
+@contextlib.contextmanager
+def all_frozen(pids: Iterable[int]) -> Iterator[None]:
+    """SIGSTOP for servers and all that they forked: connections stay, and nothing is answered."""
+    mains = [psutil.Process(pid) for pid in pids]
+    processes = [each for main in mains for each in (main, *main.children(recursive=True))]
+    for each in processes:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.resume()
 
 
 def _kill(pid: int) -> str:

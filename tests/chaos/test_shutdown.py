@@ -1,13 +1,22 @@
 """SIGTERM for a worker: it finishes or gives back what it has within the grace period, and no attempt is charged."""
 
+import os
+import signal
 import time
 
 import psutil
 import pytest
 
-from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, attempts, wait_until_running
+from tests.chaos.evidence import (
+    assert_histories_hold,
+    assert_one_outcome_each,
+    attempts,
+    wait_for_status,
+    wait_until_running,
+)
 from tests.support.servers.processes import runs
 from tests.support.servers.programs import Worker
+from tests.support.servers.waiting import wait_for
 
 pytestmark = pytest.mark.chaos
 
@@ -74,6 +83,32 @@ def test_a_handler_that_will_not_stop_is_killed_and_its_task_given_back_uncounte
     [row] = stack.rows("SELECT * FROM tasks WHERE id = %(id)s", {"id": task_id})
     assert (row["status"], row["attempt"]) == ("PENDING", 0)
     stack.post(f"/tasks/{task_id}/cancel", {})
+
+
+def test_a_child_that_a_signal_ends_is_not_said_to_have_gone_on(stack, tmp_path):
+    trace = tmp_path / "trace"
+    task_id = stack.submit("trace_run", {"path": str(trace), "seconds": 60}, max_retries=0)
+    wait_for(trace.exists, timeout=20, what="the handler runs")
+    os.kill(wait_until_running(stack, task_id)["leased_pid"], signal.SIGTERM)
+
+    wait_for_status(stack, task_id, "FAILED")
+    wait_for(lambda: "a signal told it to end" in stack.worker.log_of_this_run, what="the child says why it ends")
+    assert "its handler went on" not in stack.worker.log_of_this_run
+
+
+def test_handlers_in_a_pool_of_threads_give_back_or_are_left_behind(stack):
+    """No signal reaches them: one stops when it reports progress, the other one never does."""
+    with stack.without_worker(), Worker(stack.environment, "--pool", "threads") as threads:
+        polite = stack.submit("drill", {"steps": 600})
+        deaf = stack.submit("ignore_stop", 60.0)
+        for task_id in (polite, deaf):
+            wait_until_running(stack, task_id)
+        threads.send(threads.stop_signal)
+        threads.wait(timeout=GRACE_SECONDS + 15)
+        assert stack.statuses([polite, deaf]) == {"PENDING": 2}
+        assert attempts(stack, [polite, deaf]) == {0: 2}
+        for task_id in (polite, deaf):
+            stack.post(f"/tasks/{task_id}/cancel", {})
 
 
 def test_a_second_worker_takes_over_while_the_first_is_replaced_under_load(stack, ledger, tmp_path):

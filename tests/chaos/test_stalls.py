@@ -4,14 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import psycopg2
 import pytest
 
+from tests.chaos.database_faults import held, read_only
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, attempts, counter, wait_until_running
 from tests.support.servers.databases import ROOT
 from tests.support.servers.postgres import PrivatePostgres
@@ -51,19 +50,6 @@ def assert_unharmed(stack, ids):
     assert_histories_hold(stack)
 
 
-@contextmanager
-def held(url: str, statement: str):
-    """Somebody's psql that has begun a transaction, and thinks."""
-    connection = psycopg2.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-        yield
-    finally:
-        connection.rollback()
-        connection.close()
-
-
 @pytest.mark.parametrize("table", ["tasks", "workers", "pauses"])
 def test_a_lock_on_a_table_rescues_nobody_when_it_is_released(stack, running, ledger, table):
     with ledger.timed(f"an exclusive lock on {table}"), held(stack.database_url, f"LOCK TABLE {table}"):
@@ -82,43 +68,18 @@ def test_locks_on_rows_end_no_healthy_child(stack, running, ledger):
 def test_a_server_that_takes_no_changes_is_an_outage_like_any_other(stack, running, postgres, ledger):
     """As after a failover, until the clients find the new primary."""
     ending = stack.submit("sleep_for", 5.0)  # waits for a child
-    with ledger.timed("a server that is read-only"):
-        _configure(postgres, "ALTER SYSTEM SET default_transaction_read_only = on")
-        try:
-            time.sleep(1)  # sessions hear of it one after the other
-            answers = set()
-            end = time.monotonic() + STALL_SECONDS
-            while time.monotonic() < end:
-                answers.add(stack.post("/tasks", {"type": "uppercase_text", "payload": "x"}).status_code)
-                answers.add(stack.http.get(f"{stack.api.url}/health/ready", timeout=10).status_code)
-                time.sleep(0.5)
-        finally:
-            _configure(postgres, "ALTER SYSTEM RESET default_transaction_read_only")
+    with ledger.timed("a server that is read-only"), read_only(postgres):
+        time.sleep(1)  # sessions hear of it one after the other
+        answers = set()
+        end = time.monotonic() + STALL_SECONDS
+        while time.monotonic() < end:
+            answers.add(stack.post("/tasks", {"type": "uppercase_text", "payload": "x"}).status_code)
+            answers.add(stack.http.get(f"{stack.api.url}/health/ready", timeout=10).status_code)
+            time.sleep(0.5)
 
     assert answers == {503}
     assert_unharmed(stack, [*running, ending])
     assert "Traceback" not in stack.api.log
-
-
-def _configure(postgres, statement: str) -> None:
-    connection = psycopg2.connect(postgres.url(), options="-c default_transaction_read_only=off")
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        cursor.execute("SELECT pg_reload_conf()")
-    connection.close()
-
-
-@pytest.fixture(scope="module")
-def settable_clock(tmp_path_factory):
-    """A library that, loaded first, gives a process another time of day, and leaves its steady clocks alone.
-
-    libfaketime cannot do that: Python's sleep fails under it where the monotonic clock is left alone.
-    """
-    library = tmp_path_factory.mktemp("clock") / "settable_clock.so"
-    source = Path(__file__).with_name("settable_clock.c")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], check=True)
-    return library
 
 
 @pytest.mark.parametrize("hours", [1, -1])

@@ -52,11 +52,11 @@ def test_celery_control_changes_a_worker(stack):
 
 def test_flower_lists_workers_and_tasks(stack):
     with Flower(stack.environment) as flower:
-        wait_for(lambda: _hears(flower, stack.worker), timeout=30, what="Flower hears of the worker")
+        wait_for(lambda: flower.hears(stack.worker), timeout=30, what="Flower hears of the worker")
         task_id = stack.submit("reverse_string", "petal", priority="high")  # not in a chunk: under its own id
         stack.wait_until("COMPLETED", [task_id])
 
-        shown = wait_for(lambda: _finished(flower, task_id), what="Flower shows the task as finished")
+        shown = wait_for(lambda: flower.finished(task_id), what="Flower shows the task as finished")
         workers = wait_for(lambda: _workers(flower), timeout=30, what="Flower has asked the worker")
 
     assert (shown["name"], shown["state"]) == ("reverse_string", "SUCCESS")
@@ -76,16 +76,6 @@ def test_a_worker_with_another_pool_runs_tasks_and_answers(pool, stack):
 def _children(stack) -> int:
     stats = json.loads(_celery(stack, "inspect", "stats", "--json", "--timeout", "10"))
     return len(stats[_node(stack.worker)]["pool"]["processes"])
-
-
-def _hears(flower: Flower, worker: Worker) -> bool:
-    metrics = requests.get(f"{flower.url}/metrics", auth=flower.login, timeout=5).text
-    return f'flower_worker_online{{worker="{worker.node}@' in metrics
-
-
-def _finished(flower: Flower, task_id: str) -> dict | None:
-    shown = requests.get(f"{flower.url}/api/tasks", auth=flower.login, timeout=5).json().get(task_id)
-    return shown if shown and shown["state"] == "SUCCESS" else None
 
 
 def _workers(flower: Flower) -> dict:

@@ -36,6 +36,7 @@ def test_the_same_id_delivered_five_times_at_once_runs_once(stack, tmp_path):
     stack.wait_until("COMPLETED", [after])
 
     assert sorted(runs.read_text().splitlines()) == sorted([f"{task_id} 1", f"{after} 1"])
+    assert stack.events(task_id) == ["PENDING", "PROCESSING", "COMPLETED"]
 
 
 def test_a_failing_task_is_retried_until_it_succeeds(stack):
@@ -94,6 +95,7 @@ def test_tasks_whose_hints_were_lost_all_complete_once(stack):
     stack.wait_until("COMPLETED", ids, timeout=40)
 
     assert_each_ended_once(stack, ids)
+    assert {task["attempt"] for task in map(stack.task, ids)} == {1}
 
 
 def test_a_worker_that_is_stopped_gives_back_what_it_has(stack):

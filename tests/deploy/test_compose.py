@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import unavailable
-from tests.deploy.settings import known_variables
+from tests.deploy.settings import OF_TOOLS, known_variables
 from tests.support.servers.certificates import make_secrets
 from tests.support.servers.databases import ROOT
 
@@ -75,6 +75,69 @@ def test_an_overlay_changes_services_that_there_are_or_says_what_they_run(name):
     assert [each for each, content in services(name).items() if each not in known and "image" not in content] == []
 
 
+# Of these containers themselves, whatever an operator would like: places that are mounted, ports inside, and one log.
+FIXED = {
+    *("DATABASE_URL", "BROKER_URL", "BROKER_CA_FILE", "HOST", "PORT"),
+    *("METRICS_HOST", "WORKER_METRICS_PORT", "DISPATCHER_METRICS_PORT"),
+    *("VAR_DIR", "DATA_DIR", "CSV_DIR", "METRICS_DIR", "LOG_FILE", "LOG_FILE_BYTES", "LOG_FILE_BACKUPS"),
+}
+OF_SETUP = {"ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_API_KEY"}  # only `migrate` is told
+
+
+def test_every_setting_can_be_given_in_the_environment_file():
+    ours = {name for name in known_variables() - OF_TOOLS if not name.endswith("_FILE")}
+    passed = {
+        name
+        for service in ("api", "worker", "migrate")
+        for name, value in services(BASE)[service]["environment"].items()
+        if value is None or f"${{{name}:" in str(value)
+    }
+
+    assert ours - FIXED == passed - {"WEB_CONCURRENCY"}
+    assert OF_SETUP & services(BASE)["worker"]["environment"].keys() == set()
+
+
+def test_the_environment_file_is_nothing_for_git():
+    done = subprocess.run(["git", "check-ignore", ".env", "deploy/compose/secrets/secret_key"], cwd=ROOT)
+
+    assert done.returncode == 0
+
+
+def test_no_limit_stands_in_two_places():
+    """Compose refuses a file where `deploy` and a limit of the service itself differ; what is unset differs, too."""
+    both = [
+        name
+        for file in (BASE, DEV, PRODUCTION)
+        for name, content in services(file).items()
+        if "limits" in content.get("deploy", {}).get("resources", {})
+    ]
+
+    assert both == []
+
+
+def test_no_service_asks_for_a_fixed_number_of_processors():
+    """Docker refuses more than the host has, and nobody knows how many that are."""
+    asked = {name: str(content.get("cpus", "")) for name, content in services(PRODUCTION).items()}
+
+    assert {name: each for name, each in asked.items() if each and not each.endswith("_CPUS:-0}")} == {}
+
+
+def test_rabbitmq_is_nobody_else_from_the_first_moment():
+    assert services(BASE)["rabbitmq"]["user"] == "rabbitmq"
+
+
+def test_nginx_depends_on_nothing_that_is_replaced():
+    assert "depends_on" not in services(PRODUCTION)["nginx"]
+
+
+def test_the_superuser_is_nobody_whom_the_service_could_be():
+    postgres = services(BASE)["postgres"]["environment"]
+    script = (ROOT / "deploy" / "postgres" / "10-taskledger.sh").read_text()
+
+    assert postgres["POSTGRES_USER"] == "postgres"
+    assert 'ALTER ROLE :"superuser" PASSWORD NULL' in script
+
+
 def test_every_file_that_production_mounts_is_there_or_made(secrets):
     content = whole(PRODUCTION)
     declared = {name: each["file"] for name, each in content["secrets"].items()}
@@ -129,7 +192,8 @@ def test_the_how_to_takes_backups_in_a_service_that_sees_the_artifacts():
     page = (ROOT / "docs" / "how-to" / "back-up.md").read_text(encoding="utf-8")
     used = re.findall(r"^ *docker compose run .* (\w+) flask --app app (?:backup|restore) ", page, re.MULTILINE)
 
-    [place] = {services(BASE)[name].get("environment")["ARTIFACTS_URL"].removeprefix("file://") for name in used}
+    urls = {services(BASE)[name].get("environment")["ARTIFACTS_URL"] for name in used}
+    [place] = {re.search(r"file://([^}]+)", url)[1] for url in urls}
     assert len(used) == 2
     assert all(f"artifacts:{place}" in services(BASE)[name].get("volumes", ()) for name in used)
 
@@ -147,8 +211,9 @@ def test_nginx_accepts_its_configuration(secrets, tmp_path):
     if shutil.which("nginx") is None:
         unavailable("nginx: it is not installed here (on Debian: apt-get install nginx-light)")
     text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
-    text = text.replace("/run/secrets/", f"{secrets}/").replace("server api:8000", "server 127.0.0.1:8000")
-    text = text.replace("server stream:8000", "server 127.0.0.1:8001")
+    text = text.replace("/run/secrets/", f"{secrets}/").replace("/tmp/taskledger/", f"{tmp_path}/taskledger/")
+    written = (ROOT / "deploy" / "nginx" / "start.sh").read_text().replace("/tmp/taskledger", f"{tmp_path}/taskledger")
+    subprocess.run(["sh", "-c", written.replace("exec nginx", "exec true")], check=True, timeout=30)
     text = text.replace("    http2 on;\n", "")  # since nginx 1.25.1; Debian's may be older
     (tmp_path / "nginx.conf").write_text(text)
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from app.web.responses.problems import Problem
 from tests.conftest import unavailable
 from tests.support.people import Person, make_person
 from tests.support.servers.certificates import make_secrets
@@ -31,15 +33,18 @@ class Nginx(Process):
     """The deployed configuration, with ports and folders of this test's own."""
 
     def __init__(self, folder: Path, secrets: Path, *, api_port: int) -> None:
-        self.port = free_port()
+        self.port, self.plain_port = free_port(), free_port()
         text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
+        (folder / "https_port.conf").write_text("map '' $https_port { default ''; }\n")
         for theirs, ours in {
+            "include /tmp/taskledger/https_port.conf": "include https_port.conf",
             " /tmp/": f" {folder}/",
             "/run/secrets/": f"{secrets}/",
-            "server api:8000": f"server 127.0.0.1:{api_port}",
-            "server stream:8000": f"server 127.0.0.1:{api_port}",
+            "set $api api:8000": f"set $api 127.0.0.1:{api_port}",
+            "set $stream stream:8000": f"set $stream 127.0.0.1:{api_port}",
+            "listen 127.0.0.1:8081": f"listen 127.0.0.1:{free_port()}",
             "listen 8443": f"listen 127.0.0.1:{self.port}",
-            "listen 8080": f"listen 127.0.0.1:{free_port()}",
+            "listen 8080": f"listen 127.0.0.1:{self.plain_port}",
             "    http2 on;\n": "",  # since nginx 1.25.1; Debian's may be older
         }.items():
             assert theirs in text
@@ -137,3 +142,44 @@ def test_an_upload_of_somebody_on_the_way_goes_through(nginx, person):
         [answer] = clients.answers(within=20)
 
     assert answer.startswith(b"HTTP/1.1 201 ")
+
+
+class PlainNginx(Nginx):
+    """With nothing behind it: only its plain port is asked."""
+
+    def is_ready(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.plain_port)) == 0
+
+
+@pytest.fixture
+def plain(tmp_path) -> Iterator[PlainNginx]:
+    if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+        unavailable("nginx: it is not installed here (on Debian: apt-get install nginx-light)")
+    with PlainNginx(tmp_path, make_secrets(tmp_path / "secrets"), api_port=free_port()) as running:
+        yield running
+
+
+@pytest.mark.parametrize("path", ["/api/v1/tasks", "/api/v1/auth/login?x=1", "//api/v1/tasks", "/%61pi/v1/tasks"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_program_that_asks_without_tls_is_refused_and_not_led_on(plain, method, path):
+    connection = http.client.HTTPConnection("127.0.0.1", plain.plain_port, timeout=5)
+    with closing(connection):
+        connection.request(method, path, headers={"Authorization": "Bearer tl_secret"})
+        answer = connection.getresponse()
+        problem = json.loads(answer.read())
+
+    assert (answer.status, answer.headers["Location"]) == (403, None)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (problem["status"], problem["code"]) == (403, "https_required")
+    assert set(problem) == set(Problem().fields)
+
+
+@pytest.mark.parametrize("path", ["/", "/login?next=/tasks", "/apis"])
+def test_a_page_that_is_asked_for_without_tls_is_redirected(plain, path):
+    connection = http.client.HTTPConnection("127.0.0.1", plain.plain_port, timeout=5)
+    with closing(connection):
+        connection.request("GET", path, headers={"Host": "ledger.example"})
+        answer = connection.getresponse()
+
+    assert (answer.status, answer.headers["Location"]) == (308, f"https://ledger.example{path}")

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -19,7 +19,6 @@ from app.services.encryption import rotation, sealing
 from app.services.webhooks import secrets
 from app.worker import attempt, executor, ports
 from app.worker.executor import NoHint, check_signature
-from tasks import TaskContext, registry, task_type
 from tests.support.factories import make_task
 from tests.support.people import make_person
 from tests.support.servers.attempts import run_attempt
@@ -29,23 +28,6 @@ CARD = {"number": "4111-1111"}
 OLD, NEW = (base64.b64encode(letter * 32).decode() for letter in (b"o", b"n"))
 OLD_NAME, NEW_NAME = (sealing.keys(key)[0].name for key in (OLD, NEW))
 OLD_SECRET, NEW_SECRET = "an old secret key of some length 01", "a newer secret key of some length 23"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    number: str
-
-
-@pytest.fixture
-def charge_card(monkeypatch):
-    """A sensitive type, known as long as the test runs."""
-    monkeypatch.setattr(registry, "_types", dict(registry._types))
-    monkeypatch.setattr(registry, "_found", None)
-
-    @task_type("charge_card", sensitive=True, examples=(CARD,))
-    def charge_card(task: TaskContext, payload: Card) -> dict[str, str]:
-        """Charge a card."""
-        return {"charged": payload.number}
 
 
 @pytest.fixture

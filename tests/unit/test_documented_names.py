@@ -27,9 +27,12 @@ VARIABLE = re.compile(r"(?<![…A-Z])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 COMPOSE = ["docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"]
 OTHERS = {
     "COMPENSATION_FAILED",
+    "COMPOSE_FILE",
     "FLASK_DEBUG",
     "REQUIRE_SERVICES",
-}  # a status, a variable of Flask's, one of the tests'
+    "SOAK_MINUTES",
+    "SOAK_SEED",
+}  # a status, variables of Compose's and Flask's, those of the tests
 OURS = ("app/", "tasks/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 

@@ -13,34 +13,40 @@ from pathlib import Path
 
 import pytest
 
+from app import capacity
+from app.commands import sink
 from app.commands.audit import MIN_KEPT
 from app.commands.doctor import key_points
+from app.commands.doctor.audit_points import LATE_SECONDS
 from app.commands.doctor.database_points import MAX_BACKUP_HOURS
 from app.config.production import SECRET_MIN_LENGTH
 from app.config.running import Running
 from app.dashboard import sessions as dashboard_sessions
 from app.database import SESSION_SETTINGS
-from app.dispatcher.rescue import UNSEEN
+from app.dispatcher import scheduler
+from app.embedded import __main__ as embedded
+from app.embedded import supervisor
 from app.server import deadlines, pressure
 from app.server import request as server_request
 from app.server import worker as server
 from app.services import idempotency
 from app.services.accounts import passwords, quotas, sessions, tokens
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.measuring.readiness import LATEST_LOOK
 from app.services.schedules.policy import LATE
 from app.services.schedules.targets import MAX_TARGET
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY
 from app.services.tasks.search import MAX_LOOKED_AT
 from app.services.webhooks.secrets import OVERLAP
+from app.sinks.audit.runner import MAX_ENTRIES
 from app.web.access import KEY_SECONDS
 from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
 from app.web.schemas.tasks import MAX_WAIT_SECONDS
+from app.worker import shutdown
 from app.worker.attempt import RESULT_BYTES
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
-from app.worker.shutdown import GRACE_AFTER_SIGNAL_SECONDS
 from tasks.handlers import webhook_delivery
 from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType
 from tasks.retry import RetryPolicy
@@ -107,14 +113,17 @@ CLAIMS = [
           (number_in("Dockerfile.api", r"--graceful-timeout=(\d+)"),)),
     Claim("deploy-on-kubernetes.md", "60 s to end: 20 to finish, 8 more until a handler that does not stop is killed",
           (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
-           default_of(Running, "shutdown_grace_seconds"), GRACE_AFTER_SIGNAL_SECONDS)),
-    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(UNSEEN),)),
+           default_of(Running, "shutdown_grace_seconds"), shutdown.GRACE_AFTER_SIGNAL_SECONDS)),
+    Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(ALIVE_FOR),)),
+    Claim("deploy-with-compose.md", "as far as there are 256 MiB of memory for each", (capacity.SLOT_BYTES / 1024**2,)),
     Claim("deploy-with-compose.md", "fails above 250 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
-    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(UNSEEN),)),
+    Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(ALIVE_FOR),)),
     Claim("production-checklist.md", "ran within 26 hours", (MAX_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
     Claim("production-checklist.md", "it looks for 15 s at most", (key_points.LOOK_SECONDS,)),
+    Claim("production-checklist.md", "no entry has waited for more than 5 minutes", (LATE_SECONDS / 60,)),
+    Claim("protect-an-installation.md", "a batch (up to 500) is sent again", (MAX_ENTRIES,)),
     Claim("protect-an-installation.md", "access tokens | 15 minutes", (seconds(tokens.LIFETIME) / 60,)),
     Claim("protect-an-installation.md", "12 hours without use", (seconds(dashboard_sessions.IDLE) / 3600,)),
     Claim("protect-an-installation.md", "of a sensitive type keeps | 24 hours", (seconds(idempotency.KEPT) / 3600,)),
@@ -122,11 +131,21 @@ CLAIMS = [
     Claim("protect-an-installation.md", "The last 30 days are always kept", (MIN_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
-    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(UNSEEN),)),
-    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(UNSEEN),)),
-    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(LIVE),)),
+    Claim("run-without-containers.md", "worker | `SHUTDOWN_GRACE_SECONDS` and 10 s",
+          (shutdown.GRACE_AFTER_SIGNAL_SECONDS + shutdown.RECORD_SECONDS,)),
+    Claim("run-without-containers.md", "whose broker does not answer, 10 s", (shutdown.CLOSING_SECONDS,)),
+    Claim("run-without-containers.md", "| dispatcher, sinks | 10 s |", (scheduler.CLOSE_SECONDS,)),
+    Claim("run-without-containers.md", "dispatcher, sinks | 10 s", (sink.CLOSE_SECONDS,)),
+    Claim("run-without-containers.md", "`make run` | `SHUTDOWN_GRACE_SECONDS` and 14 s",
+          (embedded.STOP_SECONDS + supervisor.LAST_SECONDS,)),
+    Claim("run-without-containers.md", "15 s after its last sign of life", (seconds(ALIVE_FOR),)),
+    Claim("run-without-containers.md", "what still runs 8 s after the grace period",
+          (shutdown.GRACE_AFTER_SIGNAL_SECONDS,)),
+    Claim("troubleshoot.md", "a lost worker is missed after 15 s", (seconds(ALIVE_FOR),)),
+    Claim("upgrade.md", "who is killed is missed within 15 seconds", (seconds(ALIVE_FOR),)),
+    Claim("delivery.md", "a worker's host dies | that attempt; 15 s", (seconds(ALIVE_FOR),)),
     Claim("delivery.md", "PostgreSQL is away for less than 10 s", (CLAIM_SECONDS,)),
-    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(UNSEEN),)),
+    Claim("lifecycle.md", "A dead host is missed by the dispatcher after 15 seconds", (seconds(ALIVE_FOR),)),
     Claim("slow-clients.md", "10 s from its first byte, then 408", (deadlines.HEAD_SECONDS, 408)),
     Claim("slow-clients.md", "a body of up to 1 MB", (1,)),
     Claim("slow-clients.md", "all such bodies together have 64 MB", (server.MAX_READ_AHEAD / 1024**2,)),
@@ -174,6 +193,7 @@ MEASURED = [
 
 ELSEWHERE = [
     ("upgrade.md", "did not answer for 72 seconds when we tried it"),
+    ("run-without-containers.md", "its `--graceful-timeout` (30 s unless it is given)"),
     ("deploy-on-kubernetes.md", "120 s is the most on Fargate"),
     ("deploy-on-kubernetes.md", "deregistration delay of 30 s"),
     ("deploy-on-kubernetes.md", "Cloud Run gives 10 s after SIGTERM"),

@@ -4,9 +4,9 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.models import AuditRecord
 from app.models.page import Page
 from app.services.accounts import audit
-from app.services.accounts.audit import AuditRecord
 from app.web.access import Access, access
 from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim, text

@@ -16,6 +16,7 @@ from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.fields import Instant, one_of, text
 from app.web.requests.parsing import StrictSchema
+from app.web.responses.forgetting import have_browser_forget
 from app.web.schemas.accounts import email, new_password
 from app.web.transactions import single_statement, transaction
 
@@ -184,7 +185,8 @@ def log_in(asked: dict[str, Any]) -> dict[str, Any]:
 def refresh(asked: dict[str, Any]) -> dict[str, Any]:
     """Get the next pair of tokens; using a refresh token twice ends the log-in, for it may have been stolen."""
     with transaction() as session:
-        outcome = sessions.rotate(session, asked["refresh_token"], now=utcnow())
+        max_age = current_settings().max_log_in
+        outcome = sessions.rotate(session, asked["refresh_token"], max_age=max_age, now=utcnow())
         if isinstance(outcome, Reused):
             audit.record(
                 session, "session.token_reused", current_actor(), now=utcnow(), subject=f"user:{outcome.user_id}"
@@ -213,6 +215,7 @@ def log_out(asked: dict[str, Any]) -> None:
         for family in filter(None, families):
             sessions.end_family(session, family, now=utcnow())
         audit.record(session, "user.logged_out", current_actor(), now=utcnow())
+    have_browser_forget()
 
 
 @blueprint.post("/logout-all")
@@ -224,6 +227,7 @@ def log_out_everywhere() -> None:
     with transaction() as session:
         sessions.end_all(session, principal.user_id, now=utcnow())
         audit.record(session, "user.logged_out_everywhere", current_actor(), now=utcnow())
+    have_browser_forget()
 
 
 @blueprint.post("/password")

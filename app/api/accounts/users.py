@@ -10,7 +10,7 @@ from app.clock import utcnow
 from app.errors import NotFound
 from app.models import Role, UserRecord
 from app.models.page import Page
-from app.services.accounts import audit, passwords, registration, users
+from app.services.accounts import audit, passwords, registration, sessions, users
 from app.web.access import KEYS, Access, access, current_actor
 from app.web.blueprint import Blueprint
 from app.web.fields import text
@@ -95,6 +95,18 @@ def change_user(fields: dict[str, Any], user_id: str) -> UserRecord:
         audit.record(session, "user.changed", current_actor(), now=utcnow(), subject=f"user:{id_}", **fields)
     KEYS.forget()
     return changed
+
+
+@blueprint.post("/users/<user_id>/logout", parameters=USER_ID)
+@blueprint.response(204, description="Every log-in of the account has ended; its API keys stay")
+@access(Access.ADMIN)
+def log_user_out(user_id: str) -> None:
+    """End every log-in of an account, everywhere and at once; somebody may have lost a device."""
+    id_ = _parse_id(user_id)
+    with transaction() as session:
+        users.read(session, id_)
+        sessions.end_all(session, id_, now=utcnow())
+        audit.record(session, "user.log_ins_ended", current_actor(), now=utcnow(), subject=f"user:{id_}")
 
 
 def _parse_id(text_: str) -> UUID:

@@ -113,7 +113,7 @@ def _filter(given: dict[str, Any]) -> EventFilter:
 
 def _credential_check(owner: UUID | None) -> Callable[[], bool]:
     """Asks later whether the request's credential still holds, and still shows the same."""
-    app, environ = current_app._get_current_object(), dict(request.environ)  # type: ignore[attr-defined]
+    app, environ = current_app._get_current_object(), dict(request.environ)  # type: ignore[attr-defined]  # behind the proxy
 
     def check() -> bool:
         with app.request_context(environ):

@@ -223,11 +223,11 @@ def change_webhook(given: dict[str, Any], webhook_id: UUID) -> SimpleNamespace:
     """Change, enable or disable a webhook; what happened while it was disabled is not sent later."""
     if "url" in given or given.get("enabled"):
         check_outside(current_rights())
-    now, said = utcnow(), {"subject": f"webhook:{webhook_id}", "fields": sorted(given)}
+    now, subject = utcnow(), f"webhook:{webhook_id}"
     with transaction() as session:
         changed = webhooks.change(session, webhook_id, given, owner=visible_owner(), now=now)
         # Which fields, and not the new address: it may hold a secret.
-        audit.record(session, "webhook.changed", current_actor(), now=now, **said)
+        audit.record(session, "webhook.changed", current_actor(), now=now, subject=subject, fields=sorted(given))
         return _with(changed, webhooks.circuits_of(session, [changed]))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Response, current_app
+from flask import current_app, jsonify
 from sqlalchemy.orm import Session
 
 from app.api.invoices.schemas import (
@@ -164,7 +164,7 @@ def download_pdf(wanted: dict[str, Any], number: str) -> Any:
         return content_of(found.artifact)
     assert found.task is not None  # noqa: S101 (one of the two)
     body = TaskView().dump(found.task)
-    response: Response = current_app.json.response(body)
+    response = jsonify(body)
     response.status_code = 202
     response.headers.update({"Location": task_path(found.task), "Retry-After": "1"})
     return response

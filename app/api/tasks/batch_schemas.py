@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 import marshmallow as ma
-from marshmallow_oneofschema import OneOfSchema
+from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from app.services.submission.batches import KEY_FIELD
 from app.web.fields import text
@@ -56,12 +56,12 @@ class BatchItem(OneOfSchema):
     """A submission of a batch: its `type` says which payload it takes."""
 
     @property
-    def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]
+    def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]  # which is only read
         """The schemas by task type, as OpenAPI shows them."""
         return {task_type.name: item_shape(task_type) for task_type in load_types().values()}
 
 
-class Unread(ma.fields.List):
+class Unread(ma.fields.List[Any]):
     """A list whose items are checked one by one later, because each is accepted or refused by itself."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
@@ -94,7 +94,7 @@ class ResultView(ma.Schema):
     problem = ma.fields.Nested(Problem, metadata={"description": "If it was refused"})
 
 
-class Built(ma.fields.List):
+class Built(ma.fields.List[Any]):
     """A list whose items are what the answer shows already."""
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:

@@ -36,7 +36,9 @@ blueprint = Blueprint(
 
 SVG = "image/svg+xml"
 # A picture may be opened as a page: it loads and runs nothing.
-SVG_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+SVG_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+}
 EXAMPLES = {
     "steps": {
         "summary": "Two steps, the second with the result of the first",

@@ -35,6 +35,7 @@ class Manifest:
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:
+        """Write it into a folder, last of all: a folder without it is no backup."""
         (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -75,4 +76,5 @@ def kept(folder: Path) -> Iterator[tuple[UUID, Path]]:
 
 
 def chunks_of(content: Any) -> Iterable[bytes]:
+    """The content of an open binary stream, CHUNK_BYTES at a time."""
     return iter(lambda: content.read(CHUNK_BYTES), b"")

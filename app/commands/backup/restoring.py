@@ -24,10 +24,12 @@ Progress = Callable[[str], None]
 
 SCHEMAS = ("taskledger", "public")
 ASIDE = "before_restore_"
-OTHERS = sa.text(
-    "SELECT coalesce(nullif(application_name, ''), 'unnamed') FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY 1"
-)
+OTHERS = sa.text("""
+    SELECT coalesce(nullif(application_name, ''), 'unnamed')
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    ORDER BY 1
+""")
 EXISTING = sa.text("SELECT nspname FROM pg_namespace WHERE nspname = ANY(:names)")
 
 

@@ -21,14 +21,28 @@ Progress = Callable[[str], None]
 
 STORED = sa.text("SELECT id FROM artifacts WHERE stored_at IS NOT NULL ORDER BY id")
 BY_STATUS = sa.text("SELECT status, count(*) AS count FROM tasks GROUP BY status ORDER BY status")
-GRANTEES = sa.text(
-    "SELECT DISTINCT rolname FROM pg_roles JOIN ("
-    "SELECT (aclexplode(relacl)).grantee FROM pg_class WHERE relnamespace::regnamespace::text = ANY(:schemas) UNION "
-    "SELECT (aclexplode(proacl)).grantee FROM pg_proc WHERE pronamespace::regnamespace::text = ANY(:schemas) UNION "
-    "SELECT (aclexplode(nspacl)).grantee FROM pg_namespace WHERE nspname = ANY(:schemas) UNION "
-    "SELECT (aclexplode(defaclacl)).grantee FROM pg_default_acl) AS granted ON granted.grantee = pg_roles.oid "
-    "WHERE rolname !~ '^pg_' AND rolname <> current_user ORDER BY rolname"
-)
+GRANTEES = sa.text("""
+    SELECT DISTINCT rolname
+    FROM pg_roles
+    JOIN (
+        SELECT (aclexplode(relacl)).grantee
+        FROM pg_class
+        WHERE relnamespace::regnamespace::text = ANY(:schemas)
+        UNION
+        SELECT (aclexplode(proacl)).grantee
+        FROM pg_proc
+        WHERE pronamespace::regnamespace::text = ANY(:schemas)
+        UNION
+        SELECT (aclexplode(nspacl)).grantee
+        FROM pg_namespace
+        WHERE nspname = ANY(:schemas)
+        UNION
+        SELECT (aclexplode(defaclacl)).grantee
+        FROM pg_default_acl
+    ) AS granted ON granted.grantee = pg_roles.oid
+    WHERE rolname !~ '^pg_' AND rolname <> current_user
+    ORDER BY rolname
+""")
 SCHEMAS = ["public", "taskledger"]
 
 
@@ -62,7 +76,7 @@ def _write(settings: Settings, draft: Path, *, with_artifacts: bool, say: Progre
         options = ["--format=custom", f"--snapshot={snapshot}", f"--file={draft / folders.DUMP}", "--no-owner"]
         programs.run(program, [*options, *(f"--schema={name}" for name in SCHEMAS)], address_of(connection, settings))
         stored = list(connection.scalars(STORED)) if with_artifacts else []
-        by_status = {row.status: row.count for row in connection.execute(BY_STATUS)}
+        by_status: dict[str, int] = dict(connection.execute(BY_STATUS).tuples().all())
         revision = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one()
         roles = list(connection.scalars(GRANTEES, {"schemas": SCHEMAS}))
         taken_at = connection.execute(sa.text("SELECT transaction_timestamp()")).scalar_one()

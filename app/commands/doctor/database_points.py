@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
+from app.services.dispatch.workers import ALIVE_FOR
 
 OLDEST_VERSION = 140_000
 MAX_OF_CONNECTIONS = 0.8
@@ -23,25 +24,31 @@ NAMES = [
     "server_version_num", "fsync", "full_page_writes", "synchronous_commit", "autovacuum", "track_counts",
     "max_connections", "superuser_reserved_connections", "archive_mode",
 ]  # fmt: skip
-TABLES = sa.text(
-    "SELECT pg_class.relname, n_live_tup AS live, n_dead_tup AS dead, "
-    "coalesce('autovacuum_enabled=false' = ANY(reloptions), false) AS is_off "
-    "FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid WHERE schemaname = 'public'"
-)
-OLD_TRANSACTIONS = sa.text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND backend_type = 'client backend' AND xact_start < now() - make_interval(mins => :minutes)"
-)
+TABLES = sa.text("""
+    SELECT pg_class.relname, n_live_tup AS live, n_dead_tup AS dead,
+        coalesce('autovacuum_enabled=false' = ANY(reloptions), false) AS is_off
+    FROM pg_stat_user_tables
+    JOIN pg_class ON pg_class.oid = relid
+    WHERE schemaname = 'public'
+""")
+OLD_TRANSACTIONS = sa.text("""
+    SELECT count(*)
+    FROM pg_stat_activity
+    WHERE datname = current_database()
+        AND pid <> pg_backend_pid()
+        AND backend_type = 'client backend'
+        AND xact_start < now() - make_interval(mins => :minutes)
+""")
 CLIENTS = sa.text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
 BACKED_UP = sa.text("SELECT max(at) FROM audit_log WHERE action = 'ledger.backed_up'")
-WORKERS = sa.text(
-    "SELECT coalesce(sum(concurrency + :extra), 0) FROM workers "
-    "WHERE stopped_at IS NULL AND last_seen_at > now() - interval '15 seconds'"
-)
-AHEAD = sa.text(
-    "SELECT to_regclass('public.task_events_p' || to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')) "
-    "IS NOT NULL"
-)
+WORKERS = sa.text("""
+    SELECT coalesce(sum(concurrency + :extra), 0)
+    FROM workers
+    WHERE stopped_at IS NULL AND last_seen_at > now() - CAST(:alive_for AS interval)
+""")
+AHEAD = sa.text("""
+    SELECT to_regclass('public.task_events_p' || to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')) IS NOT NULL
+""")
 
 
 def of_database(
@@ -90,7 +97,8 @@ def _clock(connection: sa.Connection, clock: datetime) -> Findings:
 def _revision(connection: sa.Connection) -> str | None:
     if connection.scalar(sa.text("SELECT to_regclass('public.alembic_version')")) is None:
         return None
-    return connection.scalar(sa.text("SELECT version_num FROM public.alembic_version"))
+    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM public.alembic_version"))
+    return revision
 
 
 def _migrations(connection: sa.Connection, heads: Sequence[str]) -> Findings:
@@ -106,7 +114,7 @@ def _connections(connection: sa.Connection, values: dict[str, str], settings: Se
     yield judged("connections", used <= room * MAX_OF_CONNECTIONS, f"{used} of {room} in use", advice)
     workers = 0
     if connection.scalar(sa.text("SELECT to_regclass('public.workers')")) is not None:
-        workers = int(connection.scalar(WORKERS, {"extra": WORKER_EXTRA_CONNECTIONS}) or 0)
+        workers = int(connection.scalar(WORKERS, {"extra": WORKER_EXTRA_CONNECTIONS, "alive_for": ALIVE_FOR}) or 0)
     peak = api_processes * 2 * settings.database_pool_size + workers + DISPATCHER_CONNECTIONS
     seen = (
         f"{peak} at most by {api_processes} API processes, the workers that are alive and a dispatcher; {room} allowed"

@@ -52,7 +52,7 @@ def examine(environ: Mapping[str, str] = os.environ, *, whole_audit_log: bool = 
 
 
 def _api_processes(given: str) -> tuple[int, list[Finding]]:
-    """gunicorn's own variable, read as gunicorn reads it."""
+    """The number of processes in the variable of gunicorn, read as gunicorn reads it."""
     try:
         return int(given or DEFAULT_API_PROCESSES), []
     except ValueError:
@@ -75,6 +75,7 @@ def _behind_the_database(settings: Settings, api_processes: int, *, whole_audit_
             with Session(connection) as session:
                 yield from service_points.of_processes(session, now=now)
                 yield from service_points.of_sinks(session, now=now)
+                yield from audit_points.of_audit_sink(session, settings, now=now)
                 yield from service_points.of_ledger(session, now=now)
                 yield from key_points.of_keys(session, settings)
                 yield audit_points.of_audit_log(session, whole=whole_audit_log)

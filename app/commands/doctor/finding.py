@@ -28,14 +28,17 @@ Findings = Iterator[Finding]
 
 
 def ok(point: str, seen: str) -> Finding:
+    """The point is as it should be."""
     return Finding(point=point, state=State.OK, seen=seen)
 
 
 def warning(point: str, seen: str, advice: str) -> Finding:
+    """The service works, but not as it should; `advice` says what to do."""
     return Finding(point=point, state=State.WARNING, seen=seen, advice=advice)
 
 
 def fault(point: str, seen: str, advice: str) -> Finding:
+    """The service cannot work like this; `advice` says what to do."""
     return Finding(point=point, state=State.FAULT, seen=seen, advice=advice)
 
 

@@ -2,9 +2,9 @@
 
 import resource
 import shutil
-from pathlib import Path
 from uuid import uuid4
 
+from app.capacity import memory_limit
 from app.commands.doctor.finding import Findings, fault, judged, ok, warning
 from app.config import Settings
 from app.config.production import split_url
@@ -12,8 +12,6 @@ from app.services.artifacts.store import Store, StoreAway
 
 MIN_FREE_BYTES, MIN_FREE_SHARE = 1 << 30, 0.1
 FEWEST_FILES = 1024
-MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-NO_LIMIT = 1 << 60  # what cgroups of the first kind say where there is none
 
 
 def of_host(settings: Settings) -> Findings:
@@ -22,7 +20,7 @@ def of_host(settings: Settings) -> Findings:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = files == resource.RLIM_INFINITY or files >= FEWEST_FILES
     yield judged("open files", enough, f"{files} allowed", f"raise `ulimit -n` to {FEWEST_FILES} or more", warning)
-    limit = _memory_limit()
+    limit = memory_limit()
     seen = f"{limit >> 20} MiB" if limit else "none for this process"
     advice = "give each container or service a memory limit, so that one of them cannot take the host down"
     yield judged("memory limit", limit is not None, seen, advice, warning)
@@ -46,14 +44,3 @@ def _store(settings: Settings) -> Findings:
         yield judged("disk", not low, f"{usage.free >> 30} GiB of {usage.total >> 30} GiB free", "make room")
     else:
         yield ok("disk", "files are in a bucket")
-
-
-def _memory_limit() -> int | None:
-    for path in MEMORY_LIMITS:
-        try:
-            text = path.read_text().strip()
-        except OSError:
-            continue
-        if text.isdecimal() and int(text) < NO_LIMIT:
-            return int(text)
-    return None

@@ -9,15 +9,17 @@ from app import messaging
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
 from app.services.dispatch import queues
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.events import sinks
 from app.services.measuring import integrity, readiness
 from tasks.brokers import broker_of
 from tasks.registry import load_types
 
-LIVE_WORKERS = sa.text(
-    "SELECT node, types, queues, version FROM workers "
-    "WHERE stopped_at IS NULL AND last_seen_at > CAST(:now AS timestamptz) - interval '15 seconds'"
-)
+LIVE_WORKERS = sa.text("""
+    SELECT node, types, queues, version
+    FROM workers
+    WHERE stopped_at IS NULL AND last_seen_at > CAST(:now AS timestamptz) - CAST(:alive_for AS interval)
+""")
 
 
 def of_broker(settings: Settings) -> Findings:
@@ -59,7 +61,7 @@ def of_processes(session: Session, *, now: datetime) -> Findings:
     yield judged(
         "dispatcher", found is None, found or "looks for due tasks", "start `celery -A tasks beat`, two of them"
     )
-    workers = session.execute(LIVE_WORKERS, {"now": now}).all()
+    workers = session.execute(LIVE_WORKERS, {"now": now, "alive_for": ALIVE_FOR}).all()
     yield judged("workers", bool(workers), f"{len(workers)} alive", "start `celery -A tasks worker`")
     if not workers:
         return

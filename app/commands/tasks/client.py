@@ -14,7 +14,6 @@ from app.config import DEFAULT_VAR_DIR, EMBEDDED_FILE, read_embedded
 from app.errors import TaskledgerError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-FINISHED = frozenset(("COMPLETED", "FAILED", "CANCELLED"))
 REFUSED, UNREACHABLE = 3, 4  # exit statuses; 1 is a task that did not complete, 2 a misuse of the command
 TRIES = 3
 PAUSE_SECONDS = 1.0

@@ -8,16 +8,15 @@ from uuid import UUID
 
 import click
 
+from app.commands.statuses import ALL, FINISHED
 from app.commands.tasks import showing
-from app.commands.tasks.client import FINISHED, LONG_POLL_SECONDS, REFUSED, ApiFailed, Client, Target
+from app.commands.tasks.client import LONG_POLL_SECONDS, REFUSED, ApiFailed, Client, Target
 from app.commands.tasks.payloads import labels_of, moment_of, payload_of, payloads_of
 from app.errors import SettingsError
 
 NOT_COMPLETED, TIMED_OUT = 1, 124  # as timeout(1) exits
 PRIORITIES = click.Choice(("high", "normal", "low"))
-STATUSES = click.Choice(
-    ("SCHEDULED", "PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED"), case_sensitive=False
-)
+STATUSES = click.Choice(ALL, case_sensitive=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 wait_option = click.option("--timeout", type=float, default=None, help="Give up waiting after so many seconds.")
 
@@ -27,7 +26,7 @@ class _Failed(click.ClickException):
 
     def __init__(self, error: ApiFailed) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_status
+        self.exit_code = error.exit_status  # type: ignore[misc]  # click reads it from the instance
 
 
 def _calls_the_api(command: Callable[..., None]) -> Callable[..., None]:

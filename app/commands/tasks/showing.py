@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-COLOURS = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow", "PROCESSING": "cyan", "RETRYING": "magenta"}
+from app.commands.statuses import COLOURS
+
 WIDEST_CELL = 120
 WIDE = 110  # columns of a terminal; an id takes 36 of them
 PIPED_WIDTH = 250  # no terminal says how wide it is, and grep wants one line a task
@@ -68,7 +69,7 @@ def one(task: Mapping[str, Any], events: Sequence[Mapping[str, Any]], logs: Sequ
     table.add_column(overflow="fold")
     for name in FIELDS:
         value = task.get(name)  # a service of the release before does not say all of them
-        shown = coloured(value) if name == "status" else escape(compact(value))
+        shown = coloured(str(value)) if name == "status" else escape(compact(value))
         if value not in (None, {}, ""):
             table.add_row(name, shown)
     for name in MOMENTS:
@@ -104,6 +105,7 @@ def moment(text: str) -> str:
 
 
 def coloured(status: str) -> str:
+    """A status in its colour, as markup of rich."""
     colour = COLOURS.get(status)
     return f"[{colour}]{status}[/]" if colour else status
 
@@ -114,10 +116,12 @@ def compact(value: Any) -> str:
 
 
 def cut(text: str) -> str:
+    """The beginning of a text that is wider than a cell may be."""
     return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 1] + "…"
 
 
 def lines(texts: Iterable[str]) -> None:
+    """Print texts, one a line, as they are."""
     for text in texts:
         click.echo(text)
 

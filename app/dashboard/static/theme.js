@@ -16,7 +16,9 @@ export function startTheme() {
   button.addEventListener("click", () => {
     const next = current() === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = next;
-    document.cookie = `theme=${next}; path=/; max-age=${YEAR}; samesite=lax`;
+    document.cookie = location.protocol === "https:"
+      ? `__Host-theme=${next}; path=/; max-age=${YEAR}; samesite=lax; secure`
+      : `theme=${next}; path=/; max-age=${YEAR}; samesite=lax`;
     name();
     document.dispatchEvent(new CustomEvent("dashboard:theme"));
   });

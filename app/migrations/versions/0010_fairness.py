@@ -1,5 +1,7 @@
 """Limits, the admission of tasks under them, order by key, and unique tasks."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -121,7 +123,7 @@ def upgrade() -> None:
         op.execute(statement)
 
 
-def _task_columns() -> tuple[sa.Column, ...]:
+def _task_columns() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column(
             "gated",

@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.clock import rfc_3339
 from app.services.accounts.audit import LOG
+from app.services.events.sinks import AUDIT
 
 PAGE = 1_000
 
@@ -35,6 +37,10 @@ LEFT JOIN audit_chain AS chain ON true
 LEFT JOIN (SELECT id, previous_hash FROM audit_log ORDER BY id LIMIT 1) AS first ON true
 LEFT JOIN (SELECT id, hash FROM audit_log ORDER BY id DESC LIMIT 1) AS last ON true
 """)
+ENDS = sa.text("SELECT last_id, pruned_id FROM audit_chain")
+UNSENT = sa.text(
+    "SELECT count(*) FROM audit_log WHERE at < :older_than AND id > (SELECT position FROM sinks WHERE name = :sink)"
+)
 PRUNE = sa.text("SELECT taskledger.prune_audit_log(:older_than)")
 
 
@@ -91,6 +97,47 @@ def entries(session: Session, since: datetime, until: datetime) -> Iterator[dict
         if len(rows) < PAGE:
             return
         after = rows[-1]["id"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ends:
+    """The id of the newest entry, and of the last that was pruned; 0: none."""
+
+    last_id: int
+    pruned_id: int
+
+
+def ends(session: Session) -> Ends:
+    """Both ends of the chain. Raises LookupError where the row that holds them is gone."""
+    row = session.execute(ENDS).first()
+    if row is None:
+        raise LookupError("the row of audit_chain is gone: bring it back from a backup")
+    return Ends(last_id=row.last_id, pruned_id=row.pruned_id)
+
+
+def after(session: Session, position: int, *, limit: int, most_bytes: int) -> list[dict[str, Any]]:
+    """The entries that follow an id, in their order, as rows: one at least if there is one, and about so many bytes."""
+    query = sa.select(LOG).where(LOG.c.id > position).order_by(LOG.c.id).limit(limit)
+    page, size = [], 0
+    with session.execute(query.execution_options(yield_per=50)) as found:
+        for row in found.mappings():
+            page.append(dict(row))
+            size += len(str(row["detail"])) + 500
+            if size >= most_bytes:
+                break
+    return page
+
+
+def unsent(session: Session, older_than: datetime) -> int:
+    """How many older entries the audit sink has still to send; 0 where it never ran."""
+    return int(session.scalar(UNSENT, {"older_than": older_than, "sink": AUDIT}) or 0)
+
+
+def plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry as it is exported and sent: values of JSON, hashes in hex. Pure."""
+    shown = {name: value if isinstance(value, dict | int | None) else str(value) for name, value in entry.items()}
+    hashes = {name: entry[name] and bytes(entry[name]).hex() for name in ("previous_hash", "hash")}
+    return {**shown, "at": rfc_3339(entry["at"]), **{name: value or None for name, value in hashes.items()}}
 
 
 def prune(session: Session, older_than: datetime) -> int:

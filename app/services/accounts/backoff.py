@@ -27,10 +27,17 @@ _GIVE_BACK = sa.text(
     "UPDATE login_failures SET failures = greatest(failures - 1, 0) WHERE account = :account AND address = :address"
 )
 _CLEAR = sa.text("DELETE FROM login_failures WHERE account = :account AND address = :address")
-_TIDY = sa.text(
-    "DELETE FROM login_failures WHERE (account, address) IN (SELECT account, address FROM login_failures "
-    "WHERE last_at < :forgotten ORDER BY last_at LIMIT 100 FOR UPDATE SKIP LOCKED)"
-)
+_TIDY = sa.text("""
+    DELETE FROM login_failures
+    WHERE (account, address) IN (
+        SELECT account, address
+        FROM login_failures
+        WHERE last_at < :forgotten
+        ORDER BY last_at
+        LIMIT 100
+        FOR UPDATE SKIP LOCKED
+    )
+""")
 
 
 def wait_after(failures: int) -> timedelta:

@@ -1,6 +1,11 @@
 """Passwords that guessing tools try first, in lower case; digits and signs around are stripped before the look-up."""
 
-COMMON = frozenset(
+from functools import cache
+from pathlib import Path
+
+LIST = Path(__file__).with_suffix(".txt")
+# What the list of those that people choose most often lacks: names of programs, and passwords that guides begin with.
+OURS = frozenset(
     """
     1234qwer 123qwe 123qweasd 12qwaszx 1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qazxsw2 a1b2c3d4 aa123456 abc12345
     abcd1234 abcdefgh abcdefghi access access14 admin admin123 adminadmin administrator alejandro alexander
@@ -24,3 +29,10 @@ COMMON = frozenset(
     william winner winter wizard yankees yellow zaq12wsx zxcv1234 zxcvbnm zxcvbnm,
 """.split()  # noqa: SIM905 (a hundred quoted lines say no more)
 )
+
+
+@cache
+def common() -> frozenset[str]:
+    """All of them."""
+    lines = LIST.read_text(encoding="utf-8").splitlines()
+    return OURS | {line for line in lines if not line.startswith("# ")}

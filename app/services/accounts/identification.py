@@ -13,23 +13,35 @@ from app.services.accounts.tokens import Claims
 
 NOTE_USE_AFTER = timedelta(minutes=1)
 
-_BY_KEY = sa.text(
-    "SELECT k.id, k.user_id, k.scopes, k.expires_at, k.last_used_at, u.role, u.max_waiting_tasks, "
-    "u.allowed_types, u.allowed_queues, u.may_reach_outside, k.allowed_types AS key_types, "
-    "k.allowed_queues AS key_queues "
-    "FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.digest = :digest AND k.revoked_at IS NULL "
-    "AND (k.expires_at IS NULL OR k.expires_at > :now) AND u.disabled_at IS NULL"
-)
+_BY_KEY = sa.text("""
+    SELECT k.id, k.user_id, k.scopes, k.expires_at, k.last_used_at, u.role, u.max_waiting_tasks, u.allowed_types,
+        u.allowed_queues, u.may_reach_outside, k.allowed_types AS key_types, k.allowed_queues AS key_queues
+    FROM api_keys k
+    JOIN users u ON u.id = k.user_id
+    WHERE k.digest = :digest
+        AND k.revoked_at IS NULL
+        AND (k.expires_at IS NULL OR k.expires_at > :now)
+        AND u.disabled_at IS NULL
+""")
 _NOTE_USE = sa.text(
     "UPDATE api_keys SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at <= :before)"
 )
 # A log-in lives as long as its family has a token that may still be used.
-_BY_TOKEN = sa.text(
-    "SELECT u.id, u.role, u.max_waiting_tasks, u.allowed_types, u.allowed_queues, u.may_reach_outside FROM users u "
-    "WHERE u.id = :user_id AND u.token_version = :version "
-    "AND u.disabled_at IS NULL AND EXISTS (SELECT FROM refresh_tokens r WHERE r.family = :family "
-    "AND r.user_id = u.id AND r.used_at IS NULL AND r.revoked_at IS NULL AND r.expires_at > :now)"
-)
+_BY_TOKEN = sa.text("""
+    SELECT u.id, u.role, u.max_waiting_tasks, u.allowed_types, u.allowed_queues, u.may_reach_outside
+    FROM users u
+    WHERE u.id = :user_id
+        AND u.token_version = :version
+        AND u.disabled_at IS NULL
+        AND EXISTS (
+            SELECT FROM refresh_tokens r
+            WHERE r.family = :family
+                AND r.user_id = u.id
+                AND r.used_at IS NULL
+                AND r.revoked_at IS NULL
+                AND r.expires_at > :now
+        )
+""")
 
 
 def by_key(session: Session, key: str, *, now: datetime, outside: bool) -> Principal | None:

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from app.errors import Refused, TaskledgerError
-from app.services.accounts.common_passwords import COMMON
+from app.services.accounts.common_passwords import common
 
 SHORTEST, LONGEST = 8, 128
 MAX_AT_ONCE = 2  # hashes; each takes 19 MiB and 40 ms of a core, and requests of others want those too
@@ -49,7 +49,7 @@ def _fault(password: str, email: str, name: str) -> str | None:
         return f"must have {SHORTEST} to {LONGEST} characters"
     plain = password.casefold()
     bare = plain.strip("0123456789!?.,*#@$%&+-_ ")
-    if plain in COMMON or bare in COMMON or not bare:
+    if plain in common() or bare in common() or not bare:
         return "is one of the most common passwords, or digits only; a few random words make a good one"
     if len(set(plain)) < FEWEST_DIFFERENT:
         return f"must have at least {FEWEST_DIFFERENT} different characters"

@@ -23,10 +23,10 @@ REFUSED_SECONDS, REFUSED_SECONDS_A_TASK = 0.5, 0.000_05
 PATIENCE_MS = 1_000  # for another transaction of the same account, which somebody may hold open by hand
 
 _TAKEN = sa.text("SELECT taskledger.places_taken(CAST(:owner_id AS uuid))")
-_TAKE = sa.text(
-    "SELECT waiting, granted, was_busy FROM taskledger.take_room(CAST(:owner_id AS uuid), :needed, :wanted, :most, "
-    ":patience)"
-)
+_TAKE = sa.text("""
+    SELECT waiting, granted, was_busy
+    FROM taskledger.take_room(CAST(:owner_id AS uuid), :needed, :wanted, :most, :patience)
+""")
 _OWN_QUOTA = sa.text("SELECT max_waiting_tasks FROM users WHERE id = :id")
 
 

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import TaskledgerError
 from app.models import Role
-from tasks.errors import UnknownTaskType
-from tasks.registry import TaskType, get_type
+from tasks.registry import TaskType, find_type
 
 CALLBACKS = "webhook_delivery"
 """The type of the tasks that call `callback_url` and webhooks: what is asked of who wants them."""
@@ -113,10 +112,9 @@ def check_names(rights: Iterable[Rights], names: Iterable[str]) -> None:
     """The same of several types by name; those that are not known are for others to refuse."""
     held = tuple(rights)
     for name in dict.fromkeys(names) if held else ():
-        try:
-            check(held, get_type(name))
-        except UnknownTaskType:
-            continue
+        kind = find_type(name)
+        if kind is not None:
+            check(held, kind)
 
 
 def check_outside(rights: Iterable[Rights]) -> None:

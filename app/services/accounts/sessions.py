@@ -17,6 +17,7 @@ from app.services.accounts.secrets import digest, new_refresh_token
 from app.services.accounts.tokens import Claims
 
 REFRESH_LIFETIME = timedelta(days=30)
+MAX_LOG_IN = timedelta(days=30)
 
 USERS, TOKENS = User.metadata.tables["users"], RefreshToken.metadata.tables["refresh_tokens"]
 
@@ -73,8 +74,13 @@ def leave_unchecked(session: Session, email: str, *, address: str) -> None:
     backoff.give_back(session, email, address)
 
 
-def begin(session: Session, who: Candidate, email: str, *, address: str, now: datetime) -> LoggedIn | None:
-    """Begin a log-in of somebody whose password was right; None if it was changed, or the account closed, meanwhile."""
+def begin(
+    session: Session, who: Candidate, email: str, *, address: str, max_age: timedelta = MAX_LOG_IN, now: datetime
+) -> LoggedIn | None:
+    """Begin a log-in of somebody whose password was right; None if it was changed, or the account closed, meanwhile.
+
+    It ends after `max_age`, however often it is continued.
+    """
     still_right = (USERS.c.id == who.user_id, USERS.c.password_hash == who.password_hash, USERS.c.disabled_at.is_(None))
     updated = sa.update(USERS).where(*still_right).values(last_login_at=now).returning(USERS.c.id)
     user_id = session.scalar(updated)
@@ -82,23 +88,27 @@ def begin(session: Session, who: Candidate, email: str, *, address: str, now: da
         return None
     backoff.clear(session, email, address)
     session.execute(sa.delete(TOKENS).where(TOKENS.c.user_id == user_id, TOKENS.c.expires_at <= now))
-    return _give_out(session, user_id, family=new_id(), now=now)
+    return _give_out(session, user_id, family=new_id(), began_at=now, max_age=max_age, now=now)
 
 
-def rotate(session: Session, token: str, *, now: datetime) -> LoggedIn | Reused | None:
-    """Replace a refresh token by a new one; None for one that was never given out, has expired or was revoked."""
+def rotate(session: Session, token: str, *, max_age: timedelta = MAX_LOG_IN, now: datetime) -> LoggedIn | Reused | None:
+    """Replace a refresh token by a new one; None for one that was never given out, has expired or was revoked.
+
+    So is one whose log-in began longer ago than `max_age`.
+    """
     known = digest(token)
     _one_at_a_time(session, TOKENS.c.digest == known)
     used = (
         sa.update(TOKENS)
         .where(TOKENS.c.digest == known, TOKENS.c.used_at.is_(None), TOKENS.c.revoked_at.is_(None))
-        .where(TOKENS.c.expires_at > now, TOKENS.c.user_id == USERS.c.id, USERS.c.disabled_at.is_(None))
+        .where(TOKENS.c.expires_at > now, TOKENS.c.began_at > now - max_age)
+        .where(TOKENS.c.user_id == USERS.c.id, USERS.c.disabled_at.is_(None))
         .values(used_at=now)
-        .returning(TOKENS.c.user_id, TOKENS.c.family)
+        .returning(TOKENS.c.user_id, TOKENS.c.family, TOKENS.c.began_at)
     )
     row = session.execute(used).first()
     if row is not None:
-        return _give_out(session, row.user_id, family=row.family, now=now)
+        return _give_out(session, row.user_id, family=row.family, began_at=row.began_at, max_age=max_age, now=now)
     query = sa.select(TOKENS.c.user_id, TOKENS.c.family).where(TOKENS.c.digest == known, TOKENS.c.used_at.is_not(None))
     again = session.execute(query).first()
     if again is None:
@@ -139,7 +149,9 @@ def _one_at_a_time(session: Session, which: sa.ColumnElement[bool]) -> None:
     session.execute(sa.select(USERS.c.id).where(USERS.c.id == theirs).with_for_update(key_share=True))
 
 
-def _give_out(session: Session, user_id: UUID, *, family: UUID, now: datetime) -> LoggedIn:
+def _give_out(
+    session: Session, user_id: UUID, *, family: UUID, began_at: datetime, max_age: timedelta, now: datetime
+) -> LoggedIn:
     token = new_refresh_token()
     row = {
         "id": new_id(),
@@ -147,7 +159,8 @@ def _give_out(session: Session, user_id: UUID, *, family: UUID, now: datetime) -
         "user_id": user_id,
         "digest": digest(token),
         "created_at": now,
-        "expires_at": now + REFRESH_LIFETIME,
+        "began_at": began_at,
+        "expires_at": min(now + REFRESH_LIFETIME, began_at + max_age),
     }
     session.execute(sa.insert(TOKENS).values(row))
     version = session.scalar(sa.select(USERS.c.token_version).where(USERS.c.id == user_id))

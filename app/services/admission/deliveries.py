@@ -13,17 +13,18 @@ from sqlalchemy.orm import Session
 
 from app.services.admission.limits import Applied, Lane, Limit
 from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE, Circuit, State
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 
 AT_ONCE = 2
 RECEIVER, ALL, FAILING = "receiver", "deliveries", "failing deliveries"
 KINDS = (RECEIVER, ALL, FAILING)
 REASON = "built in"
 
-_SLOTS = sa.text(
-    "SELECT coalesce(sum(CASE WHEN cardinality(queues) = 1 THEN concurrency ELSE concurrency / 2 END), 0) "
-    "FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since AND :queue = ANY(queues)"
-)
+_SLOTS = sa.text("""
+    SELECT coalesce(sum(CASE WHEN cardinality(queues) = 1 THEN concurrency ELSE concurrency / 2 END), 0)
+    FROM workers
+    WHERE stopped_at IS NULL AND last_seen_at > :since AND :queue = ANY(queues)
+""")
 
 
 def slots(session: Session, *, now: datetime) -> int:
@@ -31,7 +32,7 @@ def slots(session: Session, *, now: datetime) -> int:
 
     At least one: a worker may come that has not been seen yet.
     """
-    return max(1, session.scalar(_SLOTS, {"since": now - LIVE, "queue": DELIVERY_QUEUE}) or 0)
+    return max(1, session.scalar(_SLOTS, {"since": now - ALIVE_FOR, "queue": DELIVERY_QUEUE}) or 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,31 +40,55 @@ class Obstacle:
 _PLACE = sa.text(
     "SELECT task_id, state, seq, rank, owner_id, type, queue, key, ordering_key FROM admissions WHERE task_id = :id"
 )
-_BEFORE = sa.text(
-    "SELECT task_id, state FROM admissions WHERE owner_id = :owner_id AND ordering_key = :ordering_key "
-    "AND ordering_key <> '' AND task_id <> :task_id AND (seq < :seq OR state IN ('out', 'running')) "
-    "ORDER BY seq LIMIT :shown"
-)
-_ACTIVE = sa.text(
-    "SELECT task_id, owner_id, type, queue, key FROM admissions WHERE state IN ('out', 'running') "
-    "AND (:kind <> 'queue' OR queue = :name) AND (:kind <> 'type' OR type = :name) "
-    "AND (:kind <> 'owner' OR owner_id::text = :name) AND (:kind <> 'key' OR key = :name) "
-    "AND (CAST(:of AS uuid) IS NULL OR owner_id = :of) ORDER BY since"
-)
-_OF_PAIR = sa.text(
-    "SELECT task_id FROM admissions WHERE state IN ('out', 'running') AND owner_id = :owner_id AND type = :type "
-    "ORDER BY since"
-)
-_DELIVERING = sa.text(
-    "SELECT task_id, owner_id FROM admissions WHERE state IN ('out', 'running') AND type = :type "
-    "AND (CAST(:key AS text) IS NULL OR key = :key) AND (NOT :failing OR EXISTS (SELECT FROM webhook_endpoints AS e "
-    "WHERE e.key = admissions.key AND e.failures > 0)) ORDER BY since"
-)
+_BEFORE = sa.text("""
+    SELECT task_id, state
+    FROM admissions
+    WHERE owner_id = :owner_id
+        AND ordering_key = :ordering_key
+        AND ordering_key <> ''
+        AND task_id <> :task_id
+        AND (seq < :seq OR state IN ('out', 'running'))
+    ORDER BY seq
+    LIMIT :shown
+""")
+_ACTIVE = sa.text("""
+    SELECT task_id, owner_id, type, queue, key
+    FROM admissions
+    WHERE state IN ('out', 'running')
+        AND (:kind <> 'queue' OR queue = :name)
+        AND (:kind <> 'type' OR type = :name)
+        AND (:kind <> 'owner' OR owner_id::text = :name)
+        AND (:kind <> 'key' OR key = :name)
+        AND (CAST(:of AS uuid) IS NULL OR owner_id = :of)
+    ORDER BY since
+""")
+_OF_PAIR = sa.text("""
+    SELECT task_id
+    FROM admissions
+    WHERE state IN ('out', 'running') AND owner_id = :owner_id AND type = :type
+    ORDER BY since
+""")
+_DELIVERING = sa.text("""
+    SELECT task_id, owner_id
+    FROM admissions
+    WHERE state IN ('out', 'running')
+        AND type = :type
+        AND (CAST(:key AS text) IS NULL OR key = :key)
+        AND (
+            NOT :failing
+            OR EXISTS (SELECT FROM webhook_endpoints AS e WHERE e.key = admissions.key AND e.failures > 0)
+        )
+    ORDER BY since
+""")
 _TOKENS = sa.text("SELECT tokens, at FROM rate_buckets WHERE kind = :kind AND name = :name")
-_AHEAD = sa.text(
-    "SELECT count(*) FROM (SELECT FROM admissions WHERE state = 'held' AND rank = :rank AND owner_id = :owner_id "
-    "AND type = :type AND seq < :seq LIMIT 100000) AS ahead"
-)
+_AHEAD = sa.text("""
+    SELECT count(*)
+    FROM (
+        SELECT FROM admissions
+        WHERE state = 'held' AND rank = :rank AND owner_id = :owner_id AND type = :type AND seq < :seq
+        LIMIT 100000
+    ) AS ahead
+""")
 
 
 def obstacle(session: Session, task_id: UUID, *, viewer: UUID | None, now: datetime) -> Obstacle | None:

@@ -23,43 +23,80 @@ ONE_ADMITS = 7461736002  # key of the advisory lock: counts are exact because on
 SETTLE = timedelta(seconds=10)
 _PLACE = "rank, owner_id, type, queue, key, ordering_key"
 
-_BUSY = sa.text(
-    "SELECT CASE WHEN EXISTS (SELECT FROM admissions WHERE state = 'held') THEN 'held' "
-    "WHEN EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM admissions) THEN 'active' ELSE 'idle' END"
-)
+_BUSY = sa.text("""
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM admissions WHERE state = 'held') THEN 'held'
+        WHEN EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM admissions) THEN 'active'
+        ELSE 'idle' END
+""")
 _LOCK = sa.text("SELECT pg_try_advisory_xact_lock(:key)")
-_ACTIVE = sa.text(
-    "SELECT 0 AS rank, owner_id, type, queue, key, '' AS ordering_key, count(*) AS count FROM admissions "
-    "WHERE state IN ('out', 'running') GROUP BY owner_id, type, queue, key"
-)
+_ACTIVE = sa.text("""
+    SELECT 0 AS rank, owner_id, type, queue, key, '' AS ordering_key, count(*) AS count
+    FROM admissions
+    WHERE state IN ('out', 'running')
+    GROUP BY owner_id, type, queue, key
+""")
 # The first of each lane by way of the index, lane after lane, never over all that is held; and of a lane with an
 # ordering key only the task whose turn it is.
-_HELD = sa.text(
-    f"WITH RECURSIVE lane AS ((SELECT {_PLACE} FROM admissions WHERE state = 'held' "
-    f"AND ({_PLACE}) > (CAST(:rank AS smallint), CAST(:owner_id AS uuid), :type, :queue, :key, :ordering_key) "
-    f"ORDER BY {_PLACE} LIMIT 1) UNION ALL "
-    f"SELECT next.* FROM lane CROSS JOIN LATERAL (SELECT {_PLACE} FROM admissions WHERE state = 'held' "
-    "AND (admissions.rank, admissions.owner_id, admissions.type, admissions.queue, admissions.key, "
-    "admissions.ordering_key) > (lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key) "
-    f"ORDER BY {_PLACE} LIMIT 1) AS next) "
-    "SELECT lane.*, first.ids, first.seqs, first.since FROM (SELECT * FROM lane LIMIT :lanes) AS lane "
-    "CROSS JOIN LATERAL ("
-    "SELECT array_agg(task_id ORDER BY seq) AS ids, array_agg(seq ORDER BY seq) AS seqs, "
-    "min(since) AS since FROM (SELECT task_id, seq, since FROM admissions AS held WHERE state = 'held' "
-    "AND (held.rank, held.owner_id, held.type, held.queue, held.key, held.ordering_key) = "
-    "(lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key) "
-    "AND (held.ordering_key = '' OR NOT EXISTS (SELECT FROM admissions AS other WHERE other.owner_id = held.owner_id "
-    "AND other.ordering_key = held.ordering_key AND other.ordering_key <> '' "
-    "AND (other.seq < held.seq OR other.state IN ('out', 'running')))) "
-    "ORDER BY seq LIMIT :each) AS task) AS first "
-    "WHERE NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = lane.type AND resumed_at IS NULL)"
-)
+_HELD = sa.text(f"""
+    WITH RECURSIVE lane AS (
+        (
+            SELECT {_PLACE}
+            FROM admissions
+            WHERE state = 'held'
+                AND ({_PLACE}) > (CAST(:rank AS smallint), CAST(:owner_id AS uuid), :type, :queue, :key, :ordering_key)
+            ORDER BY {_PLACE}
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT next.*
+        FROM lane
+        CROSS JOIN LATERAL (
+            SELECT {_PLACE}
+            FROM admissions
+            WHERE state = 'held'
+                AND (
+                    admissions.rank, admissions.owner_id, admissions.type, admissions.queue, admissions.key,
+                    admissions.ordering_key
+                ) > (lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key)
+            ORDER BY {_PLACE}
+            LIMIT 1
+        ) AS next
+    )
+    SELECT lane.*, first.ids, first.seqs, first.since
+    FROM (SELECT * FROM lane LIMIT :lanes) AS lane
+    CROSS JOIN LATERAL (
+        SELECT array_agg(task_id ORDER BY seq) AS ids, array_agg(seq ORDER BY seq) AS seqs, min(since) AS since
+        FROM (
+            SELECT task_id, seq, since
+            FROM admissions AS held
+            WHERE state = 'held'
+                AND (held.rank, held.owner_id, held.type, held.queue, held.key, held.ordering_key) = (
+                    lane.rank, lane.owner_id, lane.type, lane.queue, lane.key, lane.ordering_key
+                )
+                AND (
+                    held.ordering_key = ''
+                    OR NOT EXISTS (
+                        SELECT FROM admissions AS other
+                        WHERE other.owner_id = held.owner_id
+                            AND other.ordering_key = held.ordering_key
+                            AND other.ordering_key <> ''
+                            AND (other.seq < held.seq OR other.state IN ('out', 'running'))
+                    )
+                )
+            ORDER BY seq
+            LIMIT :each
+        ) AS task
+    ) AS first
+    WHERE NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = lane.type AND resumed_at IS NULL)
+""")
 _TOKENS = sa.text("SELECT kind, name, tokens, at FROM rate_buckets")
-_KEEP_TOKENS = sa.text(
-    "INSERT INTO rate_buckets (kind, name, tokens, at) SELECT kind, name, tokens, :now FROM unnest("
-    "CAST(:kinds AS text[]), CAST(:names AS text[]), CAST(:tokens AS float[])) AS bucket (kind, name, tokens) "
-    "ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at"
-)
+_KEEP_TOKENS = sa.text("""
+    INSERT INTO rate_buckets (kind, name, tokens, at)
+    SELECT kind, name, tokens, :now
+    FROM unnest(CAST(:kinds AS text[]), CAST(:names AS text[]), CAST(:tokens AS float[])) AS bucket (kind, name, tokens)
+    ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at
+""")
 FIRST_LANE: dict[str, Any] = {
     "rank": -100,
     "owner_id": UUID(int=0),
@@ -185,18 +222,41 @@ def _keep(session: Session, tokens: dict[tuple[str, str], float], now: datetime)
 
 # Tasks that were submitted before a limit was set, or by a transaction that did not see it yet. Those that are on
 # their way are held back: the hint that is out is a no-op. Those that run are counted.
-_GATE = sa.text(
-    "WITH taken AS (SELECT id FROM tasks WHERE due_at IS NOT NULL AND NOT gated AND EXISTS (SELECT FROM limits "
-    "WHERE (max_running IS NOT NULL OR rate_count IS NOT NULL OR max_hints IS NOT NULL) AND changed_at > :since AND ("
-    "kind = 'all' OR (kind = 'queue' AND name = tasks.queue) OR (kind = 'type' AND name = tasks.type) "
-    "OR (kind = 'owner' AND name = tasks.owner_id::text) OR (kind = 'key' AND (name = tasks.concurrency_key "
-    "OR (right(name, 1) = '*' AND starts_with(tasks.concurrency_key, left(name, -1))))))) "
-    "ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) "
-    "UPDATE tasks SET gated = true, "
-    "dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END, "
-    "due_at = CASE WHEN status = 'PENDING' THEN CAST('9000-01-01 00:00:00+00' AS timestamptz) ELSE due_at END "
-    "FROM taken WHERE tasks.id = taken.id RETURNING tasks.id"
-)
+_GATE = sa.text("""
+    WITH taken AS (
+        SELECT id
+        FROM tasks
+        WHERE due_at IS NOT NULL
+            AND NOT gated
+            AND EXISTS (
+                SELECT FROM limits
+                WHERE (max_running IS NOT NULL OR rate_count IS NOT NULL OR max_hints IS NOT NULL)
+                    AND changed_at > :since
+                    AND (
+                        kind = 'all'
+                        OR (kind = 'queue' AND name = tasks.queue)
+                        OR (kind = 'type' AND name = tasks.type)
+                        OR (kind = 'owner' AND name = tasks.owner_id::text)
+                        OR (
+                            kind = 'key'
+                            AND (
+                                name = tasks.concurrency_key
+                                OR (right(name, 1) = '*' AND starts_with(tasks.concurrency_key, left(name, -1)))
+                            )
+                        )
+                    )
+            )
+        ORDER BY id
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tasks
+    SET gated = true, dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END,
+        due_at = CASE WHEN status = 'PENDING' THEN CAST('9000-01-01 00:00:00+00' AS timestamptz) ELSE due_at END
+    FROM taken
+    WHERE tasks.id = taken.id
+    RETURNING tasks.id
+""")
 _CHANGED = sa.text("SELECT EXISTS (SELECT FROM limits WHERE changed_at > :since)")
 
 
@@ -209,11 +269,17 @@ def gate_earlier(session: Session, *, now: datetime, limit: int) -> int:
 
 
 # Two transactions that did not see each other can leave a key's first task behind nobody.
-_PROMOTE = sa.text(
-    "UPDATE admissions SET state = 'held', since = clock_timestamp() WHERE state = 'queued' AND task_id IN "
-    "(SELECT DISTINCT ON (owner_id, ordering_key) task_id FROM admissions WHERE ordering_key <> '' "
-    "ORDER BY owner_id, ordering_key, seq)"
-)
+_PROMOTE = sa.text("""
+    UPDATE admissions
+    SET state = 'held', since = clock_timestamp()
+    WHERE state = 'queued'
+        AND task_id IN (
+            SELECT DISTINCT ON (owner_id, ordering_key) task_id
+            FROM admissions
+            WHERE ordering_key <> ''
+            ORDER BY owner_id, ordering_key, seq
+        )
+""")
 
 
 def promote_first(session: Session) -> int:

@@ -140,11 +140,15 @@ _COLUMNS = (
     "changed_at, changed_by"
 )
 _READ = sa.text(f"SELECT {_COLUMNS} FROM limits ORDER BY kind, name")
-_SET = sa.text(
-    f"INSERT INTO limits ({_COLUMNS}) VALUES (:kind, :name, :max_running, :rate_count, :rate_seconds, :rate_burst, "
-    ":max_hints, :weight, :shared, :reason, :changed_at, :changed_by) ON CONFLICT (kind, name) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[2:])
-)
+_CHANGED = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[2:])
+_SET = sa.text(f"""
+    INSERT INTO limits ({_COLUMNS})
+    VALUES (
+        :kind, :name, :max_running, :rate_count, :rate_seconds, :rate_burst, :max_hints, :weight, :shared, :reason,
+        :changed_at, :changed_by
+    )
+    ON CONFLICT (kind, name) DO UPDATE SET {_CHANGED}
+""")
 _REMOVE = sa.text("DELETE FROM limits WHERE kind = :kind AND name = :name RETURNING name")
 
 
@@ -207,12 +211,15 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-_USAGE = sa.text(
-    "SELECT owner_id, type, count(*) FILTER (WHERE state = 'held') AS held, "
-    "count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'out') AS out, "
-    "count(*) FILTER (WHERE state = 'running') AS running FROM admissions "
-    "WHERE (CAST(:owner AS uuid) IS NULL OR owner_id = :owner) GROUP BY owner_id, type ORDER BY owner_id, type"
-)
+_USAGE = sa.text("""
+    SELECT owner_id, type, count(*) FILTER (WHERE state = 'held') AS held,
+        count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'out') AS out,
+        count(*) FILTER (WHERE state = 'running') AS running
+    FROM admissions
+    WHERE (CAST(:owner AS uuid) IS NULL OR owner_id = :owner)
+    GROUP BY owner_id, type
+    ORDER BY owner_id, type
+""")
 
 
 def usage(session: Session, *, owner: UUID | None) -> Iterator[dict[str, Any]]:

@@ -35,10 +35,15 @@ class ArtifactRecord:
 
 
 READ = sa.text(f"SELECT {COLUMNS} FROM artifacts WHERE id = :id AND {THEIRS}")
-FIND = sa.text(
-    f"SELECT {COLUMNS} FROM artifacts WHERE {THEIRS} AND (CAST(:before AS uuid) IS NULL OR id < :before) "
-    "AND (CAST(:task_id AS uuid) IS NULL OR task_id = :task_id) ORDER BY id DESC LIMIT :limit"
-)
+FIND = sa.text(f"""
+    SELECT {COLUMNS}
+    FROM artifacts
+    WHERE {THEIRS}
+        AND (CAST(:before AS uuid) IS NULL OR id < :before)
+        AND (CAST(:task_id AS uuid) IS NULL OR task_id = :task_id)
+    ORDER BY id DESC
+    LIMIT :limit
+""")
 DELETE = sa.text(f"UPDATE artifacts SET stored_at = NULL, remove_at = :now WHERE id = :id AND {THEIRS} RETURNING id")
 
 

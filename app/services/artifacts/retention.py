@@ -7,16 +7,29 @@ from sqlalchemy.orm import Session
 
 from app.services.artifacts.store import Store
 
-REMOVABLE = sa.text(
-    "SELECT id FROM artifacts WHERE remove_at <= :now AND stored_at IS NULL "
-    "ORDER BY remove_at LIMIT :limit FOR UPDATE SKIP LOCKED"
-)
+REMOVABLE = sa.text("""
+    SELECT id
+    FROM artifacts
+    WHERE remove_at <= :now AND stored_at IS NULL
+    ORDER BY remove_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+""")
 REMOVE = sa.text("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
-EXPIRE = sa.text(
-    "WITH expired AS (SELECT id FROM artifacts WHERE remove_at <= :now AND stored_at IS NOT NULL "
-    "ORDER BY remove_at LIMIT :limit FOR UPDATE SKIP LOCKED) "
-    "UPDATE artifacts SET stored_at = NULL FROM expired WHERE artifacts.id = expired.id"
-)
+EXPIRE = sa.text("""
+    WITH expired AS (
+        SELECT id
+        FROM artifacts
+        WHERE remove_at <= :now AND stored_at IS NOT NULL
+        ORDER BY remove_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE artifacts
+    SET stored_at = NULL
+    FROM expired
+    WHERE artifacts.id = expired.id
+""")
 
 
 def sweep(session: Session, store: Store, *, now: datetime, limit: int = 100) -> int:
@@ -30,5 +43,5 @@ def sweep(session: Session, store: Store, *, now: datetime, limit: int = 100) ->
         store.remove(id_)
     if ids:
         session.execute(REMOVE, {"ids": ids})
-    hidden: sa.CursorResult[tuple[()]] = session.execute(EXPIRE, {"now": now, "limit": limit})  # type: ignore[assignment]
+    hidden = session.connection().execute(EXPIRE, {"now": now, "limit": limit})
     return len(ids) + hidden.rowcount

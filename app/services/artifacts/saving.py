@@ -32,22 +32,26 @@ class NewArtifact:
     media_type: str
 
 
-BEGIN = sa.text(
-    "INSERT INTO artifacts (id, owner_id, task_id, name, media_type, created_at, remove_at) "
-    "VALUES (:id, :owner_id, :task_id, :name, :media_type, :now, :remove_at) "
-    "ON CONFLICT (id) DO NOTHING"  # the same statement again, after a commit whose answer was lost
-)
-REPLACE = sa.text(
-    "UPDATE artifacts SET stored_at = NULL, remove_at = :now "
-    "WHERE task_id = CAST(:task_id AS uuid) AND name = :name AND stored_at IS NOT NULL"
-)
+BEGIN = sa.text("""
+    INSERT INTO artifacts (id, owner_id, task_id, name, media_type, created_at, remove_at)
+    VALUES (:id, :owner_id, :task_id, :name, :media_type, :now, :remove_at)
+    -- the same statement again, after a commit whose answer was lost
+    ON CONFLICT (id) DO NOTHING
+""")
+REPLACE = sa.text("""
+    UPDATE artifacts
+    SET stored_at = NULL, remove_at = :now
+    WHERE task_id = CAST(:task_id AS uuid) AND name = :name AND stored_at IS NOT NULL
+""")
 REPLACED = sa.text(
     "SELECT size FROM artifacts WHERE task_id = CAST(:task_id AS uuid) AND name = :name AND stored_at IS NOT NULL"
 )
-FINISH = sa.text(
-    "UPDATE artifacts SET size = :size, sha256 = :sha256, stored_at = :now, remove_at = :remove_at "
-    f"WHERE id = :id AND stored_at IS NULL RETURNING {COLUMNS}"
-)
+FINISH = sa.text(f"""
+    UPDATE artifacts
+    SET size = :size, sha256 = :sha256, stored_at = :now, remove_at = :remove_at
+    WHERE id = :id AND stored_at IS NULL
+    RETURNING {COLUMNS}
+""")
 GIVE_UP = sa.text("UPDATE artifacts SET remove_at = :now WHERE id = :id AND stored_at IS NULL")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.database import use_indexes
 from app.services.dispatch import aging
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle.waiting import HINT_COLUMNS
 from app.services.measuring import counters
@@ -18,11 +18,19 @@ from app.services.measuring import counters
 MAX_LOOK = timedelta(minutes=10)
 SLACK = timedelta(seconds=5)
 
-HOLD = sa.text(
-    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' "
-    "AND dispatched_at = :dispatched_at ORDER BY id FOR UPDATE) "
-    "UPDATE tasks SET dispatched_at = NULL, due_at = :until FROM locked WHERE tasks.id = locked.id"
-)
+HOLD = sa.text("""
+    WITH locked AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND dispatched_at = :dispatched_at
+        ORDER BY id
+        FOR UPDATE
+    )
+    UPDATE tasks
+    SET dispatched_at = NULL, due_at = :until
+    FROM locked
+    WHERE tasks.id = locked.id
+""")
 
 
 def hold(session: Session, ids: Sequence[UUID], *, dispatched_at: datetime, until: datetime) -> None:
@@ -62,11 +70,14 @@ class Unclaimed:
         return row
 
 
-UNCLAIMED = sa.text(
-    f"SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged FROM tasks "
-    "WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL "
-    "ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED"
-)
+UNCLAIMED = sa.text(f"""
+    SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged
+    FROM tasks
+    WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL
+    ORDER BY due_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+""")
 
 
 def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[Unclaimed]:
@@ -83,10 +94,17 @@ def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -
     ]
 
 
-QUEUES = sa.text(
-    "SELECT DISTINCT queue FROM (SELECT queue FROM tasks WHERE due_at <= :now AND due_at >= :since "
-    "AND status = 'PENDING' AND dispatched_at IS NOT NULL ORDER BY due_at LIMIT :limit) AS due ORDER BY queue"
-)
+QUEUES = sa.text("""
+    SELECT DISTINCT queue
+    FROM (
+        SELECT queue
+        FROM tasks
+        WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL
+        ORDER BY due_at
+        LIMIT :limit
+    ) AS due
+    ORDER BY queue
+""")
 
 
 def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -> list[str]:
@@ -95,18 +113,12 @@ def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, lim
     return list(session.scalars(QUEUES, {"since": since, "now": now, "limit": limit}))
 
 
-def passed_at(session: Session) -> dict[tuple[str, str], datetime]:
-    """The newest dispatched_at that a worker has claimed, by queue and priority."""
-    rows = session.execute(sa.text("SELECT queue, priority, passed_at FROM queue_positions"))
-    return {(queue, priority): passed for queue, priority, passed in rows}
-
-
 _KNOWN = sa.text("SELECT types FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since")
 
 
 def known_types(session: Session, *, now: datetime) -> set[str] | None:
     """The types that workers know that are alive; None when no worker is, and nothing can be said."""
-    alive = session.scalars(_KNOWN, {"since": now - LIVE}).all()
+    alive = session.scalars(_KNOWN, {"since": now - ALIVE_FOR}).all()
     return set().union(*alive) if alive else None
 
 
@@ -122,16 +134,20 @@ def is_lost(row: Unclaimed, *, empty_at: Mapping[str, datetime], passed: Mapping
     return (empty is not None and newest < empty) or (ahead is not None and newest < ahead)
 
 
-PUBLISH_AGAIN = sa.text(
-    "UPDATE tasks SET dispatched_at = :now, due_at = :until, aged = 0 "
-    "WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'"
-)
-LOOK_LATER = sa.text(
-    "UPDATE tasks SET due_at = later.due_at, aged = later.aged FROM "
-    "unnest(CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[]), "
-    "CAST(:dispatched_ats AS timestamptz[])) AS later (id, due_at, aged, dispatched_at) "
-    "WHERE tasks.id = later.id AND status = 'PENDING' AND tasks.dispatched_at = later.dispatched_at"
-)
+PUBLISH_AGAIN = sa.text("""
+    UPDATE tasks
+    SET dispatched_at = :now, due_at = :until, aged = 0
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'
+""")
+LOOK_LATER = sa.text("""
+    UPDATE tasks
+    SET due_at = later.due_at, aged = later.aged
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[]),
+        CAST(:dispatched_ats AS timestamptz[])
+    ) AS later (id, due_at, aged, dispatched_at)
+    WHERE tasks.id = later.id AND status = 'PENDING' AND tasks.dispatched_at = later.dispatched_at
+""")
 
 
 def published_again(session: Session, rows: Sequence[Unclaimed], *, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -14,7 +14,6 @@ from app.models import Pause
 from tasks.registry import load_types
 
 Kind = Literal["queue", "type"]
-LIVE = timedelta(seconds=15)
 PAUSES = Pause.metadata.tables["pauses"]
 
 # A paused type's tasks: held by the ledger until then, that is until it is resumed.
@@ -49,11 +48,13 @@ def pauses(session: Session) -> list[Paused]:
     return [Paused(**row) for row in rows]
 
 
-_PAUSE = sa.text(
-    "INSERT INTO pauses (kind, name, paused_at, paused_by, reason) VALUES (:kind, :name, :now, :by, :reason) "
-    "ON CONFLICT (kind, name) DO UPDATE SET resumed_at = NULL, paused_at = excluded.paused_at, "
-    "paused_by = excluded.paused_by, reason = excluded.reason WHERE pauses.resumed_at IS NOT NULL"
-)
+_PAUSE = sa.text("""
+    INSERT INTO pauses (kind, name, paused_at, paused_by, reason)
+    VALUES (:kind, :name, :now, :by, :reason)
+    ON CONFLICT (kind, name) DO UPDATE SET resumed_at = NULL, paused_at = excluded.paused_at,
+        paused_by = excluded.paused_by, reason = excluded.reason
+    WHERE pauses.resumed_at IS NOT NULL
+""")
 _RESUME = sa.text(
     "UPDATE pauses SET resumed_at = :now WHERE kind = :kind AND name = :name AND resumed_at IS NULL RETURNING name"
 )
@@ -78,12 +79,22 @@ def resume(session: Session, kind: Kind, name: str, *, now: datetime) -> bool:
     return False
 
 
-_HOLD = sa.text(
-    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND EXISTS "
-    "(SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL) ORDER BY id FOR UPDATE) "
-    "UPDATE tasks SET dispatched_at = NULL, due_at = :far, reason = 'held: its type is paused' "
-    "FROM locked WHERE tasks.id = locked.id RETURNING tasks.id"
-)
+_HOLD = sa.text("""
+    WITH locked AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[]))
+            AND status = 'PENDING'
+            AND EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL)
+        ORDER BY id
+        FOR UPDATE
+    )
+    UPDATE tasks
+    SET dispatched_at = NULL, due_at = :far, reason = 'held: its type is paused'
+    FROM locked
+    WHERE tasks.id = locked.id
+    RETURNING tasks.id
+""")
 
 
 def hold_paused(session: Session, ids: Sequence[UUID]) -> set[UUID]:
@@ -91,14 +102,26 @@ def hold_paused(session: Session, ids: Sequence[UUID]) -> set[UUID]:
     return set(session.scalars(_HOLD, {"ids": list(ids), "far": FAR}))
 
 
-_RELEASE = sa.text(
-    # A held task that expires is to be looked at then, not in the year 9999.
-    "WITH held AS (SELECT id FROM tasks WHERE due_at > :now AND (due_at >= :far OR due_at = expires_at) "
-    "AND status = 'PENDING' AND dispatched_at IS NULL AND NOT gated AND NOT EXISTS "
-    "(SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL) "
-    "LIMIT :limit FOR UPDATE SKIP LOCKED) "
-    "UPDATE tasks SET due_at = :now, reason = NULL FROM held WHERE tasks.id = held.id RETURNING tasks.id"
-)
+# A held task that expires is to be looked at then, not in the year 9999.
+_RELEASE = sa.text("""
+    WITH held AS (
+        SELECT id
+        FROM tasks
+        WHERE due_at > :now
+            AND (due_at >= :far OR due_at = expires_at)
+            AND status = 'PENDING'
+            AND dispatched_at IS NULL
+            AND NOT gated
+            AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL)
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tasks
+    SET due_at = :now, reason = NULL
+    FROM held
+    WHERE tasks.id = held.id
+    RETURNING tasks.id
+""")
 _RESUMED = sa.text("SELECT count(*) FROM pauses WHERE resumed_at IS NOT NULL")
 _FORGET = sa.text("DELETE FROM pauses WHERE resumed_at < :before")
 

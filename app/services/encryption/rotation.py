@@ -18,8 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.database import from_json, to_json, use_indexes
 from app.services.encryption import sealing
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 
 T = TypeVar("T")
 Transact: TypeAlias = Callable[[Callable[[Session], T]], T]
@@ -184,10 +183,8 @@ def _key_name(value: Any) -> str | None:
 
 
 def _is_ordinary(type_name: str) -> bool:
-    try:
-        return not get_type(type_name).sensitive
-    except UnknownTaskType:
-        return False
+    kind = find_type(type_name)
+    return kind is not None and not kind.sensitive
 
 
 def _count(tally: Tally, need: Need, stale: Stale) -> None:
@@ -226,10 +223,13 @@ def _bound(session: Session, *, place: Place, after: Any) -> tuple[Any, int]:
     """The last key of the next few thousand rows, None where there are none, and how many they are."""
     use_indexes(session, in_order=True)
     keys = session.scalars(
-        sa.text(
-            f"SELECT {place.key} FROM {place.table} WHERE {place.key} > CAST(:after AS {place.key_type}) "
-            f"ORDER BY {place.key} LIMIT :rows"
-        ),
+        sa.text(f"""
+            SELECT {place.key}
+            FROM {place.table}
+            WHERE {place.key} > CAST(:after AS {place.key_type})
+            ORDER BY {place.key}
+            LIMIT :rows
+        """),
         {"after": after, "rows": ROWS_A_LOOK},
     ).all()
     return (keys[-1], len(keys)) if keys else (None, 0)
@@ -242,12 +242,15 @@ def _stale(session: Session, *, place: Place, newest: str | None, after: Any, la
     if place.may_be_clear:
         is_stale = f"({is_stale} OR jsonb_typeof({place.value}) = 'string')"
     rows = session.execute(
-        sa.text(
-            f"SELECT {place.key} AS key, {place.holder} AS holder, {place.type_} AS type, "
-            f"({place.value})::text AS text FROM {place.table} "
-            f"WHERE {place.key} > CAST(:after AS {place.key_type}) AND {place.key} <= CAST(:last AS {place.key_type}) "
-            f"AND {is_stale} ORDER BY {place.key} LIMIT :batch"
-        ),
+        sa.text(f"""
+            SELECT {place.key} AS key, {place.holder} AS holder, {place.type_} AS type, ({place.value})::text AS text
+            FROM {place.table}
+            WHERE {place.key} > CAST(:after AS {place.key_type})
+                AND {place.key} <= CAST(:last AS {place.key_type})
+                AND {is_stale}
+            ORDER BY {place.key}
+            LIMIT :batch
+        """),
         {"after": after, "last": last, "newest": newest, "batch": batch},
     )
     return [Stale(key=r.key, holder=r.holder, type=r.type, value=from_json(r.text), text=r.text) for r in rows]
@@ -266,15 +269,26 @@ def _moved(place: Place, found: Sequence[tuple[Stale, Any]], transact: Transact[
 def _write(session: Session, place: Place, found: Sequence[tuple[Stale, Any]]) -> int:
     """Only where the value is still the one that was read. Whoever holds a row goes first: nobody is waited for."""
     use_indexes(session)
-    statement = (
-        f"WITH given AS (SELECT * FROM unnest(CAST(:keys AS {place.key_type}[]), CAST(:old AS text[]), "
-        "CAST(:new AS text[])) AS given (key, old, new)), "
-        f"free AS (SELECT held.{place.key} AS key, given.old::jsonb AS old, given.new::jsonb AS new "
-        f"FROM {place.table} AS held JOIN given ON held.{place.key} = given.key "
-        f"WHERE {place.value} = given.old::jsonb ORDER BY held.{place.key} FOR NO KEY UPDATE OF held SKIP LOCKED) "
-        f"UPDATE {place.table} AS changed SET {place.column} = {place.written} FROM free "
-        f"WHERE changed.{place.key} = free.key AND {place.value} = free.old RETURNING 1"
-    )
+    statement = f"""
+        WITH given AS (
+            SELECT *
+            FROM unnest(CAST(:keys AS {place.key_type}[]), CAST(:old AS text[]), CAST(:new AS text[])) AS given (
+                key, old, new
+            )
+        ), free AS (
+            SELECT held.{place.key} AS key, given.old::jsonb AS old, given.new::jsonb AS new
+            FROM {place.table} AS held
+            JOIN given ON held.{place.key} = given.key
+            WHERE {place.value} = given.old::jsonb
+            ORDER BY held.{place.key}
+            FOR NO KEY UPDATE OF held SKIP LOCKED
+        )
+        UPDATE {place.table} AS changed
+        SET {place.column} = {place.written}
+        FROM free
+        WHERE changed.{place.key} = free.key AND {place.value} = free.old
+        RETURNING 1
+    """
     parameters = {
         "keys": [str(stale.key) if isinstance(stale.key, UUID) else stale.key for stale, _ in found],
         "old": [stale.text for stale, _ in found],

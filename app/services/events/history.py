@@ -18,12 +18,18 @@ MAX_REMEMBERED = 50_000  # tasks, of some 200 bytes each
 
 # The history of each task is looked up by itself: nothing is known of the values in a partition that was not analysed
 # yet, and for many tasks at once a planner then reads all of it. The bounds on `at` choose partitions.
-_BEFORE = sa.text(
-    "SELECT history.id, history.before_at FROM unnest(CAST(:tasks AS uuid[])) AS wanted (task_id) CROSS JOIN LATERAL ("
-    "SELECT e.id, lag(e.at) OVER (ORDER BY e.id) AS before_at FROM task_events AS e WHERE e.task_id = wanted.task_id "
-    "AND e.at > CAST(:oldest AS timestamptz) - interval '7 days' AND e.at <= CAST(:newest AS timestamptz)) AS history "
-    "WHERE history.id = ANY(CAST(:ids AS bigint[]))"
-)
+_BEFORE = sa.text("""
+    SELECT history.id, history.before_at
+    FROM unnest(CAST(:tasks AS uuid[])) AS wanted (task_id)
+    CROSS JOIN LATERAL (
+        SELECT e.id, lag(e.at) OVER (ORDER BY e.id) AS before_at
+        FROM task_events AS e
+        WHERE e.task_id = wanted.task_id
+            AND e.at > CAST(:oldest AS timestamptz) - interval '7 days'
+            AND e.at <= CAST(:newest AS timestamptz)
+    ) AS history
+    WHERE history.id = ANY(CAST(:ids AS bigint[]))
+""")
 
 Before = Mapping[int, datetime | None]
 """The moment of the event before, by event id; None where there is none, or none within a week."""

@@ -31,21 +31,30 @@ class Page:
     missing: int = 0
 
 
-_AFTER = sa.text(
-    # A batch holds up to a thousand ids: read none that begins after the last number that is wanted.
-    "WITH next AS (SELECT first_position FROM event_batches WHERE last_position > :after "
-    "ORDER BY last_position LIMIT 1) "
-    "SELECT first_position, last_position, event_ids, oldest_at, newest_at FROM event_batches "
-    "WHERE first_position >= (SELECT first_position FROM next) "
-    "AND first_position < (SELECT greatest(first_position, :after + 1) + :limit FROM next) ORDER BY first_position"
-)
+# A batch holds up to a thousand ids: read none that begins after the last number that is wanted.
+_AFTER = sa.text("""
+    WITH next AS (SELECT first_position FROM event_batches WHERE last_position > :after ORDER BY last_position LIMIT 1)
+    SELECT first_position, last_position, event_ids, oldest_at, newest_at
+    FROM event_batches
+    WHERE first_position >= (SELECT first_position FROM next)
+        AND first_position < (SELECT greatest(first_position, :after + 1) + :limit FROM next)
+    ORDER BY first_position
+""")
 # Ids as text: events of one task and one owner come together, and making a UUID costs as much as all else of a row.
-_EVENTS = sa.text(
-    "SELECT e.id, CAST(e.task_id AS text), e.type, e.status, e.previous_status, e.attempt, e.worker, e.at, "
-    "CAST(e.owner_id AS text) FROM task_events AS e "
-    "WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.at >= :oldest AND e.at <= :newest"
-)
+_EVENTS = sa.text("""
+    SELECT e.id, CAST(e.task_id AS text), e.type, e.status, e.previous_status, e.attempt, e.worker, e.at,
+        CAST(e.owner_id AS text)
+    FROM task_events AS e
+    WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.at >= :oldest AND e.at <= :newest
+""")
 _NEWEST = sa.text("SELECT last_position FROM event_batches ORDER BY last_position DESC LIMIT 1")
+
+_NEWEST_ID = sa.text("SELECT id FROM task_events WHERE at > now() - interval '2 days' ORDER BY id DESC LIMIT 1")
+
+
+def newest_id(session: Session) -> int:
+    """The id of the newest event of the last two days, published or not; 0 when there is none."""
+    return session.scalar(_NEWEST_ID) or 0
 
 
 def newest_position(session: Session) -> int:

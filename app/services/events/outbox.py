@@ -13,7 +13,7 @@ from operator import attrgetter
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import array, use_indexes
+from app.database import array, commit_asynchronously, use_indexes
 from app.messaging import Numbered
 from app.services.events.log import load
 
@@ -63,29 +63,35 @@ class Head:
 
 
 # In one row: a thousand cost Python more than PostgreSQL.
-_NEXT = sa.text(
-    "SELECT array_agg(event_id ORDER BY event_id) AS event_ids, min(at) AS oldest_at, max(at) AS newest_at, "
-    "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) AS oldest_running "
-    "FROM (SELECT event_id, at FROM event_outbox WHERE event_id > :passed ORDER BY event_id LIMIT :limit) AS next"
-)
+_NEXT = sa.text("""
+    SELECT array_agg(event_id ORDER BY event_id) AS event_ids, min(at) AS oldest_at, max(at) AS newest_at,
+        CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) AS oldest_running
+    FROM (SELECT event_id, at FROM event_outbox WHERE event_id > :passed ORDER BY event_id LIMIT :limit) AS next
+""")
+_OLDEST = sa.text("SELECT min(at) FROM event_outbox")
 _LAST = sa.text("SELECT * FROM event_batches ORDER BY first_position DESC LIMIT 1")
-_NUMBER = sa.text(
-    "INSERT INTO event_batches (first_position, last_position, event_ids, oldest_at, newest_at) "
-    "VALUES (:first_position, :last_position, CAST(:event_ids AS bigint[]), :oldest_at, :newest_at) "
-    "RETURNING CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
-)
-_DONE = sa.text(
-    "UPDATE event_batches SET published_at = :now WHERE first_position = :first AND published_at IS NULL "
-    "RETURNING last_position"
-)
+_NUMBER = sa.text("""
+    INSERT INTO event_batches (first_position, last_position, event_ids, oldest_at, newest_at)
+    VALUES (:first_position, :last_position, CAST(:event_ids AS bigint[]), :oldest_at, :newest_at)
+    RETURNING CAST(CAST(pg_current_xact_id() AS text) AS bigint)
+""")
+_DONE = sa.text("""
+    UPDATE event_batches
+    SET published_at = :now
+    WHERE first_position = :first AND published_at IS NULL
+    RETURNING last_position
+""")
 _DELETE = sa.text("DELETE FROM event_outbox WHERE event_id = ANY(CAST(:ids AS bigint[]))")
 _TELL = sa.text("SELECT pg_notify(:channel, :last)")
-_COUNT = sa.text(
-    "INSERT INTO task_counts AS counted (hour, owner_id, type, previous_status, status, n) "
-    "SELECT * FROM unnest(CAST(:hours AS timestamptz[]), CAST(:owners AS uuid[]), CAST(:types AS text[]), "
-    "CAST(:befores AS text[]), CAST(:statuses AS text[]), CAST(:counts AS bigint[])) "
-    "ON CONFLICT (hour, owner_id, type, previous_status, status) DO UPDATE SET n = counted.n + excluded.n"
-)
+_COUNT = sa.text("""
+    INSERT INTO task_counts AS counted (hour, owner_id, type, previous_status, status, n)
+    SELECT *
+    FROM unnest(
+        CAST(:hours AS timestamptz[]), CAST(:owners AS uuid[]), CAST(:types AS text[]), CAST(:befores AS text[]),
+        CAST(:statuses AS text[]), CAST(:counts AS bigint[])
+    )
+    ON CONFLICT (hour, owner_id, type, previous_status, status) DO UPDATE SET n = counted.n + excluded.n
+""")
 
 
 def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
@@ -125,13 +131,19 @@ def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
 def published(session: Session, batch: Batch, *, now: datetime) -> bool:
     """Delete exactly the rows of a batch, count its events, and tell who listens; False when that was done before."""
     # Forgotten in a crash, the batch is published again with the same numbers: nobody needs to wait for the disk.
-    session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+    commit_asynchronously(session)
     if session.scalar(_DONE, {"first": batch.first_position, "now": now}) is None:
         return False
     session.execute(_DELETE, {"ids": array(batch.event_ids)})
     _count(session, batch.events)
     session.execute(_TELL, {"channel": CHANNEL, "last": str(batch.last_position)})
     return True
+
+
+def oldest_at(session: Session) -> datetime | None:
+    """When the oldest event happened that is not published yet; None when there is none."""
+    oldest: datetime | None = session.scalar(_OLDEST)
+    return oldest
 
 
 _WHAT = attrgetter("owner_id", "type", "previous_status", "status")

@@ -1,4 +1,7 @@
-"""How far the sinks have come: read when one starts, written with what it has done, shown at /sinks."""
+"""How far the sinks have come: read when one starts, written with what it has done, shown at /sinks.
+
+The positions of most are numbers of events; that of `audit`, which sends the audit log away, is an id of that log.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +15,7 @@ from app.database import to_json
 LIVE = timedelta(seconds=10)
 ALARMED = timedelta(hours=1)
 NAMES = ("csv", "stats", "webhooks")
+AUDIT = "audit"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +29,8 @@ class Place:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SinkStatus:
     """One sink as seen now; `lag_seconds` is how long ago its oldest untaken event happened, 0 when there is none.
+
+    An event of the sink `audit` is an entry of the audit log.
 
     `lag_events` below zero: it stands beyond the newest event, which nothing that we do makes so.
     """
@@ -48,18 +54,23 @@ _PLACE = sa.text("SELECT position, state FROM sinks WHERE name = :name")
 _BEGIN = sa.text(
     "INSERT INTO sinks (name, position) VALUES (:name, :position) ON CONFLICT (name) DO NOTHING RETURNING position"
 )
-_ADVANCE = sa.text(
-    "UPDATE sinks SET position = :position, state = CAST(:state AS jsonb), moved_at = :now, last_seen_at = :now, "
-    "last_error = NULL, event_at = coalesce(:event_at, event_at) WHERE name = :name"
-)
+_ADVANCE = sa.text("""
+    UPDATE sinks
+    SET position = :position, state = CAST(:state AS jsonb), moved_at = :now, last_seen_at = :now, last_error = NULL,
+        event_at = coalesce(:event_at, event_at)
+    WHERE name = :name
+""")
 _SEEN = sa.text("UPDATE sinks SET node = :node, last_seen_at = :now WHERE name = :name")
 _FAILED = sa.text("UPDATE sinks SET last_error = :error WHERE name = :name")
 _ALARMED = sa.text("UPDATE sinks SET alarm = :text, alarm_at = :now WHERE name = :name")
 _GO_BACK = sa.text("UPDATE sinks SET position = :position WHERE name = :name AND position > :position")
 # The oldest event that a sink has not taken is the next number's; when it happened, its batch knows well enough.
 _STATUS = sa.text(
-    "SELECT sinks.*, newest.position AS newest_position, (SELECT oldest_at FROM event_batches "
-    "WHERE last_position > sinks.position ORDER BY last_position LIMIT 1) AS waiting_since "
+    "SELECT sinks.*, CASE name WHEN 'audit' THEN (SELECT last_id FROM audit_chain) ELSE newest.position END "
+    "AS newest_position, CASE name "
+    "WHEN 'audit' THEN (SELECT at FROM audit_log WHERE id > sinks.position ORDER BY id LIMIT 1) "
+    "ELSE (SELECT oldest_at FROM event_batches WHERE last_position > sinks.position ORDER BY last_position LIMIT 1) "
+    "END AS waiting_since "
     "FROM sinks CROSS JOIN (SELECT coalesce(max(last_position), 0) AS position FROM event_batches) AS newest "
     "ORDER BY name"
 )

@@ -19,16 +19,28 @@ from app.services.measuring.levels import Levels
 from app.services.tasks.records import read
 
 _DISPATCHER = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
-_LAST = sa.text(
-    "SELECT status, due_at IS NOT NULL AS is_busy FROM tasks WHERE id = :task "
-    "UNION ALL SELECT status, finished_at IS NULL FROM workflow_runs WHERE id = :run"
-)
+_LAST = sa.text("""
+    SELECT status, due_at IS NOT NULL AS is_busy
+    FROM tasks
+    WHERE id = :task
+    UNION ALL
+    SELECT status, finished_at IS NULL
+    FROM workflow_runs
+    WHERE id = :run
+""")
 _PASSED = sa.text("SELECT passed_at FROM queue_positions WHERE queue = :queue AND priority = :priority")
-_EARLIER = sa.text(
-    "SELECT count(*) FROM tasks WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL "
-    "AND queue = :queue AND (priority = ANY(CAST(:before AS text[])) OR (priority = :priority "
-    "AND (dispatched_at, id) < (:dispatched_at, CAST(:id AS uuid))))"
-)
+_EARLIER = sa.text("""
+    SELECT count(*)
+    FROM tasks
+    WHERE due_at IS NOT NULL
+        AND status = 'PENDING'
+        AND dispatched_at IS NOT NULL
+        AND queue = :queue
+        AND (
+            priority = ANY(CAST(:before AS text[]))
+            OR (priority = :priority AND (dispatched_at, id) < (:dispatched_at, CAST(:id AS uuid)))
+        )
+""")
 
 
 def why(session: Session, task_id: UUID, *, owner: UUID | None, now: datetime) -> Answer:

@@ -8,8 +8,8 @@ from typing import Any
 from app.models import Status, TaskRecord
 from app.services.admission import Obstacle
 from app.services.dispatch.hints import SLACK
-from app.services.dispatch.queues import LIVE, Paused
-from app.services.dispatch.workers import LOST, WorkerSeen
+from app.services.dispatch.queues import Paused
+from app.services.dispatch.workers import ALIVE_FOR, LOST, WorkerSeen
 from app.services.explain import sharing
 from app.services.explain.answers import Answer, moment, span
 from app.services.measuring.readiness import LATEST_LOOK
@@ -150,7 +150,7 @@ def _worker_lost(evidence: Evidence) -> Answer | None:
     return _answer(
         f"Its worker {task.leased_by} {seen}; the dispatcher moves the task on.",
         evidence=_held_by(evidence),
-        next_at=None if holder is None else min(task.due_at or evidence.now, holder.last_seen_at + LIVE),
+        next_at=None if holder is None else min(task.due_at or evidence.now, holder.last_seen_at + ALIVE_FOR),
         fix="Nothing, if a dispatcher runs: it rescues the task within 20 s of the worker's last sign of life.",
     )
 

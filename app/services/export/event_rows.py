@@ -12,20 +12,22 @@ from sqlalchemy.orm import Session
 from app.database import array, use_indexes
 from app.services.encryption import sealing
 from app.services.events import Before, Numbered
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 
 HIDDEN = "[redacted]"
 
 # The task of each event is looked up by itself, as in events/history.py: no plan for many may read whole tables.
-_MORE = sa.text(
-    "SELECT e.id, t.name, e.detail -> 'error' ->> 'type' AS error_type, e.detail -> 'error' ->> 'message' AS "
-    "error_message, e.detail ->> 'reason' AS reason, CASE WHEN e.status = 'COMPLETED' THEN t.result END AS result "
-    "FROM task_events AS e LEFT JOIN LATERAL "
-    "(SELECT name, result FROM tasks WHERE tasks.id = e.task_id OFFSET 0) AS t ON true "
-    "WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.at >= :oldest AND e.at <= :newest "
-    "AND (e.status = 'COMPLETED' OR e.detail IS NOT NULL OR t.name IS NOT NULL)"
-)
+_MORE = sa.text("""
+    SELECT e.id, t.name, e.detail -> 'error' ->> 'type' AS error_type,
+        e.detail -> 'error' ->> 'message' AS error_message, e.detail ->> 'reason' AS reason,
+        CASE WHEN e.status = 'COMPLETED' THEN t.result END AS result
+    FROM task_events AS e
+    LEFT JOIN LATERAL (SELECT name, result FROM tasks WHERE tasks.id = e.task_id OFFSET 0) AS t ON true
+    WHERE e.id = ANY(CAST(:ids AS bigint[]))
+        AND e.at >= :oldest
+        AND e.at <= :newest
+        AND (e.status = 'COMPLETED' OR e.detail IS NOT NULL OR t.name IS NOT NULL)
+""")
 _NOTHING_MORE = (None,) * 5
 
 
@@ -89,7 +91,5 @@ def shown_result(type_name: str, result: Any) -> Any:
 
 def is_sensitive(type_name: str) -> bool:
     """Whether the type says so; nothing is known of a type that is gone."""
-    try:
-        return get_type(type_name).sensitive
-    except UnknownTaskType:
-        return False
+    kind = find_type(type_name)
+    return kind is not None and kind.sensitive

@@ -21,10 +21,12 @@ from tasks.ports import InvoiceDraft
 
 # Two tasks for one customer wait for each other here, whatever series and days they name: periods may overlap.
 LOCK_CUSTOMER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 5))")
-NEXT_NUMBER = sa.text(
-    "INSERT INTO invoice_series (owner_id, name, last_number) VALUES (CAST(:owner_id AS uuid), :name, 1) "
-    "ON CONFLICT (owner_id, name) DO UPDATE SET last_number = invoice_series.last_number + 1 RETURNING last_number"
-)
+NEXT_NUMBER = sa.text("""
+    INSERT INTO invoice_series (owner_id, name, last_number)
+    VALUES (CAST(:owner_id AS uuid), :name, 1)
+    ON CONFLICT (owner_id, name) DO UPDATE SET last_number = invoice_series.last_number + 1
+    RETURNING last_number
+""")
 DIGITS = 6
 
 

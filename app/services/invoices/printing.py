@@ -20,11 +20,12 @@ from app.services.submission import Submission, accept
 from app.services.tasks import records as task_service
 
 PDF, STEP = "generate_pdf", "generate_pdf"
-_OF_RUN = sa.text(
-    "SELECT step.task_id FROM tasks AS task "
-    "JOIN workflow_steps AS step ON step.run_id = task.run_id AND step.key = :step "
-    "WHERE task.id = :task_id AND step.task_id IS NOT NULL"
-)
+_OF_RUN = sa.text("""
+    SELECT step.task_id
+    FROM tasks AS task
+    JOIN workflow_steps AS step ON step.run_id = task.run_id AND step.key = :step
+    WHERE task.id = :task_id AND step.task_id IS NOT NULL
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

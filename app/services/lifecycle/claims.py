@@ -16,25 +16,31 @@ from app.services.lifecycle.statements import Claim, Holder, update, update_text
 # PostgreSQL makes one transaction of statements that arrive together.
 QUICKLY = "SET LOCAL synchronous_commit = off; "
 # In the order of the fields of Claim, behind its lease.
-_CLAIMED = (
-    "tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used, "
-    "tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at, tasks.run_id, "
-    "tasks.request_id, tasks.traceparent, "
-    # Since when it has waited for this attempt; a hint may have been published again meanwhile.
-    "CASE WHEN tasks.attempt = 1 THEN greatest(tasks.created_at, tasks.scheduled_at) ELSE tasks.dispatched_at END "
-    "AS waiting_since"
-)
+_CLAIMED = """
+    tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used,
+    tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at, tasks.run_id,
+    tasks.request_id, tasks.traceparent,
+    -- Since when it has waited for this attempt; a hint may have been published again meanwhile.
+    CASE
+    WHEN tasks.attempt = 1 THEN greatest(tasks.created_at, tasks.scheduled_at)
+    ELSE tasks.dispatched_at END AS waiting_since
+"""
 CLAIM = Prepared(
     "claim",
     update_text(
         transitions.CLAIMED,
-        "attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now, "
-        "due_at = :until",
-        "id = ANY(:ids) AND type = :type "
-        # A task under a limit runs only once it is admitted: an old hint of it is a no-op.
-        "AND (NOT gated OR dispatched_at IS NOT NULL) "
-        "AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base) "
-        "AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)",
+        """
+        attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now,
+        due_at = :until
+        """,
+        """
+        id = ANY(:ids)
+        AND type = :type
+        -- A task under a limit runs only once it is admitted: an old hint of it is a no-op.
+        AND (NOT gated OR dispatched_at IS NOT NULL)
+        AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base)
+        AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)
+        """,
         _CLAIMED,
     ),
     ids="uuid[]",
@@ -84,12 +90,20 @@ def held_under(session: Session, lease: UUID, ids: Sequence[UUID], *, lease_seco
 
 
 # A row that somebody has locked is passed over: the leases of the other tasks of its hint must not wait for it.
-RENEW = sa.text(
-    "WITH free AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease "
-    "ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) "
-    "UPDATE tasks SET due_at = statement_timestamp() + make_interval(secs => :seconds) FROM free "
-    "WHERE tasks.id = free.id RETURNING tasks.id"
-)
+RENEW = sa.text("""
+    WITH free AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease
+        ORDER BY id
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE tasks
+    SET due_at = statement_timestamp() + make_interval(secs => :seconds)
+    FROM free
+    WHERE tasks.id = free.id
+    RETURNING tasks.id
+""")
 
 
 def renew(session: Session, held: Claim, ids: Sequence[UUID]) -> set[UUID]:
@@ -121,10 +135,15 @@ def give_back(session: Session, held: Sequence[Claim], *, reason: str, now: date
 INTERRUPTED = "given back: its worker"  # how the reason of an interrupted attempt begins
 MAX_INTERRUPTIONS = 20  # of one attempt; the next one is charged as a lost worker is, so that no task runs for ever
 TOO_MANY_INTERRUPTIONS = f"it was interrupted {MAX_INTERRUPTIONS} times and did not end"
-INTERRUPTIONS = sa.text(
-    "SELECT count(*) FROM task_events WHERE task_id = :id AND status = 'PENDING' AND previous_status = 'PROCESSING' "
-    "AND attempt = :attempt AND starts_with(detail ->> 'reason', :reason)"
-)
+INTERRUPTIONS = sa.text("""
+    SELECT count(*)
+    FROM task_events
+    WHERE task_id = :id
+        AND status = 'PENDING'
+        AND previous_status = 'PROCESSING'
+        AND attempt = :attempt
+        AND starts_with(detail ->> 'reason', :reason)
+""")
 
 
 def is_interrupted_too_often(session: Session, task_id: UUID, attempt: int) -> bool:

@@ -1,6 +1,7 @@
 """Attempts whose worker is gone: found by the parent process or the dispatcher, never by the worker itself."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,22 +14,68 @@ from app.services.lifecycle.outcomes import fail, retry_later, stopped
 from app.services.lifecycle.statements import Claim
 from app.services.recovery.failures import Failure
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldTask:
+    """A leased task whose worker is gone, as its row has it; the row is locked."""
+
+    id: UUID
+    type: str
+    payload: Any
+    attempt: int
+    retries_used: int
+    max_retries: int
+    timeout_seconds: int | None
+    priority: str
+    queue: str
+    solo: bool
+    dispatched_at: datetime | None
+    lease: UUID
+    leased_by: str
+    started_at: datetime
+    cancel_requested_at: datetime | None
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that the lost worker had."""
+        return Claim(
+            lease=self.lease,
+            lease_seconds=0,
+            id=self.id,
+            type=self.type,
+            payload=self.payload,
+            attempt=self.attempt,
+            retries_used=self.retries_used,
+            max_retries=self.max_retries,
+            timeout_seconds=self.timeout_seconds,
+            priority=self.priority,
+            queue=self.queue,
+            dispatched_at=self.dispatched_at,
+        )
+
+
 # How long until the next attempt of a task that has used `retries_used` of its retries.
 Backoff = Callable[[str, int], timedelta]
 
-_HELD = (
-    "SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds, "
-    "priority, queue, solo, dispatched_at, lease, leased_by, started_at, cancel_requested_at FROM tasks "
-    "WHERE status = 'PROCESSING' AND {which} ORDER BY id {limit} FOR UPDATE SKIP LOCKED"
-)
+_HELD = """
+    SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds,
+        priority, queue, solo, dispatched_at, lease, leased_by, started_at, cancel_requested_at
+    FROM tasks
+    WHERE status = 'PROCESSING' AND {which}
+    ORDER BY id {limit}
+    FOR UPDATE SKIP LOCKED
+"""
 HELD_BY_PROCESS = sa.text(
     _HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND leased_by = :worker AND leased_pid = :pid", limit="")
 )
 HELD_TOO_LONG = sa.text(_HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND due_at <= :before", limit=""))
-OVERDUE = sa.text(
-    "SELECT id, lease FROM tasks WHERE status = 'PROCESSING' AND due_at <= :before AND due_at >= :since "
-    "ORDER BY due_at LIMIT :limit"
-)
+OVERDUE = sa.text("""
+    SELECT id, lease
+    FROM tasks
+    WHERE status = 'PROCESSING' AND due_at <= :before AND due_at >= :since
+    ORDER BY due_at
+    LIMIT :limit
+""")
 # Shared locks: two dispatchers may look at once.
 LOCKED_BY_NOBODY = sa.text(
     "SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR SHARE SKIP LOCKED"
@@ -39,7 +86,7 @@ HELD_BY_WORKERS = sa.text(
 HELD_BY_ANYBODY = sa.text(_HELD.format(which="due_at IS NOT NULL", limit="LIMIT :limit"))
 
 
-def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) -> list[dict[str, Any]]:
+def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) -> list[HeldTask]:
     """Tasks of a hint that a dead child process still holds, locked."""
     return _rows(session, HELD_BY_PROCESS, ids=list(ids), worker=worker, pid=pid)
 
@@ -55,23 +102,23 @@ def locked_by_nobody(session: Session, ids: Sequence[UUID]) -> set[UUID]:
     return set(session.scalars(LOCKED_BY_NOBODY, {"ids": list(ids)}))
 
 
-def of_expired(session: Session, ids: Sequence[UUID], *, before: datetime) -> list[dict[str, Any]]:
+def of_expired(session: Session, ids: Sequence[UUID], *, before: datetime) -> list[HeldTask]:
     """Those of these tasks whose lease expired before a moment, locked."""
     return _rows(session, HELD_TOO_LONG, ids=list(ids), before=before)
 
 
-def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[dict[str, Any]]:
+def of_workers(session: Session, workers: Iterable[str], *, limit: int) -> list[HeldTask]:
     """Tasks leased to workers that are gone, locked."""
     return _rows(session, HELD_BY_WORKERS, workers=list(workers), limit=limit)
 
 
-def of_anybody(session: Session, *, limit: int) -> list[dict[str, Any]]:
+def of_anybody(session: Session, *, limit: int) -> list[HeldTask]:
     """Tasks that are leased at all, locked."""
     return _rows(session, HELD_BY_ANYBODY, limit=limit)
 
 
 def move_on(
-    session: Session, rows: Sequence[dict[str, Any]], failure: Failure, *, backoff: Backoff, now: datetime
+    session: Session, rows: Sequence[HeldTask], failure: Failure, *, backoff: Backoff, now: datetime
 ) -> list[Claim]:
     """Count the lost attempt: retry after the backoff, FAILED when no retry is left, CANCELLED when that was asked.
 
@@ -79,8 +126,8 @@ def move_on(
     """
     dead = []
     for row in rows:
-        held = _claim(row)
-        if row["cancel_requested_at"] is not None:
+        held = row.claim
+        if row.cancel_requested_at is not None:
             stopped(session, held, receipt="killed", now=now)
         elif held.retries_used < held.max_retries:
             due_at = now + backoff(held.type, held.retries_used + 1)
@@ -91,20 +138,15 @@ def move_on(
     return dead
 
 
-def return_uncounted(session: Session, rows: Sequence[dict[str, Any]], *, reason: str, now: datetime) -> None:
+def return_uncounted(session: Session, rows: Sequence[HeldTask], *, reason: str, now: datetime) -> None:
     """Return the tasks of a lost chunk uncounted, from now on each in its own hint: only a single can be charged."""
     for row in rows:
-        held = _claim(row)
-        if row["cancel_requested_at"] is not None:
+        held = row.claim
+        if row.cancel_requested_at is not None:
             stopped(session, held, receipt="killed", now=now)
         else:
             give_back(session, [held], reason=reason, now=now, solo=True)
 
 
-def _rows(session: Session, statement: sa.TextClause, **parameters: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in session.execute(statement, parameters).mappings()]
-
-
-def _claim(row: dict[str, Any]) -> Claim:
-    known = {name: row[name] for name in Claim.__struct_fields__ if name in row}
-    return Claim(**known, lease_seconds=0)
+def _rows(session: Session, statement: sa.TextClause, **parameters: Any) -> list[HeldTask]:
+    return [HeldTask(**row) for row in session.execute(statement, parameters).mappings()]

@@ -13,11 +13,15 @@ from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import Claim, LeaseLost, update, update_text
 from app.services.recovery.failures import Failure
 
-LOCK_HELD = sa.text(
-    "WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[])) AS held (id, lease)) "
-    "SELECT tasks.id FROM tasks JOIN held ON tasks.id = held.id AND tasks.lease = held.lease "
-    f"WHERE {transitions.RETURNED.guard} ORDER BY tasks.id FOR UPDATE OF tasks"
-)
+LOCK_HELD = sa.text(f"""
+    WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[])) AS held (id, lease))
+    SELECT tasks.id
+    FROM tasks
+    JOIN held ON tasks.id = held.id AND tasks.lease = held.lease
+    WHERE {transitions.RETURNED.guard}
+    ORDER BY tasks.id
+    FOR UPDATE OF tasks
+""")
 
 
 def lock_held(session: Session, claims: Sequence[Claim]) -> set[UUID]:
@@ -31,8 +35,10 @@ COMPLETE = Prepared(
     "complete",
     update_text(
         transitions.RETURNED,
-        "result = nullif(:results -> tasks.id::text, 'null'), error = NULL, error_fingerprint = NULL, "
-        "finished_at = :now, cancel_receipt = CASE WHEN cancel_requested_at IS NOT NULL THEN 'finished_first' END",
+        """
+        result = nullif(:results -> tasks.id::text, 'null'), error = NULL, error_fingerprint = NULL, finished_at = :now,
+        cancel_receipt = CASE WHEN cancel_requested_at IS NOT NULL THEN 'finished_first' END
+        """,
         "id = ANY(:ids) AND lease = :lease",
     ),
     ids="uuid[]",
@@ -55,8 +61,10 @@ def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: dat
 _HELD = "id = :id AND lease = :lease"
 RETRY = update(
     transitions.RETRIED,
-    "due_at = :due_at, dispatched_at = NULL, error = CAST(:error AS jsonb), error_fingerprint = :fingerprint, "
-    "reason = :reason",
+    """
+    due_at = :due_at, dispatched_at = NULL, error = CAST(:error AS jsonb), error_fingerprint = :fingerprint,
+    reason = :reason
+    """,
     f"{_HELD} AND cancel_requested_at IS NULL",
 )
 FAIL = update(
@@ -66,8 +74,10 @@ FAIL = update(
 )
 STOP = update(
     transitions.STOPPED,
-    "error = CAST(:error AS jsonb), error_fingerprint = :fingerprint, finished_at = :now, reason = :reason, "
-    "cancel_receipt = :receipt",
+    """
+    error = CAST(:error AS jsonb), error_fingerprint = :fingerprint, finished_at = :now, reason = :reason,
+    cancel_receipt = :receipt
+    """,
     f"{_HELD} AND cancel_requested_at IS NOT NULL",
 )
 

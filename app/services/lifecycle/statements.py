@@ -61,8 +61,11 @@ def update(transition: Transition, assignments: str, where: str, returning: str 
 
 def update_text(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> str:
     """The same, as SQL."""
-    return (
-        f"WITH locked AS (SELECT id FROM tasks WHERE {transition.guard} AND {where} ORDER BY id FOR UPDATE) "
-        f"UPDATE tasks SET status = '{transition.target}', {assignments} FROM locked WHERE tasks.id = locked.id "
-        f"RETURNING {returning}"
-    )
+    return f"""
+        WITH locked AS (SELECT id FROM tasks WHERE {transition.guard} AND {where} ORDER BY id FOR UPDATE)
+        UPDATE tasks
+        SET status = '{transition.target}', {assignments}
+        FROM locked
+        WHERE tasks.id = locked.id
+        RETURNING {returning}
+    """

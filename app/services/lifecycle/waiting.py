@@ -14,10 +14,16 @@ from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import LOOK_AGAIN, WrongStatus, update
 
 # The first rows of the one index on due_at, passing over those that another dispatcher has in hand.
-_TAKE_DUE = (
-    "WITH taken AS (SELECT id FROM tasks WHERE due_at <= :now AND due_at >= :since AND {which} "
-    "ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) "
-)
+_TAKE_DUE = """
+    WITH taken AS (
+        SELECT id
+        FROM tasks
+        WHERE due_at <= :now AND due_at >= :since AND {which}
+        ORDER BY due_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    )
+"""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,24 +41,42 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo, tasks.traceparent"
 FALL_DUE = sa.text(
     _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
-    + f"UPDATE tasks SET status = '{transitions.DUE.target}', aged = 0, "
-    "dispatched_at = CASE WHEN gated THEN NULL ELSE CAST(:now AS timestamptz) END, "
-    "due_at = CASE WHEN gated THEN CAST(:held AS timestamptz) ELSE :until END "
-    f"FROM taken WHERE tasks.id = taken.id RETURNING {HINT_COLUMNS}, tasks.gated"
+    + f"""
+    UPDATE tasks
+    SET status = '{transitions.DUE.target}', aged = 0,
+        dispatched_at = CASE WHEN gated THEN NULL ELSE CAST(:now AS timestamptz) END,
+        due_at = CASE WHEN gated THEN CAST(:held AS timestamptz) ELSE :until END
+    FROM taken
+    WHERE tasks.id = taken.id
+    RETURNING {HINT_COLUMNS}, tasks.gated
+    """
 )
 # Where the dispatcher never looks at a task that waits to be admitted. Its expiry lowers it (a trigger does).
 HELD_UNTIL = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
-ADMITTED = sa.text(
-    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND gated "
-    "AND dispatched_at IS NULL ORDER BY id FOR UPDATE) "
-    "UPDATE tasks SET dispatched_at = :now, due_at = :until, aged = 0 FROM locked WHERE tasks.id = locked.id "
-    f"RETURNING {HINT_COLUMNS}"
-)
+ADMITTED = sa.text(f"""
+    WITH locked AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND gated AND dispatched_at IS NULL
+        ORDER BY id
+        FOR UPDATE
+    )
+    UPDATE tasks
+    SET dispatched_at = :now, due_at = :until, aged = 0
+    FROM locked
+    WHERE tasks.id = locked.id
+    RETURNING {HINT_COLUMNS}
+""")
 EXPIRE = sa.text(
     _TAKE_DUE.format(which=f"expires_at <= :now AND attempt = attempt_base AND {transitions.EXPIRED.guard}")
-    + f"UPDATE tasks SET status = '{transitions.EXPIRED.target}', finished_at = :now, "
-    "cancel_receipt = 'never_started', reason = 'not started before its expires_at' "
-    "FROM taken WHERE tasks.id = taken.id RETURNING tasks.id"
+    + f"""
+    UPDATE tasks
+    SET status = '{transitions.EXPIRED.target}', finished_at = :now, cancel_receipt = 'never_started',
+        reason = 'not started before its expires_at'
+    FROM taken
+    WHERE tasks.id = taken.id
+    RETURNING tasks.id
+    """
 )
 
 
@@ -119,15 +143,26 @@ def _status(session: Session, task_id: UUID) -> Any:
 
 CANCEL = update(
     transitions.CANCELLED,
-    "finished_at = :now, reason = :reason, "
-    "cancel_receipt = CASE WHEN attempt > attempt_base THEN 'stopped' ELSE 'never_started' END",
+    """
+    finished_at = :now, reason = :reason,
+    cancel_receipt = CASE WHEN attempt > attempt_base THEN 'stopped' ELSE 'never_started' END
+    """,
     "id = ANY(CAST(:ids AS uuid[]))",
 )
-ASK_TO_STOP = sa.text(
-    "WITH locked AS (SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PROCESSING' "
-    "ORDER BY id FOR UPDATE) UPDATE tasks SET cancel_requested_at = coalesce(cancel_requested_at, :now) "
-    "FROM locked WHERE tasks.id = locked.id RETURNING tasks.id"
-)
+ASK_TO_STOP = sa.text("""
+    WITH locked AS (
+        SELECT id
+        FROM tasks
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PROCESSING'
+        ORDER BY id
+        FOR UPDATE
+    )
+    UPDATE tasks
+    SET cancel_requested_at = coalesce(cancel_requested_at, :now)
+    FROM locked
+    WHERE tasks.id = locked.id
+    RETURNING tasks.id
+""")
 
 
 def cancel(session: Session, ids: Sequence[UUID], *, reason: str, now: datetime) -> set[UUID]:
@@ -142,9 +177,10 @@ def ask_to_stop(session: Session, ids: Sequence[UUID], *, now: datetime) -> set[
 
 REPLAY = update(
     transitions.REPLAYED,
-    "due_at = :now, dispatched_at = NULL, max_retries = coalesce(CAST(:max_retries AS integer), max_retries), "
-    "payload = coalesce(CAST(:payload AS jsonb), payload), solo = run_id IS NOT NULL, "
-    "reason = 'replayed'",
+    """
+    due_at = :now, dispatched_at = NULL, max_retries = coalesce(CAST(:max_retries AS integer), max_retries),
+    payload = coalesce(CAST(:payload AS jsonb), payload), solo = run_id IS NOT NULL, reason = 'replayed'
+    """,
     "id = ANY(CAST(:ids AS uuid[])) AND (run_id IS NULL OR run_id = CAST(:run_id AS uuid))",
 )
 

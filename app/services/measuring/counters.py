@@ -11,10 +11,11 @@ ATTEMPTS_LOST = "attempts_lost"  # attempts whose worker was gone
 HINTS_REPUBLISHED = "hints_republished"  # hints that were lost on the way
 MESSAGES_REFUSED = "sink_messages_refused"  # messages to sinks that no dispatcher of this ledger can have sent
 
-_ADD = sa.text(
-    "INSERT INTO counters (name, value) VALUES (:name, :value) "
-    "ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
-)
+_ADD = sa.text("""
+    INSERT INTO counters (name, value)
+    VALUES (:name, :value)
+    ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value
+""")
 
 
 def add(session: Session, counts: Mapping[str, int]) -> None:

@@ -139,14 +139,18 @@ class Levels:
         )
 
 
-_COUNT = sa.text(
-    "SELECT queue, type, priority, status, count(*) AS tasks, "
-    "count(*) FILTER (WHERE status = 'PENDING' AND dispatched_at IS NULL) AS held, "
-    "min(CASE WHEN status = 'PROCESSING' THEN started_at WHEN attempt = 0 THEN greatest(created_at, scheduled_at) "
-    "ELSE coalesce(dispatched_at, updated_at) END) AS waiting_since, "
-    "min(due_at) FILTER (WHERE status <> 'PROCESSING' AND dispatched_at IS NULL) AS overdue_since "
-    "FROM tasks WHERE due_at IS NOT NULL GROUP BY queue, type, priority, status"
-)
+_COUNT = sa.text("""
+    SELECT queue, type, priority, status, count(*) AS tasks,
+        count(*) FILTER (WHERE status = 'PENDING' AND dispatched_at IS NULL) AS held, min(
+            CASE
+            WHEN status = 'PROCESSING' THEN started_at
+            WHEN attempt = 0 THEN greatest(created_at, scheduled_at)
+            ELSE coalesce(dispatched_at, updated_at) END
+        ) AS waiting_since, min(due_at) FILTER (WHERE status <> 'PROCESSING' AND dispatched_at IS NULL) AS overdue_since
+    FROM tasks
+    WHERE due_at IS NOT NULL
+    GROUP BY queue, type, priority, status
+""")
 
 
 def count(session: Session) -> list[Level]:
@@ -154,15 +158,19 @@ def count(session: Session) -> list[Level]:
     return [Level(**row) for row in session.execute(_COUNT).mappings()]
 
 
-_BINS = sa.text(
-    "SELECT floor(extract(epoch FROM dispatched_at - CAST(:since AS timestamptz)) / :width)::integer AS bin, "
-    "priority, count(*) AS tasks FROM tasks WHERE due_at IS NOT NULL AND status = 'PENDING' "
-    "AND dispatched_at IS NOT NULL AND queue = :queue GROUP BY 1, 2 ORDER BY 1"
-)
-_FIRST = sa.text(
-    "SELECT min(dispatched_at) AS first, max(dispatched_at) AS last FROM tasks "
-    "WHERE due_at IS NOT NULL AND status = 'PENDING' AND queue = :queue"
-)
+_BINS = sa.text("""
+    SELECT floor(extract(epoch FROM dispatched_at - CAST(:since AS timestamptz)) / :width)::integer AS bin, priority,
+        count(*) AS tasks
+    FROM tasks
+    WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL AND queue = :queue
+    GROUP BY 1, 2
+    ORDER BY 1
+""")
+_FIRST = sa.text("""
+    SELECT min(dispatched_at) AS first, max(dispatched_at) AS last
+    FROM tasks
+    WHERE due_at IS NOT NULL AND status = 'PENDING' AND queue = :queue
+""")
 
 
 def line_marks(session: Session, queue: str) -> dict[str, list[Mark]]:
@@ -207,11 +215,25 @@ def backlog(session: Session) -> Backlog:
     )
 
 
-_WRITE = sa.text(
-    "INSERT INTO measurements (name, measured_at, value) VALUES (:name, :at, CAST(:value AS jsonb)) "
-    "ON CONFLICT (name) DO UPDATE SET measured_at = excluded.measured_at, value = excluded.value"
-)
+_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('taskledger.measure'))")
+_LAST = sa.text("SELECT measured_at FROM measurements WHERE name = :name")
+_WRITE = sa.text("""
+    INSERT INTO measurements (name, measured_at, value)
+    VALUES (:name, :at, CAST(:value AS jsonb))
+    ON CONFLICT (name) DO UPDATE SET measured_at = excluded.measured_at, value = excluded.value
+""")
 _READ = sa.text("SELECT measured_at, value FROM measurements WHERE name = :name AND measured_at > :since")
+
+
+def measured_at(session: Session) -> datetime | None:
+    """When the newest measurement was taken; None before the first."""
+    last: datetime | None = session.scalar(_LAST, {"name": NAME})
+    return last
+
+
+def lock_measuring(session: Session) -> bool:
+    """Whether this transaction is the only one that measures, until it ends; it waits for no other."""
+    return bool(session.scalar(_LOCK))
 
 
 def write(session: Session, found: Levels) -> None:

@@ -10,14 +10,20 @@ from sqlalchemy.orm import Session
 from app.models import Status
 from app.services.measuring import levels
 
-_FAILED = sa.text(
-    "SELECT type, count(*) AS tasks FROM tasks WHERE status = 'FAILED' "
-    "AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner) GROUP BY type ORDER BY type"
-)
-_PENDING = sa.text(
-    "SELECT type, count(*) AS tasks FROM tasks WHERE due_at IS NOT NULL AND status = 'PENDING' "
-    "AND owner_id = :owner GROUP BY type ORDER BY type"
-)
+_FAILED = sa.text("""
+    SELECT type, count(*) AS tasks
+    FROM tasks
+    WHERE status = 'FAILED' AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner)
+    GROUP BY type
+    ORDER BY type
+""")
+_PENDING = sa.text("""
+    SELECT type, count(*) AS tasks
+    FROM tasks
+    WHERE due_at IS NOT NULL AND status = 'PENDING' AND owner_id = :owner
+    GROUP BY type
+    ORDER BY type
+""")
 
 
 def failed(session: Session, *, owner: UUID | None) -> dict[str, int]:

@@ -13,20 +13,23 @@ from app.services.events import Before, Numbered
 
 BATCH = 2_000
 
-_ADD = sa.text(
-    "INSERT INTO task_stats AS stat (minute, owner_id, type, status, n, ran, run_seconds, longest_run_seconds, "
-    "waited, wait_seconds, longest_wait_seconds) "
-    "SELECT * FROM unnest(CAST(:minutes AS timestamptz[]), CAST(:owners AS uuid[]), CAST(:types AS text[]), "
-    "CAST(:statuses AS text[]), CAST(:n AS bigint[]), CAST(:ran AS bigint[]), CAST(:run_seconds AS float8[]), "
-    "CAST(:longest_run AS float8[]), CAST(:waited AS bigint[]), CAST(:wait_seconds AS float8[]), "
-    "CAST(:longest_wait AS float8[])) "
-    "ON CONFLICT (minute, owner_id, type, status) DO UPDATE SET "
-    "n = stat.n + excluded.n, ran = stat.ran + excluded.ran, "
-    "run_seconds = stat.run_seconds + excluded.run_seconds, "
-    "longest_run_seconds = greatest(stat.longest_run_seconds, excluded.longest_run_seconds), "
-    "waited = stat.waited + excluded.waited, wait_seconds = stat.wait_seconds + excluded.wait_seconds, "
-    "longest_wait_seconds = greatest(stat.longest_wait_seconds, excluded.longest_wait_seconds)"
-)
+_ADD = sa.text("""
+    INSERT INTO task_stats AS stat (
+        minute, owner_id, type, status, n, ran, run_seconds, longest_run_seconds, waited, wait_seconds,
+        longest_wait_seconds
+    )
+    SELECT *
+    FROM unnest(
+        CAST(:minutes AS timestamptz[]), CAST(:owners AS uuid[]), CAST(:types AS text[]), CAST(:statuses AS text[]),
+        CAST(:n AS bigint[]), CAST(:ran AS bigint[]), CAST(:run_seconds AS float8[]), CAST(:longest_run AS float8[]),
+        CAST(:waited AS bigint[]), CAST(:wait_seconds AS float8[]), CAST(:longest_wait AS float8[])
+    )
+    ON CONFLICT (minute, owner_id, type, status) DO UPDATE SET n = stat.n + excluded.n, ran = stat.ran + excluded.ran,
+        run_seconds = stat.run_seconds + excluded.run_seconds,
+        longest_run_seconds = greatest(stat.longest_run_seconds, excluded.longest_run_seconds),
+        waited = stat.waited + excluded.waited, wait_seconds = stat.wait_seconds + excluded.wait_seconds,
+        longest_wait_seconds = greatest(stat.longest_wait_seconds, excluded.longest_wait_seconds)
+""")
 
 
 @dataclass(slots=True)
@@ -71,8 +74,9 @@ def add(session: Session, events: Sequence[Numbered], before: Before) -> None:
 
 def prune(session: Session, *, before: datetime) -> int:
     """Forget a batch of minutes that are too old; returns how many rows went."""
-    statement = sa.text(
-        "DELETE FROM task_stats WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_stats WHERE minute < :before "
-        "LIMIT :limit)) RETURNING 1"
-    )
+    statement = sa.text("""
+        DELETE FROM task_stats
+        WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_stats WHERE minute < :before LIMIT :limit))
+        RETURNING 1
+    """)
     return len(session.execute(statement, {"before": before, "limit": BATCH}).all())

@@ -22,17 +22,19 @@ HOLD_ALL = sa.text(
 # other events, those would be taken for repeats and dropped. A year of 300 events a second has fewer than this.
 SKIPPED_NUMBERS = 10_000_000_000
 UNPUBLISHED = sa.text("SELECT first_position FROM event_batches WHERE published_at IS NULL")
-MOVE_UNPUBLISHED = sa.text(
-    "UPDATE event_batches SET first_position = first_position + :skipped, last_position = last_position + :skipped "
-    "WHERE published_at IS NULL"
-)
+MOVE_UNPUBLISHED = sa.text("""
+    UPDATE event_batches
+    SET first_position = first_position + :skipped, last_position = last_position + :skipped
+    WHERE published_at IS NULL
+""")
 # One number of no event (there is none with the id 0), far from the last.
 LEAVE_A_GAP = sa.text(
     "INSERT INTO event_batches (first_position, last_position, event_ids, oldest_at, newest_at, published_at) "
     "SELECT max(last_position) + :skipped, max(last_position) + :skipped, '{0}', :now, :now, :now FROM event_batches "
     "HAVING max(last_position) IS NOT NULL"
 )
-MOVE_SINKS = sa.text("UPDATE sinks SET position = position + :skipped WHERE position >= :since")
+# The audit sink counts entries of the audit log, whose numbers go on from the backup as they are.
+MOVE_SINKS = sa.text("UPDATE sinks SET position = position + :skipped WHERE position >= :since AND name <> 'audit'")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

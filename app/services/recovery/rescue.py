@@ -1,9 +1,8 @@
 """Moving on what a lost process, a lost worker or an expired lease left behind."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,10 +10,10 @@ from sqlalchemy.orm import Session
 from app.models import Priority
 from app.services import lifecycle
 from app.services.lifecycle import Claim, lost
+from app.services.lifecycle.lost import HeldTask
 from app.services.measuring import counters
 from app.services.recovery.failures import Failure
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 from tasks.retry import RetryPolicy
 
 Random = Callable[[], float]
@@ -35,10 +34,8 @@ def backoff(random: Random) -> lost.Backoff:
     """The delay of a type's own policy; of the default one where no such type is known here."""
 
     def delay(type_name: str, attempt: int) -> timedelta:
-        try:
-            policy = get_type(type_name).retry
-        except UnknownTaskType:
-            policy = RetryPolicy()
+        kind = find_type(type_name)
+        policy = RetryPolicy() if kind is None else kind.retry
         return policy.delay(attempt, random)
 
     return delay
@@ -59,7 +56,7 @@ def lost_process(
     if len(ids) > 1:
         lost.return_uncounted(session, rows, reason="given back: the chunk it travelled in lost its process", now=now)
         return Moved(count=len(rows))
-    known = [{**row, "solo": True} for row in rows]  # its hint named one task, so it is known who ran
+    known = [replace(row, solo=True) for row in rows]  # its hint named one task, so it is known who ran
     return _count_attempts(session, known, lambda row: _over_limit(row, now) or failure, now=now, random=random)
 
 
@@ -71,11 +68,11 @@ def interrupted(
     An attempt to which that happens again and again is charged as a lost one.
     """
     rows = lost.of_process(session, ids, worker=worker, pid=pid)
-    spent = [row for row in rows if lifecycle.is_interrupted_too_often(session, row["id"], row["attempt"])]
+    spent = [row for row in rows if lifecycle.is_interrupted_too_often(session, row.id, row.attempt)]
     rest = [row for row in rows if row not in spent]
     lost.return_uncounted(session, rest, reason=f"{lifecycle.INTERRUPTED} was shutting down", now=now)
     failure = Failure(type="WorkerLost", message=lifecycle.TOO_MANY_INTERRUPTIONS)
-    known = [{**row, "solo": True} for row in spent]
+    known = [replace(row, solo=True) for row in spent]
     return Moved(count=len(rest)) + _count_attempts(session, known, lambda _row: failure, now=now, random=random)
 
 
@@ -104,8 +101,8 @@ def lost_workers(session: Session, workers: Collection[str], *, now: datetime, l
 
 def _count_attempts(
     session: Session,
-    rows: Sequence[dict[str, Any]],
-    failure: Callable[[dict[str, Any]], Failure],
+    rows: Sequence[HeldTask],
+    failure: Callable[[HeldTask], Failure],
     *,
     now: datetime,
     random: Random,
@@ -123,31 +120,28 @@ def _count_attempts(
     return moved
 
 
-def _may_have_been_in_a_chunk(row: dict[str, Any]) -> bool:
-    """Whether the task may have travelled with others, so that it is not known whose handler ran: only a single can be
-    charged. It travels alone from then on, so this happens to it once."""
-    if row["solo"] or row["timeout_seconds"] is not None or row["priority"] == Priority.HIGH:
+def _may_have_been_in_a_chunk(row: HeldTask) -> bool:
+    """Whether the task may have travelled with others, so that it is not known whose handler ran.
+
+    Only a task in a hint of its own can be charged. It travels alone from then on, so this happens to it once.
+    """
+    if row.solo or row.timeout_seconds is not None or row.priority == Priority.HIGH:
         return False
-    try:
-        return get_type(row["type"]).chunk > 1
-    except UnknownTaskType:
-        return False
+    kind = find_type(row.type)
+    return kind is not None and kind.chunk > 1
 
 
-def _no_sign_of_life(row: dict[str, Any]) -> Failure:
-    return Failure(type="WorkerLost", message=f"its lease ran out: no sign of life from {row['leased_by']}")
+def _no_sign_of_life(row: HeldTask) -> Failure:
+    return Failure(type="WorkerLost", message=f"its lease ran out: no sign of life from {row.leased_by}")
 
 
-def _not_seen(row: dict[str, Any]) -> Failure:
-    return Failure(type="WorkerLost", message=f"its worker {row['leased_by']} was not seen any more")
+def _not_seen(row: HeldTask) -> Failure:
+    return Failure(type="WorkerLost", message=f"its worker {row.leased_by} was not seen any more")
 
 
-def _over_limit(row: dict[str, Any], now: datetime) -> Failure | None:
+def _over_limit(row: HeldTask, now: datetime) -> Failure | None:
     """The failure of an attempt that had overrun its limit when its process ended: that is why it ended."""
-    try:
-        own = get_type(row["type"]).timeout_seconds
-    except UnknownTaskType:
-        return None
-    if row["started_at"] + timedelta(seconds=row["timeout_seconds"] or own) > now:
+    kind = find_type(row.type)
+    if kind is None or row.started_at + timedelta(seconds=row.timeout_seconds or kind.timeout_seconds) > now:
         return None
     return Failure(type="TimeLimitExceeded", message="still running after its time limit and grace period; killed")

@@ -1,4 +1,4 @@
-"""Schedules: rules that submit tasks, and what became of each of their slots. docs/explanation/schedules.md"""
+"""Schedules: rules that submit tasks, and what became of each of their slots (docs/explanation/schedules.md)."""
 
 from app.services.schedules.changing import NewSchedule, change, create, delete, run_now
 from app.services.schedules.firing import fire_due, fire_released, with_something_to_fire

@@ -24,34 +24,49 @@ _ONE = "(CAST(:only AS uuid) IS NULL OR schedules.id = :only)"
 _TAKE_DUE = sa.text(
     f"SELECT * FROM schedules WHERE next_at <= :now AND {_ONE} ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED"
 )
-_TAKE_RELEASED = sa.text(
-    "SELECT schedules.* FROM schedules LEFT JOIN tasks ON tasks.id = last_task_id "
-    "LEFT JOIN workflow_runs ON workflow_runs.id = last_run_id "
-    "WHERE queued_slot_at IS NOT NULL AND (tasks.id IS NULL OR tasks.finished_at IS NOT NULL) "
-    f"AND (workflow_runs.id IS NULL OR workflow_runs.finished_at IS NOT NULL) AND {_ONE} "
-    "LIMIT :limit FOR UPDATE OF schedules SKIP LOCKED"
-)
-_UNFINISHED = sa.text(
-    "SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL "
-    "UNION ALL SELECT id FROM workflow_runs WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL"
-)
+_TAKE_RELEASED = sa.text(f"""
+    SELECT schedules.*
+    FROM schedules
+    LEFT JOIN tasks ON tasks.id = last_task_id
+    LEFT JOIN workflow_runs ON workflow_runs.id = last_run_id
+    WHERE queued_slot_at IS NOT NULL
+        AND (tasks.id IS NULL OR tasks.finished_at IS NOT NULL)
+        AND (workflow_runs.id IS NULL OR workflow_runs.finished_at IS NOT NULL)
+        AND {_ONE}
+    LIMIT :limit
+    FOR UPDATE OF schedules SKIP LOCKED
+""")
+_UNFINISHED = sa.text("""
+    SELECT id
+    FROM tasks
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL
+    UNION ALL
+    SELECT id
+    FROM workflow_runs
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL
+""")
 # The key is the last word: whatever went before, a slot that has its row is not fired again.
-_RECORD = sa.text(
-    "INSERT INTO schedule_slots (schedule_id, slot_at, state, task_id, run_id, reason, recorded_at) "
-    "SELECT schedule_id, slot_at, state, task_id, run_id, reason, :now FROM jsonb_to_recordset(CAST(:rows AS jsonb)) "
-    "AS slot(schedule_id uuid, slot_at timestamptz, state text, task_id uuid, run_id uuid, reason text) "
-    "ON CONFLICT DO NOTHING RETURNING coalesce(task_id, run_id)"
-)
-_GO_ON = sa.text(
-    "UPDATE schedules SET accounted_until = went.accounted_until, next_at = went.next_at, "
-    "queued_slot_at = went.queued_slot_at, problem = went.problem, "
-    "last_slot_at = coalesce(went.last_slot_at, schedules.last_slot_at), "
-    "last_task_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_task_id ELSE went.last_task_id END, "
-    "last_run_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_run_id ELSE went.last_run_id END "
-    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS went(id uuid, accounted_until timestamptz, next_at timestamptz, "
-    "queued_slot_at timestamptz, problem text, last_slot_at timestamptz, last_task_id uuid, last_run_id uuid) "
-    "WHERE schedules.id = went.id"
-)
+_RECORD = sa.text("""
+    INSERT INTO schedule_slots (schedule_id, slot_at, state, task_id, run_id, reason, recorded_at)
+    SELECT schedule_id, slot_at, state, task_id, run_id, reason, :now
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS slot(
+        schedule_id uuid, slot_at timestamptz, state text, task_id uuid, run_id uuid, reason text
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING coalesce(task_id, run_id)
+""")
+_GO_ON = sa.text("""
+    UPDATE schedules
+    SET accounted_until = went.accounted_until, next_at = went.next_at, queued_slot_at = went.queued_slot_at,
+        problem = went.problem, last_slot_at = coalesce(went.last_slot_at, schedules.last_slot_at),
+        last_task_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_task_id ELSE went.last_task_id END,
+        last_run_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_run_id ELSE went.last_run_id END
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS went(
+        id uuid, accounted_until timestamptz, next_at timestamptz, queued_slot_at timestamptz, problem text,
+        last_slot_at timestamptz, last_task_id uuid, last_run_id uuid
+    )
+    WHERE schedules.id = went.id
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

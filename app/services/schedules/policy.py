@@ -1,4 +1,4 @@
-"""What becomes of slots that have come: pure decisions by misfire and overlap policy. docs/explanation/schedules.md"""
+"""What becomes of due slots: pure decisions by misfire and overlap policy (docs/explanation/schedules.md)."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

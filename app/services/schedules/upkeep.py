@@ -17,16 +17,20 @@ _NEXT_BATCH = sa.text(
     "SELECT * FROM schedules WHERE enabled AND cron IS NOT NULL AND id > :after ORDER BY id LIMIT :limit"
 )
 # Guarded: a schedule that was fired or changed meanwhile has been computed anew already.
-_MOVE = sa.text(
-    "UPDATE schedules SET next_at = moved.next_at FROM jsonb_to_recordset(CAST(:rows AS jsonb)) "
-    "AS moved(id uuid, accounted_until timestamptz, next_at timestamptz) "
-    "WHERE schedules.id = moved.id AND schedules.accounted_until = moved.accounted_until AND schedules.enabled "
-    "RETURNING schedules.id"
-)
-_FORGET = sa.text(
-    "DELETE FROM schedule_slots WHERE ctid = ANY(ARRAY(SELECT ctid FROM schedule_slots "
-    "WHERE recorded_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED)) RETURNING 1"
-)
+_MOVE = sa.text("""
+    UPDATE schedules
+    SET next_at = moved.next_at
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS moved(id uuid, accounted_until timestamptz, next_at timestamptz)
+    WHERE schedules.id = moved.id AND schedules.accounted_until = moved.accounted_until AND schedules.enabled
+    RETURNING schedules.id
+""")
+_FORGET = sa.text("""
+    DELETE FROM schedule_slots
+    WHERE ctid = ANY(
+        ARRAY(SELECT ctid FROM schedule_slots WHERE recorded_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED)
+    )
+    RETURNING 1
+""")
 
 
 def recompute(session: Session, *, after: UUID, now: datetime, limit: int) -> tuple[int, UUID | None]:

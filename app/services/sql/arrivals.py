@@ -7,11 +7,16 @@ from sqlalchemy.orm import Session
 
 # A transaction may have stayed open for long: its rows have been due since before the moment from which on the
 # dispatcher looks.
-_TAKE = sa.text(
-    "WITH taken AS (SELECT transaction_id FROM sql_arrivals LIMIT 1000 FOR UPDATE SKIP LOCKED), "
-    "gone AS (DELETE FROM sql_arrivals USING taken WHERE sql_arrivals.transaction_id = taken.transaction_id "
-    "RETURNING since) SELECT min(since) FROM gone"
-)
+_TAKE = sa.text("""
+    WITH taken AS (SELECT transaction_id FROM sql_arrivals LIMIT 1000 FOR UPDATE SKIP LOCKED), gone AS (
+        DELETE FROM sql_arrivals
+        USING taken
+        WHERE sql_arrivals.transaction_id = taken.transaction_id
+        RETURNING since
+    )
+    SELECT min(since)
+    FROM gone
+""")
 
 
 def take(session: Session) -> datetime | None:

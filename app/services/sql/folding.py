@@ -14,11 +14,14 @@ from sqlalchemy.orm import Session
 
 PREFERRED = ("pg_unicode_fast", "pg_c_utf8", "und-x-icu")
 
-_PRESENT = sa.text(
-    "SELECT collname FROM pg_collation WHERE collname = ANY(:names) AND collnamespace = 'pg_catalog'::regnamespace "
-    "AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding())) "
-    "ORDER BY array_position(:names, collname::text)"
-)
+_PRESENT = sa.text("""
+    SELECT collname
+    FROM pg_collation
+    WHERE collname = ANY(:names)
+        AND collnamespace = 'pg_catalog'::regnamespace
+        AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))
+    ORDER BY array_position(:names, collname::text)
+""")
 _found: WeakKeyDictionary[sa.Engine, str | None] = WeakKeyDictionary()
 
 

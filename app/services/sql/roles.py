@@ -114,11 +114,14 @@ def remove(session: Session, name: str) -> bool:
     return gone.first() is not None
 
 
-_LOGINS = sa.text(
-    "SELECT role_name, users.email AS owner, reads_all, coalesce((SELECT pg_has_role(oid, :operate, 'MEMBER') "
-    "FROM pg_roles WHERE rolname = role_name), false) AS operates "
-    "FROM sql_roles JOIN users ON users.id = owner_id ORDER BY role_name"
-)
+_LOGINS = sa.text("""
+    SELECT role_name, users.email AS owner, reads_all, coalesce(
+        (SELECT pg_has_role(oid, :operate, 'MEMBER') FROM pg_roles WHERE rolname = role_name), false
+    ) AS operates
+    FROM sql_roles
+    JOIN users ON users.id = owner_id
+    ORDER BY role_name
+""")
 
 
 def logins(session: Session) -> list[Login]:

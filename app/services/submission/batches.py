@@ -75,10 +75,9 @@ def accept_batch(
     make_room: MakeRoom = unlimited,
 ) -> list[Accepted | Refusal]:
     """Store what can be, in one INSERT; one result for each item, in their order. What is refused leaves no trace.
-    Hints follow the commit.
 
-    `drafted`: the items' drafts. A key that two items share makes one task, if both say the same. Raises what
-    `make_room` raises.
+    Hints follow the commit. `drafted`: the items' drafts. A key that two items share makes one task, if both say the
+    same. Raises what `make_room` raises.
     """
     pairs = list(zip(items, drafted, strict=True))
     firsts: _Firsts = {}  # of the items with one key: the one that makes the task

@@ -28,7 +28,7 @@ MAX_ROWS = 1_000  # of one statement
 FEW_ROWS = 8  # up to here a list of values is cheaper, from here on PostgreSQL reads JSON faster than so many constants
 
 _COLUMNS = Task.metadata.tables["tasks"].c
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = postgresql.dialect()
 _JSON = frozenset(name for name in WRITTEN if isinstance(_COLUMNS[name].type, JSONB))
 _NAMES = ", ".join(WRITTEN)
 _RETURNING = f"RETURNING CAST(id AS text), {', '.join(SETTLED)}"
@@ -90,10 +90,11 @@ def _from_json(differing: tuple[str, ...]) -> str:
         for name in WRITTEN
     )
     types = ", ".join(f"{name} {_TYPE_OF[name]}" for name in differing)
-    return (
-        f"INSERT INTO tasks ({_NAMES}) SELECT {read} FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({types}) "
-        f"{_RETURNING}"
-    )
+    return f"""
+        INSERT INTO tasks ({_NAMES})
+        SELECT {read}
+        FROM json_to_recordset(CAST(%(rows)s AS json)) AS task({types}) {_RETURNING}
+    """
 
 
 @lru_cache(maxsize=FEW_ROWS)

@@ -36,31 +36,45 @@ class Likeness(Protocol):
     """The parts of a submission that can be compared."""
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The name of the task type."""
+
     @property
-    def payload(self) -> Any: ...
+    def payload(self) -> Any:
+        """The payload as JSON."""
+
     @property
-    def labels(self) -> Mapping[str, str]: ...
+    def labels(self) -> Mapping[str, str]:
+        """The labels by name."""
 
 
 # As with idempotency keys: the insert waits for a concurrent one, and only a new statement sees what that committed.
-_TAKE = sa.text(
-    "INSERT INTO unique_tasks (owner_id, fingerprint, task_id, expires_at) "
-    "VALUES (:owner, :fingerprint, :task_id, :expires_at) ON CONFLICT DO NOTHING RETURNING task_id"
-)
-_HOLDER = sa.text(
-    "SELECT task_id FROM unique_tasks WHERE owner_id = :owner AND fingerprint = :fingerprint "
-    "AND (expires_at IS NULL OR expires_at > :now) FOR UPDATE"
-)
-_REPLACE = sa.text(
-    "INSERT INTO unique_tasks (owner_id, fingerprint, task_id, expires_at) "
-    "VALUES (:owner, :fingerprint, :task_id, :expires_at) ON CONFLICT (owner_id, fingerprint) "
-    "DO UPDATE SET task_id = excluded.task_id, expires_at = excluded.expires_at"
-)
-_FORGET = sa.text(
-    "DELETE FROM unique_tasks WHERE (owner_id, fingerprint) IN (SELECT owner_id, fingerprint FROM unique_tasks "
-    "WHERE expires_at < :now OR NOT EXISTS (SELECT FROM tasks WHERE id = task_id) LIMIT :limit)"
-)
+_TAKE = sa.text("""
+    INSERT INTO unique_tasks (owner_id, fingerprint, task_id, expires_at)
+    VALUES (:owner, :fingerprint, :task_id, :expires_at)
+    ON CONFLICT DO NOTHING
+    RETURNING task_id
+""")
+_HOLDER = sa.text("""
+    SELECT task_id
+    FROM unique_tasks
+    WHERE owner_id = :owner AND fingerprint = :fingerprint AND (expires_at IS NULL OR expires_at > :now)
+    FOR UPDATE
+""")
+_REPLACE = sa.text("""
+    INSERT INTO unique_tasks (owner_id, fingerprint, task_id, expires_at)
+    VALUES (:owner, :fingerprint, :task_id, :expires_at)
+    ON CONFLICT (owner_id, fingerprint) DO UPDATE SET task_id = excluded.task_id, expires_at = excluded.expires_at
+""")
+_FORGET = sa.text("""
+    DELETE FROM unique_tasks
+    WHERE (owner_id, fingerprint) IN (
+        SELECT owner_id, fingerprint
+        FROM unique_tasks
+        WHERE expires_at < :now OR NOT EXISTS (SELECT FROM tasks WHERE id = task_id)
+        LIMIT :limit
+    )
+""")
 
 
 def fingerprint(submission: Likeness, unique: Unique) -> str:

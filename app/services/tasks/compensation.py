@@ -13,8 +13,7 @@ from app.models import Json, Status, TaskRecord
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.submission import Submission, accept
 from app.services.tasks import records as task_service
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 
 COMPENSATION = "compensation"
 NO_LONGER = (Status.FAILED, Status.CANCELLED)  # a compensation that ended so may be followed by another
@@ -34,17 +33,19 @@ class Undoing:
         return self.is_done or (self.status is not None and self.status not in NO_LONGER)
 
 
-_UNDOING = (
-    "SELECT compensations.compensation_id, tasks.status, compensations.done_at IS NOT NULL AS is_done "
-    "FROM compensations LEFT JOIN tasks ON tasks.id = compensations.compensation_id "
-    "WHERE compensations.task_id = :task_id"
-)
+_UNDOING = """
+    SELECT compensations.compensation_id, tasks.status, compensations.done_at IS NOT NULL AS is_done
+    FROM compensations
+    LEFT JOIN tasks ON tasks.id = compensations.compensation_id
+    WHERE compensations.task_id = :task_id
+"""
 FIND = sa.text(_UNDOING)
 UNDOING = sa.text(f"{_UNDOING} FOR UPDATE OF compensations")
-TAKE = sa.text(
-    "INSERT INTO compensations (task_id, compensation_id, requested_at) VALUES (:task_id, :by, :now) "
-    "ON CONFLICT (task_id) DO UPDATE SET compensation_id = :by"
-)
+TAKE = sa.text("""
+    INSERT INTO compensations (task_id, compensation_id, requested_at)
+    VALUES (:task_id, :by, :now)
+    ON CONFLICT (task_id) DO UPDATE SET compensation_id = :by
+""")
 DONE = sa.text("UPDATE compensations SET done_at = :now WHERE task_id = :task_id AND compensation_id = :by")
 LOCK_TASK = sa.text("SELECT id FROM tasks WHERE id = :task_id FOR UPDATE")
 
@@ -115,10 +116,9 @@ def check_undoable(task: TaskRecord) -> None:
     """Raises Conflict for a task that is not COMPLETED, or whose type has no undo."""
     if task.status != Status.COMPLETED:
         raise Conflict(f"Task {task.id} is {task.status}: only a COMPLETED task can be undone.")
-    try:
-        kind = get_type(task.type)
-    except UnknownTaskType:
-        raise Conflict(f"Task {task.id} is of type {task.type}, which this service no longer has.") from None
+    kind = find_type(task.type)
+    if kind is None:
+        raise Conflict(f"Task {task.id} is of type {task.type}, which this service no longer has.")
     if not kind.compensable:
         raise Conflict(f"A {task.type} cannot be undone: its type declares no undo.")
 

@@ -71,10 +71,16 @@ def types_of(session: Session, wanted: DeadLetterFilter) -> list[str]:
 
 
 # A question for each task by itself: as a join, the whole outbox would be read for each batch.
-_PASSED_ON = sa.text(
-    "NOT (SELECT EXISTS (SELECT FROM task_events AS e JOIN event_outbox AS o ON o.event_id = e.id "
-    "WHERE e.task_id = tasks.id AND e.at >= tasks.created_at OFFSET 0))"
-)
+_PASSED_ON = sa.text("""
+    NOT (
+        SELECT EXISTS (
+            SELECT FROM task_events AS e
+            JOIN event_outbox AS o ON o.event_id = e.id
+            WHERE e.task_id = tasks.id AND e.at >= tasks.created_at
+            OFFSET 0
+        )
+    )
+""")
 
 
 def purge_batch(session: Session, wanted: DeadLetterFilter) -> int:
@@ -106,13 +112,18 @@ class Group:
     example_id: UUID
 
 
-GROUPS = sa.text(
-    "SELECT error_fingerprint AS fingerprint, type, max(error->>'type') AS error_type, "
-    "max(error->>'message') AS message, count(*) AS count, min(finished_at) AS first_at, max(finished_at) AS last_at, "
-    "(array_agg(id ORDER BY id DESC))[1] AS example_id FROM tasks WHERE status = 'FAILED' AND finished_at >= :since "
-    "AND (CAST(:owner_id AS uuid) IS NULL OR (owner_id = :owner_id AND type <> :delivery)) "
-    "GROUP BY error_fingerprint, type ORDER BY count(*) DESC, max(finished_at) DESC LIMIT :limit"
-)
+GROUPS = sa.text("""
+    SELECT error_fingerprint AS fingerprint, type, max(error->>'type') AS error_type, max(error->>'message') AS message,
+        count(*) AS count, min(finished_at) AS first_at, max(finished_at) AS last_at,
+        (array_agg(id ORDER BY id DESC))[1] AS example_id
+    FROM tasks
+    WHERE status = 'FAILED'
+        AND finished_at >= :since
+        AND (CAST(:owner_id AS uuid) IS NULL OR (owner_id = :owner_id AND type <> :delivery))
+    GROUP BY error_fingerprint, type
+    ORDER BY count(*) DESC, max(finished_at) DESC
+    LIMIT :limit
+""")
 
 
 def groups(session: Session, *, owner: UUID | None, now: datetime, days: int = 30, limit: int = 100) -> list[Group]:

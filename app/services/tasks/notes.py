@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 from app.database import to_json
 
 _READ = sa.text("SELECT value FROM task_notes WHERE task_id = :task_id AND key = :key")
-_WRITE = sa.text(
-    "INSERT INTO task_notes (task_id, key, value, at) VALUES (:task_id, :key, CAST(:value AS jsonb), :now) "
-    "ON CONFLICT (task_id, key) DO NOTHING"
-)
+_WRITE = sa.text("""
+    INSERT INTO task_notes (task_id, key, value, at)
+    VALUES (:task_id, :key, CAST(:value AS jsonb), :now)
+    ON CONFLICT (task_id, key) DO NOTHING
+""")
 
 
 def read(session: Session, task_id: UUID, key: str) -> Any:

@@ -23,10 +23,13 @@ from app.services.submission import check_timeout, check_times, publish_after_co
 from tasks.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
-_NOT_PASSED_ON = sa.text(
-    "SELECT EXISTS (SELECT FROM task_events JOIN event_outbox ON event_id = task_events.id "
-    "WHERE task_id = :id AND task_events.at >= :since)"
-)
+_NOT_PASSED_ON = sa.text("""
+    SELECT EXISTS (
+        SELECT FROM task_events
+        JOIN event_outbox ON event_id = task_events.id
+        WHERE task_id = :id AND task_events.at >= :since
+    )
+""")
 LOG = TaskLogLine.metadata.tables["task_log"]
 CHANGEABLE = {
     "name": "name",

@@ -19,10 +19,13 @@ from app.services.tasks.records import check_own, read
 from tasks.registry import get_type
 
 # In the order of accounts, so that two who take places for several do not wait crosswise.
-_OWNERS = sa.text(
-    "SELECT owner_id, count(*) AS tasks FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY owner_id "
-    "ORDER BY owner_id"
-)
+_OWNERS = sa.text("""
+    SELECT owner_id, count(*) AS tasks
+    FROM tasks
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+    GROUP BY owner_id
+    ORDER BY owner_id
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

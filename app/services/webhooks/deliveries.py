@@ -25,10 +25,11 @@ from app.services.webhooks.endpoints import read as read_webhook
 
 DELIVERIES = WebhookDelivery.metadata.tables["webhook_deliveries"]
 TASKS = Task.metadata.tables["tasks"]
-_LISTENING = sa.text(
-    "SELECT id, owner_id, events, types, created_at FROM webhooks "
-    "WHERE enabled AND owner_id = ANY(CAST(:owners AS uuid[]))"
-)
+_LISTENING = sa.text("""
+    SELECT id, owner_id, events, types, created_at
+    FROM webhooks
+    WHERE enabled AND owner_id = ANY(CAST(:owners AS uuid[]))
+""")
 _CALLED_BACK = sa.text(
     "SELECT id, callback_url FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND callback_url IS NOT NULL"
 )
@@ -69,13 +70,13 @@ def _for_webhooks(session: Session, events: Sequence[Numbered]) -> list[_Address
     owners = {event.owner_id for event in events if event.owner_id is not None}
     if not owners:
         return []
-    listening: dict[UUID, list[Any]] = {}
+    listening: dict[UUID | None, list[Any]] = {}
     for webhook in session.execute(_LISTENING, {"owners": list(owners)}):
         listening.setdefault(webhook.owner_id, []).append(webhook)
     return [
         _Addressed(event=event, owner_id=webhook.owner_id, webhook_id=webhook.id)
         for event in events
-        for webhook in listening.get(event.owner_id, ())  # type: ignore[arg-type]
+        for webhook in listening.get(event.owner_id, ())
         if _hears(webhook, event)
     ]
 
@@ -219,9 +220,11 @@ def find(
 
 def prune(session: Session, *, before: datetime) -> int:
     """Forget a batch of deliveries that are too old; returns how many."""
-    statement = sa.text(
-        "DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM webhook_deliveries "
-        "WHERE id < :first ORDER BY id LIMIT :limit)) AND created_at < :before RETURNING 1"
-    )
+    statement = sa.text("""
+        DELETE FROM webhook_deliveries
+        WHERE id = ANY(ARRAY(SELECT id FROM webhook_deliveries WHERE id < :first ORDER BY id LIMIT :limit))
+            AND created_at < :before
+        RETURNING 1
+    """)
     parameters = {"first": first_id_at(before), "before": before, "limit": BATCH}
     return len(session.execute(statement, parameters).all())

@@ -19,23 +19,29 @@ from app.services.webhooks.deliveries import receiver_of
 MAX_ERROR = 500
 KEPT_ATTEMPTS = 50
 
-_DELIVERY = sa.text(
-    "SELECT d.id, d.webhook_id, d.owner_id, d.body, d.task_id, d.url AS callback_url, w.url, w.enabled, w.secret, "
-    "w.disabled_reason, w.previous_secret, w.previous_secret_until "
-    "FROM webhook_deliveries AS d LEFT JOIN webhooks AS w ON w.id = d.webhook_id WHERE d.id = :id"
-)
-_NOTE = sa.text(
-    "UPDATE webhook_deliveries SET delivered_at = CASE WHEN :accepted THEN coalesce(delivered_at, :now) "
-    "ELSE delivered_at END, attempts = CASE WHEN jsonb_array_length(attempts) < :most "
-    "THEN attempts || CAST(:attempt AS jsonb) ELSE (attempts - 0) || CAST(:attempt AS jsonb) END "
-    "WHERE id = :id RETURNING webhook_id, owner_id, url"
-)
+_DELIVERY = sa.text("""
+    SELECT d.id, d.webhook_id, d.owner_id, d.body, d.task_id, d.url AS callback_url, w.url, w.enabled, w.secret,
+        w.disabled_reason, w.previous_secret, w.previous_secret_until
+    FROM webhook_deliveries AS d
+    LEFT JOIN webhooks AS w ON w.id = d.webhook_id
+    WHERE d.id = :id
+""")
+_NOTE = sa.text("""
+    UPDATE webhook_deliveries
+    SET delivered_at = CASE WHEN :accepted THEN coalesce(delivered_at, :now) ELSE delivered_at END, attempts = CASE
+        WHEN jsonb_array_length(attempts) < :most THEN attempts || CAST(:attempt AS jsonb)
+        ELSE (attempts - 0) || CAST(:attempt AS jsonb) END
+    WHERE id = :id
+    RETURNING webhook_id, owner_id, url
+""")
 _WELL = sa.text("UPDATE webhooks SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL")
 _FAILING = sa.text("UPDATE webhooks SET failing_since = :now WHERE id = :id AND failing_since IS NULL")
-_DISABLE = sa.text(
-    "UPDATE webhooks SET enabled = false, disabled_at = :now, disabled_reason = :reason "
-    "WHERE id = :id AND enabled AND (:at_once OR failing_since <= :before) RETURNING id"
-)
+_DISABLE = sa.text("""
+    UPDATE webhooks
+    SET enabled = false, disabled_at = :now, disabled_reason = :reason
+    WHERE id = :id AND enabled AND (:at_once OR failing_since <= :before)
+    RETURNING id
+""")
 
 
 class NotDeliverable(Exception):

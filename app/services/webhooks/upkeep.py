@@ -12,19 +12,24 @@ from app.services.webhooks.deliveries import receiver_of
 
 MAX_WAIT = timedelta(days=7)
 
-_EARLIER = sa.text(
-    "SELECT tasks.id, d.webhook_id, d.owner_id, d.url FROM tasks JOIN webhook_deliveries AS d ON d.task_id = tasks.id "
-    "WHERE tasks.due_at IS NOT NULL AND NOT tasks.gated AND tasks.type = :type ORDER BY tasks.id LIMIT :limit "
-    "FOR UPDATE OF tasks SKIP LOCKED"
-)
+_EARLIER = sa.text("""
+    SELECT tasks.id, d.webhook_id, d.owner_id, d.url
+    FROM tasks
+    JOIN webhook_deliveries AS d ON d.task_id = tasks.id
+    WHERE tasks.due_at IS NOT NULL AND NOT tasks.gated AND tasks.type = :type
+    ORDER BY tasks.id
+    LIMIT :limit
+    FOR UPDATE OF tasks SKIP LOCKED
+""")
 # Those that are on their way are held back, as in admission.gate_earlier: the hint that is out is a no-op.
-_ADOPT = sa.text(
-    "UPDATE tasks SET gated = true, queue = :queue, owner_id = known.owner_id, concurrency_key = known.key, "
-    "dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END, "
-    "due_at = CASE WHEN status = 'PENDING' THEN CAST(:held AS timestamptz) ELSE due_at END "
-    "FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:owners AS uuid[])) AS known (id, key, owner_id) "
-    "WHERE tasks.id = known.id"
-)
+_ADOPT = sa.text("""
+    UPDATE tasks
+    SET gated = true, queue = :queue, owner_id = known.owner_id, concurrency_key = known.key,
+        dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END,
+        due_at = CASE WHEN status = 'PENDING' THEN CAST(:held AS timestamptz) ELSE due_at END
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:owners AS uuid[])) AS known (id, key, owner_id)
+    WHERE tasks.id = known.id
+""")
 
 
 def adopt_earlier(session: Session, *, limit: int) -> int:
@@ -42,11 +47,15 @@ def adopt_earlier(session: Session, *, limit: int) -> int:
     return len(rows)
 
 
-_WAITED = sa.text(
-    "SELECT tasks.id FROM admissions JOIN webhook_endpoints AS e ON e.key = admissions.key AND e.state <> 'closed' "
-    "JOIN tasks ON tasks.id = admissions.task_id WHERE admissions.state = 'held' AND admissions.type = :type "
-    "AND tasks.created_at < :before ORDER BY tasks.id LIMIT :limit"
-)
+_WAITED = sa.text("""
+    SELECT tasks.id
+    FROM admissions
+    JOIN webhook_endpoints AS e ON e.key = admissions.key AND e.state <> 'closed'
+    JOIN tasks ON tasks.id = admissions.task_id
+    WHERE admissions.state = 'held' AND admissions.type = :type AND tasks.created_at < :before
+    ORDER BY tasks.id
+    LIMIT :limit
+""")
 
 
 def give_up(session: Session, *, now: datetime, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Workflows: definitions, runs and their steps. docs/reference/workflows.md"""
+"""Workflows: definitions, runs and their steps (docs/reference/workflows.md)."""
 
 from app.services.workflows.advancing import advance
 from app.services.workflows.changing import (

@@ -10,6 +10,7 @@ from app.database import to_json
 from app.models import RunRecord, TaskRecord
 from app.services.submission import Submission, draft_unchecked
 from tasks.errors import PayloadRefused
+from tasks.json_values import depth_exceeds
 from tasks.registry import get_type
 from tasks.workflow.errors import StepRefused
 
@@ -31,7 +32,7 @@ def draft_task(
     task_type = get_type(type_name)
     if task_type.sensitive:
         raise StepRefused(f"{type_name} is sensitive: its payloads are not kept in workflows")
-    if _is_too_deep(payload):
+    if depth_exceeds(payload, MAX_LEVELS):
         raise StepRefused(f"the payload is nested too deeply: {MAX_LEVELS} levels are allowed")
     try:
         task_type.payload.load(payload)
@@ -52,11 +53,3 @@ def draft_task(
     )
     record = draft_unchecked(submission, owner_id=run.owner_id, now=now)
     return replace(record, run_id=run.id, step=key, solo=True)
-
-
-def _is_too_deep(payload: Any) -> bool:
-    level = [payload] if isinstance(payload, list | dict) else []  # all lists and objects of one depth: no recursion
-    for _ in range(MAX_LEVELS):
-        inside = (part.values() if isinstance(part, dict) else part for part in level)
-        level = [below for values in inside for below in values if isinstance(below, list | dict)]
-    return bool(level)

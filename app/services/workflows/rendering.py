@@ -10,8 +10,7 @@ from app.clock import rfc_3339
 from app.config import get_settings
 from app.database import to_json
 from app.models import RunRecord, StepRecord, StepState
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type
 from tasks.workflow.conditions import check_condition
 from tasks.workflow.errors import Faults, StepRefused
 from tasks.workflow.templates import Lookup, Missing, Reference, below, check
@@ -19,14 +18,17 @@ from tasks.workflow.templates import Lookup, Missing, Reference, below, check
 LOOKED_AT = 16  # times the largest payload: as much may a condition compare, and one step refer to in all
 # Only what is referred to leaves the database, as long as that is not too much: results may have a megabyte each, and a
 # thousand may meet in one step.
-_VALUES = sa.text(
-    "SELECT number, is_missing, total > :most AS is_too_much, CASE WHEN total <= :most THEN value END AS value FROM ("
-    "SELECT wanted.number, found.value, wanted.path <> '{}' AND found.value IS NULL AS is_missing, "
-    "coalesce(sum(octet_length(found.value::text)) OVER (ORDER BY wanted.number), 0) AS total "
-    "FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[]) "
-    "JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED' "
-    "CROSS JOIN LATERAL (SELECT task.result #> wanted.path AS value) AS found) AS measured"
-)
+_VALUES = sa.text("""
+    SELECT number, is_missing, total > :most AS is_too_much, CASE WHEN total <= :most THEN value END AS value
+    FROM (
+        SELECT wanted.number, found.value, wanted.path <> '{}'
+            AND found.value IS NULL AS is_missing,
+            coalesce(sum(octet_length(found.value::text)) OVER (ORDER BY wanted.number), 0) AS total
+        FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[])
+        JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED'
+        CROSS JOIN LATERAL (SELECT task.result #> wanted.path AS value) AS found
+    ) AS measured
+""")
 
 
 def references(template: Any, condition: Any = None) -> list[Reference]:
@@ -93,9 +95,6 @@ def _results(session: Session, steps: Mapping[str, StepRecord], wanted: Sequence
 
 def _check_shown(step: StepRecord, reference: Reference) -> None:
     """A type may have become sensitive since the definition was stored; then its results are encrypted."""
-    try:
-        is_sensitive = get_type(step.type).sensitive
-    except UnknownTaskType:
-        is_sensitive = False
-    if is_sensitive:
+    kind = find_type(step.type)
+    if kind is not None and kind.sensitive:
         raise StepRefused(f"{reference}: results of the sensitive type {step.type} are not given to other steps")

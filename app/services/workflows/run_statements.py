@@ -40,10 +40,13 @@ def move(session: Session, run: RunRecord, arrow: Transition, *, reason: str | N
     """The run after an arrow, which also forgets why it was ending; None if it does not start from where it is."""
     finished_at = None if arrow.target in RUN_UNFINISHED else now
     changed = session.execute(
-        sa.text(
-            f"UPDATE workflow_runs SET status = '{arrow.target}', reason = :reason, updated_at = :now, "
-            f"finished_at = :finished_at, ending = NULL WHERE id = :id AND {arrow.guard} RETURNING id"
-        ),
+        sa.text(f"""
+            UPDATE workflow_runs
+            SET status = '{arrow.target}', reason = :reason, updated_at = :now, finished_at = :finished_at,
+                ending = NULL
+            WHERE id = :id AND {arrow.guard}
+            RETURNING id
+        """),
         {"id": run.id, "reason": reason, "now": now, "finished_at": finished_at},
     )
     if changed.first() is None:

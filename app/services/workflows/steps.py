@@ -16,12 +16,13 @@ _FIELDS = tuple(StepRecord.__slots__)
 _READ = sa.select(*(STEPS.c[name] for name in _FIELDS)).order_by(STEPS.c.position)
 
 # A task that is gone (deleted by hand) has ended, too: nothing else will be heard of it.
-_ENDED = (
-    "SELECT step.key, step.task_id, step.compensation_id, task.status, task.error, task.reason, task.finished_at "
-    "FROM workflow_steps AS step LEFT JOIN tasks AS task ON task.id = step.{column} "
-    "WHERE step.run_id = :run_id AND step.{state} = 'STARTED' AND (task.id IS NULL OR task.finished_at IS NOT NULL) "
-    "ORDER BY task.finished_at, step.position"
-)
+_ENDED = """
+    SELECT step.key, step.task_id, step.compensation_id, task.status, task.error, task.reason, task.finished_at
+    FROM workflow_steps AS step
+    LEFT JOIN tasks AS task ON task.id = step.{column}
+    WHERE step.run_id = :run_id AND step.{state} = 'STARTED' AND (task.id IS NULL OR task.finished_at IS NOT NULL)
+    ORDER BY task.finished_at, step.position
+"""
 ENDED = sa.text(_ENDED.format(column="task_id", state="state"))
 UNDOING_ENDED = sa.text(_ENDED.format(column="compensation_id", state="undo_state"))
 
@@ -55,11 +56,12 @@ def started(session: Session, run_id: UUID, tasks: Mapping[str, UUID], *, now: d
     """Their tasks are submitted."""
     if tasks:
         session.execute(
-            sa.text(
-                "UPDATE workflow_steps AS step SET state = 'STARTED', task_id = given.task_id, started_at = :now "
-                "FROM unnest(CAST(:keys AS text[]), CAST(:ids AS uuid[])) AS given (key, task_id) "
-                "WHERE step.run_id = :run_id AND step.key = given.key"
-            ),
+            sa.text("""
+                UPDATE workflow_steps AS step
+                SET state = 'STARTED', task_id = given.task_id, started_at = :now
+                FROM unnest(CAST(:keys AS text[]), CAST(:ids AS uuid[])) AS given (key, task_id)
+                WHERE step.run_id = :run_id AND step.key = given.key
+            """),
             {"run_id": run_id, "keys": list(tasks), "ids": list(tasks.values()), "now": now},
         )
 

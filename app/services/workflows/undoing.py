@@ -23,10 +23,12 @@ from tasks.workflow.templates import bounded, render
 
 MAX_REASON = 500  # as the compensation's payload takes it
 # Somebody asked to undo the step's task by itself before: the run waits for that task as for one of its own.
-_ADOPT = sa.text(
-    "UPDATE tasks SET run_id = :run_id, step = :step WHERE id = :id AND finished_at IS NULL AND run_id IS NULL "
-    "RETURNING id"
-)
+_ADOPT = sa.text("""
+    UPDATE tasks
+    SET run_id = :run_id, step = :step
+    WHERE id = :id AND finished_at IS NULL AND run_id IS NULL
+    RETURNING id
+""")
 
 
 def go_on(session: Session, run: RunRecord, definition: Definition, *, now: datetime) -> RunRecord:

@@ -12,31 +12,49 @@ from app.services.workflows import advancing, run_statements
 
 _WITH_NEWS = sa.text("SELECT DISTINCT run_id FROM workflow_news LIMIT :limit")
 # Without news, and yet nothing is under way: a task was deleted by hand, say.
-_STUCK = sa.text(
-    "SELECT run.id FROM workflow_runs AS run WHERE (run.status IN ('COMPENSATING', 'RUNNING') "
-    "OR (run.status = 'PAUSED' AND run.ending IS NOT NULL)) "
-    "AND run.updated_at < :before AND NOT EXISTS (SELECT FROM workflow_steps AS step JOIN tasks AS task "
-    "ON task.id IN (step.task_id, step.compensation_id) WHERE step.run_id = run.id AND task.finished_at IS NULL) "
-    "LIMIT :limit"
-)
+_STUCK = sa.text("""
+    SELECT run.id
+    FROM workflow_runs AS run
+    WHERE (run.status IN ('COMPENSATING', 'RUNNING') OR (run.status = 'PAUSED' AND run.ending IS NOT NULL))
+        AND run.updated_at < :before
+        AND NOT EXISTS (
+            SELECT FROM workflow_steps AS step
+            JOIN tasks AS task ON task.id IN (step.task_id, step.compensation_id)
+            WHERE step.run_id = run.id AND task.finished_at IS NULL
+        )
+    LIMIT :limit
+""")
 _FORGET_NEWS = sa.text(
     "DELETE FROM workflow_news WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM workflow_runs WHERE id = :run_id)"
 )
-_OLD = sa.text(
-    "SELECT id, status FROM workflow_runs WHERE finished_at < :before AND status = ANY(CAST(:statuses AS text[])) "
-    "ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED"
-)
-_DELETE_TASKS = sa.text(
-    "WITH gone AS (SELECT id FROM tasks WHERE id IN (SELECT unnest(ARRAY[task_id, compensation_id]) "
-    "FROM workflow_steps WHERE run_id = ANY(CAST(:ids AS uuid[]))) ORDER BY id FOR UPDATE), "
-    "log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id) "
-    "DELETE FROM tasks USING gone WHERE tasks.id = gone.id"
-)
+_OLD = sa.text("""
+    SELECT id, status
+    FROM workflow_runs
+    WHERE finished_at < :before AND status = ANY(CAST(:statuses AS text[]))
+    ORDER BY finished_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+""")
+_DELETE_TASKS = sa.text("""
+    WITH gone AS (
+        SELECT id
+        FROM tasks
+        WHERE id IN (
+            SELECT unnest(ARRAY[task_id, compensation_id])
+            FROM workflow_steps
+            WHERE run_id = ANY(CAST(:ids AS uuid[]))
+        )
+        ORDER BY id
+        FOR UPDATE
+    ), log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id)
+    DELETE FROM tasks USING gone
+    WHERE tasks.id = gone.id
+""")
 _DELETE_RUNS = sa.text("DELETE FROM workflow_runs WHERE id = ANY(CAST(:ids AS uuid[]))")
-_DELETE_VERSIONS = sa.text(
-    "DELETE FROM workflow_versions AS version WHERE workflow_id IS NULL "
-    "AND NOT EXISTS (SELECT FROM workflow_runs WHERE version_id = version.id)"
-)
+_DELETE_VERSIONS = sa.text("""
+    DELETE FROM workflow_versions AS version
+    WHERE workflow_id IS NULL AND NOT EXISTS (SELECT FROM workflow_runs WHERE version_id = version.id)
+""")
 SETTLED = timedelta(seconds=10)
 _LIKE = {
     Status.COMPLETED: (RunStatus.COMPLETED, RunStatus.COMPENSATED),

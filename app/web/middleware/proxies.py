@@ -17,6 +17,7 @@ class TrustedProxies:
         self._networks = networks
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request; its forwarding headers are taken away, and believed where a proxy of ours set them."""
         forwarded = environ.pop("HTTP_X_FORWARDED_FOR", "")
         scheme = environ.pop("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
         for unused in ("HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX", "HTTP_X_FORWARDED_PORT", "HTTP_FORWARDED"):
@@ -32,4 +33,4 @@ def register(app: Flask, settings: Settings) -> None:
     """Put the middleware around an application."""
     proxies = words(settings.trusted_proxies)
     app.extensions["taskledger.proxies"] = proxies  # for app/server, which gives each address its share of the threads
-    app.wsgi_app = TrustedProxies(app.wsgi_app, proxies)  # type: ignore[method-assign]
+    app.wsgi_app = TrustedProxies(app.wsgi_app, proxies)  # type: ignore[method-assign]  # as Flask documents it

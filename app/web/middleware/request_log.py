@@ -40,7 +40,11 @@ def end(response: Response) -> Response:
     status = response.status_code
     write = log.debug if status < 400 else log.info if status < 500 else log.warning
     milliseconds = round((time.perf_counter() - g.started) * 1000, 1)
-    write("request_answered", method=request.method, path=request.path, status=status, milliseconds=milliseconds)
+    said = {"method": request.method, "path": request.path, "status": status, "milliseconds": milliseconds}
+    principal = g.get("principal")
+    if principal is not None:  # who it was, by an id: addresses of people have no place in a log
+        said["account"] = str(principal.user_id)
+    write("request_answered", **said)
     _timed(request.method, request.url_rule.rule if request.url_rule else "none", status).observe(milliseconds / 1000)
     metrics.sample_pool(db.engine.pool, process="api")
     return response

@@ -6,7 +6,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from app.errors import Refused
 from app.web.access import current_principal
-from app.web.current_settings import signing_keys
+from app.web.current_settings import SIGNED_BY, signing_keys
 
 TOKEN_SECONDS = 15 * 60
 
@@ -29,4 +29,5 @@ def said_in(action: str, token: str | None) -> dict[str, Any]:
 
 def _serializer(action: str) -> URLSafeTimedSerializer:
     # A token is its caller's: an admin's would name everybody's tasks.
-    return URLSafeTimedSerializer(signing_keys(), salt=f"{action}.{current_principal().sees}")
+    salt = f"{action}.{current_principal().sees}"
+    return URLSafeTimedSerializer(signing_keys(), salt=salt, signer_kwargs=SIGNED_BY)

@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from app.errors import Refused
 from tasks.fields import storable
+from tasks.json_values import depth_exceeds
 
 MAX_LEVELS = 64
 NDJSON = "application/x-ndjson"
@@ -69,8 +70,8 @@ def parse(body: bytes) -> Any:
         raise BadRequest(f"The body is not JSON: {_without_advice(error)}.") from None
     # Each level opens a bracket, so most bodies need no second look; escapes are the only way to write what
     # PostgreSQL refuses (raw control characters and broken UTF-8 are refused above).
-    if body.count(b"[") + body.count(b"{") > MAX_LEVELS:
-        _check_depth(value)
+    if body.count(b"[") + body.count(b"{") > MAX_LEVELS and depth_exceeds(value, MAX_LEVELS):
+        raise _too_deep()
     if b"\\u" in body:
         _check_text(value, [])
     return value
@@ -94,18 +95,6 @@ def _without_advice(error: ValueError) -> str:
 
 def _too_deep() -> BadRequest:
     return BadRequest(f"The body is nested too deeply: {MAX_LEVELS} levels are allowed.")
-
-
-def _check_depth(value: Any) -> None:
-    level = (
-        [value] if isinstance(value, list | dict) else []
-    )  # all lists and objects of one depth; no recursion, which is what is being guarded against
-    for _ in range(MAX_LEVELS):
-        inside = (part.values() if isinstance(part, dict) else part for part in level)
-        level = [below for values in inside for below in values if isinstance(below, list | dict)]
-        if not level:
-            return
-    raise _too_deep()
 
 
 def _check_text(value: Any, path: list[str]) -> None:

@@ -10,7 +10,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from marshmallow import validate
 
 from app.errors import Refused
-from app.web.current_settings import signing_keys
+from app.web.current_settings import SIGNED_BY, signing_keys
 from app.web.requests.parsing import StrictSchema, absent
 from tasks.fields import Text
 
@@ -40,7 +40,7 @@ class PageQuery(StrictSchema):
 
 
 def _serializer(kind: str) -> URLSafeSerializer:
-    return URLSafeSerializer(signing_keys(), salt=f"cursor.{kind}")
+    return URLSafeSerializer(signing_keys(), salt=f"cursor.{kind}", signer_kwargs=SIGNED_BY)
 
 
 def decode(cursor: str | None, kind: str, key: Callable[[Any], Any] = UUID) -> Any:

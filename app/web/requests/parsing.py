@@ -38,6 +38,17 @@ class StrictParser(FlaskParser):
             return {lines: json_body.read_lines(req)}
         return json_body.read(req)
 
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        """The query parameters; one that is given twice is refused, unless it may be.
+
+        Whoever looks at the request on its way may have read the other one.
+        """
+        given = super().load_querystring(req, schema)
+        twice = [name for name, values in req.args.lists() if len(values) > 1 and name not in given.multiple_keys]
+        if twice:
+            raise Refused({name: ["is given more than once"] for name in twice[:MAX_GUESSES]})
+        return given
+
     def load_headers(self, req: Request, schema: ma.Schema) -> Any:
         """The headers that the schema names; the others are not looked at."""
         names = [field.data_key or name for name, field in schema.load_fields.items()]

@@ -26,7 +26,7 @@ def set_attachment(response: Response, name: str) -> None:
         names = {"filename": _in_ascii(shown), "filename*": f"UTF-8''{quote(shown, safe=ATTRIBUTE)}"}
     response.headers.set("Content-Disposition", "attachment", **names)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 
 def media_type(said: str) -> str:

@@ -27,10 +27,11 @@ def content_of(artifact: ArtifactRecord) -> Response:
     set_attachment(response, artifact.name)
     response.accept_ranges = "bytes"
     try:
-        return response.make_conditional(request, accept_ranges=_asks_for_a_part(), complete_length=artifact.size)
+        response.make_conditional(request, accept_ranges=_asks_for_a_part(), complete_length=artifact.size)
     except RequestedRangeNotSatisfiable:
         stream.close()
         raise
+    return response
 
 
 def _asks_for_a_part() -> bool:

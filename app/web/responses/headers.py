@@ -21,6 +21,8 @@ class SecurityHeaders:
         self._inner = inner
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request with these headers added."""
+
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             is_api = environ.get("PATH_INFO", "").startswith("/api/")
             return start_response(
@@ -32,4 +34,4 @@ class SecurityHeaders:
 
 def register(app: Flask) -> None:
     """Put the middleware around an application."""
-    app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]  # as Flask documents it

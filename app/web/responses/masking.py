@@ -8,8 +8,7 @@ from app.models import TaskRecord
 from app.services.encryption import sealing
 from app.web.access import current_owner_id
 from app.web.current_settings import current_settings
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
+from tasks.registry import find_type, get_type
 
 
 def payload_keys() -> sealing.Keys:
@@ -36,10 +35,8 @@ def presentable(task: TaskRecord) -> TaskRecord:
 
 def is_sensitive(task: TaskRecord) -> bool:
     """Whether its type says so; of a type that is gone, whether it looks sealed."""
-    try:
-        return get_type(task.type).sensitive
-    except UnknownTaskType:
-        return sealing.is_sealed(task.payload)
+    kind = find_type(task.type)
+    return sealing.is_sealed(task.payload) if kind is None else kind.sensitive
 
 
 def _opened(task: TaskRecord, column: str) -> Any:

@@ -148,7 +148,7 @@ class ProblemApi(Api):
 def on_http_error(error: HTTPException) -> Response:
     """An HTTP error in our words where werkzeug's are vague; its headers (Allow, Retry-After) are kept."""
     if error.response is not None or error.code is None:
-        return error.get_response()  # type: ignore[return-value]
+        return error.get_response()  # type: ignore[return-value]  # of werkzeug, which Flask takes
     if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
         return problem(408, "The body of the request came too slowly. Send it again, on a better connection.")
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}

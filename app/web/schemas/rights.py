@@ -16,7 +16,7 @@ def no_repeats(values: list[str]) -> None:
         raise ma.ValidationError("must not repeat anything")
 
 
-def allowed_types_field(**options: Any) -> ma.fields.List:
+def allowed_types_field(**options: Any) -> ma.fields.List[str]:
     """Task types that may be used; null: all of them."""
     return ma.fields.List(
         matching(NAME.pattern, "is no name of a task type"),
@@ -27,7 +27,7 @@ def allowed_types_field(**options: Any) -> ma.fields.List:
     )
 
 
-def allowed_queues_field(**options: Any) -> ma.fields.List:
+def allowed_queues_field(**options: Any) -> ma.fields.List[str]:
     """Queues whose task types may be used; null: all of them."""
     return ma.fields.List(
         matching(QUEUE.pattern, "is no name of a queue"),

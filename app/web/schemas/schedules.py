@@ -5,7 +5,7 @@ from typing import Any
 
 import marshmallow as ma
 from marshmallow import validate
-from marshmallow_oneofschema import OneOfSchema
+from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from app.errors import Refused
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState
@@ -56,7 +56,7 @@ class TaskTemplateSchema(OneOfSchema):
     """A submission without its times: the schedule says when."""
 
     @property
-    def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]
+    def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]  # which is only read
         """The schemas by task type, as OpenAPI shows them."""
         types = [each for each in load_types().values() if not each.internal]
         return {each.name: _shape(each.name, each.payload, longest_timeout(each)) for each in types}

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import marshmallow as ma
 from marshmallow import validate
-from marshmallow_oneofschema import OneOfSchema
+from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from app.models import Priority, Receipt, Status, TaskRecord
 from app.services.submission import MAX_RETRIES, Submission, longest_timeout
@@ -133,7 +133,7 @@ class SubmitTask(OneOfSchema):
     """A submission: its `type` says which payload it takes."""
 
     @property
-    def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]
+    def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]  # which is only read
         """The schemas by task type, as OpenAPI shows them."""
         return {each.name: shape_of(each) for each in load_types().values() if not each.internal}
 

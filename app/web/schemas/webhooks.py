@@ -63,5 +63,5 @@ class CreateWebhook(WebhookFields):
     @ma.post_load
     def make(self, given: dict[str, Any], **_: Any) -> NewWebhook:
         """As the service takes it."""
-        lists = {name: tuple(given[name]) for name in ("events", "types") if name in given}
+        lists: dict[str, Any] = {name: tuple(given[name]) for name in ("events", "types") if name in given}
         return NewWebhook(**{**given, **lists})

@@ -1,36 +1,28 @@
 """A channel: AMQP's words said to JetStream. Runs on its caller's thread; what waits for NATS runs on the loop's."""
 
 import logging
-from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from amqp.exceptions import NotFound
-from kombu.transport import virtual
 from kombu.utils.uuid import uuid
 from nats.aio.msg import Msg
 
 from tasks.transports.nats import loop, wire
-from tasks.transports.nats.bindings import Binding
 from tasks.transports.nats.client import ACK, NAK, TERMINATE, Held
 from tasks.transports.nats.credit import Credit
-from tasks.transports.nats.dead_letters import REJECTED, TOO_OFTEN
+from tasks.transports.nats.dead_letters import EXPIRED, REJECTED, TOO_OFTEN
 from tasks.transports.nats.errors import NatsUnavailable, QueueRefused
 from tasks.transports.nats.puller import Puller, take_one
 from tasks.transports.nats.qos import QoS
+from tasks.transports.nats.queues import QueueChannel
 from tasks.transports.nats.streams import WorkQueue
-from tasks.transports.nats.transient import TransientQueue, to_exchange, to_queue
+from tasks.transports.nats.transient import to_exchange, to_queue
 
 log = logging.getLogger(__name__)
 
-Declared = tuple[str, int, int]
 
-
-def is_transient(*, durable: bool, exclusive: bool, auto_delete: bool, arguments: Mapping[str, Any]) -> bool:
-    """Whether a queue is to go with the connection that declares it; x-expires says so as well."""
-    return not durable or exclusive or auto_delete or "x-expires" in arguments
-
-
-class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(QueueChannel):
     """Works with its transport's client; several channels share one connection."""
 
     QoS = QoS
@@ -42,102 +34,6 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         self._queues_of: dict[str, WorkQueue] = {}
         """By delivery tag: where what we hold came from."""
         self._settled_at_once: set[str] = set()
-
-    # --- queues and bindings -----------------------------------------------------------------------------------------
-
-    def queue_declare(
-        self,
-        queue: str | None = None,
-        passive: bool = False,
-        durable: bool = False,
-        exclusive: bool = False,
-        auto_delete: bool = False,
-        arguments: Mapping[str, Any] | None = None,
-        **_: Any,
-    ) -> Any:
-        """Raises kombu's ChannelError (404) for a passive declaration of a queue that is not there."""
-        name, arguments = queue or f"amq.gen-{uuid()}", arguments or {}
-        if passive:
-            return virtual.base.queue_declare_ok_t(name, self._count(name), 0)
-        if is_transient(durable=durable, exclusive=exclusive, auto_delete=auto_delete, arguments=arguments):
-            self._ask(self._declare_transient(name, auto_delete=auto_delete))
-        else:
-            self._ask(self.connection.streams.declare(name, arguments))
-        return virtual.base.queue_declare_ok_t(name, self._size(name), 0)
-
-    async def _declare_transient(self, name: str, *, auto_delete: bool) -> None:
-        transients = self.connection.transients
-        if name not in transients:
-            transients[name] = TransientQueue(self.connection.nats, name, auto_delete=auto_delete)
-            await transients[name].declare()
-
-    def _count(self, queue: str) -> int:
-        if queue in self.connection.transients:
-            return len(self.connection.transients[queue].kept)
-        found = self._ask(self.connection.streams.find(queue, afresh=True))
-        if found is None:
-            raise NotFound(f"no queue {queue!r}", (50, 10), "Channel.queue_declare")
-        return int(self._ask(self.connection.streams.ready(found)))
-
-    def _size(self, queue: str) -> int:
-        try:
-            return self._count(queue)
-        except NotFound:
-            return 0
-
-    def _has_queue(self, queue: str, **_: Any) -> bool:
-        return queue in self.connection.transients or self._ask(self.connection.streams.find(queue)) is not None
-
-    def queue_bind(
-        self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
-    ) -> None:
-        self._ask(self._bind(queue, exchange or "amq.direct", routing_key or ""))
-
-    async def _bind(self, queue: str, exchange: str, routing_key: str) -> None:
-        kind = self.typeof(exchange).type
-        if queue in self.connection.transients:
-            await self.connection.transients[queue].bind(exchange, kind, routing_key)
-        else:
-            await self.connection.bindings.add(Binding(exchange, kind, queue, routing_key))
-
-    def queue_unbind(
-        self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_: Any
-    ) -> None:
-        self._ask(self._unbind(queue, exchange or "amq.direct", routing_key or ""))
-
-    async def _unbind(self, queue: str, exchange: str, routing_key: str) -> None:
-        if queue in self.connection.transients:
-            await self.connection.transients[queue].unbind(exchange, routing_key)
-        else:
-            await self.connection.bindings.remove(Binding(exchange, self.typeof(exchange).type, queue, routing_key))
-
-    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
-        if not (if_empty and self._size(queue)):
-            self._ask(self._delete_queue(queue))
-
-    async def _delete_queue(self, queue: str) -> None:
-        transient = self.connection.transients.pop(queue, None)
-        if transient is not None:
-            await transient.delete()
-            return
-        found = await self.connection.streams.find(queue)
-        if found is not None:
-            await self.connection.streams.delete(found)
-        for binding in await self.connection.bindings.of_queue(queue):
-            await self.connection.bindings.remove(binding)
-
-    def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
-        self._ask(self.connection.bindings.remove_exchange(exchange))
-        self.state.exchanges.pop(exchange, None)
-
-    def _purge(self, queue: str) -> int:
-        if queue in self.connection.transients:
-            kept = self.connection.transients[queue].kept
-            count = len(kept)
-            kept.clear()
-            return count
-        found = self._ask(self.connection.streams.find(queue))
-        return int(self._ask(self.connection.streams.purge(found))) if found else 0
 
     # --- publishing --------------------------------------------------------------------------------------------------
 
@@ -180,6 +76,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         loop.soon(self._credit.set_limit, prefetch_count)
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
+        """Ask for the messages of a queue. Raises NotFound for one that is not declared."""
         transient = self.connection.transients.get(queue)
         found: WorkQueue | None = None if transient else self._ask(self.connection.streams.find(queue))
         if transient is None and found is None:
@@ -191,7 +88,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             self.connection.listen(self, transient)
         else:
             client, streams = self.connection.nats, self.connection.streams
-            self._pullers[queue] = Puller(client, streams, found, self._credit, self._arrived(found))
+            self._pullers[queue] = Puller(
+                client, streams, self.connection.bindings, found, self._credit, self._arrived(found)
+            )
             loop.soon(self._pullers[queue].start)
 
     def basic_cancel(self, consumer_tag: str) -> None:
@@ -222,17 +121,22 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
         return message
 
     def _take_transient(self, queue: str) -> wire.Message | None:
-        kept = self.connection.transients[queue].kept
-        return wire.decode(kept.popleft(), queue=queue, tag=uuid(), deliveries=1) if kept else None
+        taken: wire.Message | None = self.connection.transients[queue].kept.take(queue, uuid())
+        return taken
 
     async def _take(self, name: str) -> wire.Message | None:
-        queue = await self.connection.streams.find(name)
-        message = await take_one(self.connection.nats, queue) if queue else None
-        if queue is None or message is None:
-            return None
-        self._credit.take(1)
-        tag = self._hold(queue, message)
-        return wire.decode(message.data, queue=name, tag=tag, deliveries=message.metadata.num_delivered)
+        transport = self.connection
+        await transport.nats.settled()  # what was handed back before may be asked for
+        while (queue := await transport.streams.find(name)) is not None:
+            taken = await take_one(transport.nats, transport.streams, transport.bindings, queue)
+            if taken is None:
+                return None
+            self._credit.take(1)
+            tag = self._hold(queue, taken)
+            message = wire.decode(taken.data, queue=name, tag=tag, deliveries=taken.metadata.num_delivered)
+            if not self.drops_expired(message):
+                return message
+        return None
 
     def _arrived(self, queue: WorkQueue) -> Any:
         """What the puller calls, on the loop's thread, with each message of this queue."""
@@ -249,7 +153,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
     def _hold(self, queue: WorkQueue, message: Msg) -> str:
         tag = uuid()
         self._queues_of[tag] = queue
-        self.connection.nats.held[tag] = Held(message.reply, message.data, message.metadata.num_delivered)
+        about = message.metadata
+        self.connection.nats.held[tag] = Held(message.reply, message.data, about.num_delivered, about.timestamp)
         return tag
 
     def settles_at_once(self, queue: str) -> bool:
@@ -264,19 +169,28 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             self.connection.nats.settle(tag, how)
             loop.soon(self._credit.give)
 
-    def discard(self, tag: str) -> None:
+    def discard(self, tag: str, *, reason: str = REJECTED) -> None:
         """To the dead letters if its queue names any, else away; from any thread, without waiting."""
         queue = self._queues_of.get(tag)
         if queue is None or self.connection is None or self.connection.nats.fault is not None:
             return
         if "x-dead-letter-exchange" in queue.arguments:
-            loop.soon(self._bury_soon, tag)
+            loop.soon(self._bury_soon, tag, reason)
         else:
             self.settle(tag, TERMINATE)
 
-    def _bury_soon(self, tag: str) -> None:
+    def drops_expired(self, message: wire.Message) -> bool:
+        """Discard a message that is older than its publisher wanted it to be; False for any other."""
+        tag = message["properties"]["delivery_tag"]
+        held = self.connection.nats.held.get(tag)
+        if held is None or not wire.is_expired(message, age=datetime.now(UTC) - held.published_at):
+            return False
+        self.discard(tag, reason=EXPIRED)
+        return True
+
+    def _bury_soon(self, tag: str, reason: str) -> None:
         if self.connection is not None and self.connection.nats.fault is None:
-            self.connection.nats.spawn(self._publish_dead_letter(tag, REJECTED))
+            self.connection.nats.spawn(self._publish_dead_letter(tag, reason))
 
     async def _publish_dead_letter(self, tag: str, reason: str) -> None:
         """Held until its copy is safe; when that fails it is delivered again."""
@@ -306,6 +220,3 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu has no types
             for tag in list(self._queues_of):
                 self._queues_of.pop(tag, None)
                 transport.nats.settle(tag, NAK)
-
-    def _ask(self, coroutine: Any) -> Any:
-        return self.connection.ask(coroutine)

@@ -6,8 +6,9 @@ import json
 import logging
 import random
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -17,12 +18,13 @@ from nats.aio.msg import Msg
 
 from tasks.transports.nats import loop
 from tasks.transports.nats.address import Address, Server
-from tasks.transports.nats.errors import NatsUnavailable, QueueRefused, explain, no_jetstream
+from tasks.transports.nats.errors import NatsUnavailable, QueueRefused, explain, no_jetstream, refusal
 
 log = logging.getLogger(__name__)
 
 ACK, NAK, IN_PROGRESS, TERMINATE = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
 CLOSE_SECONDS = 1.0
+NOTICE_SECONDS = 1.0
 RENEWALS_IN_ACK_WAIT = 3
 DOMAIN_DOTS = 10
 """$JS.ACK.<stream>.<consumer>.<deliveries>.<place>… has fewer dots unless the server names its domain and account."""
@@ -37,6 +39,8 @@ class Held:
     """The subject that its settlement is published to."""
     data: bytes
     deliveries: int
+    published_at: datetime
+    """By the server's clock."""
 
     @property
     def place(self) -> str:
@@ -59,7 +63,8 @@ class Client:
         self._name = name
         self._on_fault = on_fault
         self._nc: Connection | None = None
-        self._where = ""
+        self.where = ""
+        """Host and port of the server."""
         self._background: set[asyncio.Task[None]] = set()
         self._settling: set[asyncio.Task[None]] = set()
         _clients.add(self)
@@ -67,6 +72,7 @@ class Client:
     @property
     def nc(self) -> Connection:
         """The connection. Raises NatsUnavailable when it is gone."""
+        self._notice()
         if self.fault is not None or self._nc is None:
             raise NatsUnavailable(self.fault or "not connected to NATS")
         return self._nc
@@ -84,6 +90,7 @@ class Client:
                     raise
         await self._check_jetstream()
         self.spawn(self._renew_for_ever())
+        self.spawn(self._notice_for_ever())
 
     async def _connect_to(self, server: Server) -> None:
         errors: list[Exception] = []
@@ -121,7 +128,7 @@ class Client:
             _hang_up(connection)
             cause = errors[-1] if isinstance(error, nats.errors.NoServersError) and errors else error
             raise NatsUnavailable(explain(cause, server.where)) from error
-        self._nc, self._where = connection, server.where
+        self._nc, self.where = connection, server.where
 
     async def _check_jetstream(self) -> None:
         try:
@@ -131,7 +138,17 @@ class Client:
             raise
 
     async def _closed(self) -> None:
-        self._fail(f"the connection to NATS at {self._where} was lost")
+        self._fail(f"the connection to NATS at {self.where} was lost")
+
+    def _notice(self) -> None:
+        """nats-py tells nobody of a connection that is lost in the moment in which something is to be sent on it."""
+        if self._nc is not None and self._nc.is_closed:
+            self._fail(f"the connection to NATS at {self.where} was lost")
+
+    async def _notice_for_ever(self) -> None:
+        while self.fault is None:
+            await asyncio.sleep(NOTICE_SECONDS)
+            self._notice()
 
     def _fail(self, why: str) -> None:
         if self.fault is None:
@@ -155,48 +172,38 @@ class Client:
         try:
             message = await self.nc.request(f"$JS.API.{subject}", data, timeout=self.options.request_timeout)
         except JETSTREAM_ABSENT as error:
-            raise no_jetstream(self._where) from error
+            raise no_jetstream(self.where) from error
         except (nats.errors.Error, OSError) as error:
-            raise NatsUnavailable(explain(error, self._where)) from error
+            raise NatsUnavailable(explain(error, self.where)) from error
         answer: dict[str, Any] = json.loads(message.data)
         if fault := answer.get("error"):
-            self._refuse(fault)
+            raise refusal(fault, self.where)
         return answer
 
-    def _refuse(self, fault: dict[str, Any]) -> None:
-        error = nats.js.errors.APIError(
-            code=fault.get("code"), err_code=fault.get("err_code"), description=fault.get("description")
-        )
-        if fault.get("code") == 404:
-            raise nats.js.errors.NotFoundError(
-                code=404, err_code=fault.get("err_code"), description=fault.get("description")
-            )
-        if fault.get("code") == 503:
-            raise no_jetstream(self._where) from error
-        raise QueueRefused(f"NATS refuses it: {fault.get('description')}") from error
-
-    async def publish(self, subject: str, data: bytes, *, message_id: str) -> None:
+    async def publish(
+        self, subject: str, data: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Publish into a stream and wait until it has the message; twice with one id, so that it is kept once.
 
         Raises nats.js.errors.NoStreamResponseError when no stream takes it, QueueRefused and NatsUnavailable.
         """
-        seconds, headers = self.options.publish_timeout / 2, {"Nats-Msg-Id": message_id}
+        seconds, all_headers = self.options.publish_timeout / 2, {**(headers or {}), "Nats-Msg-Id": message_id}
         for is_last in (False, True):
             try:
-                answer = await self.nc.request(subject, data, timeout=seconds, headers=headers)
+                answer = await self.nc.request(subject, data, timeout=seconds, headers=all_headers)
                 break
             except nats.errors.TimeoutError as error:
                 if is_last:
-                    raise NatsUnavailable(explain(error, self._where)) from error
+                    raise NatsUnavailable(explain(error, self.where)) from error
             except nats.errors.NoRespondersError as error:
                 raise nats.js.errors.NoStreamResponseError from error
             except nats.errors.MaxPayloadError as error:
                 raise QueueRefused(f"the message is larger than this NATS server takes: {len(data)} bytes") from error
             except (nats.errors.Error, OSError) as error:
-                raise NatsUnavailable(explain(error, self._where)) from error
+                raise NatsUnavailable(explain(error, self.where)) from error
         confirmed: dict[str, Any] = json.loads(answer.data)
         if fault := confirmed.get("error"):
-            self._refuse(fault)
+            raise refusal(fault, self.where)
 
     async def send(self, subject: str, data: bytes = b"", *, reply: str = "") -> None:
         """Publish to whoever listens now. Raises NatsUnavailable."""
@@ -205,7 +212,7 @@ class Client:
         except nats.errors.MaxPayloadError as error:
             raise QueueRefused(f"the message is larger than this NATS server takes: {len(data)} bytes") from error
         except (nats.errors.Error, OSError) as error:
-            raise NatsUnavailable(explain(error, self._where)) from error
+            raise NatsUnavailable(explain(error, self.where)) from error
 
     def settle(self, tag: str, how: bytes) -> None:
         """Acknowledge or give back what is held under this tag; from any thread, and without waiting.
@@ -218,9 +225,21 @@ class Client:
 
     def _settle_soon(self, reply: str, how: bytes) -> None:
         if self.fault is None:
-            task = self.spawn(self.quietly(self.send(reply, how)))
+            task = self.spawn(self.quietly(self._hand_back(reply) if how == NAK else self.send(reply, how)))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
+
+    async def _hand_back(self, reply: str) -> None:
+        """Until the server says that it has it again; else who asks at once might find nothing."""
+        try:
+            await self.nc.request(reply, NAK, timeout=CLOSE_SECONDS)
+        except (nats.errors.Error, OSError):
+            return  # it comes back after ack_wait
+
+    async def settled(self) -> None:
+        """Wait until the server has been told of everything that was settled; a second at most."""
+        if self._settling:
+            await asyncio.wait(list(self._settling), timeout=CLOSE_SECONDS)
 
     async def give_back(self, message: Msg) -> None:
         """Hand a message that was never delivered here to somebody else."""
@@ -240,8 +259,7 @@ class Client:
 
     async def close(self) -> None:
         """Send what waits to be sent, and end the connection. Never raises."""
-        if self._settling:
-            await asyncio.wait(list(self._settling), timeout=CLOSE_SECONDS)
+        await self.settled()
         connection, self._nc = self._nc, None
         if self.fault is None:
             self.fault = "the connection to NATS was closed"

@@ -5,7 +5,7 @@ from tasks.transports.nats.bindings import Bindings
 from tasks.transports.nats.client import Client
 from tasks.transports.nats.streams import DEAD_LETTER_ARGUMENTS, Streams, WorkQueue
 
-REJECTED, TOO_OFTEN = "rejected", "delivery_limit"
+REJECTED, TOO_OFTEN, EXPIRED = "rejected", "delivery_limit", "expired"
 
 
 class DeadLetters:

@@ -1,6 +1,10 @@
 """What goes wrong with NATS, as kombu and Celery expect it: the broker is away, or it refuses one thing."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import nats.errors
+import nats.js.errors
 from kombu.exceptions import ChannelError
 
 
@@ -10,6 +14,11 @@ class NatsUnavailable(ConnectionError):
 
 class QueueRefused(ChannelError):
     """NATS refuses a queue or a message; the connection is as good as before."""
+
+
+NO_ROOM = frozenset({10002, 10023, 10028, 10047})
+"""JetStream's codes for a limit that is reached: of the account, the server, its memory, its files."""
+NO_JETSTREAM = frozenset({10035, 10039, 10076})
 
 
 def explain(error: BaseException, where: str) -> str:
@@ -29,3 +38,23 @@ def explain(error: BaseException, where: str) -> str:
 def no_jetstream(where: str) -> NatsUnavailable:
     """The server is there, and cannot keep messages."""
     return NatsUnavailable(f"NATS at {where} has no JetStream for this account: start nats-server with --jetstream")
+
+
+def refusal(fault: Mapping[str, Any], where: str) -> Exception:
+    """What an answer of JetStream's API that holds an error means.
+
+    nats.js.errors.NotFoundError for what is not there, QueueRefused for what it does not do or has no room for, and
+    NatsUnavailable for a JetStream that is not there, or not yet.
+    """
+    status, code, said = fault.get("code"), fault.get("err_code"), fault.get("description")
+    if status == 404:
+        return nats.js.errors.NotFoundError(code=status, err_code=code, description=said)
+    if code in NO_ROOM:
+        return QueueRefused(
+            f"NATS at {where} has no room ({said}): raise the limits of its JetStream, or delete streams nobody needs"
+        )
+    if code in NO_JETSTREAM:
+        return no_jetstream(where)
+    if status == 503:
+        return NatsUnavailable(f"NATS at {where} cannot serve its JetStream now: {said}")
+    return QueueRefused(f"NATS at {where} refuses it: {said}")

@@ -15,6 +15,7 @@ class QoS(virtual.QoS):  # type: ignore[misc]  # kombu has no types
         return True
 
     def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message that was delivered and is not settled yet."""
         self._delivered[delivery_tag] = message
 
     def ack(self, delivery_tag: str) -> None:

@@ -13,9 +13,15 @@ from tasks.transports.nats.names import encode
 SECOND = 1_000_000_000
 """In nanoseconds, as JetStream's API counts."""
 DEDUPLICATION_SECONDS = 120
-MAX_LEVELS = 10
+MAX_LEVELS = 11
+"""Of priorities that are kept apart: each costs a consumer, and a pull while nothing waits."""
 MAX_WAITING_PULLS = 4096
 DEAD_LETTER_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 7 * 24 * 3600 * 1000}
+
+
+def levels_of(arguments: Mapping[str, Any]) -> int:
+    """How many priorities a queue with these arguments keeps apart."""
+    return min(int(arguments.get("x-max-priority") or 0) + 1, MAX_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,16 @@ class WorkQueue:
     @property
     def levels(self) -> int:
         """How many priorities it keeps apart: 0 up to its x-max-priority."""
-        return min(int(self.arguments.get("x-max-priority") or 0) + 1, MAX_LEVELS)
+        return levels_of(self.arguments)
 
     @property
     def stream(self) -> str:
+        """The name of the queue's stream."""
         return f"{encode(self.namespace)}-queue-{encode(self.name)}"
 
     @property
     def subjects(self) -> str:
+        """The subjects that its stream takes, one for each priority."""
         return f"{encode(self.namespace)}.queue.{encode(self.name)}.*"
 
     def subject(self, priority: int) -> str:
@@ -45,7 +53,13 @@ class WorkQueue:
 
     @staticmethod
     def consumer(level: int) -> str:
+        """The name of the consumer of one priority."""
         return f"priority-{level}"
+
+    @property
+    def consumers(self) -> list[str]:
+        """The names of the consumers, one for each priority."""
+        return [self.consumer(level) for level in range(self.levels)]
 
 
 class Streams:
@@ -70,13 +84,22 @@ class Streams:
             await self._client.ask(
                 f"STREAM.UPDATE.{queue.stream}", **{**info["config"], **self._limits(queue), "description": wanted}
             )
-        elif info["state"]["consumer_count"] >= queue.levels:
+        elif len(await self.consumers(queue)) == queue.levels:
             self._known[name] = queue
             return queue
         for level in range(queue.levels):
             await self._make_consumer(queue, level)
         self._known[name] = queue
         return queue
+
+    async def consumers(self, queue: WorkQueue) -> dict[str, str]:
+        """Its consumers that are there, and when each was made. Raises NatsUnavailable."""
+        try:
+            answer = await self._client.ask(f"CONSUMER.LIST.{queue.stream}", offset=0)
+        except nats.js.errors.NotFoundError:
+            return {}
+        made = {str(each["name"]): str(each["created"]) for each in answer.get("consumers") or ()}
+        return {name: made[name] for name in queue.consumers if name in made}
 
     async def find(self, name: str, *, afresh: bool = False) -> WorkQueue | None:
         """The queue of this name, if there is one; `afresh` asks the server even if it is known."""
@@ -119,6 +142,7 @@ class Streams:
         return waiting
 
     async def delete(self, queue: WorkQueue) -> None:
+        """Delete the stream of a queue; one that is not there is no fault."""
         self._known.pop(queue.name, None)
         try:
             await self._client.ask(f"STREAM.DELETE.{queue.stream}")

@@ -1,6 +1,5 @@
 """Transient queues (remote control, its replies, events): subscriptions of the connection that declared them."""
 
-from collections import deque
 from collections.abc import Callable
 
 import nats.errors
@@ -9,10 +8,8 @@ from nats.aio.subscription import Subscription
 
 from tasks.transports.nats.client import Client
 from tasks.transports.nats.errors import NatsUnavailable
+from tasks.transports.nats.kept import Kept
 from tasks.transports.nats.names import encode, interest, matches, route, routing_key
-
-MAX_KEPT = 10_000
-"""Messages of a queue that nobody reads; the oldest go first, as with every broadcast."""
 
 
 class TransientQueue:
@@ -21,11 +18,11 @@ class TransientQueue:
     Connections that declare one of the same name share its messages, each goes to one of them.
     """
 
-    def __init__(self, client: Client, name: str, *, auto_delete: bool) -> None:
+    def __init__(self, client: Client, name: str, *, levels: int, auto_delete: bool) -> None:
         self.name = name
         self.auto_delete = auto_delete
         """Deleted when its consumer is cancelled."""
-        self.kept: deque[bytes] = deque(maxlen=MAX_KEPT)
+        self.kept = Kept(levels=levels)
         self.arrived: Callable[[], None] = lambda: None
         self._client = client
         self._space = encode(client.address.namespace)

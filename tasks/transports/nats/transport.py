@@ -60,9 +60,11 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         self._hub: Any = None
 
     def driver_version(self) -> str:
+        """The version of nats-py."""
         return version("nats-py")
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """The address of the broker; its passwords are masked unless asked for."""
         return uri if include_password else masked(uri, mask)
 
     # --- connecting --------------------------------------------------------------------------------------------------
@@ -83,7 +85,8 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         self.bindings = Bindings(self.nats)
         self.dead_letters = DeadLetters(self.nats, self.streams, self.bindings)
         self.transients: dict[str, TransientQueue] = {}
-        return super().establish_connection()  # type: ignore[no-any-return]
+        connection: Transport = super().establish_connection()
+        return connection
 
     def _urls(self) -> list[str]:
         """All that were given, also when kombu has just switched from one to the next."""
@@ -158,27 +161,32 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
     def _hand_over_next(self) -> bool:
         if self.nats.fault is not None:
             raise NatsUnavailable(self.nats.fault)
-        if self._arrivals:
-            self._hand_over(self._arrivals.popleft())
-            return True
+        while self._arrivals:
+            if self._hand_over(self._arrivals.popleft()):
+                return True
         for name in list(self._listening):
             queue = self.transients.get(name)
-            if queue is not None and queue.kept:
-                self._deliver(wire.decode(queue.kept.popleft(), queue=name, tag=uuid(), deliveries=1), name)
+            message = queue.kept.take(name, uuid()) if queue is not None else None
+            if message is not None:
+                self._deliver(message, name)
                 return True
         return False
 
-    def _hand_over(self, arrival: Arrival) -> None:
+    def _hand_over(self, arrival: Arrival) -> bool:
+        """False for one that is not to be seen any more."""
         held = self.nats.held.get(arrival.tag)
         if held is None:
-            return
+            return False
         if arrival.channel.closed or arrival.queue not in self._callbacks:
             arrival.channel.settle(arrival.tag, NAK)
-            return
+            return False
         message = wire.decode(held.data, queue=arrival.queue, tag=arrival.tag, deliveries=held.deliveries)
+        if arrival.channel.drops_expired(message):
+            return False
         if arrival.channel.settles_at_once(arrival.queue):
             arrival.channel.settle(arrival.tag, ACK)
         self._deliver(message, arrival.queue)
+        return True
 
     # --- the worker's event loop -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 Message = dict[str, Any]
@@ -46,6 +47,23 @@ def _foreign(data: bytes) -> Message:
         "headers": {},
         "properties": {"body_encoding": "base64", "delivery_info": {}, "priority": 0},
     }
+
+
+def is_expired(message: Message, *, age: timedelta) -> bool:
+    """Whether it is older than its property `expiration` says, in milliseconds."""
+    try:
+        return age > timedelta(milliseconds=float(message["properties"]["expiration"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+
+
+def priority_of(data: bytes) -> int:
+    """The priority that a message was published with; 0 where it says none."""
+    message = _parse(data)
+    try:
+        return int(message["properties"].get("priority") or 0) if message else 0
+    except (TypeError, ValueError):
+        return 0
 
 
 def dead(data: bytes, *, queue: str, reason: str, deliveries: int) -> bytes:

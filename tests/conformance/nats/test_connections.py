@@ -1,5 +1,6 @@
 """Connections: what is said when one cannot be had, what a lost one costs, and forks."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -11,9 +12,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from kombu import Connection, Consumer, Producer
+from kombu import Connection, Consumer, Producer, Queue
 from kombu.exceptions import ChannelError
+from nats.aio.client import Client as NatsConnection
 
+from tasks.transports.nats.loop import event_loop
 from tests.conformance.nats.conftest import QUEUE
 from tests.support.servers.nats import PASSWORD, USER, PrivateNats, find_nats_server
 from tests.support.servers.processes import Process
@@ -58,6 +61,27 @@ def test_a_server_without_jetstream_is_said_in_one_line(nats_server):
         assert _fault(server.url("")) == (
             f"NATS at 127.0.0.1:{server.port} has no JetStream for this account: start nats-server with --jetstream"
         )
+
+
+def test_a_server_without_room_is_said_in_one_line_and_the_connection_goes_on():
+    with PrivateNats(find_nats_server(), most_bytes=2_000_000) as server, Connection(server.new_url()) as connection:
+        channel = connection.default_channel
+        QUEUE(channel).declare()
+        with pytest.raises(ChannelError) as raised:
+            _publish_until_refused(channel)
+        assert str(raised.value).startswith(f"NATS at 127.0.0.1:{server.port} has no room (")
+        with pytest.raises(ChannelError, match="has no room"):  # a binding needs room, too
+            Queue("other", QUEUE.exchange, routing_key="other")(channel).declare()
+
+        channel.queue_purge("work")
+
+        Producer(channel).publish("after", exchange="work", routing_key="work")
+        assert channel.basic_get("work", no_ack=True).payload == "after"
+
+
+def _publish_until_refused(channel) -> None:
+    for _ in range(40):
+        Producer(channel).publish(b"x" * 100_000, exchange="work", routing_key="work")
 
 
 def test_of_several_hosts_one_that_answers_is_enough(nats_server):
@@ -106,6 +130,16 @@ def test_an_error_reaches_whoever_waits_for_messages(url, nats_server):
         finally:
             wait_for(lambda: not nats_server.is_running, what="the server is dead")
             nats_server.start().wait_until_ready()
+
+
+def test_a_lost_connection_that_nats_py_tells_nobody_of_is_noticed(url):
+    """It does not where data could not be sent any more; two of its parts are called here as it calls them."""
+    with Connection(url) as connection, Consumer(connection.channel(), [QUEUE], callbacks=[lambda *_: None]):
+        transport = connection.transport
+        asyncio.run_coroutine_threadsafe(transport.nats.nc._close(NatsConnection.CLOSED, do_cbs=False), event_loop())
+
+        with pytest.raises(ConnectionError):
+            transport.drain_events(connection, timeout=5)
 
 
 def test_connections_leave_nothing_behind(url):

@@ -184,6 +184,34 @@ def test_a_rejected_message_becomes_a_dead_letter_and_a_requeued_one_comes_back(
     assert sorted(got) == ["again", "again", "away"]
 
 
+def test_an_expired_message_becomes_a_dead_letter_and_reaches_nobody(channel, connect):
+    Producer(channel).publish("stale", exchange="work", routing_key="work", expiration=0.2)
+    Producer(channel).publish("fresh", exchange="work", routing_key="work")
+    time.sleep(0.5)
+    got = []
+
+    _drain(connect(), lambda body, message: (got.append(body), message.ack()), until=lambda: got)
+
+    wait_for(lambda: _ready(channel, "graves") == 1, what="the dead letter")
+    letter = channel.basic_get("graves", no_ack=True)
+    assert (got, letter.payload, letter.headers["x-death"][0]["reason"]) == (["fresh"], "stale", "expired")
+
+
+@pytest.mark.parametrize(
+    ("options", "is_there"),
+    [({"expires": 10}, False), ({"max_priority": 10}, True), ({"durable": False}, False)],
+)
+def test_the_words_of_kombus_queue_are_understood(options, is_there, connect):
+    connection = connect()
+    Queue("words", Exchange("words"), routing_key="words", **options)(connection.default_channel).declare()
+
+    found = connection.transport.ask(connection.transport.streams.find("words", afresh=True))
+
+    assert (found is not None) is is_there
+    if found is not None:
+        assert found.levels == 11
+
+
 def test_a_dead_letter_whose_exchange_has_no_queue_is_kept_all_the_same(connect):
     channel = connect().channel()
     QUEUE(channel).declare()

@@ -330,6 +330,7 @@ TABLE: dict[str, Line] = {
     "GET /api/v1/users": for_admins(200),
     "POST /api/v1/users": for_admins(201, body=NEW_ACCOUNT),
     "GET /api/v1/users/{user_id}": for_admins(200, given=somebody),
+    "POST /api/v1/users/{user_id}/logout": for_admins(204, given=somebody),
     "PATCH /api/v1/users/{user_id}": for_admins(200, given=somebody, body={"name": "Renamed"}),
     "GET /api/v1/audit": for_admins(200),
     # Health: 503 here, because the tests' broker refuses connections

@@ -15,7 +15,8 @@ from tests.integration.api.conftest import TASKS
 GOOD: dict[str, Any] = {"type": "reverse_string", "payload": "hello world"}
 
 
-def assert_problem(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
+def expect_problem(answer: TestResponse, status: int, code: str) -> dict[str, Any]:
+    """Return the body of a problem. Raises AssertionError unless the answer is this one, in the form of RFC 9457."""
     assert answer.status_code == status, answer.text
     assert answer.mimetype == "application/problem+json"
     assert set(answer.json) == {"type", "title", "status", "detail", "code", "errors"}
@@ -31,7 +32,7 @@ def nothing_is_stored(client: FlaskClient, session: Session):
 
 
 def test_an_unknown_type_is_told_which_there_are_and_which_is_near(client: FlaskClient):
-    problem = assert_problem(client.post(TASKS, json=GOOD | {"type": "revers_string"}), 422, "unknown_task_type")
+    problem = expect_problem(client.post(TASKS, json=GOOD | {"type": "revers_string"}), 422, "unknown_task_type")
 
     assert "did you mean 'reverse_string'" in problem["detail"]
     assert "fibonacci_calc" in problem["detail"]
@@ -51,7 +52,7 @@ def test_an_unknown_type_is_told_which_there_are_and_which_is_near(client: Flask
     ],
 )
 def test_a_refused_payload_is_named_by_its_path(client: FlaskClient, body: dict[str, Any], path: str, said: str):
-    problem = assert_problem(client.post(TASKS, json=GOOD | body), 422, "payload_refused")
+    problem = expect_problem(client.post(TASKS, json=GOOD | body), 422, "payload_refused")
 
     [(where, message)] = flatten(problem["errors"])
     assert where == path
@@ -95,7 +96,7 @@ def test_a_refused_payload_is_named_by_its_path(client: FlaskClient, body: dict[
     ],
 )
 def test_a_refused_field_is_named_by_its_path(client: FlaskClient, fields: dict[str, Any], path: str, said: str):
-    problem = assert_problem(client.post(TASKS, json=GOOD | fields), 422, "validation_failed")
+    problem = expect_problem(client.post(TASKS, json=GOOD | fields), 422, "validation_failed")
 
     [(where, message)] = flatten(problem["errors"])
     assert where == path
@@ -106,7 +107,7 @@ def test_a_refused_field_is_named_by_its_path(client: FlaskClient, fields: dict[
 def test_all_refused_fields_are_listed(client: FlaskClient):
     body = GOOD | {"name": 5, "priority": "x", "timeout": -1, "max_retries": -1, "foo": 1}
 
-    problem = assert_problem(client.post(TASKS, json=body), 422, "validation_failed")
+    problem = expect_problem(client.post(TASKS, json=body), 422, "validation_failed")
 
     assert set(problem["errors"]) == {"name", "priority", "timeout", "max_retries", "foo"}
     assert "2 more" in problem["detail"]
@@ -116,7 +117,7 @@ def test_all_refused_fields_are_listed(client: FlaskClient):
 def test_a_body_that_is_no_object_is_refused(client: FlaskClient, body: bytes):
     answer = client.post(TASKS, data=body, content_type="application/json")
 
-    problem = assert_problem(answer, 422, "validation_failed")
+    problem = expect_problem(answer, 422, "validation_failed")
 
     assert problem["detail"].startswith("Must be an object, not ")
 
@@ -125,7 +126,7 @@ def test_a_body_that_is_no_object_is_refused(client: FlaskClient, body: bytes):
 def test_a_missing_field_is_named(client: FlaskClient, missing: str):
     body = {name: value for name, value in GOOD.items() if name != missing}
 
-    problem = assert_problem(client.post(TASKS, json=body), 422, "validation_failed")
+    problem = expect_problem(client.post(TASKS, json=body), 422, "validation_failed")
 
     assert problem["errors"][missing][0].startswith("is missing")
 
@@ -134,12 +135,12 @@ def test_a_missing_field_is_named(client: FlaskClient, missing: str):
     "body", [b"", b"{", b'{"type": "reverse_string", "payload": NaN}', b'{"payload": 1e999}', b"\xfe", b"[" * 1000]
 )
 def test_malformed_json_is_400(client: FlaskClient, body: bytes):
-    assert_problem(client.post(TASKS, data=body, content_type="application/json"), 400, "malformed_request")
+    expect_problem(client.post(TASKS, data=body, content_type="application/json"), 400, "malformed_request")
 
 
 @pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_another_media_type_is_415(client: FlaskClient, media_type: str | None):
-    problem = assert_problem(client.post(TASKS, data=b"{}", content_type=media_type), 415, "unsupported_media_type")
+    problem = expect_problem(client.post(TASKS, data=b"{}", content_type=media_type), 415, "unsupported_media_type")
 
     assert "application/json" in problem["detail"]
 
@@ -147,7 +148,7 @@ def test_another_media_type_is_415(client: FlaskClient, media_type: str | None):
 def test_a_body_over_the_limit_is_413(client: FlaskClient):
     body = GOOD | {"payload": "x" * 1_048_576}
 
-    problem = assert_problem(client.post(TASKS, json=body), 413, "body_too_large")
+    problem = expect_problem(client.post(TASKS, json=body), 413, "body_too_large")
 
     assert "1048576 bytes" in problem["detail"]
 
@@ -163,7 +164,7 @@ def test_a_body_over_the_limit_that_does_not_tell_its_length_is_413(client: Flas
         environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
     )
 
-    assert_problem(answer, 413, "body_too_large")
+    expect_problem(answer, 413, "body_too_large")
 
 
 @pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800", "\\udc00\\ud800"])
@@ -179,7 +180,7 @@ def test_a_body_over_the_limit_that_does_not_tell_its_length_is_413(client: Flas
 def test_text_that_postgresql_cannot_store_is_422(client: FlaskClient, template: str, path: str, text: str):
     body = template.replace("TEXT", text)
 
-    problem = assert_problem(
+    problem = expect_problem(
         client.post(TASKS, data=body.encode(), content_type="application/json"), 422, "validation_failed"
     )
 
@@ -191,17 +192,17 @@ def test_text_that_postgresql_cannot_store_is_422(client: FlaskClient, template:
 def test_an_unknown_id_is_404(client: FlaskClient, method: str, id_: str):
     body = {"json": {"name": "x"}} if method == "PATCH" else {}
 
-    assert_problem(client.open(f"{TASKS}/{id_}", method=method, **body), 404, "not_found")
+    expect_problem(client.open(f"{TASKS}/{id_}", method=method, **body), 404, "not_found")
 
 
 def test_an_unknown_path_is_404(client: FlaskClient):
-    assert "/openapi.json" in assert_problem(client.get("/api/v1/task"), 404, "not_found")["detail"]
+    assert "/openapi.json" in expect_problem(client.get("/api/v1/task"), 404, "not_found")["detail"]
 
 
 def test_a_method_that_is_not_there_is_405_and_says_which_are(client: FlaskClient):
     answer = client.put(TASKS, json=GOOD)
 
-    assert_problem(answer, 405, "method_not_allowed")
+    expect_problem(answer, 405, "method_not_allowed")
     assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
 
 
@@ -224,11 +225,11 @@ def test_a_method_that_is_not_there_is_405_and_says_which_are(client: FlaskClien
     ],
 )
 def test_a_bad_query_parameter_is_422_and_named(client: FlaskClient, query: str):
-    problem = assert_problem(client.get(f"{TASKS}?{query}"), 422, "validation_failed")
+    problem = expect_problem(client.get(f"{TASKS}?{query}"), 422, "validation_failed")
 
     assert list(problem["errors"]) == [query.split("=")[0]]
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "nan", "soon"])
 def test_a_bad_wait_is_422(client: FlaskClient, wait: str):
-    assert_problem(client.get(f"{TASKS}/018f3c5e-7d2a-7000-8000-0123456789ab?wait={wait}"), 422, "validation_failed")
+    expect_problem(client.get(f"{TASKS}/018f3c5e-7d2a-7000-8000-0123456789ab?wait={wait}"), 422, "validation_failed")

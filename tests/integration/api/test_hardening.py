@@ -1,7 +1,9 @@
 """Limits, quotas, headers, CORS, proxies, injection, and secrets that stay secret."""
 
+import io
 import json
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -169,6 +171,34 @@ def test_every_answer_carries_security_headers(client, anonymous):
         assert "Strict-Transport-Security" not in answer.headers
     assert client.get(TASKS).headers["Cache-Control"] == "private, no-cache"
     assert "max-age" in client.get(TASKS, base_url="https://localhost").headers["Strict-Transport-Security"]
+
+
+def test_no_answer_may_stand_in_a_frame(client):
+    file = client.post("/api/v1/artifacts", data={"file": (io.BytesIO(b"<b>x</b>"), "x.html", "text/html")})
+    content = f"/api/v1/artifacts/{file.json['id']}/content"
+    for path in (TASKS, "/docs", "/login", content, "/api/v1/workflows/invoice/graph.svg"):
+        answer = client.get(path)
+        assert (path, answer.status_code) == (path, 200)
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
+        assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_query_parameter_that_comes_twice_is_refused_by_name_unless_it_is_a_list(client):
+    answer = client.get(f"{TASKS}?limit=1&limit=200")
+    assert (answer.status_code, answer.json["errors"]) == (422, {"limit": ["is given more than once"]})
+
+    assert client.get(f"{TASKS}?label=a:b&label=c:d&status=FAILED").status_code == 200
+
+
+def test_the_line_of_a_request_names_the_account_by_its_id(build, database_url, capsys):
+    person = make_person(database_url)
+    client = person.client(build())
+    capsys.readouterr()
+    client.get(f"{TASKS}/{uuid4()}")
+
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "request_answered" in line]
+    assert str(person.id) in line
+    assert person.email not in line
 
 
 def test_tokens_are_kept_in_no_cache(anonymous):

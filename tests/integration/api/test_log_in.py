@@ -123,6 +123,14 @@ def test_a_refresh_token_gives_the_next_pair(anonymous, ada):
     assert me(anonymous, following["access_token"]).status_code == 200
 
 
+def test_a_log_in_that_is_continued_ends_all_the_same(anonymous, ada, session):
+    token = log_in(anonymous).json["refresh_token"]
+    session.execute(sa.text("UPDATE refresh_tokens SET began_at = began_at - interval '30 days'"))
+    session.commit()
+
+    assert anonymous.post(f"{AUTH}/refresh", json={"refresh_token": token}).status_code == 401
+
+
 def test_a_refresh_token_used_twice_ends_the_whole_log_in(anonymous, ada, session):
     begun = log_in(anonymous).json
     following = anonymous.post(f"{AUTH}/refresh", json={"refresh_token": begun["refresh_token"]}).json
@@ -139,7 +147,8 @@ def test_a_refresh_token_used_twice_ends_the_whole_log_in(anonymous, ada, sessio
 def test_logging_out_ends_this_log_in_and_no_other(anonymous, ada):
     here, there = log_in(anonymous).json, log_in(anonymous).json
 
-    assert anonymous.post(f"{AUTH}/logout", headers=bearer(here["access_token"])).status_code == 204
+    ended = anonymous.post(f"{AUTH}/logout", headers=bearer(here["access_token"]))
+    assert (ended.status_code, ended.headers["Clear-Site-Data"]) == (204, '"cache", "storage"')
 
     assert me(anonymous, here["access_token"]).status_code == 401
     assert anonymous.post(f"{AUTH}/refresh", json={"refresh_token": here["refresh_token"]}).status_code == 401

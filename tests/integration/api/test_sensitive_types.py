@@ -1,7 +1,7 @@
 """A type that says sensitive=True: what lies in the row, who sees what, and what a worker gets."""
 
 import base64
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from uuid import UUID
 
 import pytest
@@ -13,34 +13,12 @@ from app.services import idempotency, lifecycle
 from app.services.submission import Submission
 from app.services.tasks.outcomes import Completed, Failed, Retrying
 from app.worker import attempt
-from tasks import TaskContext, registry, task_type
 from tests.support.factories import HOLDER
 from tests.support.people import make_admin, make_person
 
 TASKS = "/api/v1/tasks"
 CARD = {"number": "4111-1111-1111-1111"}
 KEY = base64.b64encode(b"k" * 32).decode()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    number: str
-
-
-@pytest.fixture
-def charge_card(monkeypatch):
-    """A sensitive type, known as long as the test runs."""
-    monkeypatch.setattr(registry, "_types", dict(registry._types))
-    monkeypatch.setattr(registry, "_found", None)
-
-    @task_type("charge_card", sensitive=True, examples=(CARD,))
-    def charge_card(task: TaskContext, payload: Card) -> dict[str, str]:
-        """Charge a card."""
-        if payload.number == "broken":
-            raise ValueError(f"the card {payload.number} was refused")
-        return {"charged": payload.number}
-
-    return registry.get_type("charge_card")
 
 
 @pytest.fixture

@@ -68,6 +68,10 @@ SCHEDULE_FORM = {"kind": "cron", "cron": "0 7 * * *", "time_zone": "UTC", "paylo
 TABLE: dict[str, Page] = {
     "GET /": everybody(),
     "GET /login": Page(expected=(200, 302, 302, 302)),
+    "GET /reset-password": Page(expected=(200, 200, 200, 200)),
+    "POST /reset-password": Page(
+        expected=(422, 422, 422, 422), form={"code": "x", "new_password": "three random words"}
+    ),
     "POST /login": Page(expected=(401, 401, 401, 401), form={"email": "nobody@example.com", "password": "x"}),
     "POST /logout": Page(expected=(302, 302, 302, 302)),
     "GET /live": everybody(),
@@ -121,6 +125,7 @@ TABLE: dict[str, Page] = {
     "GET /accounts": admins(),
     "POST /accounts": admins(422),
     "GET /accounts/{user_id}": admins(given=somebody),
+    "POST /accounts/{user_id}/log-out": admins(302, given=somebody),
     "POST /accounts/{user_id}": admins(302, given=somebody, form={"name": "Renamed", "role": "user"}),
     "GET /audit": admins(),
 }

@@ -38,7 +38,8 @@ def test_logging_out_ends_the_session_in_the_ledger_too(anonymous, ada, applicat
     log_in(anonymous)
     cookie = anonymous.get_cookie("taskledger").value
     token = TOKEN.search(anonymous.get("/").text).group(1)
-    anonymous.post("/logout", data={"csrf": token})
+    farewell = anonymous.post("/logout", data={"csrf": token})
+    assert farewell.headers["Clear-Site-Data"] == '"cache", "storage"'
 
     thief = application.test_client()
     thief.set_cookie("taskledger", cookie)
@@ -86,6 +87,22 @@ def test_logging_in_leads_back(anonymous, ada):
     assert asked.location == "/login?next=/tasks?status%3DFAILED"
 
     assert log_in(anonymous, next="/tasks?status=FAILED").location == "/tasks?status=FAILED"
+
+
+@pytest.mark.parametrize(
+    ("url", "cookie", "shown"),
+    [
+        ("http://localhost", "theme", True),
+        ("http://localhost", "__Host-theme", False),
+        ("https://localhost", "__Host-theme", True),
+        ("https://localhost", "theme", False),  # anybody on the way, or another service of this host, can have set it
+    ],
+)
+def test_over_tls_the_chosen_theme_is_a_cookie_of_this_host_alone(anonymous, url, cookie, shown):
+    anonymous.set_cookie(cookie, "dark")
+    answer = anonymous.get("/login", base_url=url)
+
+    assert ('data-theme="dark"' in answer.text) == shown
 
 
 def test_in_production_the_cookie_needs_tls_and_stays_with_this_host(database_url, engine):

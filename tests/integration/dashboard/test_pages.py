@@ -5,7 +5,7 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from app.dashboard.overview import _looks
+from app.dashboard import overview
 from app.models import Status
 from app.services import webhooks
 from tests.integration.dashboard.conftest import send
@@ -59,7 +59,7 @@ HOSTILE_ROWS = (
 
 @pytest.fixture(autouse=True)
 def fresh():
-    _looks.forget()
+    overview.forget()
 
 
 def failed(store, **columns):
@@ -378,3 +378,16 @@ def test_a_user_sees_numbers_of_their_own_tasks_only(page, boss, somebody, store
         return re.search(r'Pending</span><span class="tile-value">(\d+)', client.get("/").text).group(1)
 
     assert (pending(page), pending(boss)) == ("1", "5")
+
+
+def test_viewers_share_what_was_looked_up_a_moment_ago_until_something_changes(boss, monkeypatch):
+    looked = []
+    monkeypatch.setattr(overview.sinks, "statuses", lambda *_, **__: looked.append(1) or [])
+
+    for _ in range(3):
+        assert boss.get("/").status_code == 200
+    assert len(looked) == 1
+
+    overview.forget()
+    boss.get("/")
+    assert len(looked) == 2

@@ -207,3 +207,17 @@ def test_the_command_prunes_and_refuses_what_is_young(run, five):
 
     assert (refused.exit_code, "at least 30 days ago" in refused.output) == (2, True)
     assert "Removed 3 entries" in run(args=["audit", "prune", "--before", "2026-02-01"]).output
+
+
+def test_what_the_sink_has_still_to_send_is_pruned_only_when_that_is_said(run, five):
+    five.execute(sa.text("INSERT INTO sinks (name, position) VALUES ('audit', 1)"))
+    five.commit()
+
+    refused = run(args=["audit", "prune", "--before", "2026-02-01"])
+    first = run(args=["audit", "prune", "--before", "2026-01-03"])
+    rest = run(args=["audit", "prune", "--before", "2026-02-01", "--unsent"])
+
+    assert refused.exit_code == 1
+    assert "2 of these entries were not sent yet" in refused.output
+    assert "Removed 1 entries" in first.output
+    assert "Removed 2 entries" in rest.output

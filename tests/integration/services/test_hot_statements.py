@@ -9,7 +9,7 @@ from app.config import get_settings
 from app.database import make_engine
 from app.services import lifecycle
 from app.services.submission import Submission, insertion
-from app.services.submission.internal import draft
+from app.services.submission.drafts import draft_unchecked
 from tests.support.factories import HOLDER
 
 PLANS = sa.text("SELECT name, generic_plans, custom_plans FROM pg_prepared_statements ORDER BY name")
@@ -18,7 +18,7 @@ NOTHING = "00000000-0000-0000-0000-000000000000"
 
 def drafts(count):
     submission = Submission(type="reverse_string", payload="hello")
-    return [draft(submission, owner_id=None, now=utcnow()) for _ in range(count)]
+    return [draft_unchecked(submission, owner_id=None, now=utcnow()) for _ in range(count)]
 
 
 def pass_through(session, count):

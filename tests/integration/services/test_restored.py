@@ -63,6 +63,14 @@ def test_a_sink_that_had_taken_all_has_taken_all_and_one_that_is_behind_goes_on_
     assert [event.position for event in events.read_after(session, 0, limit=50).events] == [newest]
 
 
+def test_the_audit_sink_counts_entries_of_another_log_and_goes_on_where_it_was(session, duty):
+    newest = publish(session, duty)
+    put_sink(session, "audit", newest + 5)
+    requeue_all(session)
+
+    assert positions(session) == {"audit": newest + 5}
+
+
 def test_a_batch_that_was_on_its_way_is_passed_on_once_under_its_new_numbers(session, duty):
     newest = publish(session, duty)
     session.execute(sa.text("UPDATE event_batches SET published_at = NULL"))

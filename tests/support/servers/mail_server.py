@@ -25,9 +25,11 @@ class MailServer:
         tls: ssl.SSLContext | None = None,
         tls_from_start: bool = False,
         smtputf8: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         self.refuse = refuse or {}
         self.drop_at = drop_at
+        self._host = host
         self.received: list[tuple[list[str], bytes]] = []
         self.logged_in: list[bool] = []
         self._ssl = tls if tls_from_start else None
@@ -41,7 +43,7 @@ class MailServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._server = self._run(self._loop.create_server(self._session, "127.0.0.1", 0, ssl=self._ssl))
+        self._server = self._run(self._loop.create_server(self._session, self._host, 0, ssl=self._ssl))
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -23,19 +23,32 @@ def find_nats_server() -> Path | None:
 class PrivateNats(Process):
     """Knows its address from the beginning; the server runs between `start` and `stop`, and starts again."""
 
-    def __init__(self, program: Path, *, jetstream: bool = True) -> None:
+    def __init__(self, program: Path, *, jetstream: bool = True, most_bytes: int | None = None) -> None:
+        """`most_bytes`: how much all streams together may hold; without it, as much as the disk has."""
         self.port = free_port()
         self._namespaces = 0
         self._root = Path(tempfile.mkdtemp(prefix="taskledger-nats-"))
-        configuration = self._root / "nats.conf"
-        configuration.write_text(
+        self._most_bytes = most_bytes
+        self.configure(jetstream=jetstream)
+        super().__init__(
+            [program, "--config", self._configuration],
+            name="nats",
+            environment={"PATH": os.defpath},
+            directory=self._root,
+        )
+
+    def configure(self, *, jetstream: bool = True, store: str = "data") -> None:
+        """From the next start on: with JetStream or without, and with the streams of this folder."""
+        limit = "" if self._most_bytes is None else f", max_file_store: {self._most_bytes}"
+        self._configuration.write_text(
             f"listen: 127.0.0.1:{self.port}\n"
             f"authorization {{ user: {USER}, password: {PASSWORD} }}\n"
-            + (f"jetstream {{ store_dir: {self._root}/data }}\n" if jetstream else "")
+            + (f"jetstream {{ store_dir: {self._root}/{store}{limit} }}\n" if jetstream else "")
         )
-        super().__init__(
-            [program, "--config", configuration], name="nats", environment={"PATH": os.defpath}, directory=self._root
-        )
+
+    @property
+    def _configuration(self) -> Path:
+        return self._root / "nats.conf"
 
     def url(self, namespace: str, *, password: str = PASSWORD) -> str:
         return f"nats://{USER}:{password}@127.0.0.1:{self.port}/{namespace}"

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -116,6 +117,16 @@ class Flower(Process):
 
     def is_ready(self) -> bool:
         return _answers(f"{self.url}/healthcheck")
+
+    def hears(self, worker: "Worker") -> bool:
+        """Whether an event of the worker has reached it: it knows nothing of what was before."""
+        metrics = requests.get(f"{self.url}/metrics", auth=self.login, timeout=5).text
+        return f'flower_worker_online{{worker="{worker.node}@' in metrics
+
+    def finished(self, task_id: str) -> dict[str, Any] | None:
+        """What it shows of a task that succeeded; None of another."""
+        shown = requests.get(f"{self.url}/api/tasks", auth=self.login, timeout=5).json().get(task_id)
+        return shown if shown and shown["state"] == "SUCCESS" else None
 
 
 def _answers(url: str) -> bool:

@@ -6,6 +6,8 @@ import socket
 import tempfile
 from pathlib import Path
 
+import redis
+
 from app.embedded import valkey as embedded
 from tests.support.servers.processes import Process
 from tests.support.servers.waiting import free_port
@@ -47,6 +49,11 @@ class PrivateValkey(Process):
                 return (answer.readline(), answer.readline()) == (b"+OK\r\n", b"+PONG\r\n")
         except OSError:
             return False
+
+    def ask(self, *words: str) -> object:
+        """Send a command as an operator would; returns the answer. Raises redis.RedisError."""
+        with redis.Redis(port=self.port, password=PASSWORD, socket_timeout=5) as client:
+            return client.execute_command(*words)
 
     def end(self) -> None:
         super().end()

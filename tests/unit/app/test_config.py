@@ -70,6 +70,14 @@ def test_every_fault_is_listed_with_an_example():
         ("CORS_ORIGINS", "https://a.example/path"),
         ("PAYLOAD_KEYS", "short"),
         ("ADMIN_API_KEY", "tl_short"),
+        ("AUDIT_SINK_URL", "logs.example.com:514"),
+        ("AUDIT_SINK_URL", "syslog://logs.example.com"),
+        ("AUDIT_SINK_URL", "tls://"),
+        ("AUDIT_SINK_URL", "tls://logs.example.com:0x10"),
+        ("AUDIT_SINK_URL", "tls://logs.example.com/path"),
+        ("AUDIT_SINK_URL", "https://user:password@logs.example.com/"),
+        ("AUDIT_SINK_TOKEN", "two words"),
+        ("AUDIT_SINK_TOKEN", "naïve"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: str):
@@ -126,6 +134,9 @@ def test_production_starts_with_tls_and_a_secret():
         ("DATABASE_URL", "postgresql://a,b/ledger?user=u&password=short&sslmode=require"),
         ("BROKER_URL", "amqp://u:sekret-and-long@mq//"),
         ("BROKER_URL", "redis://mq/0"),
+        ("AUDIT_SINK_URL", "tcp://logs.example.com"),
+        ("AUDIT_SINK_URL", "udp://logs.example.com"),
+        ("AUDIT_SINK_URL", "http://logs.example.com/audit"),
     ],
 )
 def test_production_refuses_what_is_unsafe(name: str, value: str):
@@ -154,6 +165,23 @@ def test_production_accepts_several_hosts_that_demand_tls():
     url = "postgresql://u:sekret-and-long@[::1]:5432,b:5433/ledger?sslmode=verify-full"
 
     assert load(PRODUCTION | {"DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["tls://logs.example.com", "https://logs.example.com/a", "tcp://127.0.0.1", "udp://[::1]:514"]
+)
+def test_production_sends_the_audit_log_over_tls_or_to_this_host(url: str):
+    assert load(PRODUCTION | {"AUDIT_SINK_URL": url}).audit_sink_url == url
+
+
+def test_the_secret_of_the_audit_sink_may_lie_in_a_file_and_is_not_shown(tmp_path: Path):
+    (tmp_path / "token").write_text("of-the-receiver\n")
+
+    settings = load(ENOUGH | {"AUDIT_SINK_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert settings.audit_sink_token == "of-the-receiver"
+    assert "of-the-receiver" not in repr(settings)
+    assert "of-the-receiver" in settings.secrets
 
 
 def test_production_limits_rates_unless_told_otherwise():

@@ -12,6 +12,7 @@ import pytest
 from marshmallow.validate import Email, Equal, Length, NoneOf, OneOf, Range, Regexp
 
 from tasks.errors import PayloadRefused
+from tasks.fields import Code
 from tasks.payload import PayloadSpec, Places, rule
 
 
@@ -265,3 +266,18 @@ def test_the_default_of_a_factory_is_not_shared_between_payloads():
     sent = {"to": "a@example.com", "lines": [{"text": "x", "price": "1.20"}]}
 
     assert spec.load(sent).notes is not spec.load(sent).notes
+
+
+def test_faults_have_codes_where_they_do_not_depend_on_what_stands_inside():
+    sent = {"to": ["a@b.example"], "lines": [{"text": "", "price": "1"}], "notes": {"a": 5}, "more": {}, "size": "xl"}
+
+    found = {fault.path: fault.code for fault in PayloadSpec.of(Invoice).faults(sent)}
+
+    assert found == {
+        ("to",): Code.WRONG_TYPE,
+        ("lines", "0", "text"): None,
+        ("notes", "a"): Code.WRONG_TYPE,
+        ("size",): None,
+        ("more",): Code.UNKNOWN_FIELD,
+    }
+    assert PayloadSpec.of(str).faults("fits") == []

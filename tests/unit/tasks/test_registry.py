@@ -203,3 +203,8 @@ def test_importing_all_handlers_loads_no_web_no_database_and_no_apispec():
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_type_that_is_gone_is_found_to_be_so():
+    assert registry.find_type("no_such_type") is None
+    assert registry.find_type("reverse_string") is registry.get_type("reverse_string")

@@ -16,18 +16,22 @@ MAX_COUNTED = 20_000
 UNFINISHED = tuple(status.value for status in Status if status not in FINISHED)
 
 # Through the partial index on due_at: finished rows are not touched.
-_UNFINISHED = sa.text(
-    "SELECT status, count(*) AS tasks, min(created_at) AS oldest FROM (SELECT status, created_at FROM tasks "
-    "WHERE due_at IS NOT NULL AND (CAST(:owner AS uuid) IS NULL OR (owner_id = :owner AND type <> :delivery)) "
-    "LIMIT :most) AS unfinished "
-    "GROUP BY status"
-)
+_UNFINISHED = sa.text("""
+    SELECT status, count(*) AS tasks, min(created_at) AS oldest
+    FROM (
+        SELECT status, created_at
+        FROM tasks
+        WHERE due_at IS NOT NULL AND (CAST(:owner AS uuid) IS NULL OR (owner_id = :owner AND type <> :delivery))
+        LIMIT :most
+    ) AS unfinished
+    GROUP BY status
+""")
 # Through the index on what ended badly, without its rows unless an owner is asked for.
 _FAILED = sa.text("SELECT count(*) FROM (SELECT FROM tasks WHERE status = 'FAILED' LIMIT :most) AS failed")
-_FAILED_OF = sa.text(
-    "SELECT count(*) FROM (SELECT FROM tasks WHERE status = 'FAILED' AND owner_id = :owner AND type <> :delivery "
-    "LIMIT :most) AS failed"
-)
+_FAILED_OF = sa.text("""
+    SELECT count(*)
+    FROM (SELECT FROM tasks WHERE status = 'FAILED' AND owner_id = :owner AND type <> :delivery LIMIT :most) AS failed
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,21 +7,28 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.dispatch.queues import LIVE
+from app.services.dispatch.workers import ALIVE_FOR
 
 GONE_SHOWN = timedelta(hours=24)
 MAX_WORKERS = 200
 
 MAX_LEASES = 20_000
 
-_WORKERS = sa.text(
-    "SELECT workers.id, node, host, pid, concurrency, queues, version, started_at, last_seen_at, stopped_at, "
-    "(SELECT array_agg(name ORDER BY name) FROM jsonb_object_keys(types) AS name) AS types, "
-    "coalesce(running, 0) AS running FROM workers LEFT JOIN (SELECT leased_by AS id, count(*) AS running "
-    "FROM (SELECT leased_by FROM tasks WHERE due_at IS NOT NULL LIMIT :leases) AS unfinished "
-    "WHERE leased_by IS NOT NULL GROUP BY 1) AS leases ON leases.id = workers.id "
-    "WHERE last_seen_at > :since ORDER BY stopped_at IS NOT NULL, last_seen_at DESC LIMIT :most"
-)
+_WORKERS = sa.text("""
+    SELECT workers.id, node, host, pid, concurrency, queues, version, started_at, last_seen_at, stopped_at,
+        (SELECT array_agg(name ORDER BY name) FROM jsonb_object_keys(types) AS name) AS types,
+        coalesce(running, 0) AS running
+    FROM workers
+    LEFT JOIN (
+        SELECT leased_by AS id, count(*) AS running
+        FROM (SELECT leased_by FROM tasks WHERE due_at IS NOT NULL LIMIT :leases) AS unfinished
+        WHERE leased_by IS NOT NULL
+        GROUP BY 1
+    ) AS leases ON leases.id = workers.id
+    WHERE last_seen_at > :since
+    ORDER BY stopped_at IS NOT NULL, last_seen_at DESC
+    LIMIT :most
+""")
 _DUTIES = sa.text("SELECT name, node, last_success_at, last_error FROM duties ORDER BY name")
 
 
@@ -66,7 +73,7 @@ def workers(session: Session, *, now: datetime) -> list[WorkerState]:
 def _state(row: Any, now: datetime) -> str:
     if row["stopped_at"] is not None:
         return "stopped"
-    return "live" if row["last_seen_at"] > now - LIVE else "silent"
+    return "live" if row["last_seen_at"] > now - ALIVE_FOR else "silent"
 
 
 def duties(session: Session, *, now: datetime) -> list[DutyState]:

@@ -21,28 +21,46 @@ WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds th
 # The days bound the partitions, not the rows: within them ids are read from the newest on, without looking at times.
 _NEWEST = "FROM task_events WHERE at >= :first_day ORDER BY id DESC"
 _OLDEST_READ = sa.text(f"SELECT at {_NEWEST} OFFSET :most - 1 LIMIT 1")  # from the primary key alone, which holds `at`
-_READ = sa.text(
-    "WITH recent AS MATERIALIZED (SELECT id, at, task_id, status, previous_status, attempt, "
-    "floor(extract(epoch FROM at) / :width)::bigint * :width AS bucket FROM ("
-    f"SELECT id, at, task_id, status, previous_status, attempt {_NEWEST} LIMIT :most) AS newest WHERE at >= :since "
-    "AND (CAST(:owner AS uuid) IS NULL OR EXISTS (SELECT FROM tasks WHERE id = task_id AND owner_id = :owner))), "
-    # Ids modulo a prime: a sample from all of the time, the same at each look.
-    "claims AS (SELECT at, task_id, bucket FROM recent WHERE status = 'PROCESSING' AND attempt = 1 "
-    "ORDER BY id % 1009 LIMIT :claims), "
-    "waits AS (SELECT bucket, percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS median, "
-    "percentile_cont(0.95) WITHIN GROUP (ORDER BY waited) AS p95 FROM ("
-    "SELECT bucket, extract(epoch FROM claims.at - greatest(created_at, scheduled_at)) AS waited "
-    "FROM claims JOIN tasks ON tasks.id = claims.task_id) AS waited GROUP BY bucket), "
-    "counted AS (SELECT bucket, "
-    "count(*) FILTER (WHERE previous_status IS NULL) AS submitted, "
-    "count(*) FILTER (WHERE status = 'COMPLETED') AS completed, "
-    "count(*) FILTER (WHERE status = 'FAILED') AS failed, "
-    "count(*) FILTER (WHERE status = 'RETRYING') AS retried, "
-    "sum((status IN ('PENDING', 'RETRYING'))::int - coalesce((previous_status IN ('PENDING', 'RETRYING'))::int, 0)) "
-    "AS change FROM recent GROUP BY bucket) "
-    "SELECT bucket, submitted, completed, failed, retried, change, median, p95 "
-    "FROM counted LEFT JOIN waits USING (bucket)"
-)
+_READ = sa.text(f"""
+    WITH recent AS MATERIALIZED (
+        SELECT id, at, task_id, status, previous_status, attempt,
+            floor(extract(epoch FROM at) / :width)::bigint * :width AS bucket
+        FROM (SELECT id, at, task_id, status, previous_status, attempt {_NEWEST} LIMIT :most) AS newest
+        WHERE at >= :since
+            AND (CAST(:owner AS uuid) IS NULL OR EXISTS (SELECT FROM tasks WHERE id = task_id AND owner_id = :owner))
+    ),
+        -- Ids modulo a prime: a sample from all of the time, the same at each look.
+        claims AS (
+            SELECT at, task_id, bucket
+            FROM recent
+            WHERE status = 'PROCESSING' AND attempt = 1
+            ORDER BY id % 1009
+            LIMIT :claims
+        ), waits AS (
+            SELECT bucket, percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS median,
+                percentile_cont(0.95) WITHIN GROUP (ORDER BY waited) AS p95
+            FROM (
+                SELECT bucket, extract(epoch FROM claims.at - greatest(created_at, scheduled_at)) AS waited
+                FROM claims
+                JOIN tasks ON tasks.id = claims.task_id
+            ) AS waited
+            GROUP BY bucket
+        ), counted AS (
+            SELECT bucket, count(*) FILTER (WHERE previous_status IS NULL) AS submitted,
+                count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
+                count(*) FILTER (WHERE status = 'FAILED') AS failed,
+                count(*) FILTER (WHERE status = 'RETRYING') AS retried, sum(
+                    (status IN ('PENDING', 'RETRYING'))::int - coalesce(
+                        (previous_status IN ('PENDING', 'RETRYING'))::int, 0
+                    )
+                ) AS change
+            FROM recent
+            GROUP BY bucket
+        )
+    SELECT bucket, submitted, completed, failed, retried, change, median, p95
+    FROM counted
+    LEFT JOIN waits USING (bucket)
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

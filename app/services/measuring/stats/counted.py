@@ -26,18 +26,22 @@ class Change:
 
 
 _HOURS = "hour, type, previous_status, status"
-_CHANGES = (
-    "SELECT {columns}, sum(n)::bigint AS n FROM ("
-    "SELECT hour, type, previous_status, status, n FROM task_counts "
-    "WHERE (CAST(:since AS timestamptz) IS NULL OR hour >= :since) "
-    "AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner) "
-    "UNION ALL "
-    "SELECT date_trunc('hour', e.at, 'UTC'), e.type, e.previous_status, e.status, 1 FROM event_outbox AS o "
-    "JOIN task_events AS e ON e.id = o.event_id AND e.at = o.at "
-    "WHERE (CAST(:since AS timestamptz) IS NULL OR o.at >= :since) "
-    "AND (CAST(:owner AS uuid) IS NULL OR e.owner_id = :owner)"
-    ") AS counted GROUP BY {columns}"
-)
+_CHANGES = """
+    SELECT {columns}, sum(n)::bigint AS n
+    FROM (
+        SELECT hour, type, previous_status, status, n
+        FROM task_counts
+        WHERE (CAST(:since AS timestamptz) IS NULL OR hour >= :since)
+            AND (CAST(:owner AS uuid) IS NULL OR owner_id = :owner)
+        UNION ALL
+        SELECT date_trunc('hour', e.at, 'UTC'), e.type, e.previous_status, e.status, 1
+        FROM event_outbox AS o
+        JOIN task_events AS e ON e.id = o.event_id AND e.at = o.at
+        WHERE (CAST(:since AS timestamptz) IS NULL OR o.at >= :since)
+            AND (CAST(:owner AS uuid) IS NULL OR e.owner_id = :owner)
+    ) AS counted
+    GROUP BY {columns}
+"""
 _BY_HOUR = sa.text(_CHANGES.format(columns=_HOURS))
 _IN_ALL = sa.text(_CHANGES.format(columns="type, previous_status, status"))
 

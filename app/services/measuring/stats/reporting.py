@@ -77,10 +77,12 @@ class Stats:
     by_period: Sequence[Period] = field(default_factory=list)
 
 
-_WAITING = sa.text(
-    "SELECT type, count(*) AS tasks FROM tasks WHERE due_at IS NOT NULL AND status IN ('PENDING', 'RETRYING') "
-    "AND owner_id = :owner GROUP BY type"
-)
+_WAITING = sa.text("""
+    SELECT type, count(*) AS tasks
+    FROM tasks
+    WHERE due_at IS NOT NULL AND status IN ('PENDING', 'RETRYING') AND owner_id = :owner
+    GROUP BY type
+""")
 
 
 def report(

@@ -13,6 +13,7 @@ from app.errors import Refused, flatten
 from app.services.submission import MAX_RETRIES, Submission
 from tasks.errors import PayloadRefused, PermanentError, UnknownTaskType
 from tasks.http_rules import HTTP_URL
+from tasks.json_values import depth_exceeds
 from tasks.payload import PayloadSpec, rule
 from tasks.registry import TaskType, get_type
 
@@ -105,7 +106,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _copied(payload: Any, where: str) -> tuple[str, Any]:
-    if _is_too_deep(payload):
+    if depth_exceeds(payload, MAX_LEVELS):
         raise PermanentError(f"{where}: payload: is nested too deeply: {MAX_LEVELS} levels are allowed")
     try:
         text = to_json(payload)
@@ -118,14 +119,6 @@ def _copied(payload: Any, where: str) -> tuple[str, Any]:
     copied = json.loads(text)
     _check_nul(copied, where)
     return text, copied
-
-
-def _is_too_deep(payload: Any) -> bool:
-    level = [payload] if isinstance(payload, list | tuple | dict) else []  # all of one depth: no recursion
-    for _ in range(MAX_LEVELS):
-        inside = (part.values() if isinstance(part, dict) else part for part in level)
-        level = [below for values in inside for below in values if isinstance(below, list | tuple | dict)]
-    return bool(level)
 
 
 def _check_nul(value: Any, where: str) -> None:

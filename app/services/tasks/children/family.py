@@ -17,16 +17,23 @@ MAX_CHILDREN = 1_000  # of one task; who has more to hand out lets its children 
 TASKS, CHILDREN = Task.metadata.tables["tasks"], TaskChild.metadata.tables["task_children"]
 
 # Up the line of parents, one look by primary key for each; one that is gone ends it.
-_ABOVE = sa.text(
-    "WITH RECURSIVE line AS ("
-    "SELECT id, parent_id, owner_id, 1 AS generation FROM tasks WHERE id = :id "
-    "UNION ALL SELECT tasks.id, tasks.parent_id, line.owner_id, generation + 1 "
-    "FROM line JOIN tasks ON tasks.id = line.parent_id WHERE generation <= :most) "
-    "SELECT line.owner_id, max(generation) AS generation, users.max_waiting_tasks, "
-    "users.disabled_at IS NOT NULL AS is_closed "
-    "FROM line LEFT JOIN users ON users.id = line.owner_id "
-    "GROUP BY line.owner_id, users.max_waiting_tasks, users.disabled_at"
-)
+_ABOVE = sa.text("""
+    WITH RECURSIVE line AS (
+        SELECT id, parent_id, owner_id, 1 AS generation
+        FROM tasks
+        WHERE id = :id
+        UNION ALL
+        SELECT tasks.id, tasks.parent_id, line.owner_id, generation + 1
+        FROM line
+        JOIN tasks ON tasks.id = line.parent_id
+        WHERE generation <= :most
+    )
+    SELECT line.owner_id, max(generation) AS generation, users.max_waiting_tasks,
+        users.disabled_at IS NOT NULL AS is_closed
+    FROM line
+    LEFT JOIN users ON users.id = line.owner_id
+    GROUP BY line.owner_id, users.max_waiting_tasks, users.disabled_at
+""")
 _CHILDREN = sa.text("SELECT child_id, type, key FROM task_children WHERE parent_id = :id")
 
 

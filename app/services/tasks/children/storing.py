@@ -16,12 +16,14 @@ from app.services.encryption import sealing
 from app.services.lifecycle import LOOK_AGAIN
 from app.services.tasks.children.asking import Wish, refused
 
-_REMEMBER = sa.text(
-    "INSERT INTO task_children (parent_id, child_id, type, key) "
-    "SELECT :parent_id, child.id, child.type, child.key FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), "
-    "CAST(:keys AS text[])) AS child (id, type, key) "
-    "ON CONFLICT (parent_id, key) WHERE key IS NOT NULL DO NOTHING RETURNING child_id"
-)
+_REMEMBER = sa.text("""
+    INSERT INTO task_children (parent_id, child_id, type, key)
+    SELECT :parent_id, child.id, child.type, child.key
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:keys AS text[])) AS child (id, type, key)
+    ON CONFLICT (parent_id, key)
+    WHERE key IS NOT NULL DO NOTHING
+    RETURNING child_id
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,25 +1,31 @@
 """The thread that publishes, with a broker that does what a test says."""
 
 import threading
-import time
 
 import pytest
 from amqp.exceptions import PreconditionFailed
 
-from app.messaging import Hint, background
-from app.messaging.background import PublisherThread
+from app.messaging import Hint
+from app.messaging.background import Background
+from app.messaging.dead_letter import DeadLetter
+from app.messaging.publisher_thread import BUSY_FROM, FAULT_SECONDS, PublisherThread, Timing
 from app.models import new_id
 from tests.support.servers.waiting import wait_for
 
+NEVER = 60.0  # seconds that no test waits
+DIES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 class OddPublisher:
-    """Connects; raises what it is told to when it publishes."""
+    """Connects; raises what it is told to when it publishes, and confirms when it is allowed to."""
 
     errors = (OSError, PreconditionFailed)
 
     def __init__(self) -> None:
         self.published: list[Hint] = []
         self.error: BaseException | None = None
+        self.may_confirm = threading.Event()
+        self.may_confirm.set()
 
     def connect(self) -> None:
         pass
@@ -28,33 +34,104 @@ class OddPublisher:
         if self.error is not None:
             raise self.error
         self.published.append(hint)
+        self.may_confirm.wait(10)
 
     def close(self) -> None:
         pass
 
 
+class Clock:
+    """Moments that a test chooses, and how often somebody asked."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.reads = 0
+
+    def __call__(self) -> float:
+        self.reads += 1
+        return self.now
+
+
 @pytest.fixture
-def publisher(monkeypatch: pytest.MonkeyPatch):
-    publisher = OddPublisher()
-    monkeypatch.setattr(background, "Publisher", lambda: publisher)
-    monkeypatch.setattr(background, "PAUSE_AFTER_FAULT_SECONDS", 0)
-    monkeypatch.setattr(background, "_thread", None)
-    monkeypatch.setattr(background, "_thread_pid", 0)
-    yield publisher
-    if background._thread is not None:
-        background._thread.stop(5)
+def publisher() -> OddPublisher:
+    return OddPublisher()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make_thread(publisher, clock):
+    """A thread whose clock stands still, so that it gathers for as long as it is told to; stopped at the end."""
+    made = []
+
+    def make(gather_seconds: float = 0.02, **timing: float) -> PublisherThread:
+        waits = Timing(gather_seconds=gather_seconds, pause_after_fault_seconds=0, **timing)
+        made.append(PublisherThread(publisher, timing=waits, clock=clock))
+        return made[-1]
+
+    yield make
+    for thread in made:
+        thread.stop(5)
+
+
+@pytest.fixture
+def start(make_thread):
+    def started(**timing: float) -> PublisherThread:
+        thread = make_thread(**timing)
+        thread.start()
+        return thread
+
+    return started
+
+
+@pytest.fixture
+def background(publisher, make_thread) -> Background:
+    return Background(make_thread=make_thread, make_publisher=lambda: publisher)
 
 
 def hint() -> Hint:
     return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60)
 
 
-def test_a_batch_that_fails_does_not_end_the_thread(publisher, monkeypatch):
-    coalesce = background.coalesce
-    monkeypatch.setattr(background, "coalesce", lambda hints: {}["unforeseen"])
+def sharing() -> Hint:
+    return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60, chunk=100)
+
+
+def test_a_batch_that_fails_does_not_end_the_thread(publisher, start):
+    thread = start()
+    thread.offer(DeadLetter.__new__(DeadLetter))  # which this publisher knows nothing of: an AttributeError
+    wait_for(thread.recent_fault)
+
+    second = hint()
+    thread.offer(second)
+
+    wait_for(lambda: publisher.published == [second])
+
+
+@DIES
+def test_a_thread_that_died_is_started_again_and_keeps_what_waits(publisher, start):
+    thread = start()
+    publisher.error = SystemExit()
+    thread.offer(hint())
+    wait_for(lambda: not thread.is_well())
+    publisher.error = None
+    waiting = hint()
+    thread.offer(waiting)
+
+    thread.start()
+
+    wait_for(lambda: publisher.published == [waiting])
+
+
+@DIES
+def test_a_process_starts_its_thread_at_the_first_hint_and_again_when_it_has_died(publisher, background):
+    publisher.error = SystemExit()
     background.dispatch_soon(hint())
-    wait_for(background.broker_fault)
-    monkeypatch.setattr(background, "coalesce", coalesce)
+    wait_for(lambda: "publisher" not in {each.name for each in threading.enumerate()})
+    publisher.error = None
 
     second = hint()
     background.dispatch_soon(second)
@@ -62,20 +139,7 @@ def test_a_batch_that_fails_does_not_end_the_thread(publisher, monkeypatch):
     wait_for(lambda: publisher.published == [second])
 
 
-def test_a_thread_that_died_is_started_again_and_keeps_what_waits(publisher, monkeypatch):
-    run = PublisherThread._run
-    monkeypatch.setattr(PublisherThread, "_run", lambda self: None)
-    first, second = hint(), hint()
-    background.dispatch_soon(first)
-    wait_for(lambda: not background._thread.is_well())
-    monkeypatch.setattr(PublisherThread, "_run", run)
-
-    background.dispatch_soon(second)
-
-    wait_for(lambda: [id_ for each in publisher.published for id_ in each.ids] == [*first.ids, *second.ids])
-
-
-def test_a_broker_that_takes_connections_and_refuses_hints_is_a_fault(publisher):
+def test_a_broker_that_takes_connections_and_refuses_hints_is_a_fault(publisher, background):
     publisher.error = PreconditionFailed("inequivalent arg")
 
     background.dispatch_soon(hint())
@@ -83,96 +147,93 @@ def test_a_broker_that_takes_connections_and_refuses_hints_is_a_fault(publisher)
     wait_for(lambda: "inequivalent arg" in (background.broker_fault() or ""))
 
 
-def test_an_old_fault_is_not_believed_without_asking_the_broker(publisher, monkeypatch):
+def test_an_old_fault_is_not_believed_without_asking_the_broker(publisher, background, clock):
     publisher.error = PreconditionFailed("inequivalent arg")
     background.dispatch_soon(hint())
     wait_for(background.broker_fault)
 
-    monkeypatch.setattr(background, "FAULT_SECONDS", 0)
+    clock.now += FAULT_SECONDS
 
     assert background.broker_fault() is None
 
 
-def sharing() -> Hint:
-    return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60, chunk=100)
-
-
-def test_a_hint_that_comes_after_a_quiet_moment_goes_out_at_once(publisher, monkeypatch):
-    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
-    first = sharing()
-
-    background.dispatch_soon(first)
-
+def test_a_hint_that_comes_after_a_quiet_moment_goes_out_at_once(publisher, start, clock):
+    thread = start(gather_seconds=NEVER)
+    first, second = sharing(), sharing()
+    thread.offer(first)
     wait_for(lambda: publisher.published == [first])
 
+    clock.now += NEVER
+    thread.offer(second)
 
-def test_hints_of_a_chunked_type_that_come_soon_after_one_wait_for_company(publisher, monkeypatch):
-    background.dispatch_soon(sharing())
+    wait_for(lambda: publisher.published == [first, second])
+
+
+def test_hints_of_a_chunked_type_that_come_soon_after_one_wait_for_company(publisher, start):
+    thread = start(gather_seconds=1.0)
+    thread.offer(sharing())
     wait_for(lambda: len(publisher.published) == 1)
-    monkeypatch.setattr(background, "GATHER_SECONDS", 1.0)
     hints = [sharing() for _ in range(5)]
 
     for each in hints:
-        background.dispatch_soon(each)
+        thread.offer(each)
 
     wait_for(lambda: len(publisher.published) == 2)
     assert publisher.published[1].ids == tuple(each.ids[0] for each in hints)
 
 
-def test_where_many_come_hints_wait_longer_for_company(publisher, monkeypatch):
-    monkeypatch.setattr(background, "BUSY_GATHER_SECONDS", 1.0)
-    is_confirmed, publish = threading.Event(), publisher.publish
-    publisher.publish = lambda each: (publish(each), is_confirmed.wait(10))
-    first, crowd, late = sharing(), [sharing() for _ in range(background.BUSY_FROM)], [sharing() for _ in range(3)]
-    background.dispatch_soon(first)
+def test_where_many_come_hints_wait_longer_for_company(publisher, start):
+    thread = start(gather_seconds=0, busy_gather_seconds=NEVER)
+    publisher.may_confirm.clear()
+    first, crowd, late = sharing(), [sharing() for _ in range(BUSY_FROM)], sharing()
+    thread.offer(first)
     wait_for(lambda: publisher.published == [first])
-    background.dispatch_soon(*crowd)
-    is_confirmed.set()
+    for each in crowd:
+        thread.offer(each)
+    publisher.may_confirm.set()
     wait_for(lambda: len(publisher.published) == 2)
-    before = len(publisher.published)
 
-    for each in late:
-        background.dispatch_soon(each)
-        time.sleep(2 * background.GATHER_SECONDS)
+    thread.offer(late)
+    thread.stop(5)
 
-    wait_for(lambda: len(publisher.published) > before)
-    assert publisher.published[before].ids == tuple(each.ids[0] for each in late)
+    assert [len(each.ids) for each in publisher.published] == [1, BUSY_FROM, 1]
+    assert Timing().gather_seconds_after(BUSY_FROM) > Timing().gather_seconds_after(BUSY_FROM - 1)
 
 
-def test_what_travels_alone_waits_for_nobody_and_takes_along_who_waits(publisher, monkeypatch):
-    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
-    background.dispatch_soon(sharing())
-    wait_for(lambda: len(publisher.published) == 1)
-    waiting, urgent = sharing(), hint()
-    background.dispatch_soon(waiting)
+def test_what_travels_alone_waits_for_nobody_and_takes_along_who_waits(publisher, start, clock):
+    thread = start(gather_seconds=NEVER)
+    thread.offer(sharing())
+    wait_for(thread.has_just_published)
+    waiting, urgent, reads = sharing(), hint(), clock.reads
+    thread.offer(waiting)
+    wait_for(lambda: clock.reads > reads)  # it was taken, and waits for company
 
-    background.dispatch_soon(urgent)
+    thread.offer(urgent)
 
     wait_for(lambda: set(publisher.published[1:]) == {waiting, urgent})
 
 
-def test_what_travels_alone_waits_for_nobody_either_if_it_came_while_a_confirmation_was_awaited(publisher, monkeypatch):
-    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
-    is_confirmed, publish = threading.Event(), publisher.publish
-    publisher.publish = lambda each: (publish(each), is_confirmed.wait(10))
+def test_what_travels_alone_waits_for_nobody_either_if_it_came_while_a_confirmation_was_awaited(publisher, start):
+    thread = start(gather_seconds=NEVER)
+    publisher.may_confirm.clear()
     first, waiting, urgent = sharing(), sharing(), hint()
-    background.dispatch_soon(first)
+    thread.offer(first)
     wait_for(lambda: publisher.published == [first])
-    background.dispatch_soon(waiting)
-    background.dispatch_soon(urgent)
+    thread.offer(waiting)
+    thread.offer(urgent)
 
-    is_confirmed.set()
+    publisher.may_confirm.set()
 
     wait_for(lambda: set(publisher.published[1:]) == {waiting, urgent})
 
 
-def test_who_waits_for_company_is_published_at_the_end(publisher, monkeypatch):
-    monkeypatch.setattr(background, "GATHER_SECONDS", 60)
-    background.dispatch_soon(sharing())
+def test_who_waits_for_company_is_published_at_the_end(publisher, start):
+    thread = start(gather_seconds=NEVER)
+    thread.offer(sharing())
     wait_for(lambda: len(publisher.published) == 1)
     waiting = sharing()
-    background.dispatch_soon(waiting)
+    thread.offer(waiting)
 
-    background._thread.stop(10)
+    thread.stop(10)
 
     assert publisher.published[1:] == [waiting]

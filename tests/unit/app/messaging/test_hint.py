@@ -1,10 +1,10 @@
 """Hints and chunks."""
 
 from app.messaging import Hint, coalesce
-from app.messaging.hint import BACKSTOP_SECONDS, DEFAULT_TIME_LIMIT
+from app.messaging.hint import BACKSTOP_SECONDS
 from app.models import new_id
 from app.services.lifecycle import Waiting
-from tasks.registry import get_type
+from tasks.registry import MAX_HARD_LIMIT_SECONDS, get_type
 
 
 def waiting(**fields) -> Waiting:
@@ -28,7 +28,7 @@ def test_the_tasks_own_timeout_wins_over_its_types():
 def test_a_task_of_an_unknown_type_is_published_all_the_same():
     hint = Hint.of(waiting(type="from_a_newer_release"))
 
-    assert (hint.time_limit, hint.chunk) == (DEFAULT_TIME_LIMIT, 1)
+    assert (hint.time_limit, hint.chunk) == (MAX_HARD_LIMIT_SECONDS, 1)
 
 
 def test_hints_of_a_type_that_allows_chunks_are_joined_in_their_order():

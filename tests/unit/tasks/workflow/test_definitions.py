@@ -173,3 +173,19 @@ def test_sensitive_types_cannot_be_steps(monkeypatch):
     monkeypatch.setattr(parsing, "get_type", lambda _: secret)
 
     assert "is sensitive" in faults({"steps": {"a": A}})[f"{STEPS}.a.type"]
+
+
+def test_what_a_reference_cannot_mend_is_refused_before_it_is_known():
+    """A list is no text, and an unknown field stays one, whatever the reference inside comes to."""
+    listed = {"to": "a@b.example", "subject": ["Hello", from_("input.name")], "text": "x"}
+    unknown = {"to": "a@b.example", "subject": "x", "note": {"by": from_("input.name")}}
+
+    said = [
+        faults({"input": {"name": {"type": "string"}}, "steps": {"a": {"type": "send_email", "payload": payload}}})
+        for payload in (listed, unknown)
+    ]
+
+    assert said == [
+        {f"{STEPS}.a.payload.subject": "must be a string, not a list"},
+        {f"{STEPS}.a.payload.note": "is not a known field"},
+    ]

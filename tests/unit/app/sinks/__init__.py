@@ -1,0 +1,1 @@
+"""Tests of the sinks that need nothing."""
