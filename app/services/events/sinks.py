@@ -65,15 +65,23 @@ _FAILED = sa.text("UPDATE sinks SET last_error = :error WHERE name = :name")
 _ALARMED = sa.text("UPDATE sinks SET alarm = :text, alarm_at = :now WHERE name = :name")
 _GO_BACK = sa.text("UPDATE sinks SET position = :position WHERE name = :name AND position > :position")
 # The oldest event that a sink has not taken is the next number's; when it happened, its batch knows well enough.
-_STATUS = sa.text(
-    "SELECT sinks.*, CASE name WHEN 'audit' THEN (SELECT last_id FROM audit_chain) ELSE newest.position END "
-    "AS newest_position, CASE name "
-    "WHEN 'audit' THEN (SELECT at FROM audit_log WHERE id > sinks.position ORDER BY id LIMIT 1) "
-    "ELSE (SELECT oldest_at FROM event_batches WHERE last_position > sinks.position ORDER BY last_position LIMIT 1) "
-    "END AS waiting_since "
-    "FROM sinks CROSS JOIN (SELECT coalesce(max(last_position), 0) AS position FROM event_batches) AS newest "
-    "ORDER BY name"
-)
+_STATUS = sa.text("""
+    SELECT sinks.*,
+        CASE name WHEN 'audit' THEN (SELECT last_id FROM audit_chain) ELSE newest.position END AS newest_position,
+        CASE name
+            WHEN 'audit' THEN (SELECT at FROM audit_log WHERE id > sinks.position ORDER BY id LIMIT 1)
+            ELSE (
+                SELECT oldest_at
+                FROM event_batches
+                WHERE last_position > sinks.position
+                ORDER BY last_position
+                LIMIT 1
+            )
+        END AS waiting_since
+    FROM sinks
+    CROSS JOIN (SELECT coalesce(max(last_position), 0) AS position FROM event_batches) AS newest
+    ORDER BY name
+""")
 
 
 def begin(session: Session, name: str, *, position: int) -> Place:

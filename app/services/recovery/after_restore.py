@@ -28,11 +28,12 @@ MOVE_UNPUBLISHED = sa.text("""
     WHERE published_at IS NULL
 """)
 # One number of no event (there is none with the id 0), far from the last.
-LEAVE_A_GAP = sa.text(
-    "INSERT INTO event_batches (first_position, last_position, event_ids, oldest_at, newest_at, published_at) "
-    "SELECT max(last_position) + :skipped, max(last_position) + :skipped, '{0}', :now, :now, :now FROM event_batches "
-    "HAVING max(last_position) IS NOT NULL"
-)
+LEAVE_A_GAP = sa.text("""
+    INSERT INTO event_batches (first_position, last_position, event_ids, oldest_at, newest_at, published_at)
+    SELECT max(last_position) + :skipped, max(last_position) + :skipped, '{0}', :now, :now, :now
+    FROM event_batches
+    HAVING max(last_position) IS NOT NULL
+""")
 # The audit sink counts entries of the audit log, whose numbers go on from the backup as they are.
 MOVE_SINKS = sa.text("UPDATE sinks SET position = position + :skipped WHERE position >= :since AND name <> 'audit'")
 

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app import clock
+from app.database import commit_asynchronously
 from app.services.accounts import audit_chain
 from app.services.events import sinks
 from app.services.events.sinks import AUDIT, Place
@@ -147,7 +148,7 @@ class AuditRunner:
             return
         self._beat_at = time.monotonic() + BEAT_SECONDS
         with Session(self._leader.connection) as session, session.begin():
-            session.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            commit_asynchronously(session)
             sinks.seen(session, AUDIT, node=self._node, now=self._now())
 
     def _raise_alarm(self, session: Session, text: str) -> None:
