@@ -19,8 +19,10 @@ from marshmallow.types import ErrorMessages
 from tasks.mail_addresses import ADDRESS_SCHEMA, canonical
 
 WHOLE_DIGITS = r"(?:0|[1-9][0-9]{0,17})"
+# The hour is one of 24: Python 3.14 takes 24:00 for midnight, RFC 3339 and older ones do not.
 RFC_3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-9]{2}):([0-9]{2})(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LARGEST = sys.float_info.max

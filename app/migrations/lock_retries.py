@@ -12,7 +12,7 @@ from app.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, sqlstate
 # Whoever asks for a table after us waits behind us, so that one who has only read it, in a transaction left open, would
 # hold up every request. We step back and try again, for two minutes. So do we in a deadlock: a transaction that has one
 # of the tables and wants the next one is none of ours to end, and PostgreSQL ends whichever of both it likes.
-LOCK_MILLISECONDS, PAUSE_SECONDS, TRIES = 1_000, 2.0, 40
+LOCK_MILLISECONDS, PAUSE_SECONDS, TRIES = 1_500, 2.0, 35
 IN_THE_WAY = sa.text("""
     SELECT a.pid, coalesce(a.usename, '') AS role, a.application_name AS program, a.state, min(c.relname) AS relation,
         CAST(extract(epoch FROM clock_timestamp() - a.xact_start) AS integer) AS seconds

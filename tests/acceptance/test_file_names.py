@@ -61,7 +61,7 @@ def names_of(answer) -> tuple[str, str | None]:
 def expect_safe(answer) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name[:20]))

@@ -20,6 +20,7 @@ SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2"}
 """Settings that let a scenario end soon."""
 
 MAX_FIRST = (
+    "test_term",
     "test_storm",
     "test_invoice_runs",
     "test_database_outage",

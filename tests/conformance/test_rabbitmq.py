@@ -73,7 +73,7 @@ def test_rabbitmq_4_refuses_what_is_deprecated_and_we_use_none_of_it(queue_type,
         stack.wait_until("COMPLETED", ids, timeout=60)
         command = [sys.executable, "-m", "celery", "-A", "tasks", "inspect", "ping", "--timeout", "10"]
         asked = subprocess.run(command, cwd=ROOT, env=stack.environment, capture_output=True, text=True, timeout=60)
-        used = strict.ctl("list_deprecated_features", "used", "--no-table-headers").split()
+        used = strict.ctl("list_deprecated_features", "--used", "--no-table-headers").split()
         with stack.broker.connect() as connection:
             queue = Queue("transient", durable=False, exclusive=False, auto_delete=False)
             with pytest.raises((*connection.connection_errors, *connection.channel_errors), match="transient_nonexcl"):

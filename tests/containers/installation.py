@@ -52,11 +52,17 @@ class Installation:
         """`docker compose ...`: what it printed. Raises AssertionError with what it complained about."""
         return self.run("docker", "compose", *arguments, check=check)
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command in the checkout."""
+    def run(self, *command: str, check: bool = True, given: str = "") -> str:
+        """Run a command in the checkout; `given` is what it reads."""
         began = time.monotonic()
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=1500
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=1500,
         )
         print(f"[{time.monotonic() - began:5.1f} s] {' '.join(command)[:160]}")
         assert done.returncode == 0 or not check, f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
@@ -98,8 +104,9 @@ class Installation:
 
     def sql(self, query: str) -> list[list[str]]:
         """The rows of a query, as the superuser."""
-        command = ("psql", "--no-psqlrc", "-U", "postgres", "-d", "taskledger", "-AtF", "\t", "-c", query)
-        return [line.split("\t") for line in self.compose("exec", "-T", "postgres", *command).splitlines()]
+        command = ("psql", "--no-psqlrc", "-U", "postgres", "-d", "taskledger", "-AtF", "\t")
+        said = self.run("docker", "compose", "exec", "-T", "postgres", *command, given=query)
+        return [line.split("\t") for line in said.splitlines()]
 
     def wait_until_healthy(self, *services: str, seconds: float = 240) -> None:
         """Return when every container of these services says so. Raises AssertionError with what they said."""

@@ -179,8 +179,12 @@ MODULES: tuple[Any, ...] = (
 FOREIGN = {
     "migrate-from-celery.md": {"AsyncResult", "apply_async", "revoke", "self", "charge", "other"},
     "migrate-from-rq.md": {"Retry", "enqueue_in", "job", "queue", "FailedJobRegistry", "ScheduledJobRegistry"},
-    "deploy-on-kubernetes.md": {"ReadWriteMany"},
+    "deploy-on-kubernetes.md": {"ReadWriteMany", "broker", "database", "migration", "secrets", "serviceAccount"},
     "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
+    "brokers.md": {"Connection"},
+    "0022-payloads-stay-on-marshmallow.md": {"TypeAdapter", "PayloadSpec"},
+    "0023-psycopg2-stays-under-hot-statements.md": {"array"},
+    "0024-a-log-file-of-our-own-a-cache-of-others.md": {"SharedFileHandler"},
 }
 NOT_PYTHON = re.compile(
     r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled)(\.NAME)?|webhook\.test"

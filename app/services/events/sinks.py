@@ -71,11 +71,7 @@ _STATUS = sa.text("""
         CASE name
             WHEN 'audit' THEN (SELECT at FROM audit_log WHERE id > sinks.position ORDER BY id LIMIT 1)
             ELSE (
-                SELECT oldest_at
-                FROM event_batches
-                WHERE last_position > sinks.position
-                ORDER BY last_position
-                LIMIT 1
+                SELECT oldest_at FROM event_batches WHERE last_position > sinks.position ORDER BY last_position LIMIT 1
             )
         END AS waiting_since
     FROM sinks
