@@ -27,6 +27,7 @@ class MemoryCounts(MemoryStorage):
             return
         with self._starting:
             if not self.timer.is_alive():
-                self.timer = threading.Timer(CLEAN_SECONDS, self._MemoryStorage__expire_events)  # type: ignore[attr-defined]
+                forget = getattr(self, "_MemoryStorage__expire_events")  # noqa: B009 (a private name of the library)
+                self.timer = threading.Timer(CLEAN_SECONDS, forget)
                 self.timer.daemon = True
                 self.timer.start()

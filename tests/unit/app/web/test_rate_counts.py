@@ -3,7 +3,6 @@
 import threading
 import time
 
-import pytest
 from limits.storage import MemoryStorage, storage_from_string
 
 from app.web.rate_counts import MemoryCounts
@@ -57,12 +56,6 @@ def test_threads_that_count_at_once_start_one_timer(monkeypatch):
 
     assert faults_of(counts) == []
     assert counts.get("key") == THREADS * TIMES
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_the_library_alone_would_fail():
-    """When this is no longer so, its own storage will do."""
-    assert faults_of(slowed(MemoryStorage)) != []
 
 
 def test_old_counts_are_forgotten(monkeypatch):
