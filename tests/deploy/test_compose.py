@@ -27,6 +27,17 @@ Loader.add_constructor("!reset", lambda loader, node: None)
 Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node, deep=True))
 
 
+def unique_keys(loader, node, deep=False):
+    """A mapping, unless it says one thing twice: Compose refuses that, and the library keeps the last."""
+    keys = [key.value for key, _ in node.value if key.value != "<<"]
+    assert len(keys) == len(set(keys)), f"{node.start_mark}: {sorted(key for key in keys if keys.count(key) > 1)}"
+    loader.flatten_mapping(node)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, unique_keys)
+
+
 def services(name):
     return yaml.load((ROOT / name).read_text(), Loader)["services"]
 

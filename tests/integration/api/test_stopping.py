@@ -23,7 +23,9 @@ def api(database_url, engine, tmp_path) -> Iterator[Api]:
     environment = service_environment(
         database_url=database_url, broker_url=NO_BROKER, artifacts_url=f"file://{tmp_path}"
     )
-    with Api(environment, processes=2) as running:
+    server = Api(environment, processes=2)
+    server.start_seconds = 60.0  # two of them load everything at once
+    with server as running:
         yield running
 
 
