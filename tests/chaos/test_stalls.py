@@ -118,9 +118,9 @@ def test_a_host_whose_clock_is_set_harms_no_task(make_stack, settable_clock, tmp
 LEAD = """
 import sys, time
 from app.clock import utcnow
-from app.services.turns import Turn
-turn = Turn("cut_off")
-assert turn.take(utcnow())
+from app.services.leader import LeaderLock
+leader = LeaderLock("cut_off")
+assert leader.take(utcnow())
 print("leads", flush=True)
 time.sleep(300)
 """
