@@ -85,7 +85,11 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         self.bindings = Bindings(self.nats)
         self.dead_letters = DeadLetters(self.nats, self.streams, self.bindings)
         self.transients: dict[str, TransientQueue] = {}
-        connection: Transport = super().establish_connection()
+        try:
+            connection: Transport = super().establish_connection()
+        except BaseException:  # kombu opens a channel here; nobody else would ever close what is connected by now
+            self.close_connection(self)
+            raise
         return connection
 
     def _urls(self) -> list[str]:
