@@ -89,7 +89,7 @@ def _counts(process: Process) -> dict[str, int]:
 
 
 def settled(processes: Mapping[str, Process], *, seconds: float = 3.0) -> Counts:
-    """What each process holds once it has opened all that it opens on demand: most of what was seen for some seconds."""
+    """What each process holds once it has opened all that it opens on demand: the most within some seconds."""
     until, most = time.monotonic() + seconds, counts(processes)
     while time.monotonic() < until:
         time.sleep(0.25)
