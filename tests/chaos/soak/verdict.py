@@ -24,6 +24,7 @@ SLOTS = "SELECT schedule_id::text, count(*) AS slots, count(task_id) AS tasks FR
 BACKLOG = """
 SELECT (SELECT count(*) FROM tasks WHERE finished_at IS NULL)
      + (SELECT count(*) FROM workflow_runs WHERE status IN ('RUNNING', 'PAUSED', 'COMPENSATING'))
+     + (SELECT count(*) FROM schedules WHERE next_at IS NOT NULL)
      + (SELECT count(*) FROM event_outbox) AS n
 """
 
