@@ -41,8 +41,17 @@ LASTING = {
     "celery -A tasks flower": "Connected to",
 }
 # They need servers, clusters and rights that a machine for tests need not have; tests/unit/test_documented_names.py and
-# tests/deploy see that what they name is there.
-ELSEWHERE = ("sudo ", "nats-server ", "BROKER_URL=nats://", "kubectl ", "helm ", "docker ", "rabbitmqctl ")
+# tests/deploy see that what they name is there, and tests/containers runs those of Docker.
+ELSEWHERE = (
+    "sudo ",
+    "nats-server ",
+    "BROKER_URL=nats://",
+    "kubectl ",
+    "helm ",
+    "docker ",
+    "rabbitmqctl ",
+    "sh deploy/compose/",
+)
 # It shows what happens from now on, so something must.
 SILENT_UNTIL_STIRRED = "curl -N"
 # A checkout of a developer's, a server in production: these say what is wrong with it, and that is right.
