@@ -3,11 +3,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+SDK := sdk/python
 
 # Stamps are named after what the requirements say, so that a branch switch that changes no line installs nothing.
 hash = $(shell cksum < $(1) | cut -d ' ' -f 1)
-RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)
-DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)
+RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)-$(call hash,$(SDK)/pyproject.toml)
+DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)-$(call hash,$(SDK)/pyproject.toml)
 KUBERNETES_STAMP := $(VENV)/.installed-kubernetes-$(call hash,deploy/kubernetes/tools.txt)
 
 .DEFAULT_GOAL := help
@@ -128,12 +129,12 @@ clean-venv: ## Remove .venv
 
 # The development packages include those of the embedded mode, in the same versions: neither takes the other's away.
 $(RUN_STAMP): | $(BIN)/python
-	@if [ ! -e $(DEV_STAMP) ]; then $(call install,app/embedded/requirements.txt); fi
+	@if [ ! -e $(DEV_STAMP) ]; then $(call install,app/embedded/requirements.txt) && $(call install_sdk); fi
 	@rm -f $(VENV)/.installed-run-*
 	@touch $@
 
 $(DEV_STAMP): | $(BIN)/python
-	@$(call install,requirements-dev.txt)
+	@$(call install,requirements-dev.txt) && $(call install_sdk)
 	@rm -f $(VENV)/.installed-dev-*
 	@touch $@
 
@@ -148,6 +149,11 @@ echo "Installing $(1) into $(VENV) (once, about a minute) ..." && \
 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r $(1) || { \
 echo "Could not install $(1): the last line above names the package. Without a wheel for this machine or this" \
 "Python, try another one (make clean-venv run PYTHON=python3.12); without a network, connect first." >&2; exit 1; }
+endef
+
+# As it stands here: an edit is seen at once. Its dependencies are in the lists above.
+define install_sdk
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e $(SDK)
 endef
 
 define chromium
