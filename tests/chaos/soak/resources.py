@@ -71,7 +71,7 @@ def _values(process: psutil.Process) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A process at the end beside what it is compared with: itself, or the largest of its siblings at first."""
+    """A process at the end beside what it is compared with: itself at first, or its siblings then."""
 
     usage: Usage
     base: Mapping[str, float]
@@ -88,15 +88,22 @@ class Comparison:
 
 
 def compared(first: Sequence[Usage], last: Sequence[Usage]) -> list[Comparison]:
-    """Each process of the end with its own first measurement; where it is younger, with the largest sibling's."""
+    """Each process of the end with its own first measurement; where it is younger, with the largest sibling's.
+
+    A child that had just begun at first has not loaded yet what each type of task loads (30 MB for pictures and PDFs):
+    it may become as large as the median of its siblings was.
+    """
     own = {(each.pid, each.started): each for each in first}
     comparisons = []
     for usage in last:
         before = own.get((usage.pid, usage.started))
         siblings = [each.values for each in first if each.role == usage.role]
         assert siblings, f"no {usage.role} was there at first"
-        largest = {name: max(values[name] for values in siblings) for name in SPARE}
-        base = largest if before is None else before.values
+        if before is None:
+            base = {name: max(values[name] for values in siblings) for name in SPARE}
+        else:
+            usual = {name: statistics.median(values[name] for values in siblings) for name in SPARE}
+            base = {name: max(before.values[name], usual[name]) for name in SPARE}
         comparisons.append(Comparison(usage=usage, base=base, is_itself=before is not None))
     return comparisons
 
