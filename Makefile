@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-TESTS ?= tests
+TESTS ?= tests sdk/python/tests
 SDK := sdk/python
 
 # Stamps are named after what the requirements say, so that a branch switch that changes no line installs nothing.
@@ -26,14 +26,14 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 	@$(BIN)/python -m app.embedded.demo
 
 check: style ## What to run before each commit: style, types, floors and the quick unit tests (a minute)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit sdk/python/tests $(ARGS)
 
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" --durations=20 $(TESTS) $(ARGS)
 
 test-container: ## Run the unit tests on the Python of the images, in a container (Docker; TESTS=, ARGS= as above)
 	tests/in_container.sh -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" \
-		$(if $(filter tests,$(TESTS)),tests/unit,$(TESTS)) $(ARGS)
+		$(if $(filter tests,$(TESTS)),tests/unit sdk/python/tests,$(TESTS)) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
 	$(BIN)/python -m pytest -m long --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)

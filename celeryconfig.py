@@ -4,9 +4,9 @@ import sys
 
 from app.capacity import worker_slots_here
 from app.config import get_settings
+from taskledger_sdk.packages import EXIT_STATUS, BrokenFiles
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS
 from tasks.brokers import broker_of, tls_of, url_for_kombu
-from tasks.modules import EXIT_STATUS, BrokenFiles
-from tasks.registry import MAX_HARD_LIMIT_SECONDS
 from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()

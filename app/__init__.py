@@ -10,7 +10,7 @@ def create_app() -> "Flask":
     """The web application; imported only when asked for, so that workers load no Flask."""
     from app import cli, factory
     from app.errors import SettingsError
-    from tasks.modules import BrokenFiles
+    from taskledger_sdk.packages import BrokenFiles
 
     try:
         app = factory.create_app()

@@ -30,7 +30,7 @@ from app.errors import SettingsError
 from app.services.dispatch import queues
 from app.services.measuring import integrity
 from app.services.measuring.integrity import Report
-from tasks.modules import BrokenFiles
+from taskledger_sdk.packages import BrokenFiles
 
 NEEDS_NO_SETTINGS = {"doctor", "tasks", "version"}
 NEEDS_NO_TYPES = {"tasks", "version"}  # one only speaks HTTP, the other prints a constant

@@ -24,7 +24,7 @@ from sqlalchemy.orm import registry as orm_registry
 from app import clock
 from app.config import Settings, database_address, get_settings
 from app.config.database_address import DatabaseAddress
-from tasks.json_values import depth_exceeds
+from taskledger_sdk.json_values import depth_exceeds
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from app.config import Settings, get_settings
 from app.observability import metrics, tracing
 from app.web import registration
 from app.web.transactions import db
-from tasks.modules import BrokenFiles
-from tasks.registry import load_types
-from tasks.workflow.declaring import load_workflows
+from taskledger_sdk.packages import BrokenFiles
+from taskledger_sdk.registry import load_types
+from taskledger_sdk.workflow.declaring import load_workflows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

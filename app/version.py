@@ -1,3 +1,5 @@
-"""The version of this release: the one place that says it. pyproject.toml, the API and the commands read it here."""
+"""The version of this release, which the service and its SDK share; the API and the commands read it here."""
 
-VERSION = "0.1.0"
+from taskledger_sdk.version import VERSION
+
+__all__ = ["VERSION"]

@@ -1,14 +1,17 @@
 #!/bin/sh
-# Makes the virtual environment of an image: deploy/build_venv.sh FOLDER REQUIREMENTS api|worker
+# Makes the virtual environment of an image: deploy/build_venv.sh FOLDER REQUIREMENTS api|worker SDK
 # The Dockerfiles run it, and so does `make images`, which measures what it made on any machine.
 set -eu
-folder=$1 requirements=$2 image=$3
+folder=$1 requirements=$2 image=$3 sdk=$4
 
 # What only handlers, the dispatcher's image and Flower load; tests/deploy/test_images.py holds the API to that.
 worker_only="duckdb fpdf2 fonttools pillow flower tornado humanize"
 
 python3 -m venv "$folder"
 "$folder/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --quiet --require-hashes -r "$requirements"
+# The requirements hold what it needs and what builds it.
+"$folder/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --quiet --no-deps --no-build-isolation "$sdk"
+"$folder/bin/python" -m pip uninstall --yes --quiet flit_core
 if [ "$image" = api ]; then
     # shellcheck disable=SC2086 # a list of words
     "$folder/bin/python" -m pip uninstall --yes --quiet $worker_only

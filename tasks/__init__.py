@@ -1,12 +1,12 @@
-"""What a task type is written with; see docs/how-to/add-a-task-type.md."""
+"""The service's own task types and workflows, and what they need; authors of others write with `taskledger_sdk`."""
 
-from tasks.context import TaskContext
-from tasks.errors import PermanentError, RetryLater
-from tasks.payload import Places, rule
-from tasks.registry import task_type
-from tasks.retry import RetryPolicy
+from taskledger_sdk import PermanentError, Places, RetryLater, RetryPolicy, TaskContext, packages, rule, task_type
 from tasks.transports import register
 
+# Files that were written into this checkout before there was an SDK import these from here; until 0.3.
 __all__ = ["PermanentError", "Places", "RetryLater", "RetryPolicy", "TaskContext", "rule", "task_type"]
 
+BUILT_IN = ("tasks.handlers", "tasks.workflows")
+
+packages.use(*BUILT_IN)
 register()  # nats:// and tls://, wherever a task type is

@@ -20,9 +20,9 @@ from AntiSSRF._antissrf_agent import (  # private, so that its version is pinned
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
+from taskledger_sdk.errors import PermanentError
 from tasks.connections import Wire, pools
 from tasks.deadline import Deadline
-from tasks.errors import PermanentError
 
 __all__ = ["AllowList", "AntiSSRFError", "Origin", "Reach", "adapter_for", "origin_of"]
 

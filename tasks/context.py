@@ -1,57 +1,15 @@
-"""TaskContext: what a handler is given besides its payload."""
+"""ServiceContext: what the service's own handlers are given beyond what every author may rely on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Literal, Protocol, TypedDict, Unpack
-from uuid import UUID
+from typing import Protocol
 
-from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
+from taskledger_sdk.context import TaskContext
+from tasks.ports import Invoices, Ledger, Webhooks
 
 
-class SubmitOptions(TypedDict, total=False):
-    """What task.submit() takes besides type, payload and key: the options of POST /tasks. Moments are aware."""
-
-    name: str | None
-    priority: Literal["high", "normal", "low"]
-    scheduled_at: datetime | None
-    max_retries: int | None
-    timeout: int | None
-    labels: Mapping[str, str]
-    expires_at: datetime | None
-    callback_url: str | None
-    concurrency_key: str | None
-    ordering_key: str | None
-    after_failure: Literal["block", "release"] | None
-
-
-class TaskContext(Protocol):
-    """The running attempt as its handler sees it; the worker implements it, a test may fake it."""
-
-    @property
-    def id(self) -> UUID:
-        """The task's id: the same on every attempt, so that it can mark outside effects."""
-
-    @property
-    def type(self) -> str:
-        """The name of the task type."""
-
-    @property
-    def attempt(self) -> int:
-        """The number of this attempt; 1 is the first."""
-
-    @property
-    def deadline(self) -> datetime:
-        """The moment (UTC) at which TimeLimitReached is raised in the handler."""
-
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """The settings that the type declared, and no others."""
-
-    @property
-    def artifacts(self) -> Artifacts:
-        """The files of the task's owner."""
+class ServiceContext(TaskContext, Protocol):
+    """The running attempt of one of the service's own task types."""
 
     @property
     def invoices(self) -> Invoices:
@@ -65,34 +23,5 @@ class TaskContext(Protocol):
     def webhooks(self) -> Webhooks:
         """Deliveries to webhooks, for the tasks that make them."""
 
-    def with_settings_of(self, type_name: str) -> TaskContext:
+    def with_settings_of(self, type_name: str) -> ServiceContext:
         """The same attempt with the settings that another type declared: an undo reads those of its own type."""
-
-    def submit(
-        self,
-        type_name: str,
-        payload: Any,
-        /,
-        *,
-        key: str | None = None,
-        now: bool = False,
-        **options: Unpack[SubmitOptions],
-    ) -> UUID:
-        """Submit another task for the same account, this one's child; returns its id.
-
-        It is stored in the transaction that records this attempt's outcome, if the handler returns: an attempt that
-        fails, or that has lost its lease, submits nothing. With `now` it is stored before the call returns, so that
-        it can start while this handler runs; that needs a `key`. A key names the child on every attempt of the task: a
-        second call returns the first one's id and submits nothing, whatever its payload.
-        Raises PermanentError for what POST /tasks would refuse, naming the path; NoRoom when a quota is reached;
-        TaskCancelled when cancelling was asked for.
-        """
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        """Tell how far the task is, 0 to 1; cheap, because only the newest word is written, about once a second."""
-
-    def log(self, message: str, **fields: object) -> None:
-        """Keep a line with the task, for whoever reads it through the API."""
-
-    def check_cancelled(self) -> None:
-        """Raise TaskCancelled if cancelling was asked for; call it where stopping is safe."""

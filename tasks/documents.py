@@ -10,7 +10,7 @@ from uuid import UUID
 
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks.payload import Places, rule
+from taskledger_sdk.payload import Places, rule
 
 MAX_ROWS = 5000
 MAX_LINES = 5000  # positions of an invoice

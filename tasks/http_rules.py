@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from tasks.errors import AskedToWait, PermanentError
+from taskledger_sdk.errors import AskedToWait, PermanentError
 from tasks.outbound import Answer, NoAnswer
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?"

@@ -14,8 +14,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import unquote, urlsplit
 
-from tasks.errors import PermanentError, TaskError
-from tasks.mail_addresses import needs_smtputf8, parse, written
+from taskledger_sdk.errors import PermanentError, TaskError
+from taskledger_sdk.payload.mail_addresses import needs_smtputf8, parse, written
 
 SOCKET_SECONDS = 30.0
 HOST_NAME = "taskledger.invalid"

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from marshmallow import ValidationError
 from marshmallow.validate import Length
 
-from tasks.fields import wrong
-from tasks.payload import rule
-from tasks.rules import NO_NUL
+from taskledger_sdk.payload import rule
+from taskledger_sdk.payload.fields import wrong
+from taskledger_sdk.payload.rules import NO_NUL
 
 MAX_VALUES = 1000
 MAX_PLACES = 30

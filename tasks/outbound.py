@@ -12,11 +12,11 @@ from requests import PreparedRequest, Request, Response
 from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema, RequestException
 from urllib3.exceptions import HTTPError, LocationParseError
 
+from taskledger_sdk.errors import PermanentError, TaskError
 from tasks import correlation
 from tasks.addresses import AllowList, AntiSSRFError, adapter_for
 from tasks.connections import CONNECT_SECONDS, request_target
 from tasks.deadline import Deadline, DeadlinePassed
-from tasks.errors import PermanentError, TaskError
 from tasks.redirects import STATUSES, Hop, Step, loses_the_request, next_step
 from tasks.unpacking import PIECE_BYTES, BadlyPacked, encodings_of, unpacked
 

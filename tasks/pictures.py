@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Literal
 
 from PIL import ExifTags, Image
 
+from taskledger_sdk.errors import PermanentError
 from tasks.colours import Colours
-from tasks.errors import PermanentError
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom; in pixels."""

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from marshmallow import fields
 
-from tasks.containers import Entries, Items, Object, Tagged
-from tasks.payload import PayloadSpec
-from tasks.registry import find_type
-from tasks.rules import Mask
+from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload.containers import Entries, Items, Object, Tagged
+from taskledger_sdk.payload.rules import Mask
+from taskledger_sdk.registry import find_type
 
 REDACTED = "[redacted]"
 EVERYTHING = "*"

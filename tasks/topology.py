@@ -7,9 +7,9 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
+from taskledger_sdk.packages import EXIT_STATUS, BrokenFiles
+from taskledger_sdk.registry import load_types
 from tasks.brokers import DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE, RABBITMQ, RABBITMQ_QUORUM
-from tasks.modules import EXIT_STATUS, BrokenFiles
-from tasks.registry import load_types
 
 TASKS = Exchange("tasks", type="direct", durable=True)
 DEFAULT_QUEUE = "tasks"

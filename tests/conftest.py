@@ -104,7 +104,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
-    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    folder = next(iter(item.path.relative_to(item.config.rootpath).parts[1:]), "")
     return ORDER.index(folder) if folder in ORDER else 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.servers.databases import NO_BROKER, ROOT
 
-OURS = ("app", "tasks", "tests", "benchmarks")
+OURS = ("app", "tasks", "sdk", "tests", "benchmarks")
 THEIRS = ROOT / "tests/conformance/nats/from_kombu/common.py"  # kept as its authors wrote it
 HEAVY_FOR_TASK_TYPES = {"flask", "sqlalchemy", "psycopg2", "app"}
 WITH_SQL = ("app/services/", "app/commands/", "app/database", "app/migrations/", "app/models/")
@@ -28,13 +28,13 @@ def test_imports_only_go_down():
 def test_no_modules_import_each_other_in_a_circle():
     import grimp
 
-    graph = grimp.build_graph("app", "tasks", cache_dir=None)
+    graph = grimp.build_graph("app", "tasks", "taskledger_sdk", cache_dir=None)
 
     assert _circles(graph) == []
 
 
 def test_loading_every_task_type_loads_neither_flask_nor_sqlalchemy_nor_the_application():
-    loaded = _loaded_by("import tasks; from tasks.registry import load_types; assert load_types()")
+    loaded = _loaded_by("import tasks; from taskledger_sdk.registry import load_types; assert load_types()")
 
     assert loaded & HEAVY_FOR_TASK_TYPES == set()
 

@@ -28,8 +28,8 @@ from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import absent
 from app.web.responses.downloads import content_of, store_away
 from app.web.transactions import transaction
-from tasks import fields as strict
-from tasks.fields import UUID_TEXT
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 T = TypeVar("T")
 

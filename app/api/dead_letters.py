@@ -23,8 +23,8 @@ from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import TaskList
 from app.web.transactions import transaction
-from tasks import fields as strict
-from tasks.registry import NAME
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", description="Tasks that are FAILED")
 

@@ -8,8 +8,8 @@ from app.errors import NotFound
 from app.services.submission import longest_timeout
 from app.web.blueprint import Blueprint
 from app.web.fields import Verbatim
-from tasks.errors import UnknownTaskType
-from tasks.registry import TaskType, get_type, load_types
+from taskledger_sdk.errors import UnknownTaskType
+from taskledger_sdk.registry import TaskType, get_type, load_types
 
 blueprint = Blueprint("task types", __name__, url_prefix="/api/v1", description="What can be submitted")
 

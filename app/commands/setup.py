@@ -13,7 +13,7 @@ from app.services.accounts import api_keys, audit, passwords, registration, user
 from app.services.sql import published, roles
 from app.web.current_settings import current_settings
 from app.web.transactions import transaction
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 KEY_NAME = "ADMIN_API_KEY"
 

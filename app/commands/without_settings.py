@@ -7,7 +7,7 @@ import click
 from flask import Flask
 
 from app.errors import SettingsError
-from tasks.modules import EXIT_STATUS, BrokenFiles
+from taskledger_sdk.packages import EXIT_STATUS, BrokenFiles
 
 
 def application(

@@ -12,10 +12,10 @@ from psycopg2.extensions import parse_dsn
 from app.config import database_address
 from app.config.production import split_url
 from app.config.setting import words
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.payload import PayloadSpec
 from tasks.brokers import broker_of, hosts_of
 from tasks.documents import Seller
-from tasks.errors import PayloadRefused
-from tasks.payload import PayloadSpec
 
 PAYLOAD_KEY_BYTES = 32
 API_KEY = re.compile(r"tl_[A-Za-z0-9_-]{43,}")

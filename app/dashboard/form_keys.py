@@ -7,7 +7,7 @@ from flask import request
 
 from app.services import idempotency
 from app.web.access import current_owner_id
-from tasks.fields import UUID_TEXT
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 
 def form_key(route: str, body: dict[str, Any], *, secrets: Sequence[str] = ()) -> idempotency.Key | None:

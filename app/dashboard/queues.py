@@ -17,7 +17,7 @@ from app.services.measuring import queue_report
 from app.services.measuring.queue_report import QueueFigures
 from app.web.access import Access, access, current_actor
 from app.web.transactions import transaction
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 MAX_REASON = 500
 KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}

@@ -22,9 +22,9 @@ from app.web import quotas
 from app.web.access import Access, access, current_owner_id, visible_owner
 from app.web.schemas.schedules import ChangeSchedule, CreateSchedule
 from app.web.transactions import transaction
-from tasks.errors import PayloadRefused, UnknownTaskType
+from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
+from taskledger_sdk.registry import TaskType, get_type, load_types
 from tasks.redaction import redacted
-from tasks.registry import TaskType, get_type, load_types
 
 WORDS = ("time_zone", "misfire", "overlap")
 MOMENTS = ("run_at", "starts_at", "ends_at")

@@ -12,7 +12,7 @@ from app.dashboard.schema_form import Node
 from app.dashboard.untouched import MISSING, kept_again, moment_shown, moment_typed
 from app.errors import Refused, flatten
 from app.models import Priority, TaskRecord
-from tasks.registry import TaskType
+from taskledger_sdk.registry import TaskType
 
 LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
 MOMENTS = ("scheduled_at", "expires_at")

@@ -20,9 +20,9 @@ from app.web.access import Access, access, visible_owner
 from app.web.responses.masking import digest_secrets
 from app.web.schemas.tasks import SubmitTask
 from app.web.transactions import single_statement
-from tasks.errors import PayloadRefused, UnknownTaskType
-from tasks.fields import UUID_TEXT
-from tasks.registry import TaskType, get_type, load_types
+from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
+from taskledger_sdk.payload.fields import UUID_TEXT
+from taskledger_sdk.registry import TaskType, get_type, load_types
 
 
 @blueprint.get("/submit")

@@ -19,7 +19,7 @@ from app.services.tasks import records as task_service
 from app.web import quotas
 from app.web.access import Access, access, visible_owner
 from app.web.transactions import transaction
-from tasks.registry import find_type
+from taskledger_sdk.registry import find_type
 
 MAX_REASON = 500
 Work = Callable[[Session, TaskRecord], tuple[str, UUID | None]]

@@ -17,7 +17,7 @@ from app.services.tasks import records as task_service
 from app.web.access import visible_owner
 from app.web.oversight import look_at_selected
 from app.web.transactions import transaction
-from tasks.fields import UUID_TEXT
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 MAX_SELECTED = 200
 VERBS = {"cancel": "Cancel", "retry": "Start over", "delete": "Delete"}

@@ -20,8 +20,8 @@ from app.web.requests.etags import States, etag
 from app.web.responses.masking import payload_keys
 from app.web.schemas.tasks import ChangeTask
 from app.web.transactions import single_statement, transaction
-from tasks.errors import PayloadRefused
-from tasks.registry import get_type
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import get_type
 
 
 @blueprint.get("/tasks/<task_id>/edit")

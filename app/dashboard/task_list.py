@@ -16,8 +16,8 @@ from app.services.tasks.search import search
 from app.web.access import current_principal, visible_owner
 from app.web.requests import pagination
 from app.web.transactions import transaction
-from tasks.fields import UUID_TEXT
-from tasks.registry import load_types
+from taskledger_sdk.payload.fields import UUID_TEXT
+from taskledger_sdk.registry import load_types
 
 PAGE = 50
 MAX_TEXT = 200

@@ -19,8 +19,8 @@ from app.services.tasks.attempts import Attempt
 from app.web.access import current_principal, visible_owner
 from app.web.responses.masking import is_sensitive, presentable
 from app.web.transactions import transaction
-from tasks.fields import UUID_TEXT
-from tasks.registry import find_type
+from taskledger_sdk.payload.fields import UUID_TEXT
+from taskledger_sdk.registry import find_type
 
 MAX_EVENTS, MAX_FILES, MAX_CHILDREN = 500, 50, 50
 

@@ -22,8 +22,8 @@ from app.web.requests import pagination
 from app.web.responses.masking import payload_keys
 from app.web.schemas.webhooks import CreateWebhook
 from app.web.transactions import transaction
+from taskledger_sdk.registry import load_types
 from tasks.redaction import mask_url
-from tasks.registry import load_types
 
 PAGE, DELIVERIES_PAGE = 50, 50
 MAX_TEXT = 200

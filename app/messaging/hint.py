@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from tasks.registry import MAX_HARD_LIMIT_SECONDS, find_type
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, find_type
 
 # The child ends a handler by itself at its limit and kills itself after the grace period; the parent only when
 # the child could not (code that never lets go of the interpreter).

@@ -1,4 +1,4 @@
-"""Fields of answers and query strings that tasks.fields, made for payloads, does not have."""
+"""Fields of answers and query strings that taskledger_sdk.payload.fields, made for payloads, does not have."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,10 +9,10 @@ import marshmallow as ma
 from marshmallow import validate
 
 from app.clock import rfc_3339
-from tasks import fields as strict
-from tasks.containers import each_of
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.containers import each_of
+from taskledger_sdk.payload.rules import NO_NUL
 from tasks.redaction import redacted
-from tasks.rules import NO_NUL
 
 
 class Instant(ma.fields.DateTime):

@@ -17,9 +17,9 @@ from app.worker.liveness import LIVENESS
 from app.worker.lost_children import LOST
 from app.worker.remote_control import CANCELLATIONS
 from app.worker.shutdown import SHUTDOWN
+from taskledger_sdk.registry import load_types
 from tasks import correlation
 from tasks.celery import app as celery_app
-from tasks.registry import load_types
 
 COLD_SECONDS = 12.0  # children that are told to end at once record what they held
 

@@ -19,11 +19,11 @@ from app.services.lifecycle import Claim
 from app.services.recovery.failures import Failure, of_exception, of_sensitive
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
 from app.worker.stopping import Stopper
+from taskledger_sdk.context import TaskContext
+from taskledger_sdk.errors import PermanentError, ShuttingDown, TaskCancelled
+from taskledger_sdk.registry import TaskType
+from taskledger_sdk.retry import Retry, decide
 from tasks import correlation
-from tasks.context import TaskContext
-from tasks.errors import PermanentError, ShuttingDown, TaskCancelled
-from tasks.registry import TaskType
-from tasks.retry import Retry, decide
 
 RESULT_BYTES = 1024 * 1024
 

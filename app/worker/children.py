@@ -21,7 +21,7 @@ from app.services.tasks import children
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY, Child, Family, Wish
 from app.services.tasks.children.asking import refused
 from app.worker.outages import CLAIM_SECONDS, retry_while_unavailable
-from tasks.errors import NoRoom, PermanentError
+from taskledger_sdk.errors import NoRoom, PermanentError
 
 MAX_BYTES = 8 * 1024 * 1024
 """Payloads that one attempt may keep for its outcome: they stay in memory until then, and go in one statement."""

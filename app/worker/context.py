@@ -20,10 +20,11 @@ from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.in_progress import Running
 from app.worker.ports import Ports
-from tasks.context import SubmitOptions
-from tasks.errors import ShuttingDown, TaskCancelled
-from tasks.ports import Artifacts, Invoices, Ledger, Webhooks
-from tasks.registry import TaskType, get_type
+from taskledger_sdk.artifacts import Artifacts
+from taskledger_sdk.context import SubmitOptions
+from taskledger_sdk.errors import ShuttingDown, TaskCancelled
+from taskledger_sdk.registry import TaskType, get_type
+from tasks.ports import Invoices, Ledger, Webhooks
 
 log = structlog.get_logger("tasks")
 

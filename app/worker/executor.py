@@ -36,8 +36,8 @@ from app.worker.context import AttemptContext
 from app.worker.in_progress import HintInProgress, Running
 from app.worker.leftovers import LEFTOVERS
 from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, retry_while_unavailable
-from tasks.errors import TaskCancelled
-from tasks.registry import TaskType, get_type
+from taskledger_sdk.errors import TaskCancelled
+from taskledger_sdk.registry import TaskType, get_type
 
 log = structlog.get_logger(__name__)
 

@@ -36,7 +36,7 @@ from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.in_progress import HintInProgress, InProgressRegistry, Running
 from app.worker.stopping import ParentStop, Stopper
-from tasks.errors import ShuttingDown, TaskCancelled, TimeLimitReached
+from taskledger_sdk.errors import ShuttingDown, TaskCancelled, TimeLimitReached
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from app.worker import identity
 from app.worker.lost_children import LOST
 from app.worker.pauses import PausedQueues
 from app.worker.shutdown import active_requests, signal_child
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 log = structlog.get_logger(__name__)
 

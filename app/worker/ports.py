@@ -28,8 +28,9 @@ from app.services.tasks import records as task_service
 from app.services.tasks.outcomes import Write
 from app.worker.children import WorkerChildren
 from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, is_passing, retry_while_unavailable
-from tasks.errors import PermanentError
-from tasks.ports import Artifact, CompletedTask, InvoiceDraft, OutgoingWebhook
+from taskledger_sdk.artifacts import Artifact
+from taskledger_sdk.errors import PermanentError
+from tasks.ports import CompletedTask, InvoiceDraft, OutgoingWebhook
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tasks.errors import ShuttingDown
+from taskledger_sdk.errors import ShuttingDown
 
 # SIGUSR1 is what Celery uses to interrupt a handler; SIGUSR2 is the parent's "give back what you have".
 STOP_SIGNAL, GIVE_BACK_SIGNAL = signal.SIGUSR1, signal.SIGUSR2

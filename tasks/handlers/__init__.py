@@ -1,1 +1,1 @@
-"""The task types, one file each; every module here is imported and registered by tasks.registry."""
+"""The task types, one file each; every module here is imported and registered by taskledger_sdk.registry."""

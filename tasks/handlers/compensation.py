@@ -6,8 +6,9 @@ from uuid import UUID
 
 from marshmallow.validate import Length
 
-from tasks import PermanentError, TaskContext, rule, task_type
-from tasks.registry import get_type
+from taskledger_sdk import PermanentError, rule, task_type
+from taskledger_sdk.registry import get_type
+from tasks.context import ServiceContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Compensation:
     "compensation",
     examples=({"task_id": "018f3c5e-7d2a-7000-8000-0123456789ab", "reason": "The order was placed by mistake"},),
 )
-def compensation(task: TaskContext, payload: Compensation) -> dict[str, Any]:
+def compensation(task: ServiceContext, payload: Compensation) -> dict[str, Any]:
     """Undo a completed task: cancel the invoice it issued, delete the file it made.
 
     Usually submitted by POST /tasks/{id}/compensate. A task is undone once, however often that is asked for: a second

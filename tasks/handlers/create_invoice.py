@@ -8,10 +8,11 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
+from taskledger_sdk import PermanentError, Places, RetryPolicy, rule, task_type
+from taskledger_sdk.payload.mail_addresses import RECIPIENT_SCHEMA, recipient
+from tasks.context import ServiceContext
 from tasks.documents import MAX_LINES, MAX_NOTE, Percent, Seller
 from tasks.mail import Relay, sender
-from tasks.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tasks.time_zones import ZONE_SCHEMA, zone_name
 
@@ -80,7 +81,7 @@ class CreateInvoice:
             raise ValueError("date_from must not be later than date_to")
 
 
-def cancel_invoice(task: TaskContext, _payload: CreateInvoice, result: dict[str, Any]) -> dict[str, Any]:
+def cancel_invoice(task: ServiceContext, _payload: CreateInvoice, result: dict[str, Any]) -> dict[str, Any]:
     """Cancel the invoice by a credit note, if this task issued it; one that it only found belongs to another task."""
     if not result["created"]:
         return {"cancelled": None, "kept": result["number"]}
@@ -107,7 +108,7 @@ def cancel_invoice(task: TaskContext, _payload: CreateInvoice, result: dict[str,
         },
     ),
 )
-def create_invoice(task: TaskContext, payload: CreateInvoice) -> dict[str, Any]:
+def create_invoice(task: ServiceContext, payload: CreateInvoice) -> dict[str, Any]:
     """Issue an invoice, once per customer and period however often it is tried.
 
     The number is drawn together with the task's completion, so a series has no gaps and no repeats. Amounts are decimal
@@ -150,7 +151,7 @@ def create_invoice(task: TaskContext, payload: CreateInvoice) -> dict[str, Any]:
     }
 
 
-def _zone_of(task: TaskContext) -> str:
+def _zone_of(task: ServiceContext) -> str:
     """That of the installation. Raises PermanentError."""
     name = task.settings.get("INVOICE_TIME_ZONE") or "UTC"
     try:
@@ -160,7 +161,7 @@ def _zone_of(task: TaskContext) -> str:
     return name
 
 
-def _check_mail(task: TaskContext) -> None:
+def _check_mail(task: ServiceContext) -> None:
     """That the worker could send mail at all. Raises PermanentError, before a number is drawn."""
     Relay.of(task.settings.get("SMTP_URL", ""))
     sender(task.settings)

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
-from tasks.errors import TaskError
-from tasks.fields import UUID_TEXT
+from taskledger_sdk import PermanentError, RetryPolicy, TaskContext, rule, task_type
+from taskledger_sdk.errors import TaskError
+from taskledger_sdk.payload.fields import UUID_TEXT
 from tasks.operations import Column, Condition, Derived, Key, Measure
 from tasks.tables import MEDIA_TYPES, Checked, Engine, Reading, Source, Table, Written, check, format_of, open_engine
 from tasks.tables.deriving import derived

@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
+from taskledger_sdk import PermanentError, Places, RetryPolicy, TaskContext, rule, task_type
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload.mail_addresses import MAX_NAMED
 from tasks.documents import MAX_LINES
-from tasks.errors import PayloadRefused
 from tasks.http_rules import require_status
-from tasks.mail_addresses import MAX_NAMED
 from tasks.money import is_whole, line_net
 from tasks.outbound import NoAnswer, Outbound
-from tasks.payload import PayloadSpec
 
 MAX_PAGES, MAX_PAGE_BYTES = 200, 4_194_304
 PAGE_SECONDS = 30.0

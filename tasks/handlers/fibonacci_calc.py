@@ -4,7 +4,7 @@ from typing import Annotated
 
 from marshmallow.validate import Range
 
-from tasks import TaskContext, rule, task_type
+from taskledger_sdk import TaskContext, rule, task_type
 
 
 @task_type("fibonacci_calc", examples=(10,), chunk=100, max_seconds_each=0.05)

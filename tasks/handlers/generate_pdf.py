@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from tasks import PermanentError, RetryPolicy, TaskContext, task_type
+from taskledger_sdk import PermanentError, RetryPolicy, TaskContext, task_type
 from tasks.documents import Invoice, Report
 from tasks.http_rules import require_status
 from tasks.outbound import Outbound

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import RetryPolicy, TaskContext, rule, task_type
+from taskledger_sdk import RetryPolicy, TaskContext, rule, task_type
 from tasks.http_rules import HEADER_NAME, HEADER_VALUE, HTTP_URL, require_status
 from tasks.outbound import MAX_REDIRECTS, Answer, Outbound
 from tasks.redaction import mask_named, mask_url

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from marshmallow.validate import Range
 
-from tasks import PermanentError, TaskContext, rule, task_type
+from taskledger_sdk import PermanentError, TaskContext, rule, task_type
 
 if TYPE_CHECKING:
     from PIL import Image

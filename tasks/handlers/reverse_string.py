@@ -4,7 +4,7 @@ from typing import Annotated
 
 from marshmallow.validate import Length
 
-from tasks import TaskContext, rule, task_type
+from taskledger_sdk import TaskContext, rule, task_type
 
 
 @task_type("reverse_string", examples=("hello world",), chunk=200, max_seconds_each=0.05)

@@ -13,10 +13,11 @@ from uuid import UUID
 from marshmallow import ValidationError
 from marshmallow.validate import Length, Regexp
 
-from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
+from taskledger_sdk import PermanentError, RetryPolicy, rule, task_type
+from taskledger_sdk.payload.mail_addresses import RECIPIENT_SCHEMA, parse, recipient, written
+from tasks.context import ServiceContext
 from tasks.html_text import text_of
 from tasks.mail import ONE_LINE, POLICY, check_header, deliver, sender
-from tasks.mail_addresses import RECIPIENT_SCHEMA, parse, recipient, written
 
 ACCEPTED = "accepted"  # the note that the relay has the message
 MAX_ATTACHED_BYTES = 20 * 1024 * 1024
@@ -55,7 +56,7 @@ class SendEmail:
     )
 
 
-def undo_send_email(task: TaskContext, payload: SendEmail, result: dict[str, Any]) -> dict[str, Any]:
+def undo_send_email(task: ServiceContext, payload: SendEmail, result: dict[str, Any]) -> dict[str, Any]:
     """Tell the recipients that the message is void: what has been read cannot be unsent."""
     if task.ledger.noted(ACCEPTED) is not None:
         return _before(task)
@@ -87,7 +88,7 @@ def undo_send_email(task: TaskContext, payload: SendEmail, result: dict[str, Any
         },
     ),
 )
-def send_email(task: TaskContext, payload: SendEmail) -> dict[str, Any]:
+def send_email(task: ServiceContext, payload: SendEmail) -> dict[str, Any]:
     """Send one message through the relay of SMTP_URL, over TLS where the relay offers it.
 
     What the relay refuses for good (5xx) fails the task at once and nobody gets the message; what it puts off (4xx),
@@ -103,7 +104,7 @@ def send_email(task: TaskContext, payload: SendEmail) -> dict[str, Any]:
     return _sent(task, message, payload)
 
 
-def _headed(task: TaskContext, payload: SendEmail) -> EmailMessage:
+def _headed(task: ServiceContext, payload: SendEmail) -> EmailMessage:
     """A message with every header but its subject."""
     message = EmailMessage(policy=POLICY)
     from_ = sender(task.settings)
@@ -119,7 +120,7 @@ def _headed(task: TaskContext, payload: SendEmail) -> EmailMessage:
     return message
 
 
-def _message(task: TaskContext, payload: SendEmail) -> EmailMessage:
+def _message(task: ServiceContext, payload: SendEmail) -> EmailMessage:
     message = _headed(task, payload)
     message["Subject"] = payload.subject
     is_only_html = payload.html is not None and not payload.text.strip()
@@ -132,7 +133,7 @@ def _message(task: TaskContext, payload: SendEmail) -> EmailMessage:
     return message
 
 
-def _attach(message: EmailMessage, task: TaskContext, artifact_id: UUID, room: int) -> int:
+def _attach(message: EmailMessage, task: ServiceContext, artifact_id: UUID, room: int) -> int:
     """Add a file; returns how many bytes of others may still be added."""
     known = task.artifacts.info(artifact_id)
     if known.size > room:
@@ -149,7 +150,7 @@ def _attach(message: EmailMessage, task: TaskContext, artifact_id: UUID, room: i
     return room - len(data)
 
 
-def _sent(task: TaskContext, message: EmailMessage, payload: SendEmail) -> dict[str, Any]:
+def _sent(task: ServiceContext, message: EmailMessage, payload: SendEmail) -> dict[str, Any]:
     recipients = _everyone(payload.to, payload.cc, payload.bcc)
     said = deliver(message, recipients, task.settings)
     result = {"message_id": message["Message-ID"], "recipients": len(recipients), "relay_said": said[:500]}
@@ -158,7 +159,7 @@ def _sent(task: TaskContext, message: EmailMessage, payload: SendEmail) -> dict[
     return result
 
 
-def _before(task: TaskContext) -> dict[str, Any]:
+def _before(task: ServiceContext) -> dict[str, Any]:
     """What an earlier attempt returned, or would have: its message was accepted, whatever became of its outcome."""
     result: dict[str, Any] = task.ledger.noted(ACCEPTED)
     task.log("message_was_handed_over_before")

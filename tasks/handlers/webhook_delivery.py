@@ -8,8 +8,9 @@ from uuid import UUID
 
 from standardwebhooks.webhooks import Webhook
 
-from tasks import PermanentError, RetryPolicy, TaskContext, rule, task_type
-from tasks.errors import TaskError
+from taskledger_sdk import PermanentError, RetryPolicy, rule, task_type
+from taskledger_sdk.errors import TaskError
+from tasks.context import ServiceContext
 from tasks.http_rules import require_status
 from tasks.outbound import Answer, NoAnswer, Outbound
 from tasks.ports import OutgoingWebhook
@@ -38,7 +39,7 @@ class WebhookDelivery:
     reaches_outside=True,
     examples=({"delivery_id": "018f3c5e-7d2a-7000-8000-0123456789ab"},),
 )
-def webhook_delivery(task: TaskContext, payload: WebhookDelivery) -> dict[str, int]:
+def webhook_delivery(task: ServiceContext, payload: WebhookDelivery) -> dict[str, int]:
     """Send one event to one receiver; the service submits these tasks itself.
 
     Accepted is what is answered with 200 to 299 within 15 seconds. Redirects are not followed, private addresses are

@@ -12,7 +12,7 @@ from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, TableCellFillMode, XPos, YPos
 from fpdf.fonts import FontFace, TTFFont
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FONT = "DejaVu"

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.tables.sources import Checked, Kind
 
 if TYPE_CHECKING:

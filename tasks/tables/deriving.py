@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.operations import ARITHMETIC, ROUNDINGS, Argument, Derived
 from tasks.tables.arithmetic import Operand, quotient, remainder
 from tasks.tables.columns import Column, Form, Table, fresh

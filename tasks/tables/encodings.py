@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.tables.sources import MAX_CHARACTERS, Source, Tick, refused
 
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))

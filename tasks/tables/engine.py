@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasks.errors import PermanentError, TaskError
+from taskledger_sdk.errors import PermanentError, TaskError
 from tasks.tables import folders
 from tasks.tables.columns import Column, Form, Table, fresh
 from tasks.tables.kinds import declared
@@ -19,7 +19,7 @@ from tasks.tables.sources import MAX_CHARACTERS, Checked, Source
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from tasks.context import TaskContext
+    from taskledger_sdk.context import TaskContext
 
 T = TypeVar("T")
 MEMORY, SPILL = "200MB", "1GB"  # past the first, sorting and grouping go to disk; past the second they fail

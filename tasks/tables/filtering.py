@@ -11,7 +11,7 @@ from functools import reduce
 from operator import and_, eq, ge, gt, le, lt, ne, or_
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.operations import SEARCHES, Condition
 from tasks.tables.columns import Column, Table, Typed
 from tasks.tables.kinds import CLOCK, DAY, EXPECTED, MAX_DIGITS, ZONE, decided, native, typed

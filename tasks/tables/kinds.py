@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.tables.columns import Column, Table, Typed
 from tasks.tables.sources import Kind
 

@@ -10,8 +10,8 @@ from typing import IO, Any, Literal, TypeAlias
 
 from marshmallow.validate import Length, Regexp
 
-from tasks.errors import PermanentError
-from tasks.payload import rule
+from taskledger_sdk.errors import PermanentError
+from taskledger_sdk.payload import rule
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 Kind: TypeAlias = Literal["text", "number", "float", "date", "moment", "boolean"]

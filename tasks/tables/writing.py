@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.tables.columns import Column, Table, unique
 from tasks.tables.engine import Engine
 from tasks.tables.kinds import cell_of

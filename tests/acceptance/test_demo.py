@@ -26,7 +26,7 @@ def embedded():
 
 def example_of(embedded: Embedded, name: str):
     """The type's first example, at the port that the orders service has here."""
-    from tasks.registry import get_type
+    from taskledger_sdk.registry import get_type
 
     text = repr(get_type(name).examples[0]).replace("127.0.0.1:8020", f"127.0.0.1:{embedded.ports['DEMO_ORDERS_PORT']}")
     return eval(text)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 from app.config import Settings
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 OF_TOOLS = {
     "FLOWER_BASIC_AUTH",

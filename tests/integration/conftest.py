@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tasks import TaskContext, registry, task_type
-from tasks.registry import TaskType
+from taskledger_sdk import TaskContext, registry, task_type
+from taskledger_sdk.registry import TaskType
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
-from tasks.errors import PermanentError
-from tasks.ports import Artifact
+from taskledger_sdk.artifacts import Artifact
+from taskledger_sdk.errors import PermanentError
 
 TASK_ID = UUID("018f3c5e-7d2a-7000-8000-0123456789ab")
 

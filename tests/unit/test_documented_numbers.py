@@ -47,9 +47,9 @@ from app.worker import shutdown
 from app.worker.attempt import RESULT_BYTES
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType
+from taskledger_sdk.retry import RetryPolicy
 from tasks.handlers import webhook_delivery
-from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType
-from tasks.retry import RetryPolicy
 from tests.unit.documents import ROOT, running_text
 
 PAGES = [*sorted((ROOT / "docs/how-to").glob("*.md")), *sorted((ROOT / "docs/explanation").glob("*.md"))]

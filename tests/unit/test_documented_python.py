@@ -31,11 +31,11 @@ from app.database import Base
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
 from app.services.tasks.children.asking import wish
 from app.worker.attempt import storable_result
-from tasks import TaskContext, registry
-from tasks import errors as task_errors
-from tasks.payload import PayloadSpec
-from tasks.registry import TaskType, load_types
-from tasks.workflow import declaring
+from taskledger_sdk import TaskContext, registry
+from taskledger_sdk import errors as task_errors
+from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.registry import TaskType, load_types
+from taskledger_sdk.workflow import declaring
 from tests.support.fake_task import FakeTask
 from tests.unit.documents import PAGES, Block, python_blocks, spans
 
@@ -284,7 +284,7 @@ def _fault_of_options(signature: inspect.Signature, named: Mapping[str, Any]) ->
     """`**options` of a TypedDict take its keys only."""
     known = set(signature.parameters)
     if "Unpack[SubmitOptions]" in str(signature):
-        from tasks.context import SubmitOptions
+        from taskledger_sdk.context import SubmitOptions
 
         wrong = set(named) - known - set(SubmitOptions.__annotations__)
         return f"has no option {', '.join(sorted(wrong))}" if wrong else None
@@ -314,7 +314,7 @@ def test_python_names_in_the_text_are_those_of_the_code(page):
 WRONG = [
     "task.enqueue(type, payload)", "task.submit(payload)", 'task.submit(type, payload, colour="red")',
     "task.settings()", "RetryPolicy(retries=3)", "RetryAfter(seconds)", "PermanentFailure", "TimeLimitReachd",
-    "tasks.errors.NoSuchThing", "app.healthchecks", "count_words(task)", "Places(2, 3)", "progres()",
+    "taskledger_sdk.errors.NoSuchThing", "app.healthchecks", "count_words(task)", "Places(2, 3)", "progres()",
 ]  # fmt: skip
 
 
@@ -324,7 +324,7 @@ def test_a_name_that_is_not_there_would_be_found(span):
 
 
 RIGHT = ["task.submit(type, payload, key=…)", "RetryPolicy(max_retries=3)", "RetryLater(seconds)", "app.healthcheck",
-         "task.deadline", "Places(2)", "rule(...)", "PermanentError", "tasks.registry.task_type"]  # fmt: skip
+         "task.deadline", "Places(2)", "rule(...)", "PermanentError", "taskledger_sdk.registry.task_type"]  # fmt: skip
 
 
 @pytest.mark.parametrize("span", RIGHT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.web.responses.problems import CODES
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 from tests.browser.screenshots import KEPT
 from tests.unit.documents import PAGES as DOCUMENTS
 

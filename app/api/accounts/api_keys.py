@@ -17,7 +17,7 @@ from app.web.fields import Instant
 from app.web.requests.idempotency import key_of
 from app.web.schemas.accounts import NewApiKey
 from app.web.transactions import single_statement, transaction
-from tasks.fields import UUID_TEXT
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("api_keys", __name__, url_prefix="/api/v1", description="Keys for programs")
 

@@ -12,7 +12,7 @@ from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim, text
 from app.web.requests.pagination import PageQuery
 from app.web.transactions import single_statement
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="The audit log")
 

@@ -17,7 +17,7 @@ from app.web.fields import text
 from app.web.requests.pagination import PageQuery
 from app.web.schemas.accounts import ChangeUser, NewUser
 from app.web.transactions import single_statement, transaction
-from tasks.fields import UUID_TEXT
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/v1", description="Accounts, for admins")
 

@@ -26,7 +26,7 @@ from app.web.requests.pagination import IntegerInQuery
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import problem
 from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS
-from tasks.registry import NAME
+from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1", description="What happens, as it happens")
 

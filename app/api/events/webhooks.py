@@ -24,7 +24,7 @@ from app.web.requests.idempotency import key_of
 from app.web.responses.masking import payload_keys
 from app.web.schemas.webhooks import CreateWebhook, WebhookFields
 from app.web.transactions import single_statement, transaction
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
 from tasks.redaction import mask_url
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1", description="Being told when something happens")

@@ -37,7 +37,7 @@ from app.web.schemas.schedules import ScheduleView, schedule_path
 from app.web.schemas.tasks import TaskList, TaskView, task_path
 from app.web.schemas.workflows import RunDetails, run_path
 from app.web.transactions import repeated, transaction
-from tasks.fields import storable
+from taskledger_sdk.payload.fields import storable
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/api/v1", description="Invoices: made, printed and mailed")
 

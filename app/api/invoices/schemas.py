@@ -12,9 +12,9 @@ from app.web.requests.parsing import StrictSchema
 from app.web.schemas.schedules import MAX_CRON, MAX_ZONE
 from app.web.schemas.tasks import Wait
 from app.web.schemas.workflows import RunDetails
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.documents import MAX_NOTE
-from tasks.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.time_zones import zone_name, zones
 
 CUSTOMER = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}"

@@ -18,7 +18,7 @@ from app.web.current_settings import current_settings
 from app.web.fields import Instant
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
-from tasks.fields import Text
+from taskledger_sdk.payload.fields import Text
 
 blueprint = Blueprint("queue figures", __name__, url_prefix="/api/v1", description="Queues in figures")
 

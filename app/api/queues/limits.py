@@ -14,7 +14,7 @@ from app.web.blueprint import Blueprint
 from app.web.fields import Instant, text, whole
 from app.web.requests.parsing import StrictSchema
 from app.web.transactions import single_statement, transaction
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
 
 blueprint = Blueprint("fairness", __name__, url_prefix="/api/v1", description="Limits, and how they are used")
 

@@ -21,8 +21,8 @@ from app.web.oversight import counted
 from app.web.requests.dry_run import said_in, token_for
 from app.web.requests.parsing import StrictSchema
 from app.web.transactions import transaction
-from tasks import fields as strict
-from tasks.registry import NAME
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("queue purge", __name__, url_prefix="/api/v1", description="Purging queues")
 

@@ -16,8 +16,8 @@ from app.web.blueprint import Blueprint
 from app.web.fields import Instant, QueryMoment, Several, matching
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
-from tasks.fields import Text
-from tasks.registry import NAME
+from taskledger_sdk.payload.fields import Text
+from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("stats", __name__, url_prefix="/api/v1", description="Counts of what was done")
 

@@ -19,7 +19,7 @@ from app.web.requests.parsing import StrictSchema
 from app.web.responses.masking import payload_keys
 from app.web.schemas.tasks import ErrorView, TaskView
 from app.web.transactions import transaction
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
 
 blueprint = Blueprint("task_actions", __name__, url_prefix="/api/v1", description="What can be done with a task")
 

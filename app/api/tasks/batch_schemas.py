@@ -12,8 +12,8 @@ from app.web.requests.idempotency import MAX_KEY
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import Problem
 from app.web.schemas.tasks import READ_ONLY, TaskView, shape_of
-from tasks import fields as strict
-from tasks.registry import TaskType, load_types
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.registry import TaskType, load_types
 
 MINIMAL = "return=minimal"
 

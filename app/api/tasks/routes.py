@@ -23,8 +23,8 @@ from app.web.responses.masking import digest_secrets, payload_keys
 from app.web.schemas.tasks import ChangeTask, EventList, SubmitTask, TaskFilter, TaskList, TaskView, Wait, task_path
 from app.web.submission import submit
 from app.web.transactions import single_statement, transaction
-from tasks.fields import UUID_TEXT
-from tasks.registry import load_types
+from taskledger_sdk.payload.fields import UUID_TEXT
+from taskledger_sdk.registry import load_types
 
 blueprint = Blueprint(
     "tasks", __name__, url_prefix="/api/v1", description="Tasks: one row each, from submission to result"

@@ -20,7 +20,7 @@ from app.web.access import visible_owner, workflow_caller
 from app.web.blueprint import Blueprint
 from app.web.schemas.workflows import GraphView, RunDetails, RunEventList, RunFilter, RunList, RunsOfWorkflow, UndoRun
 from app.web.transactions import repeated, transaction
-from tasks.fields import UUID_TEXT
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("runs", __name__, url_prefix="/api/v1", description="Runs of workflows")
 

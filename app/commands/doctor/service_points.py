@@ -12,8 +12,8 @@ from app.services.dispatch import queues
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.events import sinks
 from app.services.measuring import integrity, readiness
+from taskledger_sdk.registry import load_types
 from tasks.brokers import broker_of
-from tasks.registry import load_types
 
 LIVE_WORKERS = sa.text("""
     SELECT node, types, queues, version

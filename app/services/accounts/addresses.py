@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from app.errors import Refused
 from app.models import User
-from tasks.mail_addresses import canonical
+from taskledger_sdk.payload.mail_addresses import canonical
 
 USERS = User.metadata.tables["users"]
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import TaskledgerError
 from app.models import Role
-from tasks.registry import TaskType, find_type
+from taskledger_sdk.registry import TaskType, find_type
 
 CALLBACKS = "webhook_delivery"
 """The type of the tasks that call `callback_url` and webhooks: what is asked of who wants them."""

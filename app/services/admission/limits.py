@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Refused
 from app.services.circuits import DELIVERY_TYPE
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 KINDS = ("all", "queue", "type", "owner", "key")
 EVERYTHING = "all"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Pause
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 Kind = Literal["queue", "type"]
 PAUSES = Pause.metadata.tables["pauses"]

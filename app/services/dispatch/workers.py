@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Status, Worker
 from app.services.measuring.levels import Levels
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 WORKERS = Worker.metadata.tables["workers"]
 ALIVE_FOR = timedelta(seconds=15)  # since a worker's parent process last wrote its row, which it does each second

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.database import from_json, to_json, use_indexes
 from app.services.encryption import sealing
-from tasks.registry import find_type
+from taskledger_sdk.registry import find_type
 
 T = TypeVar("T")
 Transact: TypeAlias = Callable[[Callable[[Session], T]], T]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.database import array, use_indexes
 from app.services.encryption import sealing
 from app.services.events import Before, Numbered
-from tasks.registry import find_type
+from taskledger_sdk.registry import find_type
 
 HIDDEN = "[redacted]"
 

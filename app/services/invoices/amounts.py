@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from app.database import to_json
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.money import EXACT, line_net, places, rounded
 from tasks.ports import InvoiceDraft, InvoiceLine
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.models import new_id
 from app.services.invoices.issuing import draw_number, store
 from app.services.invoices.records import INVOICES, LINES, TAXES, of_owner
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 
 CREDIT_SERIES = "{}-CN"  # credit notes are numbered apart, so that an invoice's series holds invoices only
 

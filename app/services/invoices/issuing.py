@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.models import new_id
 from app.services.invoices.amounts import Amounts, digest
 from app.services.invoices.records import INVOICES, LINES, TAXES, of_owner
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.ports import InvoiceDraft
 
 # Two tasks for one customer wait for each other here, whatever series and days they name: periods may overlap.

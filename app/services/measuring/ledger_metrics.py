@@ -16,7 +16,7 @@ from app.services.events import sinks
 from app.services.measuring import counters, levels, queue_report
 from app.services.measuring.levels import Levels
 from app.services.measuring.queue_report import QueueFigures
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 _DUTIES = sa.text("SELECT name, last_success_at FROM duties")
 COUNTED = {

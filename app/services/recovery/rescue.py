@@ -13,8 +13,8 @@ from app.services.lifecycle import Claim, lost
 from app.services.lifecycle.lost import HeldTask
 from app.services.measuring import counters
 from app.services.recovery.failures import Failure
-from tasks.registry import find_type
-from tasks.retry import RetryPolicy
+from taskledger_sdk.registry import find_type
+from taskledger_sdk.retry import RetryPolicy
 
 Random = Callable[[], float]
 

@@ -17,8 +17,8 @@ from app.services.schedules.slot_values import filled
 from app.services.submission import Submission, check_timeout, draft_unchecked
 from app.services.submission import store as store_tasks
 from app.services.workflows import Caller, NewRun, WorkflowRecord
-from tasks.errors import PayloadRefused, UnknownTaskType
-from tasks.registry import get_type, load_types
+from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
+from taskledger_sdk.registry import get_type, load_types
 
 # Every slot copies the template, and hundreds are fired in one transaction.
 MAX_TARGET = 32 * 1024

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.models import KnownType, SqlCount, SqlLimit
 from app.services.submission import longest_timeout
+from taskledger_sdk.registry import TaskType
 from tasks.redaction import EVERYTHING, masked_keys
-from tasks.registry import TaskType
 
 TYPES = KnownType.metadata.tables["task_types"]
 LIMITS = SqlLimit.metadata.tables["sql_limits"]

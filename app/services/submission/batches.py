@@ -21,7 +21,7 @@ from app.services.submission import uniqueness
 from app.services.submission.acceptance import Accepted
 from app.services.submission.drafts import Submission, draft
 from app.services.submission.storage import store
-from tasks.errors import PayloadRefused, UnknownTaskType
+from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 
 _TASKS = Task.metadata.tables["tasks"]
 _READ_ALL = sa.select(*(_TASKS.c[name] for name in RECORD_FIELDS)).where(

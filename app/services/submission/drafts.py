@@ -15,8 +15,8 @@ from app.services.encryption import sealing
 from app.services.lifecycle import LOOK_AGAIN
 from app.services.submission import uniqueness
 from app.services.submission.uniqueness import Unique
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
 from tasks import correlation
-from tasks.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
 
 MAX_RETRIES = 100
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Refused
 from app.models import FINISHED, Status, Task, TaskRecord
-from tasks.registry import TaskType
+from taskledger_sdk.registry import TaskType
 
 UNFINISHED = tuple(sorted(status.value for status in set(Status) - FINISHED))
 _TASKS = Task.metadata.tables["tasks"]

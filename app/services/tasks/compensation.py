@@ -13,7 +13,7 @@ from app.models import Json, Status, TaskRecord
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.submission import Submission, accept
 from app.services.tasks import records as task_service
-from tasks.registry import find_type
+from taskledger_sdk.registry import find_type
 
 COMPENSATION = "compensation"
 NO_LONGER = (Status.FAILED, Status.CANCELLED)  # a compensation that ended so may be followed by another

@@ -20,7 +20,7 @@ from app.services.circuits import DELIVERY_TYPE
 from app.services.encryption import sealing
 from app.services.sql import folding
 from app.services.submission import check_timeout, check_times, publish_after_commit
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
 _NOT_PASSED_ON = sa.text("""

@@ -16,7 +16,7 @@ from app.services.encryption import sealing
 from app.services.lifecycle.transitions import REPLAYED
 from app.services.tasks.dead_letters import DeadLetterFilter, ids_batch, types_of
 from app.services.tasks.records import check_own, read
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 
 # In the order of accounts, so that two who take places for several do not wait crosswise.
 _OWNERS = sa.text("""

@@ -20,12 +20,12 @@ from app.services.workflows import run_statements, steps, transitions, undoing
 from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
-from tasks.errors import UnknownTaskType
-from tasks.workflow import Definition, Step
-from tasks.workflow.conditions import holds
-from tasks.workflow.errors import StepRefused
-from tasks.workflow.model import STOP
-from tasks.workflow.templates import bounded, render
+from taskledger_sdk.errors import UnknownTaskType
+from taskledger_sdk.workflow import Definition, Step
+from taskledger_sdk.workflow.conditions import holds
+from taskledger_sdk.workflow.errors import StepRefused
+from taskledger_sdk.workflow.model import STOP
+from taskledger_sdk.workflow.templates import bounded, render
 
 ENDED_WELL = (StepState.COMPLETED, StepState.SKIPPED)
 _TAKE_NEWS = sa.text("DELETE FROM workflow_news WHERE run_id = :run_id")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from tasks.workflow import Definition
+from taskledger_sdk.workflow import Definition
 
 WIDTH, HEIGHT = 190, 46  # of a step
 GAP_X, GAP_Y, MARGIN = 56, 16, 24

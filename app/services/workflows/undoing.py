@@ -15,11 +15,11 @@ from app.services.tasks import compensation
 from app.services.workflows import run_statements, steps, transitions
 from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import lookup_of, references
-from tasks.errors import UnknownTaskType
-from tasks.registry import get_type
-from tasks.workflow import Definition, Step
-from tasks.workflow.errors import StepRefused
-from tasks.workflow.templates import bounded, render
+from taskledger_sdk.errors import UnknownTaskType
+from taskledger_sdk.registry import get_type
+from taskledger_sdk.workflow import Definition, Step
+from taskledger_sdk.workflow.errors import StepRefused
+from taskledger_sdk.workflow.templates import bounded, render
 
 MAX_REASON = 500  # as the compensation's payload takes it
 # Somebody asked to undo the step's task by itself before: the run waits for that task as for one of its own.

@@ -7,7 +7,7 @@ from werkzeug.http import parse_etags
 
 from app.models import TaskRecord
 from app.web.requests.parsing import StrictSchema, absent
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

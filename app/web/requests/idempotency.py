@@ -10,8 +10,8 @@ from app.services import idempotency
 from app.services.idempotency import Key
 from app.web.access import current_owner_id
 from app.web.requests.parsing import StrictSchema, absent
-from tasks import fields as strict
-from tasks.rules import NO_NUL
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.rules import NO_NUL
 
 REPLAYED = {"Idempotent-Replayed": "true"}
 MAX_KEY = 255

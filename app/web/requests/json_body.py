@@ -9,8 +9,8 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from app.errors import Refused
-from tasks.fields import storable
-from tasks.json_values import depth_exceeds
+from taskledger_sdk.json_values import depth_exceeds
+from taskledger_sdk.payload.fields import storable
 
 MAX_LEVELS = 64
 NDJSON = "application/x-ndjson"

@@ -12,7 +12,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from app.errors import Refused
 from app.web.responses.attachments import MEDIA_TYPE, UNKNOWN_TYPE
-from tasks.fields import storable
+from taskledger_sdk.payload.fields import storable
 
 READ_BYTES = 64 * 1024
 HEADER_BYTES = 64 * 1024  # of a part's headers; content is not kept

@@ -12,7 +12,7 @@ from marshmallow import validate
 from app.errors import Refused
 from app.web.current_settings import SIGNED_BY, signing_keys
 from app.web.requests.parsing import StrictSchema, absent
-from tasks.fields import Text
+from taskledger_sdk.payload.fields import Text
 
 DEFAULT_LIMIT, MAX_ITEMS = 50, 200
 MAX_CURSOR = 200

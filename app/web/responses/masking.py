@@ -8,7 +8,7 @@ from app.models import TaskRecord
 from app.services.encryption import sealing
 from app.web.access import current_owner_id
 from app.web.current_settings import current_settings
-from tasks.registry import find_type, get_type
+from taskledger_sdk.registry import find_type, get_type
 
 
 def payload_keys() -> sealing.Keys:

@@ -21,7 +21,7 @@ from app.services.accounts.quotas import QuotaReached
 from app.services.accounts.registration import EmailTaken
 from app.services.accounts.rights import TypeNotAllowed
 from app.services.artifacts import StorageFull
-from tasks.errors import PayloadRefused, UnknownTaskType
+from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 
 log = get_logger(__name__)
 

@@ -7,7 +7,7 @@ from app.services.accounts import passwords
 from app.web.fields import Few, one_of, text, whole
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.rights import allowed_queues_field, allowed_types_field
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
 
 READ_ONLY = frozenset({"id", "created_at", "last_login_at", "disabled_at"})
 

@@ -7,7 +7,7 @@ from marshmallow import validate
 
 from app.services.accounts.rights import MAX_NAMED
 from app.web.fields import matching
-from tasks.registry import NAME, QUEUE
+from taskledger_sdk.registry import NAME, QUEUE
 
 
 def no_repeats(values: list[str]) -> None:

@@ -16,11 +16,11 @@ from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.fairness import sharing_fields
 from app.web.schemas.tasks import changeable_fields
-from tasks import fields as strict
-from tasks.errors import UnknownTaskType
-from tasks.payload import PayloadSpec
+from taskledger_sdk.errors import UnknownTaskType
+from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.registry import get_type, load_types
 from tasks.redaction import mask_named, mask_url, redacted
-from tasks.registry import get_type, load_types
 
 MAX_CRON, MAX_ZONE = 200, 100
 MAX_CAPPED, MAX_JITTER_SECONDS = 100, 86_400

@@ -17,13 +17,13 @@ from app.web.requests.parsing import StrictSchema
 from app.web.responses.fast_dump import QuickView
 from app.web.responses.masking import presentable
 from app.web.schemas.fairness import sharing_fields, unique_field
-from tasks import fields as strict
-from tasks.containers import Entries
+from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.containers import Entries
+from taskledger_sdk.payload.rules import NO_NUL
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
 from tasks.http_rules import HTTP_URL
-from tasks.payload import PayloadSpec
 from tasks.redaction import mask_url
-from tasks.registry import MAX_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
-from tasks.rules import NO_NUL
 
 MAX_LABELS, MAX_LABEL = 32, 256
 LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"

@@ -9,8 +9,8 @@ from app.services.webhooks import EVENTS, FINISHED_EVENTS, NewWebhook
 from app.web.fields import Few, matching, text
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import url_field
-from tasks import fields as strict
-from tasks.registry import NAME
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.registry import NAME
 
 MAX_TYPES = 100
 

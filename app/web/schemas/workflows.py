@@ -12,9 +12,9 @@ from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.schemas.schedules import FlagInQuery
 from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS, labels_field
-from tasks import fields as strict
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.workflow.declaring import NAME
 from tasks.redaction import mask_named, redacted
-from tasks.workflow.declaring import NAME
 
 STATUSES = {"enum": [status.value for status in RunStatus]}
 DEFINITION = {

@@ -1,3 +1,68 @@
-"""What a team writes its task types with, and what its programs talk to Taskledger with."""
+"""What a team writes its task types with, and what its programs talk to Taskledger with.
 
-__version__ = "0.1.0"
+Names are loaded when they are first asked for, so that a program that only submits does not load what validates.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from taskledger_sdk import version
+
+if TYPE_CHECKING:
+    from taskledger_sdk.context import TaskContext
+    from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
+    from taskledger_sdk.payload import Places, rule
+    from taskledger_sdk.registry import task_type
+    from taskledger_sdk.retry import RetryPolicy
+    from taskledger_sdk.workflow import ref, step, text, workflow
+
+__version__ = version.VERSION
+
+_HOMES = {
+    "PermanentError": "errors",
+    "Places": "payload",
+    "RetryLater": "errors",
+    "RetryPolicy": "retry",
+    "ShuttingDown": "errors",
+    "TaskCancelled": "errors",
+    "TaskContext": "context",
+    "TimeLimitReached": "errors",
+    "ref": "workflow",
+    "rule": "payload",
+    "step": "workflow",
+    "task_type": "registry",
+    "text": "workflow",
+    "workflow": "workflow",
+}
+
+__all__ = [
+    "PermanentError",
+    "Places",
+    "RetryLater",
+    "RetryPolicy",
+    "ShuttingDown",
+    "TaskCancelled",
+    "TaskContext",
+    "TimeLimitReached",
+    "__version__",
+    "ref",
+    "rule",
+    "step",
+    "task_type",
+    "text",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -17,8 +17,8 @@ from app.models import Status, new_id
 from app.services import admission, artifacts, invoices, webhooks, workflows
 from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
+from taskledger_sdk.registry import get_type
 from tasks.ports import InvoiceDraft, InvoiceLine
-from tasks.registry import get_type
 from tests.support.factories import NOON, bring_to, create_schedule, make_task, pass_events_on
 from tests.support.people import Person, make_person
 from tests.support.runs import create_workflow, step

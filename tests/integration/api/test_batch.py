@@ -14,7 +14,7 @@ from app.api.tasks import batches
 from app.messaging import Hint
 from app.services.accounts.quotas import WAITING_TASKS
 from app.services.submission import insertion, storage
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.integration.api.conftest import TASKS
 from tests.support.factories import read_task
 from tests.support.people import Person, make_person

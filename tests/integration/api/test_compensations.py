@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.services import invoices
-from tasks.registry import get_type, load_types
+from taskledger_sdk.registry import get_type, load_types
 from tests.support.factories import bring_to, make_task, pass_events_on, read_task
 from tests.support.servers.attempts import run_attempt, run_task
 

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 NO_RESOURCES = {"/openapi.json", "/docs", "/docs/assets/{filename}"}
 

@@ -15,7 +15,7 @@ from app.services.accounts.quotas import WAITING_TASKS
 from app.services.accounts.rights import TypeNotAllowed
 from app.services.accounts.secrets import digest
 from app.web.access import KEYS
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.integration.api.access_table import STARTS_NOTHING, TABLE, World, invoiced_task
 from tests.integration.api.conftest import TASKS
 from tests.support.factories import NOON, create_schedule, make_task, seconds, slots_of

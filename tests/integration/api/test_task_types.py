@@ -2,7 +2,7 @@
 
 from flask.testing import FlaskClient
 
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 from tests.integration.api.conftest import Submit
 
 

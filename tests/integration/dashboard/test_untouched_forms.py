@@ -16,8 +16,8 @@ from werkzeug.datastructures import MultiDict
 from app.dashboard import schema_form, schema_reading, untouched
 from app.dashboard.blueprint import blueprint
 from app.dashboard.untouched import MISSING
-from tasks.errors import PayloadRefused
-from tasks.registry import load_types
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import load_types
 from tests.support.a_browser import form_with, forms
 from tests.support.factories import create_schedule, make_task
 from tests.support.people import make_person

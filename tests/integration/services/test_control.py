@@ -13,7 +13,7 @@ from app.services.measuring import queue_report
 from app.services.recovery.failures import Failure
 from app.services.tasks import cancellation, dead_letters, replay
 from app.services.tasks.dead_letters import DeadLetterFilter
-from tasks.errors import PayloadRefused
+from taskledger_sdk.errors import PayloadRefused
 from tests.support.factories import HOLDER, NOON, make_claim, make_task, pass_events_on, read_task, seconds
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import Gone, Refused
 from app.services import idempotency
 from app.services.submission import Submission, accept
-from tasks.errors import PayloadRefused
+from taskledger_sdk.errors import PayloadRefused
 from tests.support.factories import NOON
 
 HELLO = Submission(type="reverse_string", payload="hello")

@@ -15,7 +15,7 @@ from app.models import new_id
 from app.services import invoices
 from app.services.tasks import outcomes
 from app.services.tasks.outcomes import Completed
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.ports import InvoiceDraft, InvoiceLine
 from tests.support.factories import NOON, make_claim
 

@@ -10,7 +10,7 @@ from app.models import Status
 from app.services.recovery.failures import Failure
 from app.services.tasks import outcomes
 from app.services.tasks.outcomes import Completed, Failed
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tests.support.factories import NOON, make_claim, read_task
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.services.sql import published, roles
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 from tests.support.people import Person, make_person
 from tests.support.servers.rows import fetched
 from tests.support.servers.waiting import wait_for

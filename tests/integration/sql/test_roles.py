@@ -12,9 +12,9 @@ from app.clock import utcnow
 from app.factory import create_app
 from app.models import Status
 from app.services.sql import published, roles
-from tasks import TaskContext, registry, task_type
+from taskledger_sdk import TaskContext, registry, task_type
+from taskledger_sdk.registry import load_types
 from tasks.redaction import SECRET_NAME, is_secret_name, redacted
-from tasks.registry import load_types
 from tests.support.factories import bring_to, make_task
 from tests.support.people import make_person
 

@@ -15,8 +15,8 @@ from app.clock import utcnow
 from app.dispatcher.dispatch import Dispatch
 from app.dispatcher.duty import ScanCursor
 from app.services.sql import published
-from tasks import TaskContext, registry, task_type
-from tasks.registry import get_type, load_types
+from taskledger_sdk import TaskContext, registry, task_type
+from taskledger_sdk.registry import get_type, load_types
 from tests.integration.dispatcher.publisher import ScriptedPublisher
 
 pytestmark = pytest.mark.usefixtures("known_types")

@@ -14,8 +14,8 @@ import pytest
 
 from app.database import in_transaction
 from app.services import artifacts
-from tasks.errors import PayloadRefused
-from tasks.registry import get_type
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import get_type
 from tasks.tables import folders
 from tests.support.fake_task import FakeTask
 from tests.support.servers.attempts import run_task
@@ -225,8 +225,8 @@ def test_the_engine_opens_nothing_but_its_files(data):
 STOPPED = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
-from tasks import errors
-from tasks.registry import get_type
+from taskledger_sdk import errors
+from taskledger_sdk.registry import get_type
 from tests.support.fake_task import FakeTask
 
 def threads():
@@ -325,7 +325,7 @@ def test_work_is_interrupted_between_two_looks():
 def test_a_disk_that_is_full_is_no_fault_of_the_task():
     import duckdb
 
-    from tasks.errors import PermanentError
+    from taskledger_sdk.errors import PermanentError
     from tasks.tables import open_engine
 
     def full():
@@ -359,7 +359,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch
 MEASURED = """
 import sys, time
 from pathlib import Path
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.support.fake_task import FakeTask
 
 def peak_megabytes():  # of this program; ru_maxrss would count what the process was before it became this one

@@ -9,10 +9,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from app.embedded.demo_orders import make_server, page_of
-from tasks.errors import PayloadRefused, PermanentError, RetryLater
+from taskledger_sdk.errors import PayloadRefused, PermanentError, RetryLater
+from taskledger_sdk.registry import get_type
 from tasks.handlers.fetch_orders import fetch_orders
 from tasks.outbound import AddressRefused, NoAnswer
-from tasks.registry import get_type
 from tests.support.fake_task import FakeTask
 
 MARCH = {"customer_id": "customer-7", "date_from": "2026-03-01", "date_to": "2026-03-31"}

@@ -10,10 +10,10 @@ import pypdf
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tasks.errors import PayloadRefused, PermanentError
+from taskledger_sdk.errors import PayloadRefused, PermanentError
+from taskledger_sdk.registry import get_type
 from tasks.handlers.generate_pdf import EXAMPLE_INVOICE, EXAMPLE_REPORT, generate_pdf, undo_generate_pdf
 from tasks.outbound import NoAnswer
-from tasks.registry import get_type
 from tests.support.fake_task import FakeTask
 
 

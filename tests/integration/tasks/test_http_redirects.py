@@ -6,10 +6,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
+from taskledger_sdk.registry import get_type
 from tasks.handlers.http_request import http_request
 from tasks.outbound import Outbound
-from tasks.registry import get_type
 from tests.support.fake_task import FakeTask
 from tests.support.servers.raw_server import RawServer
 

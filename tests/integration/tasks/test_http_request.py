@@ -8,10 +8,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from tasks.errors import PayloadRefused, PermanentError, RetryLater
+from taskledger_sdk.errors import PayloadRefused, PermanentError, RetryLater
+from taskledger_sdk.registry import get_type
 from tasks.handlers.http_request import http_request
 from tasks.outbound import NoAnswer
-from tasks.registry import get_type
 from tests.support.fake_task import TASK_ID, FakeTask
 from tests.support.servers.raw_server import RawServer
 

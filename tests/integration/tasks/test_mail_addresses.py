@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tasks.errors import PayloadRefused
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import get_type
 from tasks.handlers.send_email import send_email, undo_send_email
 from tasks.mail import MailRefused
-from tasks.registry import get_type
 from tests.support.fake_task import FakeTask
 from tests.support.servers.mail_server import MailServer
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.outbound import AddressRefused, NoAnswer, Outbound
 from tests.support.servers.raw_server import RawServer
 

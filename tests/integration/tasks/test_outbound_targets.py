@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 import pytest
 import requests.adapters
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.outbound import AddressRefused, NoAnswer, Outbound
 from tests.support.servers.raw_server import RawServer
 

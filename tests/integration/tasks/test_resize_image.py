@@ -12,7 +12,7 @@ from app.clock import utcnow
 from app.database import in_transaction
 from app.services import artifacts
 from app.services.artifacts import NewArtifact
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.support.servers.attempts import run_task
 
 PHOTO = "00000000-0000-7000-8000-000000000002"

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.embedded.mail_catcher import Keeper
-from tasks.errors import PayloadRefused, PermanentError
+from taskledger_sdk.errors import PayloadRefused, PermanentError
+from taskledger_sdk.registry import get_type
 from tasks.handlers.send_email import send_email, undo_send_email
 from tasks.mail import MailDeferred, MailRefused
-from tasks.registry import get_type
 from tests.support.fake_task import TASK_ID, FakeTask
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.raw_server import RawServer

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app import clock
 from app.models import DeliveryRecord
 from app.services import webhooks
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.support.factories import read_task
 from tests.support.people import make_person
 from tests.support.servers.attempts import run_attempt

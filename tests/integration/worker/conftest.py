@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from app import clock
 from app.models import TaskRecord
 from app.services.accounts.quotas import WAITING_TASKS
-from tasks import RetryPolicy, TaskContext, registry, task_type
-from tasks.registry import load_types
+from taskledger_sdk import RetryPolicy, TaskContext, registry, task_type
+from taskledger_sdk.registry import load_types
 from tests.support.factories import make_task, read_task
 from tests.support.people import Person, make_person
 

@@ -16,8 +16,8 @@ from app.services.tasks import children
 from app.services.tasks.children.asking import wish
 from app.worker import children as worker_children
 from app.worker import executor, heartbeat
-from tasks import PermanentError, TaskContext, task_type
-from tasks.errors import TaskCancelled
+from taskledger_sdk import PermanentError, TaskContext, task_type
+from taskledger_sdk.errors import TaskCancelled
 from tests.integration.worker.family import children_of, replace_settings
 from tests.support.factories import HOLDER, make_task, read_task
 

@@ -13,7 +13,7 @@ from app.models import Status
 from app.services.submission import Submission
 from app.services.tasks.children.asking import wish
 from app.web.schemas.tasks import SubmitTask
-from tasks.errors import NoRoom
+from taskledger_sdk.errors import NoRoom
 from tests.integration.worker.family import children_of, replace_settings
 from tests.support.factories import read_task
 from tests.support.servers.attempts import run_attempt

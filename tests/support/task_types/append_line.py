@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from tasks import TaskContext, task_type
+from taskledger_sdk import TaskContext, task_type
 
 
 @dataclass(frozen=True, kw_only=True)

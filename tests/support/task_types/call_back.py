@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks import TaskContext, task_type
+from taskledger_sdk import TaskContext, task_type
 from tasks.outbound import Outbound
 
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from tasks import PermanentError, TaskContext, task_type
+from taskledger_sdk import PermanentError, TaskContext, task_type
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from tasks import RetryPolicy, TaskContext, task_type
+from taskledger_sdk import RetryPolicy, TaskContext, task_type
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """fail_twice: fails on its first two attempts; for tests only."""
 
-from tasks import RetryPolicy, TaskContext, task_type
+from taskledger_sdk import RetryPolicy, TaskContext, task_type
 
 
 @task_type("fail_twice", retry=RetryPolicy(max_retries=3, base_seconds=0.1, cap_seconds=0.2), examples=("",))

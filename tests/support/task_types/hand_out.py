@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import PermanentError, RetryPolicy, TaskContext, task_type
+from taskledger_sdk import PermanentError, RetryPolicy, TaskContext, task_type
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from tasks import RetryPolicy, TaskContext, task_type
+from taskledger_sdk import RetryPolicy, TaskContext, task_type
 
 
 @task_type("ignore_stop", retry=RetryPolicy(max_retries=0), grace_seconds=1, examples=(1.0,))

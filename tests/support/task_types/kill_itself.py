@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from tasks import RetryPolicy, TaskContext, task_type
+from taskledger_sdk import RetryPolicy, TaskContext, task_type
 
 
 @task_type("kill_itself", retry=RetryPolicy(max_retries=2, base_seconds=0.2), examples=(0.0,))

@@ -2,7 +2,7 @@
 
 import time
 
-from tasks import TaskContext, task_type
+from taskledger_sdk import TaskContext, task_type
 
 
 @task_type("read_clock", examples=("hello world",), chunk=200, max_seconds_each=0.1)

@@ -2,7 +2,7 @@
 
 import time
 
-from tasks import TaskContext, task_type
+from taskledger_sdk import TaskContext, task_type
 
 
 @task_type("sleep_for", examples=(0.1,))

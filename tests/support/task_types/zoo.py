@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import RetryPolicy, TaskContext, task_type
+from taskledger_sdk import RetryPolicy, TaskContext, task_type
 
 MEGABYTE = 1024 * 1024
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.services.invoices import compute
+from taskledger_sdk.registry import get_type
 from tasks.handlers import fetch_orders
 from tasks.handlers.fetch_orders import Order, OrderLine
 from tasks.ports import InvoiceDraft, InvoiceLine
-from tasks.registry import get_type
 from tests.support.fake_task import FakeTask
 
 DAY = date(2026, 1, 5)

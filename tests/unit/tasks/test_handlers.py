@@ -2,11 +2,11 @@
 
 import pytest
 
-from tasks.errors import PayloadRefused
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import get_type, load_types
 from tasks.handlers.fibonacci_calc import fibonacci_calc
 from tasks.handlers.reverse_string import reverse_string
 from tasks.handlers.uppercase_text import uppercase_text
-from tasks.registry import get_type, load_types
 
 
 @pytest.mark.parametrize(

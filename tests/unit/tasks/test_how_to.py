@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import tasks.handlers
-from tasks import PermanentError, registry
-from tasks.errors import PayloadRefused
-from tasks.registry import Options, TaskType, get_type, load_types
+from taskledger_sdk import PermanentError, packages, registry
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import Options, TaskType, get_type, load_types
 
 PAGE = (Path(__file__).parents[3] / "docs/how-to/add-a-task-type.md").read_text()
 
@@ -34,6 +34,7 @@ def count_words(tmp_path, monkeypatch) -> TaskType:
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.setattr(registry, "_types", dict(load_types()))
     monkeypatch.setattr(registry, "_found", None)
+    monkeypatch.setattr(packages, "_loaded", False)
     monkeypatch.setattr(tasks.handlers, "__path__", [*tasks.handlers.__path__, str(tmp_path)])
     yield get_type(name)
     sys.modules.pop(f"tasks.handlers.{name}")

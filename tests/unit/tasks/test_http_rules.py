@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from taskledger_sdk.registry import get_type
 from tasks.http_rules import asked_to_wait
-from tasks.registry import get_type
 
 DAY = 86_400
 ROOT = Path(__file__).parents[3]

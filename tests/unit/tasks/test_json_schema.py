@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from marshmallow.validate import Email, Length, NoneOf, Range, Regexp
 from schemathesis import GenerationMode
 
-from tasks.errors import PayloadRefused
-from tasks.payload import PayloadSpec, Places, rule
-from tasks.registry import get_type
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.payload import PayloadSpec, Places, rule
+from taskledger_sdk.registry import get_type
 
 
 class Size(Enum):

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from tasks.errors import PayloadRefused
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.registry import TaskType, load_types
 from tasks.redaction import redacted
-from tasks.registry import TaskType, load_types
 
 TYPES = [
     pytest.param(each, id=name)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 
+from taskledger_sdk.errors import PermanentError
 from tasks import pictures
-from tasks.errors import PermanentError
 from tasks.pictures import MAX_BYTES, Wanted, resized
 
 ROOT = Path(__file__).parents[3]
@@ -226,13 +226,13 @@ def test_what_would_take_too_much_memory_is_refused_and_says_what_helps():
 MEASURED = """
 import io, resource, sys
 from tasks.pictures import Wanted, resized
-import tasks.errors
+import taskledger_sdk.errors
 content = open(sys.argv[1], "rb").read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     made = resized(io.BytesIO(content), Wanted(width=int(sys.argv[2]), height=int(sys.argv[2]), fit="cover"), print)
     made.save(io.BytesIO(), "PNG" if made.mode == "RGBA" else "JPEG")
-except tasks.errors.PermanentError as error:
+except taskledger_sdk.errors.PermanentError as error:
     print(error)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """

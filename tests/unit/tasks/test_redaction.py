@@ -5,10 +5,10 @@ from typing import Literal
 
 import pytest
 
-from tasks import registry
-from tasks.payload import rule
+from taskledger_sdk import registry
+from taskledger_sdk.payload import rule
+from taskledger_sdk.registry import load_types, task_type
 from tasks.redaction import REDACTED, is_secret_name, mask_named, mask_url, redacted
-from tasks.registry import load_types, task_type
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import pytest
 from marshmallow.validate import Length, Range, Regexp
 
-from tasks import RetryPolicy, TaskContext, registry, rule, task_type
-from tasks.errors import BadDeclaration, UnknownTaskType
-from tasks.registry import get_type, load_types
+from taskledger_sdk import RetryPolicy, TaskContext, registry, rule, task_type
+from taskledger_sdk.errors import BadDeclaration, UnknownTaskType
+from taskledger_sdk.registry import get_type, load_types
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +196,7 @@ def test_a_payload_that_cannot_be_said_strictly_fails_at_import(annotation, mess
 
 def test_importing_all_handlers_loads_no_web_no_database_and_no_apispec():
     program = (
-        "import sys; from tasks.registry import load_types; load_types();"
+        "import sys; from taskledger_sdk.registry import load_types; load_types();"
         "print([name for name in ('flask', 'sqlalchemy', 'apispec', 'celery', 'app') if name in sys.modules])"
     )
 

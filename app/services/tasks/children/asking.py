@@ -11,11 +11,11 @@ from marshmallow.validate import Length, Range, Regexp
 from app.database import to_json
 from app.errors import Refused, flatten
 from app.services.submission import MAX_RETRIES, Submission
-from tasks.errors import PayloadRefused, PermanentError, UnknownTaskType
+from taskledger_sdk.errors import PayloadRefused, PermanentError, UnknownTaskType
+from taskledger_sdk.json_values import depth_exceeds
+from taskledger_sdk.payload import PayloadSpec, rule
+from taskledger_sdk.registry import TaskType, get_type
 from tasks.http_rules import HTTP_URL
-from tasks.json_values import depth_exceeds
-from tasks.payload import PayloadSpec, rule
-from tasks.registry import TaskType, get_type
 
 MAX_KEY = 200
 MAX_LEVELS = 63  # a body has 64, and the payload stands in one

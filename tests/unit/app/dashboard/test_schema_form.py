@@ -6,7 +6,7 @@ from werkzeug.datastructures import MultiDict
 from app.dashboard import schema_form, schema_reading
 from app.dashboard.schema_form import ITEMS, ON, VARIANT, Node
 from app.dashboard.untouched import MISSING
-from tasks.registry import load_types
+from taskledger_sdk.registry import load_types
 
 EXAMPLES = [(name, number) for name, kind in load_types().items() for number in range(len(kind.examples))]
 

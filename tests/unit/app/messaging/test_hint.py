@@ -4,7 +4,7 @@ from app.messaging import Hint, coalesce
 from app.messaging.hint import BACKSTOP_SECONDS
 from app.models import new_id
 from app.services.lifecycle import Waiting
-from tasks.registry import MAX_HARD_LIMIT_SECONDS, get_type
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type
 
 
 def waiting(**fields) -> Waiting:

@@ -15,8 +15,8 @@ from app.services.lifecycle import Claim
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
 from app.worker.attempt import RESULT_BYTES, run_attempt
 from app.worker.stopping import ParentStop, Stopper
-from tasks.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
-from tasks.registry import get_type
+from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
+from taskledger_sdk.registry import get_type
 from tests.support.factories import NOON
 
 CLAIM = Claim(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from app.clock import utcnow
 from app.worker.context import AttemptContext
 from app.worker.in_progress import Running
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.unit.app.worker.test_attempt import CLAIM
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from app.services.tasks.task_log import LogLine
 from app.worker.heartbeat import Heartbeat
 from app.worker.in_progress import LOG_LINES, HintInProgress, InProgressRegistry, Running
-from tasks.errors import TimeLimitReached
+from taskledger_sdk.errors import TimeLimitReached
 from tests.support.factories import NOON
 from tests.unit.app.worker.test_attempt import CLAIM
 

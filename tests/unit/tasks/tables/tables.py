@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
-from tasks.registry import get_type
+from taskledger_sdk.registry import get_type
 from tests.support.fake_task import FakeTask
 
 COUNT = {"operation": "aggregate", "measures": [{"name": "n", "function": "count"}]}

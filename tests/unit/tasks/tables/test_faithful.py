@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tests.unit.tasks.tables.tables import COUNT, process
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tests.unit.tasks.tables.tables import COUNT, process
 
 ODD = ",;\t|\"'#\\\r\n éß.-+_:/%{}[]0123456789eETaNn"

@@ -3,8 +3,8 @@
 import pytest
 
 from app.errors import flatten
-from tasks.workflow import DefinitionRefused, load_workflows, parse
-from tasks.workflow.model import Definition
+from taskledger_sdk.workflow import DefinitionRefused, load_workflows, parse
+from taskledger_sdk.workflow.model import Definition
 
 A = {"type": "reverse_string", "payload": "abc"}
 
@@ -166,8 +166,8 @@ def test_what_only_the_service_submits_is_no_step():
 def test_sensitive_types_cannot_be_steps(monkeypatch):
     from dataclasses import replace
 
-    from tasks import registry
-    from tasks.workflow import parsing
+    from taskledger_sdk import registry
+    from taskledger_sdk.workflow import parsing
 
     secret = replace(registry.get_type("reverse_string"), sensitive=True)
     monkeypatch.setattr(parsing, "get_type", lambda _: secret)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.services.invoices.amounts import compute, digest, places, text
-from tasks.errors import PermanentError
+from taskledger_sdk.errors import PermanentError
 from tasks.ports import InvoiceDraft, InvoiceLine
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.errors import UnknownTaskType
-from tasks.registry import MAX_HARD_LIMIT_SECONDS, get_type
-from tasks.workflow import linear
-from tasks.workflow.conditions import check_condition
-from tasks.workflow.errors import DefinitionRefused, Faults
-from tasks.workflow.graph import ancestors, ordered
-from tasks.workflow.inputs import parse_inputs
-from tasks.workflow.model import COMPENSATE, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
-from tasks.workflow.payloads import check_payload
-from tasks.workflow.templates import STEP_KEY, Reference, check
+from taskledger_sdk.errors import UnknownTaskType
+from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type
+from taskledger_sdk.workflow import linear
+from taskledger_sdk.workflow.conditions import check_condition
+from taskledger_sdk.workflow.errors import DefinitionRefused, Faults
+from taskledger_sdk.workflow.graph import ancestors, ordered
+from taskledger_sdk.workflow.inputs import parse_inputs
+from taskledger_sdk.workflow.model import COMPENSATE, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
+from taskledger_sdk.workflow.payloads import check_payload
+from taskledger_sdk.workflow.templates import STEP_KEY, Reference, check
 
 MAX_RETRIES, MAX_LABELS = 100, 16
 ROOT = ("definition",)

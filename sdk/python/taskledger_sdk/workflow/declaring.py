@@ -1,19 +1,18 @@
-"""Workflows written in Python: one a file in tasks/workflows/, in the words of the JSON form."""
+"""Workflows written in Python: one a file of a package, in the words of the JSON form."""
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.errors import BadDeclaration
-from tasks.modules import import_all
-from tasks.workflow.errors import DefinitionRefused
-from tasks.workflow.model import COMPENSATE, Definition
-from tasks.workflow.parsing import parse
+from taskledger_sdk import packages
+from taskledger_sdk.errors import BadDeclaration
+from taskledger_sdk.workflow.errors import DefinitionRefused
+from taskledger_sdk.workflow.model import COMPENSATE, Definition
+from taskledger_sdk.workflow.parsing import parse
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 _.-]{0,98}[A-Za-z0-9_.-])?")
 
@@ -36,7 +35,6 @@ class DeclaredWorkflow:
 
 
 _workflows: dict[str, DeclaredWorkflow] = {}
-_loading = threading.Lock()
 
 
 def workflow(
@@ -87,7 +85,6 @@ def text(*parts: Any) -> dict[str, Any]:
 
 
 def load_workflows() -> Mapping[str, DeclaredWorkflow]:
-    """All workflows of tasks/workflows/, by name. Raises BrokenFiles where a file cannot be imported."""
-    with _loading:
-        import_all("tasks.workflows")
+    """All workflows of the packages that are used, by name. Raises BrokenFiles where a file cannot be imported."""
+    packages.load()
     return dict(sorted(_workflows.items()))

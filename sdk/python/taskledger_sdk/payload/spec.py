@@ -11,13 +11,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from tasks.annotations import field_of
-from tasks.containers import describe
-from tasks.errors import PayloadRefused
-from tasks.fields import Code, Message
-from tasks.rules import Places, Rule, rule
-
-__all__ = ["PayloadSpec", "Places", "rule"]
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.payload.annotations import field_of
+from taskledger_sdk.payload.containers import describe
+from taskledger_sdk.payload.fields import Code, Message
+from taskledger_sdk.payload.rules import Rule
 
 MAX_MESSAGES = 50
 

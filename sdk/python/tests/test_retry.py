@@ -6,8 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.errors import AskedToWait, BadDeclaration, PayloadRefused, PermanentError, RetryLater, TimeLimitReached
-from tasks.retry import GiveUp, Retry, RetryPolicy, decide
+from taskledger_sdk.errors import (
+    AskedToWait,
+    BadDeclaration,
+    PayloadRefused,
+    PermanentError,
+    RetryLater,
+    TimeLimitReached,
+)
+from taskledger_sdk.retry import GiveUp, Retry, RetryPolicy, decide
 
 POLICY = RetryPolicy(max_retries=3, base_seconds=2.0, factor=2.0, cap_seconds=600.0)
 

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from tasks.errors import AskedToWait, PayloadRefused, RetryLater, ShuttingDown, TaskCancelled, UnknownTaskType
+from taskledger_sdk.errors import AskedToWait, PayloadRefused, RetryLater, ShuttingDown, TaskCancelled, UnknownTaskType
 
 KNOWN = ("fibonacci_calc", "reverse_string")
 

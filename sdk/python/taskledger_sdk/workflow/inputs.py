@@ -7,12 +7,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from tasks import fields as strict
-from tasks.fields import wrong
-from tasks.mail_addresses import recipient
-from tasks.workflow.errors import Faults, InputRefused
-from tasks.workflow.model import Input
-from tasks.workflow.templates import REDACTED, STEP_KEY
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.fields import wrong
+from taskledger_sdk.payload.mail_addresses import recipient
+from taskledger_sdk.workflow.errors import Faults, InputRefused
+from taskledger_sdk.workflow.model import Input
+from taskledger_sdk.workflow.templates import REDACTED, STEP_KEY
 
 MAX_INPUTS = 100
 DECIMAL = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$"

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from marshmallow.validate import Email, Equal, Length, NoneOf, OneOf, Range, Regexp
 
-from tasks.errors import PayloadRefused
-from tasks.fields import Code
-from tasks.payload import PayloadSpec, Places, rule
+from taskledger_sdk.errors import PayloadRefused
+from taskledger_sdk.payload import PayloadSpec, Places, rule
+from taskledger_sdk.payload.fields import Code
 
 
 class Size(Enum):

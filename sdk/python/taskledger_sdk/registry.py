@@ -15,10 +15,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypedDict, TypeVar, Unpack
 
-from tasks.errors import BadDeclaration, UnknownTaskType
-from tasks.modules import import_all
-from tasks.payload import PayloadSpec
-from tasks.retry import RetryPolicy
+from taskledger_sdk import packages
+from taskledger_sdk.errors import BadDeclaration, UnknownTaskType
+from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.retry import RetryPolicy
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
@@ -100,9 +100,8 @@ class Options(TypedDict, total=False):
 
 _types: dict[str, TaskType] = {}
 _found: Mapping[str, TaskType] | None = None
-# Two locks, because a thread may import one handler (and register it) while another imports them all: the second is
-# never held during an import.
-_loading, _registering = threading.RLock(), threading.Lock()
+# Not the lock of the imports: a thread may import one handler, and register it, while another imports them all.
+_registering = threading.Lock()
 
 
 def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
@@ -133,15 +132,14 @@ def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
 
 
 def load_types() -> Mapping[str, TaskType]:
-    """All task types by name, sorted; the first call imports every module of tasks.handlers.
+    """All task types by name, sorted; the first call imports every module of the packages that are used.
 
     Raises BrokenFiles where one of them cannot be imported.
     """
     global _found
+    packages.load()
     found = _found
     if found is None:
-        with _loading:
-            import_all("tasks.handlers")
         with _registering:
             found = _found = MappingProxyType(dict(sorted(_types.items())))
     return found

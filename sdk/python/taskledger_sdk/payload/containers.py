@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, missing
 
-from tasks.fields import Code, Message, Strict, wrong
+from taskledger_sdk.payload.fields import Code, Message, Strict, wrong
 
 # More faults than these in one list help nobody, and a megabyte of wrong items would cost seconds and fill the answer.
 MAX_FAULTS = 20
@@ -51,7 +51,7 @@ class Entries(Strict, fields.Dict):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong("an object", value)
-        assert self.key_field is not None  # noqa: S101  (always given by tasks.payload)
+        assert self.key_field is not None  # noqa: S101  (always given by taskledger_sdk.payload)
         assert self.value_field is not None  # noqa: S101
         for _ in each_of(self.key_field, ((key, key) for key in value)):
             pass

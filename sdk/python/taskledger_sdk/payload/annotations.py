@@ -14,10 +14,10 @@ from uuid import UUID
 
 from marshmallow import ValidationError, fields, missing, validate
 
-from tasks import containers, rules
-from tasks import fields as strict
-from tasks.errors import BadDeclaration
-from tasks.rules import Rule
+from taskledger_sdk.errors import BadDeclaration
+from taskledger_sdk.payload import containers, rules
+from taskledger_sdk.payload import fields as strict
+from taskledger_sdk.payload.rules import Rule
 
 Field = fields.Field[Any]
 Within = tuple[type, ...]

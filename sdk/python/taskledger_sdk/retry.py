@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tasks.errors import AskedToWait, BadDeclaration, PermanentError, RetryLater
+from taskledger_sdk.errors import AskedToWait, BadDeclaration, PermanentError, RetryLater
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from tasks.errors import PermanentError, TaskError
+from taskledger_sdk.errors import PermanentError, TaskError
 
 MAX_FAULTS = 50
 MAX_GUESSES = 10  # one among a thousand names takes 40 ms, and a definition may hold 50,000 that are wrong

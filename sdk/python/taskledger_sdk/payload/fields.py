@@ -16,7 +16,7 @@ from uuid import UUID
 from marshmallow import ValidationError, fields
 from marshmallow.types import ErrorMessages
 
-from tasks.mail_addresses import ADDRESS_SCHEMA, canonical
+from taskledger_sdk.payload.mail_addresses import ADDRESS_SCHEMA, canonical
 
 WHOLE_DIGITS = r"(?:0|[1-9][0-9]{0,17})"
 # The hour is one of 24: Python 3.14 takes 24:00 for midnight, RFC 3339 and older ones do not.

@@ -10,9 +10,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from tasks import containers
-from tasks import fields as strict
-from tasks.errors import BadDeclaration
+from taskledger_sdk.errors import BadDeclaration
+from taskledger_sdk.payload import containers
+from taskledger_sdk.payload import fields as strict
 
 # PostgreSQL's jsonb refuses NUL. Lone surrogates, which it refuses too, have no portable pattern in JSON Schema.
 NO_NUL = r"^[^\u0000]*$"

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tasks.json_values import depth_exceeds
+from taskledger_sdk.json_values import depth_exceeds
 
 
 def nested(levels: int):
