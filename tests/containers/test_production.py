@@ -187,13 +187,16 @@ def test_the_services_role_is_no_superuser_and_makes_the_roles_for_sql(productio
     assert production.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'taskledger\\_%'") == [["2"]]
 
 
-def test_plain_http_is_sent_on_to_the_port_that_is_published(production):
+def test_a_browser_that_comes_over_plain_http_is_sent_on_to_the_port_that_is_published(production):
     port = production.ports["HTTP_PORT"]
 
-    answer = requests.get(f"http://localhost:{port}/api/v1/tasks?limit=1", allow_redirects=False, timeout=10)
+    page = requests.get(f"http://localhost:{port}/tasks?limit=1", allow_redirects=False, timeout=10)
+    programs = requests.get(f"http://localhost:{port}/api/v1/tasks?limit=1", allow_redirects=False, timeout=10)
 
-    assert answer.status_code == 308
-    assert answer.headers["Location"] == f"{production.url}/api/v1/tasks?limit=1"
+    assert (page.status_code, page.headers["Location"]) == (308, f"{production.url}/tasks?limit=1")
+    assert (
+        programs.json()["code"] == "https_required"
+    )  # an API key has travelled in the open: nobody is to get used to it
 
 
 def served_by(production: Installation, since: float) -> set[str]:
