@@ -14,7 +14,7 @@ from tests.support.servers.databases import ROOT
 from tests.support.servers.processes import Process
 from tests.support.servers.waiting import free_port
 
-KEPT = ("ARTIFACTS_URL", "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+KEPT = ("ARTIFACTS_URL", "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONPATH")
 
 
 def service_environment(*, database_url: str, broker_url: str, **settings: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """RabbitMQ 4 of the tests' own, from the image that the compose file names; Debian 12 has 3.10."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,9 +30,10 @@ def find_docker() -> str | None:
 
 
 def image() -> str:
-    """The image of RabbitMQ that the compose file names."""
+    """The image of RabbitMQ that the compose file names, or its variable."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    return str(services["rabbitmq"]["image"])
+    variable, default = re.fullmatch(r"\$\{(\w+):-(.+)\}", services["rabbitmq"]["image"]).groups()
+    return os.environ.get(variable) or default
 
 
 class RabbitMQContainer(PrivateRabbitMQ):
