@@ -2,6 +2,7 @@
 
 import sys
 
+from app import task_packages
 from app.capacity import worker_slots_here
 from app.config import get_settings
 from taskledger_sdk.packages import EXIT_STATUS, BrokenFiles
@@ -31,6 +32,7 @@ broker_native_delayed_delivery_queue_type = "classic"  # unused: delays live in 
 
 # --- queues ----------------------------------------------------------------------------------------------------------
 try:
+    task_packages.use(_settings)
     task_queues = [work_queue(name, _broker.queue_arguments) for name in queue_names()]
 except BrokenFiles as _error:  # no process starts with some of the types, and Celery would show a traceback
     sys.stderr.write(f"Error: {_error}\n")

@@ -9,14 +9,12 @@ from flask import Flask
 from flask_migrate import Migrate
 from gunicorn.errors import AppImportError
 
-from app import api, dashboard, runtime
+from app import api, dashboard, runtime, task_packages
 from app.config import Settings, get_settings
 from app.observability import metrics, tracing
 from app.web import registration
 from app.web.transactions import db
 from taskledger_sdk.packages import BrokenFiles
-from taskledger_sdk.registry import load_types
-from taskledger_sdk.workflow.declaring import load_workflows
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,7 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The application that gunicorn serves and the flask command runs in. Raises SettingsError and BrokenFiles."""
     settings = settings or get_settings()
     runtime.set_up_logging(settings)
-    _see_that_types_load()
+    _load_types(settings)
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         metrics.share("api", owner=os.getppid())  # its workers are one service
     app = Application(__name__, static_folder=None)
@@ -52,11 +50,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _see_that_types_load() -> None:
+def _load_types(settings: Settings) -> None:
     """Before anything stands that would need them. Raises BrokenFiles."""
     try:
-        load_types()
-        load_workflows()
+        task_packages.use(settings)
     except BrokenFiles as error:
         if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
             raise

@@ -1,5 +1,5 @@
 """The version of this release, which the service and its SDK share; the API and the commands read it here."""
 
-from taskledger_sdk.version import VERSION
+from taskledger_sdk import __version__
 
-__all__ = ["VERSION"]
+VERSION = __version__

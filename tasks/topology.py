@@ -1,14 +1,17 @@
 """Exchanges and queues, declared in one place; `python -m tasks.topology` prints them for RabbitMQ's operators."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kombu import Exchange, Queue
 
+from taskledger_sdk import packages
 from taskledger_sdk.packages import EXIT_STATUS, BrokenFiles
 from taskledger_sdk.registry import load_types
+from tasks import BUILT_IN, task_packages
 from tasks.brokers import DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE, RABBITMQ, RABBITMQ_QUORUM
 
 TASKS = Exchange("tasks", type="direct", durable=True)
@@ -96,6 +99,8 @@ def _described(entity: Exchange | Queue, vhost: str, **more: Any) -> dict[str, A
 def main(arguments: list[str]) -> None:
     """`python -m tasks.topology [classic | quorum [VHOST]]`."""
     queue_type, vhost = (*arguments, *("classic", "/")[len(arguments) :])
+    theirs = task_packages.named(filter(None, os.environ.get("TASK_PACKAGES", "").replace(" ", "").split(",")))
+    packages.use(*BUILT_IN, *theirs)
     try:
         names = queue_names()
     except BrokenFiles as error:

@@ -29,7 +29,7 @@ RATE_LIMITS = {
 }
 RENAMED = {"SCALING_SLOTS_PER_WORKER": "SCALING_CONCURRENCY_PER_WORKER"}
 """Settings under their old names, which are read for one release more; the new name counts where both are set."""
-BLANK_IS_OFF = frozenset(RATE_LIMITS["production"])
+BLANK_IS_OFF = frozenset({*RATE_LIMITS["production"], "BUILTIN_TASK_TYPES"})
 
 
 class _Environment(Env):
@@ -57,6 +57,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     for setting in fields(Settings):
         default = ... if setting.default is MISSING else setting.default
+        if setting.name.upper() in BLANK_IS_OFF & set(environ):
+            default = ""
         parse = getattr(reader, setting.metadata["kind"])
         values[setting.name] = parse(setting.name.upper(), default, validate=setting.metadata["check"])
     faults = []

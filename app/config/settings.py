@@ -10,10 +10,11 @@ from app.config.outputs import Outputs
 from app.config.production import DEVELOPMENT_SECRET
 from app.config.running import Running
 from app.config.serving import Serving
+from app.config.task_packages import TaskPackages
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Connections, Serving, Accounts, Running, Observing, Outputs, AuditSink):
+class Settings(Connections, Serving, Accounts, TaskPackages, Running, Observing, Outputs, AuditSink):
     """What can be set; the variable is the field's name in upper case (docs/reference/settings.md)."""
 
     @property

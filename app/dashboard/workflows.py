@@ -19,7 +19,7 @@ from app.web import quotas
 from app.web.access import Access, access, visible_owner, workflow_caller
 from app.web.requests import json_body, pagination
 from app.web.transactions import repeated, transaction
-from taskledger_sdk.workflow import Definition
+from taskledger_sdk.workflows import Definition
 
 PAGE, RUNS_SHOWN = 50, 10
 MAX_TEXT = 200

@@ -1,1 +1,1 @@
-"""The service's own workflows, one a file; taskledger_sdk.workflow finds them."""
+"""The service's own workflows, one a file; taskledger_sdk.workflows finds them."""

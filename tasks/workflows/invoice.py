@@ -1,6 +1,6 @@
 """invoice: the orders of a customer and a period become an invoice, a PDF and a mail."""
 
-from taskledger_sdk.workflow import ref, step, text, workflow
+from taskledger_sdk.workflows import ref, step, text, workflow
 
 ISSUED = {"equals": [ref("steps.create_invoice.result.created"), True]}
 """Another run may have issued the same invoice before; then it also sent it, and nobody gets it twice."""

@@ -1,6 +1,6 @@
 """invoice_email: print an invoice that was issued before, and mail it."""
 
-from taskledger_sdk.workflow import ref, step, text, workflow
+from taskledger_sdk.workflows import ref, step, text, workflow
 
 INVOICE_EMAIL = workflow(
     "invoice_email",

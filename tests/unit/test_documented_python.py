@@ -35,7 +35,7 @@ from taskledger_sdk import TaskContext, registry
 from taskledger_sdk import errors as task_errors
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.registry import TaskType, load_types
-from taskledger_sdk.workflow import declaring
+from taskledger_sdk.workflows import declaring
 from tests.support.fake_task import FakeTask
 from tests.unit.documents import PAGES, Block, python_blocks, spans
 

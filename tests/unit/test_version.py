@@ -21,7 +21,7 @@ def test_the_package_takes_its_version_from_the_code():
 
     assert "version" not in project["project"]
     assert project["project"]["dynamic"] == ["version"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "taskledger_sdk.version.VERSION"}
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "taskledger_sdk.__version__"}
 
 
 def test_it_is_a_version_of_three_numbers():

@@ -30,7 +30,7 @@ from app.services.workflows.definitions import read as read_workflow
 from app.services.workflows.reading import Filter, RunView, StepView, events, find, read, task_ids, view
 from app.services.workflows.run_statements import lock as lock_runs
 from app.services.workflows.versions import definition_of
-from taskledger_sdk.workflow import Definition
+from taskledger_sdk.workflows import Definition
 
 __all__ = [
     "Caller",

@@ -21,11 +21,11 @@ from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
 from taskledger_sdk.errors import UnknownTaskType
-from taskledger_sdk.workflow import Definition, Step
-from taskledger_sdk.workflow.conditions import holds
-from taskledger_sdk.workflow.errors import StepRefused
-from taskledger_sdk.workflow.model import STOP
-from taskledger_sdk.workflow.templates import bounded, render
+from taskledger_sdk.workflows import Definition, Step
+from taskledger_sdk.workflows.conditions import holds
+from taskledger_sdk.workflows.errors import StepRefused
+from taskledger_sdk.workflows.model import STOP
+from taskledger_sdk.workflows.templates import bounded, render
 
 ENDED_WELL = (StepState.COMPLETED, StepState.SKIPPED)
 _TAKE_NEWS = sa.text("DELETE FROM workflow_news WHERE run_id = :run_id")

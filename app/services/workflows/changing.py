@@ -18,11 +18,11 @@ from app.services.workflows import advancing, run_statements, steps, transitions
 from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay, types_of
 from app.services.workflows.transitions import Transition
 from app.services.workflows.versions import definition_of
-from taskledger_sdk.workflow import Definition, InputRefused
-from taskledger_sdk.workflow.errors import Faults, StepRefused
-from taskledger_sdk.workflow.inputs import loaded
-from taskledger_sdk.workflow.payloads import check_payload, of_input
-from taskledger_sdk.workflow.templates import bounded, render
+from taskledger_sdk.workflows import Definition, InputRefused
+from taskledger_sdk.workflows.errors import Faults, StepRefused
+from taskledger_sdk.workflows.inputs import loaded
+from taskledger_sdk.workflows.payloads import check_payload, of_input
+from taskledger_sdk.workflows.templates import bounded, render
 
 MAX_LABEL = 256
 

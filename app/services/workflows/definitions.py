@@ -18,8 +18,8 @@ from app.services.owners import lock_owner_count
 from app.services.sql import folding
 from app.services.workflows import versions
 from app.services.workflows.versions import VERSIONS
-from taskledger_sdk.workflow import Definition, DefinitionRefused, load_workflows, parse
-from taskledger_sdk.workflow.declaring import NAME
+from taskledger_sdk.workflows import Definition, DefinitionRefused, load_workflows, parse
+from taskledger_sdk.workflows.declaring import NAME
 
 WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
 MAX_OF_AN_OWNER = 1000

@@ -12,7 +12,7 @@ from app.services.submission import Submission, draft_unchecked
 from taskledger_sdk.errors import PayloadRefused
 from taskledger_sdk.json_values import depth_exceeds
 from taskledger_sdk.registry import get_type
-from taskledger_sdk.workflow.errors import StepRefused
+from taskledger_sdk.workflows.errors import StepRefused
 
 MAX_LEVELS = 200  # a body has 64, and a template around a part of it 32; Python reads and writes some 900
 

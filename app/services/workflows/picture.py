@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from taskledger_sdk.workflow import Definition
+from taskledger_sdk.workflows import Definition
 
 WIDTH, HEIGHT = 190, 46  # of a step
 GAP_X, GAP_Y, MARGIN = 56, 16, 24

@@ -17,7 +17,7 @@ from app.models.workflow import RUN_FIELDS
 from app.services.workflows.advancing import ENDED_WELL
 from app.services.workflows.run_statements import RUNS
 from app.services.workflows.versions import definition_of
-from taskledger_sdk.workflow import Definition
+from taskledger_sdk.workflows import Definition
 
 STEPS = WorkflowStep.metadata.tables["workflow_steps"]
 TASKS = Task.metadata.tables["tasks"]

@@ -11,9 +11,9 @@ from app.config import get_settings
 from app.database import to_json
 from app.models import RunRecord, StepRecord, StepState
 from taskledger_sdk.registry import find_type
-from taskledger_sdk.workflow.conditions import check_condition
-from taskledger_sdk.workflow.errors import Faults, StepRefused
-from taskledger_sdk.workflow.templates import Lookup, Missing, Reference, below, check
+from taskledger_sdk.workflows.conditions import check_condition
+from taskledger_sdk.workflows.errors import Faults, StepRefused
+from taskledger_sdk.workflows.templates import Lookup, Missing, Reference, below, check
 
 LOOKED_AT = 16  # times the largest payload: as much may a condition compare, and one step refer to in all
 # Only what is referred to leaves the database, as long as that is not too much: results may have a megabyte each, and a

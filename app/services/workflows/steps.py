@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import StepRecord, StepState, UndoState, WorkflowStep
-from taskledger_sdk.workflow import Definition
+from taskledger_sdk.workflows import Definition
 
 STEPS = WorkflowStep.metadata.tables["workflow_steps"]
 _FIELDS = tuple(StepRecord.__slots__)

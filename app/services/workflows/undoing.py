@@ -17,9 +17,9 @@ from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import lookup_of, references
 from taskledger_sdk.errors import UnknownTaskType
 from taskledger_sdk.registry import get_type
-from taskledger_sdk.workflow import Definition, Step
-from taskledger_sdk.workflow.errors import StepRefused
-from taskledger_sdk.workflow.templates import bounded, render
+from taskledger_sdk.workflows import Definition, Step
+from taskledger_sdk.workflows.errors import StepRefused
+from taskledger_sdk.workflows.templates import bounded, render
 
 MAX_REASON = 500  # as the compensation's payload takes it
 # Somebody asked to undo the step's task by itself before: the run waits for that task as for one of its own.

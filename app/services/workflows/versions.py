@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import WorkflowVersion, new_id
-from taskledger_sdk.workflow import Definition
+from taskledger_sdk.workflows import Definition
 
 VERSIONS = WorkflowVersion.metadata.tables["workflow_versions"]
 KEPT = 200

@@ -13,7 +13,7 @@ from app.web.requests.parsing import StrictSchema, absent
 from app.web.schemas.schedules import FlagInQuery
 from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS, labels_field
 from taskledger_sdk.payload import fields as strict
-from taskledger_sdk.workflow.declaring import NAME
+from taskledger_sdk.workflows.declaring import NAME
 from tasks.redaction import mask_named, redacted
 
 STATUSES = {"enum": [status.value for status in RunStatus]}

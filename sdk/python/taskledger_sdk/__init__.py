@@ -8,17 +8,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from taskledger_sdk import version
-
 if TYPE_CHECKING:
     from taskledger_sdk.context import TaskContext
     from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
     from taskledger_sdk.payload import Places, rule
     from taskledger_sdk.registry import task_type
     from taskledger_sdk.retry import RetryPolicy
-    from taskledger_sdk.workflow import ref, step, text, workflow
+    from taskledger_sdk.workflows import ref, step, text, workflow
 
-__version__ = version.VERSION
+__version__ = "0.1.0"
+"""The version of this release, of the SDK and of the service, which go together: the one place that says it."""
 
 _HOMES = {
     "PermanentError": "errors",
@@ -29,12 +28,12 @@ _HOMES = {
     "TaskCancelled": "errors",
     "TaskContext": "context",
     "TimeLimitReached": "errors",
-    "ref": "workflow",
+    "ref": "workflows",
     "rule": "payload",
-    "step": "workflow",
+    "step": "workflows",
     "task_type": "registry",
-    "text": "workflow",
-    "workflow": "workflow",
+    "text": "workflows",
+    "workflow": "workflows",
 }
 
 __all__ = [

@@ -20,7 +20,7 @@ from taskledger_sdk.errors import BadDeclaration, UnknownTaskType
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.retry import RetryPolicy
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+NAME = re.compile(r"(?=.{1,63}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # RabbitMQ closes the channel of a consumer that has not acknowledged for 30 minutes; this leaves it four to spare.
 MAX_HARD_LIMIT_SECONDS = 1560
@@ -125,7 +125,7 @@ def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
             summary=" ".join(summary.split()),
             description=description.strip(),
         )
-        _register(made)
+        register(made)
         return handler
 
     return declare
@@ -159,7 +159,8 @@ def find_type(name: str) -> TaskType | None:
     return load_types().get(name)
 
 
-def _register(made: TaskType) -> None:
+def register(made: TaskType) -> None:
+    """Make a type known, in place of what its handler declared before. Raises BadDeclaration for a name of another."""
     global _found
     with _registering:
         other = _types.get(made.name)
@@ -195,7 +196,9 @@ def _payload_annotation(name: str, handler: Handler) -> Any:
 
 def _check_names(name: str, options: Mapping[str, Any]) -> None:
     if not NAME.fullmatch(name):
-        raise BadDeclaration(f"{name!r} is no name of a task type; give up to 63 of a-z, 0-9 and _, a letter first")
+        raise BadDeclaration(
+            f"{name!r} is no name of a task type; give up to 63 of a-z, 0-9, _ and dots, each part with a letter first"
+        )
     for option in options:
         if option not in Options.__annotations__:
             nearest = get_close_matches(option, Options.__annotations__, n=1)

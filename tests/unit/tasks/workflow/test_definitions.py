@@ -3,8 +3,8 @@
 import pytest
 
 from app.errors import flatten
-from taskledger_sdk.workflow import DefinitionRefused, load_workflows, parse
-from taskledger_sdk.workflow.model import Definition
+from taskledger_sdk.workflows import DefinitionRefused, load_workflows, parse
+from taskledger_sdk.workflows.model import Definition
 
 A = {"type": "reverse_string", "payload": "abc"}
 
@@ -167,7 +167,7 @@ def test_sensitive_types_cannot_be_steps(monkeypatch):
     from dataclasses import replace
 
     from taskledger_sdk import registry
-    from taskledger_sdk.workflow import parsing
+    from taskledger_sdk.workflows import parsing
 
     secret = replace(registry.get_type("reverse_string"), sensitive=True)
     monkeypatch.setattr(parsing, "get_type", lambda _: secret)

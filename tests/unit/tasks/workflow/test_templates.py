@@ -2,10 +2,10 @@
 
 import pytest
 
-from taskledger_sdk.workflow.conditions import holds
-from taskledger_sdk.workflow.errors import Faults, InputRefused, StepRefused
-from taskledger_sdk.workflow.inputs import loaded, parse_inputs
-from taskledger_sdk.workflow.templates import Missing, below, bounded, reference_of, render
+from taskledger_sdk.workflows.conditions import holds
+from taskledger_sdk.workflows.errors import Faults, InputRefused, StepRefused
+from taskledger_sdk.workflows.inputs import loaded, parse_inputs
+from taskledger_sdk.workflows.templates import Missing, below, bounded, reference_of, render
 
 INPUT = {"name": "Ada", "orders": [{"id": 1}, {"id": 2}], "none": None, "n": 5, "yes": True}
 

@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from app.services.workflows import picture
-from taskledger_sdk.workflow import parse
+from taskledger_sdk.workflows import parse
 
 A = {"type": "reverse_string", "payload": "abc"}
 SVG = "{http://www.w3.org/2000/svg}"

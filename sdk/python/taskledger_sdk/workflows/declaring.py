@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,18 +11,19 @@ from typing import Any
 
 from taskledger_sdk import packages
 from taskledger_sdk.errors import BadDeclaration
-from taskledger_sdk.workflow.errors import DefinitionRefused
-from taskledger_sdk.workflow.model import COMPENSATE, Definition
-from taskledger_sdk.workflow.parsing import parse
+from taskledger_sdk.workflows.errors import DefinitionRefused
+from taskledger_sdk.workflows.model import COMPENSATE, Definition
+from taskledger_sdk.workflows.parsing import parse
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 _.-]{0,98}[A-Za-z0-9_.-])?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredWorkflow:
-    """A workflow of the service itself, which every account may run."""
+    """A workflow that a package brings, which every account may run; `module` is where it stands."""
 
     name: str
+    module: str
     description: str
     written: Mapping[str, Any]
 
@@ -46,16 +48,23 @@ def workflow(
     labels: Mapping[str, Any] | None = None,
     on_failure: str = COMPENSATE,
 ) -> DeclaredWorkflow:
-    """Declare a workflow. Raises BadDeclaration for a name that is none, or is taken."""
+    """Declare a workflow, at the top of a module. Raises BadDeclaration for a name that is none, or is taken."""
+    module = sys._getframe(1).f_globals.get("__name__", "")
     if not NAME.fullmatch(name):
         raise BadDeclaration(f"{name!r} is no name of a workflow")
     written: dict[str, Any] = {"steps": dict(steps), "on_failure": on_failure, "labels": dict(labels or {})}
     if inputs is not None:
         written["input"] = dict(inputs)
-    made = DeclaredWorkflow(name=name, description=description, written=written)
-    if _workflows.setdefault(name, made).written != made.written:
-        raise BadDeclaration(f"workflow {name} is declared twice")
+    made = DeclaredWorkflow(name=name, module=module, description=description, written=written)
+    other = _workflows.setdefault(name, made)
+    if other.module != made.module or other.written != made.written:
+        raise BadDeclaration(f"workflow {name}: declared in {other.module} and again in {made.module}; rename one")
     return made
+
+
+def withdraw(name: str) -> None:
+    """Forget a declared workflow: somebody chose not to offer what it needs."""
+    _workflows.pop(name, None)
 
 
 def step(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from taskledger_sdk.workflow.errors import Faults
-from taskledger_sdk.workflow.model import Step
+from taskledger_sdk.workflows.errors import Faults
+from taskledger_sdk.workflows.model import Step
 
 
 def ordered(steps: Mapping[str, Step], root: Sequence[str], faults: Faults) -> dict[str, Step] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from taskledger_sdk.workflow.errors import Faults, StepRefused
-from taskledger_sdk.workflow.templates import FROM, MAX_LEVELS, Lookup, Missing, Reference, check, reference_of, render
+from taskledger_sdk.workflows.errors import Faults, StepRefused
+from taskledger_sdk.workflows.templates import FROM, MAX_LEVELS, Lookup, Missing, Reference, check, reference_of, render
 
 COMPARING = ("equals", "not_equals", "greater", "at_least", "less", "at_most", "in")
 JOINING = ("all", "any")

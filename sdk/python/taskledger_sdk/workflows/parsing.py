@@ -7,14 +7,14 @@ from typing import Any
 
 from taskledger_sdk.errors import UnknownTaskType
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type
-from taskledger_sdk.workflow import linear
-from taskledger_sdk.workflow.conditions import check_condition
-from taskledger_sdk.workflow.errors import DefinitionRefused, Faults
-from taskledger_sdk.workflow.graph import ancestors, ordered
-from taskledger_sdk.workflow.inputs import parse_inputs
-from taskledger_sdk.workflow.model import COMPENSATE, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
-from taskledger_sdk.workflow.payloads import check_payload
-from taskledger_sdk.workflow.templates import STEP_KEY, Reference, check
+from taskledger_sdk.workflows import linear
+from taskledger_sdk.workflows.conditions import check_condition
+from taskledger_sdk.workflows.errors import DefinitionRefused, Faults
+from taskledger_sdk.workflows.graph import ancestors, ordered
+from taskledger_sdk.workflows.inputs import parse_inputs
+from taskledger_sdk.workflows.model import COMPENSATE, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
+from taskledger_sdk.workflows.payloads import check_payload
+from taskledger_sdk.workflows.templates import STEP_KEY, Reference, check
 
 MAX_RETRIES, MAX_LABELS = 100, 16
 ROOT = ("definition",)

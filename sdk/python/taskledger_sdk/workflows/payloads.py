@@ -8,8 +8,8 @@ from typing import Any
 from taskledger_sdk.errors import UnknownTaskType
 from taskledger_sdk.payload import Fault
 from taskledger_sdk.registry import get_type
-from taskledger_sdk.workflow.errors import Faults, StepRefused
-from taskledger_sdk.workflow.templates import FROM, LITERAL, TEXT, Lookup, Reference, below, render
+from taskledger_sdk.workflows.errors import Faults, StepRefused
+from taskledger_sdk.workflows.templates import FROM, LITERAL, TEXT, Lookup, Reference, below, render
 
 UNKNOWN = ""  # in the place of what is not known yet: a text, which fields that take any JSON accept
 

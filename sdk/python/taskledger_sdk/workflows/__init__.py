@@ -1,9 +1,9 @@
 """What a workflow is: one model, made from JSON, from the short linear form or in Python. Pure."""
 
-from taskledger_sdk.workflow.declaring import load_workflows, ref, step, text, workflow
-from taskledger_sdk.workflow.errors import DefinitionRefused, InputRefused, StepRefused
-from taskledger_sdk.workflow.model import Definition, Step, Undo
-from taskledger_sdk.workflow.parsing import parse
+from taskledger_sdk.workflows.declaring import load_workflows, ref, step, text, workflow
+from taskledger_sdk.workflows.errors import DefinitionRefused, InputRefused, StepRefused
+from taskledger_sdk.workflows.model import Definition, Step, Undo
+from taskledger_sdk.workflows.parsing import parse
 
 __all__ = [
     "Definition",

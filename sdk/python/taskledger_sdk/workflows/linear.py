@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskledger_sdk.workflow.errors import Faults
-from taskledger_sdk.workflow.model import MAX_STEPS
+from taskledger_sdk.workflows.errors import Faults
+from taskledger_sdk.workflows.model import MAX_STEPS
 
 FIRST, TRANSITIONS = "initialTask", "transitions"
 

@@ -10,9 +10,9 @@ from marshmallow import ValidationError, fields
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.payload.fields import wrong
 from taskledger_sdk.payload.mail_addresses import recipient
-from taskledger_sdk.workflow.errors import Faults, InputRefused
-from taskledger_sdk.workflow.model import Input
-from taskledger_sdk.workflow.templates import REDACTED, STEP_KEY
+from taskledger_sdk.workflows.errors import Faults, InputRefused
+from taskledger_sdk.workflows.model import Input
+from taskledger_sdk.workflows.templates import REDACTED, STEP_KEY
 
 MAX_INPUTS = 100
 DECIMAL = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$"

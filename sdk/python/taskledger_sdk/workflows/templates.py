@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from taskledger_sdk.workflow.errors import Faults, StepRefused
+from taskledger_sdk.workflows.errors import Faults, StepRefused
 
 FROM, DEFAULT, TEXT, LITERAL = "$from", "default", "$text", "$literal"
 MAX_LEVELS = 32
