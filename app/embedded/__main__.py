@@ -13,6 +13,7 @@ from app.embedded.brokers import BROKERS
 from app.embedded.console import Console, say
 from app.embedded.errors import CannotStart
 from app.embedded.programs import Program, program_table
+from app.embedded.reload import Reload
 from app.embedded.settings import EmbeddedSettings, load, readable
 from app.embedded.startup import Startup
 from app.embedded.supervisor import EmbeddedSupervisor, Options
@@ -75,6 +76,8 @@ def _supervise(
     supervisor.start_up = Startup(
         settings=settings, credentials=credentials, programs=programs, supervisor=supervisor, console=console
     ).steps()
+    if settings.reload:
+        supervisor.reload = Reload(settings=settings, supervisor=supervisor, console=console).steps()
     with suppress(ExitNow):
         supervisor.main()
     options.close_logger()

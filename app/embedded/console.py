@@ -35,10 +35,14 @@ Try it:
     -d '{{"type": "reverse_string", "payload": "hello world"}}' \\
     | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')?wait=10"
 
-Or one task of every type: make demo
+{more}
 
 Ctrl-C stops everything.
 """
+IN_A_CHECKOUT = "Or one task of every type: make demo"
+INSTALLED = """From another terminal:
+  export TASKLEDGER_URL={api} TASKLEDGER_API_KEY={key}
+  tledger tasks submit reverse_string hello --wait"""
 
 
 class Console:
@@ -58,8 +62,10 @@ class Console:
 
     def ready(self) -> None:
         """Print where everything is, and a request to paste."""
+        more = INSTALLED if self._settings.is_installed else IN_A_CHECKOUT
         say(
             BANNER.format(
+                more=more.format(api=self._settings.api_url, key=self._key()),
                 seconds=time.monotonic() - self._began,
                 api=self._settings.api_url,
                 flower_port=self._settings.flower_port,

@@ -12,10 +12,14 @@ from app.embedded.account import Account
 from app.embedded.brokers import BROKERS
 from app.embedded.credentials import Credentials
 from app.embedded.demo_peers import peer_settings
-from app.embedded.settings import EmbeddedSettings
+from app.embedded.settings import ROOT, EmbeddedSettings
 
 API_THREADS = 32
 CELERY = ("celery", "-A", "tasks")
+# By its place: `--app app` would be looked for in the folder in which the programs run, which may have an `app` itself.
+FLASK = ("flask", "--app", str(ROOT / "app"))
+TRIED_AGAIN = "migrate"
+"""It imports every task type and tells the database of them, so it says whether edited ones can be used."""
 GIVE_BACK_SECONDS = 20
 """What a worker needs after its grace period, to give back or kill what still runs, and to record it."""
 
@@ -86,9 +90,9 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
     grace = settings.shutdown_grace_seconds
     return (
         Program(
-            name="migrate",
+            name=TRIED_AGAIN,
             stage=Stage.ONCE,
-            command=_python("flask", "--app", "app", "setup"),
+            command=_python(*FLASK, "setup"),
             environment=shared | credentials.first_admin,
         ),
         Program(
@@ -116,7 +120,7 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
         Program(
             name="sinks",
             stage=Stage.SERVICE,
-            command=_python("flask", "--app", "app", "sink", "csv", "stats", "webhooks"),
+            command=_python(*FLASK, "sink", "csv", "stats", "webhooks"),
             environment=shared,
         ),
         Program(
@@ -126,7 +130,8 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
                 *("gunicorn", "--worker-class", "app.server.Threads", "--workers", "1", "--threads", str(API_THREADS)),
                 *("--bind", f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"),
                 # Longer than clients and proxies keep idle connections: else they meet one that is just being closed.
-                *("--keep-alive", "75", "--graceful-timeout", "5", "--no-control-socket", "app.factory:create_app()"),
+                *("--keep-alive", "75", "--graceful-timeout", "5", "--no-control-socket"),
+                *("--chdir", str(settings.home), "app.factory:create_app()"),
             ),
             environment=shared,
             port=Port(number=settings.port, setting="PORT", purpose="the API", host=settings.host),
@@ -137,7 +142,7 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
 def _demo_peers(settings: EmbeddedSettings) -> tuple[Program, ...]:
     """What stands in for an orders service and a mail relay, where no URL names a real one. They know no secret."""
     bare = {"PATH": os.defpath, "VAR_DIR": str(settings.var_dir), "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
-    bare |= {name: os.environ[name] for name in ("PYTHONPATH",) if os.environ.get(name)}
+    bare |= {name: os.environ[name] for name in ("PYTHONPATH", "PYTHONSAFEPATH") if os.environ.get(name)}
     orders = Program(
         name="demo_orders",
         stage=Stage.WATCHER,
@@ -170,7 +175,10 @@ def service_environment(settings: EmbeddedSettings, credentials: Credentials) ->
         "VAR_DIR": str(settings.var_dir),
         "HOST": settings.host,
         "PORT": str(settings.port),
+        "SHUTDOWN_GRACE_SECONDS": str(settings.shutdown_grace_seconds),
         "PYTHONUNBUFFERED": "1",
+        "PWD": str(settings.home),
+        **({"WORKER_CONCURRENCY": settings.concurrency} if settings.concurrency else {}),
     }
 
 

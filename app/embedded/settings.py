@@ -9,7 +9,7 @@ from app.config import database_address
 from app.embedded.errors import CannotStart
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: programs run in it, because `tasks`, `app` and `celeryconfig` are imported from there."""
+"""Where `app`, `tasks` and `celeryconfig` are: the checkout, or what the wheel of the server brings."""
 
 FIRST_PORT, LAST_PORT = 1, 65535
 BROKERS = ("valkey", "nats")
@@ -19,6 +19,8 @@ BROKERS = ("valkey", "nats")
 class EmbeddedSettings:
     """What a person may choose; every other setting reaches the programs through the environment unchanged."""
 
+    home: Path
+    """The folder in which the programs run."""
     var_dir: Path
     host: str
     port: int
@@ -34,6 +36,13 @@ class EmbeddedSettings:
     orders_api_url: str | None
     smtp_url: str | None
     shutdown_grace_seconds: int
+    concurrency: str
+    reload: bool
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether `tledger up` started this, in somebody's own folder, and not `make run` in a checkout."""
+        return self.home != ROOT
 
     @property
     def log_dir(self) -> Path:
@@ -49,8 +58,11 @@ class EmbeddedSettings:
 
 def load(environ: Mapping[str, str]) -> EmbeddedSettings:
     """Read the settings. Raises CannotStart for an unknown broker, no number, or a port outside 1..65535."""
+    home = Path(environ.get("EMBEDDED_HOME") or ROOT)
+    reload = environ.get("RELOAD", "") not in ("", "0", "false")
     return EmbeddedSettings(
-        var_dir=(ROOT / Path(environ.get("VAR_DIR") or "var").expanduser()).resolve(),
+        home=home,
+        var_dir=(home / Path(environ.get("VAR_DIR") or "var").expanduser()).resolve(),
         host=environ.get("HOST") or "127.0.0.1",
         port=_port(environ, "PORT", 8000),
         flower_port=_port(environ, "FLOWER_PORT", 5555),
@@ -64,7 +76,10 @@ def load(environ: Mapping[str, str]) -> EmbeddedSettings:
         broker_url=environ.get("BROKER_URL") or None,
         orders_api_url=environ.get("ORDERS_API_URL") or None,
         smtp_url=environ.get("SMTP_URL") or None,
-        shutdown_grace_seconds=_number(environ, "SHUTDOWN_GRACE_SECONDS", 20),
+        # who edits code wants to see what it does, and not what the old code still does
+        shutdown_grace_seconds=_number(environ, "SHUTDOWN_GRACE_SECONDS", 1 if reload else 20),
+        concurrency=str(_number(environ, "CONCURRENCY", 0)) if environ.get("CONCURRENCY") else "",
+        reload=reload,
     )
 
 

@@ -77,6 +77,8 @@ class EmbeddedSupervisor(Supervisor):
         self._stopping_since: float | None = None
         self._asked_at = 0.0
         self.start_up: Iterator[None] = iter(())
+        self.reload: Iterator[bool] = iter(())
+        """Steps that begin when the start-up has ended; each says whether something is under way."""
         self._on_event = on_event
         self._say = say
 
@@ -113,7 +115,8 @@ class EmbeddedSupervisor(Supervisor):
             self._end_at_once(f"Not everything has ended within {self._stop_seconds:.0f} s.", exit_status=1)
         finished = object()
         starting = not self.stopping_now and next(self.start_up, finished) is not finished
-        self.options.poller.impatient = starting or self.stopping_now
+        reloading = not (starting or self.stopping_now) and next(self.reload, False)
+        self.options.poller.impatient = starting or reloading or self.stopping_now
 
     def handle_signal(self) -> None:
         """Begin the ordered stop on the first signal, and end everything at once on the second Ctrl-C."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from app.embedded.credentials import write_private
 from app.embedded.programs import Program, Stage
-from app.embedded.settings import ROOT, EmbeddedSettings
+from app.embedded.settings import EmbeddedSettings
 
 FILE_NAME = "supervisord.conf"
 RETRIES = 100
@@ -39,7 +39,7 @@ def _program(settings: EmbeddedSettings, program: Program, place: int) -> str:
     return _section(
         f"program:{program.name}",
         command=shlex.join(program.command),
-        directory=ROOT,
+        directory=settings.home,
         priority=place,  # the highest stops first, and the next one only when it is gone
         autostart="false",  # app/embedded/startup.py starts each when what it needs is ready
         autorestart="false" if program.stage is Stage.ONCE else "true",
