@@ -84,6 +84,21 @@ def test_sql_is_written_in_services_only():
     assert above == []
 
 
+def test_requests_use_the_connections_of_the_web_application():
+    """They are bounded by deadlines; those of a process, which workers use under the same names, are not."""
+    strangers = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for folder in ("api", "dashboard", "web")
+        for path in (ROOT / "app" / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("app.database")
+        for name in node.names
+        if name.name in ("transaction", "in_transaction", "engine")
+    ]
+
+    assert strangers == []
+
+
 def test_sql_of_several_lines_can_be_pasted_into_psql():
     """Adjacent string fragments would have to be put together by hand."""
     in_fragments = []

@@ -18,7 +18,7 @@ from celery.exceptions import Retry as CeleryRetry
 
 from app import clock, messaging
 from app.config import get_settings
-from app.database import in_one_statement, in_transaction, single_statement
+from app.database import in_transaction, transaction
 from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from app.messaging.hint import BACKSTOP_SECONDS
@@ -109,7 +109,7 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
     tries = itertools.count()
 
     def work() -> list[Claim]:
-        with single_statement() as session:
+        with transaction(autocommit=True) as session:
             before = lifecycle.held_under(session, lease, ids, lease_seconds=lease_seconds) if next(tries) else []
             return before + lifecycle.claim(
                 session,
@@ -296,8 +296,10 @@ def _publish_dead_letter(held: Claim, outcome: Outcome) -> None:
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
-    recorded = in_one_statement if outcomes.takes_one_statement(batch) else in_transaction
-    return recorded(lambda session: outcomes.record(session, batch, now=clock.utcnow()))
+    return in_transaction(
+        lambda session: outcomes.record(session, batch, now=clock.utcnow()),
+        autocommit=outcomes.takes_one_statement(batch),
+    )
 
 
 def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.database import COMMITS_EACH_STATEMENT
+from app.database import commits_each_statement
 from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import TaskRecord
 from app.services.submission import insertion
@@ -32,12 +32,12 @@ def publish_after_commit(session: Session, tasks: Iterable[TaskRecord]) -> None:
     """Publish the tasks' hints when the session commits; a hint that is lost costs a few seconds.
 
     Within a savepoint it publishes nothing when that is rolled back, and otherwise waits for the transaction to end.
-    A session of single statements has committed already: there the hints go out at once.
+    A session that commits each statement has committed already: there the hints go out at once.
     """
     waiting = list(tasks)
     if not waiting:
         return
-    if session.info.get(COMMITS_EACH_STATEMENT):
+    if commits_each_statement(session):
         publish(waiting)
         return
     savepoint = session.get_nested_transaction()
