@@ -25,7 +25,6 @@ from app.messaging.hint import BACKSTOP_SECONDS
 from app.messaging.signing import is_signed
 from app.observability.metrics import TASK_RUN_SECONDS, TASK_WAIT_SECONDS
 from app.services import lifecycle
-from app.services.dispatch import queues
 from app.services.lifecycle import Claim, Holder
 from app.services.measuring import counters
 from app.services.tasks import outcomes
@@ -142,7 +141,7 @@ def _account_for_rest(ids: Sequence[UUID], claims: list[Claim]) -> None:
     """Of the tasks that could not be claimed: hold those whose type is paused, count the others as duplicates."""
     rest = set(ids) - {held.id for held in claims}
     try:
-        held_back = in_transaction(lambda session: queues.hold_paused(session, sorted(rest)))
+        held_back = in_transaction(lambda session: lifecycle.hold_paused(session, sorted(rest)))
     except sa.exc.SQLAlchemyError as error:
         # What was claimed must run; the others are found by the dispatcher, which publishes their hints again.
         log.warning("rest_not_accounted_for", count=len(rest), error=type(error).__name__)
