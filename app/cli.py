@@ -25,7 +25,7 @@ from app.commands.tail import tail
 from app.commands.tasks import tasks
 from app.commands.version import version
 from app.commands.why import why
-from app.database import unit_of_work
+from app.database import transaction
 from app.errors import SettingsError
 from app.services.dispatch import queues
 from app.services.measuring import integrity
@@ -79,7 +79,7 @@ def commands() -> list[click.Command]:
 def check_integrity(*, as_json: bool) -> None:
     """Check the ledger against itself and against the broker; exit status 1 when something is wrong."""
     waiting = messaging.waiting_hints(queues.known_queues())
-    with unit_of_work() as session:
+    with transaction() as session:
         report = integrity.report(session, waiting, now=utcnow())
     if as_json:
         click.echo(json.dumps({**asdict(report), "findings": report.findings, "clean": report.clean}, default=str))

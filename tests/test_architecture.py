@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app.services.tasks.records import CHANGEABLE
 from tests.support.servers.databases import NO_BROKER, ROOT
 
 OURS = ("app", "tasks", "sdk", "tests", "benchmarks")
@@ -82,6 +83,37 @@ def test_sql_is_written_in_services_only():
     ]
 
     assert above == []
+
+
+def test_requests_use_the_connections_of_the_web_application():
+    """They are bounded by deadlines; those of a process, which workers use under the same names, are not."""
+    strangers = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for folder in ("api", "dashboard", "web")
+        for path in (ROOT / "app" / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("app.database")
+        for name in node.names
+        if name.name in ("transaction", "in_transaction", "engine")
+    ]
+
+    assert strangers == []
+
+
+def test_the_life_cycle_alone_writes_the_status_of_tasks_and_when_they_are_dispatched():
+    """Whoever asks why a task is where it is has one package to read."""
+    columns = re.compile(r"\b(status|due_at|dispatched_at|gated|aged|lease|attempt)\b\s*=(?!=)")
+    update = re.compile(r"UPDATE\s+tasks\b(?:\s+AS\s+\w+)?\s+SET\s(.*?)(?=\bFROM\b|\bWHERE\b|\"\)|\Z)", re.DOTALL)
+    elsewhere = [
+        f"{path.relative_to(ROOT)}: {written[1]}"
+        for path in (ROOT / "app").rglob("*.py")
+        if not str(path.relative_to(ROOT)).startswith(("app/services/lifecycle/", "app/migrations/"))
+        for statement in update.finditer(path.read_text())
+        for written in columns.finditer(statement[1])
+    ]
+
+    assert elsewhere == []
+    assert set(CHANGEABLE.values()).isdisjoint({"status", "due_at", "dispatched_at", "gated", "aged"})
 
 
 def test_sql_of_several_lines_can_be_pasted_into_psql():

@@ -9,9 +9,6 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response, request
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import (
-    RequestEntityTooLarge,
-)
 
 from app.clock import utcnow
 from app.config import get_settings
@@ -26,7 +23,7 @@ from app.web.requests.idempotency import key_of
 from app.web.requests.multipart import HEADER_BYTES, read_upload
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import absent
-from app.web.responses.downloads import content_of, store_away
+from app.web.responses.downloads import content_of
 from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.payload.fields import UUID_TEXT
@@ -113,7 +110,7 @@ def upload_artifact(headers: dict[str, Any]) -> Created[ArtifactRecord]:
     settings = get_settings()
     request.max_content_length = sys.maxsize  # counted as it passes, against the limit of files
     if (request.content_length or 0) > settings.artifact_max_bytes + HEADER_BYTES:
-        raise RequestEntityTooLarge(str(artifacts.TooLarge(settings.artifact_max_bytes)))
+        raise artifacts.TooLarge(settings.artifact_max_bytes)
     upload = read_upload(request, "file")
     new = NewArtifact(owner_id=current_owner_id(), task_id=None, name=upload.name, media_type=upload.media_type)
 
@@ -129,10 +126,6 @@ def upload_artifact(headers: dict[str, Any]) -> Created[ArtifactRecord]:
     except _SavedBefore as before:
         first = _first(before.artifact_id)
         return Created(record=first, path=artifact_path(first), is_new=False)
-    except artifacts.TooLarge as error:
-        raise RequestEntityTooLarge(str(error)) from None
-    except artifacts.StoreAway as error:
-        raise store_away() from error
     return Created(record=made, path=artifact_path(made), is_new=True)
 
 

@@ -35,7 +35,7 @@ from app.web.schemas.schedules import (
 )
 from app.web.schemas.tasks import TaskView, task_path
 from app.web.schemas.workflows import RunDetails, run_path
-from app.web.transactions import repeated, single_statement, transaction
+from app.web.transactions import in_transaction, transaction
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
 
@@ -115,7 +115,7 @@ def create_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[Sch
 @blueprint.pages(ScheduleList(), "schedules", query=ScheduleFilter())
 def list_schedules(wanted: dict[str, Any]) -> Page[ScheduleRecord]:
     """List schedules, newest first."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return schedules.find(
             session,
             visible_to=visible_owner(),
@@ -139,7 +139,7 @@ def preview_schedule(wanted: dict[str, Any]) -> Preview:
 @blueprint.response(200, ScheduleView())
 def read_schedule(schedule_id: UUID) -> ScheduleRecord:
     """Read a schedule."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return schedules.read(session, schedule_id, visible_to=visible_owner())
 
 
@@ -190,7 +190,7 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskReco
             return task_service.read(session, id_, owner=visible_owner()), is_new
         return workflows.view(session, workflows.read(session, id_, visible_to=visible_owner())), is_new
 
-    started, is_new = repeated(run)
+    started, is_new = in_transaction(run)
     path = task_path(started) if isinstance(started, TaskRecord) else run_path(started)
     return Created(record=started, path=path, is_new=is_new)
 
@@ -199,7 +199,7 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskReco
 @blueprint.pages(SlotList(), "slots", query=SlotFilter(), key=datetime.fromisoformat)
 def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> Page[SlotRecord]:
     """List what became of each slot, newest first."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         schedules.read(session, schedule_id, visible_to=visible_owner())
         return schedules.slots(
             session,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from app.clock import rfc_3339, utcnow
 from app.commands.export import Day, opened
-from app.database import single_statement, unit_of_work
+from app.database import transaction
 from app.services.accounts import audit_chain
 from app.services.events.sinks import AUDIT
 
@@ -31,7 +31,7 @@ def export(*, since: datetime, until: datetime | None, output: Path | None) -> N
     if until <= since:
         raise click.BadParameter("must be later than --since", param_hint="--until")
     count = 0
-    with single_statement() as session, opened(output) as stream:  # whoever reads the output may take hours
+    with transaction(autocommit=True) as session, opened(output) as stream:  # whoever reads the output may take hours
         for entry in audit_chain.entries(session, since, until):
             stream.write(json.dumps(audit_chain.plain(entry), ensure_ascii=False) + "\n")
             count += 1
@@ -48,7 +48,7 @@ def prune(*, before: datetime, unsent: bool) -> None:
     """
     if before > utcnow() - MIN_KEPT:
         raise click.BadParameter("must be at least 30 days ago", param_hint="--before")
-    with unit_of_work() as session:
+    with transaction() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))
         waiting = 0 if unsent else audit_chain.unsent(session, before)
         if waiting:

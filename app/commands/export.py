@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from app.database import single_statement
+from app.database import transaction
 from app.services.export.csv_cells import cell
 from app.services.export.tasks import COLUMNS, ExportedTask, created_between
 
@@ -57,7 +57,7 @@ def export(*, begin: datetime, end: datetime | None, kind: str, output: Path | N
         raise click.BadParameter("must be later than --from", param_hint="--to")
     if kind == "parquet" and output is None:
         raise click.BadParameter("is needed for Parquet", param_hint="--output")
-    with single_statement() as session:  # whoever reads the output may take hours
+    with transaction(autocommit=True) as session:  # whoever reads the output may take hours
         rows = created_between(session, begin, end)
         count = _to_parquet(rows, output) if kind == "parquet" and output is not None else _to_csv(rows, output)
     click.echo(f"{count} tasks from {begin:%Y-%m-%d %H:%M} until before {end:%Y-%m-%d %H:%M} UTC", err=True)

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from app.clock import utcnow
-from app.database import unit_of_work
+from app.database import transaction
 from app.errors import NotFound
 from app.services import explain
 
@@ -34,7 +34,7 @@ def why(id_: UUID, *, as_json: bool) -> None:
 
 
 def _asked(id_: UUID) -> explain.Answer:
-    with unit_of_work() as session:
+    with transaction() as session:
         for ask in (explain.why, explain.why_schedule):
             with suppress(NotFound):
                 return ask(session, id_, owner=None, now=utcnow())

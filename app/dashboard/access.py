@@ -14,7 +14,7 @@ from app.services.accounts.principals import Principal
 from app.services.accounts.tokens import Claims
 from app.web.access import Access
 from app.web.current_settings import current_settings
-from app.web.transactions import single_statement
+from app.web.transactions import transaction
 
 
 class LogInFirst(HTTPException):
@@ -45,7 +45,7 @@ def principal() -> Principal | None:
     said = claims()
     if said is None:
         return None
-    with single_statement() as database:
+    with transaction(autocommit=True) as database:
         return identification.by_claims(database, said, now=utcnow(), outside=current_settings().lets_new_accounts_out)
 
 

@@ -18,7 +18,7 @@ from app.services.workflows import Filter, RunView, picture
 from app.web import quotas
 from app.web.access import Access, access, visible_owner
 from app.web.requests import pagination
-from app.web.transactions import repeated, transaction
+from app.web.transactions import in_transaction, transaction
 
 PAGE = 50
 MAX_TEXT, MAX_REASON = 200, 500
@@ -110,7 +110,7 @@ def act_on_run(run_id: UUID, action: str) -> Response:
         asked = more | ({"allowance": quotas.allowance_in(session)} if action == "retry" else {})
         changes[action](session, run_id, visible_to=visible_owner(), now=utcnow(), **asked)
 
-    repeated(change)
+    in_transaction(change)
     flash(ACTIONS[action][0])
     return redirect(url_for("dashboard.show_run", run_id=run_id))
 

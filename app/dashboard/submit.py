@@ -19,7 +19,7 @@ from app.web import submission
 from app.web.access import Access, access, visible_owner
 from app.web.responses.masking import digest_secrets
 from app.web.schemas.tasks import SubmitTask
-from app.web.transactions import single_statement
+from app.web.transactions import transaction
 from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 from taskledger_sdk.payload.fields import UUID_TEXT
 from taskledger_sdk.registry import TaskType, get_type, load_types
@@ -102,7 +102,7 @@ def _said(original: TaskRecord) -> dict[str, Any]:
 def _original(id_: str, task_type: TaskType) -> TaskRecord | None:
     if not UUID_TEXT.fullmatch(id_):
         return None
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         task = task_service.read(session, UUID(id_), owner=visible_owner())
     return task if task.type == task_type.name else None
 

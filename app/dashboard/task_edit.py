@@ -19,7 +19,7 @@ from app.web.access import Access, access, current_rights, visible_owner
 from app.web.requests.etags import States, etag
 from app.web.responses.masking import payload_keys
 from app.web.schemas.tasks import ChangeTask
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 from taskledger_sdk.errors import PayloadRefused
 from taskledger_sdk.registry import get_type
 
@@ -101,10 +101,10 @@ def _page(task: TaskRecord, draft: Draft, *, state: str, errors: dict[str, Any] 
 
 
 def _read(task_id: str) -> TaskRecord:
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return task_service.read(session, parse_id(task_id), owner=visible_owner())
 
 
 def _reread(task: TaskRecord) -> TaskRecord:
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return task_service.read(session, task.id, owner=visible_owner())

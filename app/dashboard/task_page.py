@@ -13,6 +13,7 @@ from app.dashboard.blueprint import blueprint
 from app.errors import NotFound
 from app.models import FINISHED, WAITING, EventRecord, Status, TaskRecord
 from app.services import artifacts, explain, schedules
+from app.services.lifecycle import on_hold
 from app.services.tasks import attempts, children, compensation, task_log
 from app.services.tasks import records as task_service
 from app.services.tasks.attempts import Attempt
@@ -67,6 +68,7 @@ def show_task(task_id: str) -> str:
         is_sensitive=is_sensitive(task),
         is_callers=masked_values.is_callers(task),
         actions=actions_for(task),
+        is_on_hold=on_hold(task) is not None,
         **found,
     )
 

@@ -18,7 +18,7 @@ from app.services.workflows import Filter, NewRun, picture
 from app.web import quotas
 from app.web.access import Access, access, visible_owner, workflow_caller
 from app.web.requests import json_body, pagination
-from app.web.transactions import repeated, transaction
+from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.workflows import Definition
 
 PAGE, RUNS_SHOWN = 50, 10
@@ -58,7 +58,7 @@ def start_run(name: str) -> Any:
         given = json_body.parse(text.encode()) if text else {}
         if not isinstance(given, dict):
             raise Refused({"input": ["must be an object"]})
-        run_id, is_new = repeated(lambda session: _start(session, name, given))
+        run_id, is_new = in_transaction(lambda session: _start(session, name, given))
     except Refused as error:
         return _page(name, sent=text, faults=[f"{path}: {why}" for path, why in flatten(error.errors)]), 422
     except BadRequest as error:  # of a form it is said as of a body

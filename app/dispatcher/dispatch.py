@@ -10,14 +10,13 @@ from app.database import in_transaction
 from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Published, Publisher, coalesce, publish_each
 from app.services import lifecycle
-from app.services.dispatch import hints
-from app.services.lifecycle import Waiting
+from app.services.lifecycle import Waiting, hints
 from app.services.sql import arrivals
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
-HOLD_AFTER_FAULT = timedelta(seconds=5)
+PAUSE_AFTER_FAULT = timedelta(seconds=5)
 
 
 class Dispatch:
@@ -55,19 +54,19 @@ class Dispatch:
 
 
 def publish(publisher: Publisher, singles: Sequence[Hint], now: datetime) -> None:
-    """Publish hints outside of any transaction; the rows of those that were not confirmed are held by the ledger.
+    """Publish hints outside of any transaction; the rows of those that were not confirmed are dispatched again.
 
     Raises one of the publisher's `errors` after that: it belongs into the duty's record.
     """
     published = publish_each(publisher, coalesce(singles))
     if published.unsent:
-        _hold(published, now)
+        _withdraw(published, now)
     if published.error is not None:
         raise published.error
 
 
-def _hold(published: Published, dispatched_at: datetime) -> None:
+def _withdraw(published: Published, dispatched_at: datetime) -> None:
     ids = [id_ for hint in published.unsent for id_ in hint.ids]
     log.warning("hints_not_confirmed", count=len(ids), error=repr(published.error) if published.error else None)
-    until = dispatched_at + HOLD_AFTER_FAULT
-    in_transaction(lambda session: hints.hold(session, ids, dispatched_at=dispatched_at, until=until))
+    until = dispatched_at + PAUSE_AFTER_FAULT
+    in_transaction(lambda session: hints.withdraw(session, ids, dispatched_at=dispatched_at, until=until))

@@ -1,4 +1,4 @@
-"""Duty: release tasks that the ledger held because their type was paused, once it is resumed."""
+"""Duty: release tasks that were on hold because their type was paused, once it is resumed."""
 
 from datetime import datetime, timedelta
 
@@ -6,15 +6,16 @@ from sqlalchemy.orm import Session
 
 from app.database import in_transaction
 from app.services.dispatch import queues
+from app.services.lifecycle import holds
 
 BATCH = 1_000
-# A worker may hold a task in the moment in which its type is resumed; a look at all that is held finds it.
+# A worker may put a task on hold in the moment in which its type is resumed; a look at all of them finds it.
 FULL_LOOK_EVERY = timedelta(seconds=30)
 SETTLE = timedelta(seconds=10)
 
 
 class Pauses:
-    """Looks only where a pause was lifted: what is still held costs nothing."""
+    """Looks only where a pause was lifted: what is still on hold costs nothing."""
 
     def __init__(self) -> None:
         self._full_at: datetime | None = None
@@ -30,7 +31,7 @@ class Pauses:
         return released
 
     def _release(self, session: Session, now: datetime) -> int:
-        released = queues.release_batch(session, now=now, limit=BATCH)
+        released = holds.release_resumed(session, now=now, limit=BATCH)
         if not released:
             queues.forget_resumed(session, before=now - SETTLE)
         return released

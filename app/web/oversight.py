@@ -20,7 +20,7 @@ from app.database import Base
 from app.models import Artifact, Schedule, Task, Webhook, Workflow, WorkflowRun
 from app.services.accounts import audit
 from app.web.access import current_actor, current_principal
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 
 QUIET_SECONDS = 600.0  # pages renew themselves every few seconds
 MAX_READS_KEPT = 10_000
@@ -117,7 +117,7 @@ def _named(arguments: dict[str, Any], rule: str, me: UUID) -> tuple[bool, Thing 
 
 
 def _first(kind: str, query: sa.Select[Any]) -> Thing | None:
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         row = session.execute(query).first()
     return None if row is None else Thing(subject=f"{kind}:{row.id}", owner_id=row.owner_id)
 

@@ -12,7 +12,7 @@ from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, RoomOf, check_
 from app.services.accounts.rights import OF_KEY
 from app.web.access import current_principal, current_rights
 from app.web.current_settings import current_settings
-from app.web.transactions import single_statement
+from app.web.transactions import transaction
 
 
 def has_plain_room(tasks: int) -> bool:
@@ -25,7 +25,7 @@ def has_plain_room(tasks: int) -> bool:
         return True
     if not WAITING_TASKS.needs_look(owner_id, tasks, most=most):
         return False
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return WAITING_TASKS.take_far(session, owner_id, tasks, most=most)
 
 

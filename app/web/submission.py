@@ -25,7 +25,7 @@ from app.web import quotas
 from app.web.access import current_owner_id, current_rights
 from app.web.group_commit import GroupCommit
 from app.web.responses.masking import payload_keys
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 
 MAX_GROUP = 200
 
@@ -67,7 +67,7 @@ def submit_batch(items: Sequence[Item]) -> list[Accepted | Refusal]:
     # Mostly there is one INSERT to do; a key, and a place that is taken for a unique task, stand or fall with it.
     is_plain = not any(item.key or item.submission.unique for item in items)
     if is_plain and quotas.has_plain_room(sum(isinstance(each, TaskRecord) for each in drafts)):
-        with single_statement() as session:
+        with transaction(autocommit=True) as session:
             return accept_batch(session, items, drafts, now=now)
     with transaction() as session:
         return accept_batch(session, items, drafts, now=now, make_room=quotas.room_in(session))

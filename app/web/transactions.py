@@ -1,9 +1,7 @@
-"""The database in a request: Flask-SQLAlchemy over our own base, and one transaction that ends with its block."""
+"""Transactions of requests: over the connections of the application, which has its own by Flask-SQLAlchemy."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
@@ -14,21 +12,15 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.database import (
-    COMMITS_EACH_STATEMENT,
-    DEADLOCK_DETECTED,
-    SERIALIZATION_FAILURE,
-    TRANSACTION_TRIES,
     Base,
+    Transactions,
     engine_options,
     leave_read_only,
     set_up_sessions,
     sqlalchemy_url,
-    sqlstate,
     watch_clock,
 )
 from app.web.database_deadline import CONNECT_ARGS, WATCH
-
-T = TypeVar("T")
 
 IDLE_SECONDS = 1.0
 
@@ -47,39 +39,14 @@ class Database(SQLAlchemy):
 db = Database(model_class=Base, session_options={"expire_on_commit": False})
 
 
-@contextmanager
-def transaction() -> Iterator[Session]:
-    """A session that is committed at the end of the block, or rolled back when the block raises."""
-    session = db.session()
-    try:
-        yield session
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        # The connection goes back to the pool here and not at the end of the request, which may wait for long.
-        session.close()
+def _open_session(autocommit: bool) -> Session:
+    if autocommit:
+        return Session(current_app.extensions["taskledger.autocommit"], expire_on_commit=False)
+    return db.session()
 
 
-def repeated(work: Callable[[Session], T]) -> T:
-    """The work in a transaction; a deadlock or serialization error repeats the whole of it, three times in all."""
-    for tries_left in reversed(range(TRANSACTION_TRIES)):
-        try:
-            with transaction() as session:
-                return work(session)
-        except sa.exc.DBAPIError as error:
-            if not tries_left or sqlstate(error) not in (SERIALIZATION_FAILURE, DEADLOCK_DETECTED):
-                raise
-    raise AssertionError("unreachable: the last try returns or raises")
-
-
-@contextmanager
-def single_statement() -> Iterator[Session]:
-    """A session whose every statement is a transaction of its own: no round trips for BEGIN and COMMIT."""
-    engine = current_app.extensions["taskledger.autocommit"]
-    with Session(engine, expire_on_commit=False, info={COMMITS_EACH_STATEMENT: True}) as session:
-        yield session
+_of_application = Transactions(_open_session)
+transaction, in_transaction = _of_application.transaction, _of_application.in_transaction
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -96,7 +63,6 @@ def register(app: Flask, settings: Settings) -> None:
     set_up_sessions(engine)
     leave_read_only(engine)
     watch_clock(engine)
-    leave_read_only(engine)
 
 
 def replace_dead_connections(engine: sa.Engine) -> None:

@@ -18,14 +18,13 @@ from celery.exceptions import Retry as CeleryRetry
 
 from app import clock, messaging
 from app.config import get_settings
-from app.database import in_one_statement, in_transaction, single_statement
+from app.database import in_transaction, transaction
 from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from app.messaging.hint import BACKSTOP_SECONDS
 from app.messaging.signing import is_signed
 from app.observability.metrics import TASK_RUN_SECONDS, TASK_WAIT_SECONDS
 from app.services import lifecycle
-from app.services.dispatch import queues
 from app.services.lifecycle import Claim, Holder
 from app.services.measuring import counters
 from app.services.tasks import outcomes
@@ -109,7 +108,7 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
     tries = itertools.count()
 
     def work() -> list[Claim]:
-        with single_statement() as session:
+        with transaction(autocommit=True) as session:
             before = lifecycle.held_under(session, lease, ids, lease_seconds=lease_seconds) if next(tries) else []
             return before + lifecycle.claim(
                 session,
@@ -142,7 +141,7 @@ def _account_for_rest(ids: Sequence[UUID], claims: list[Claim]) -> None:
     """Of the tasks that could not be claimed: hold those whose type is paused, count the others as duplicates."""
     rest = set(ids) - {held.id for held in claims}
     try:
-        held_back = in_transaction(lambda session: queues.hold_paused(session, sorted(rest)))
+        held_back = in_transaction(lambda session: lifecycle.hold_paused(session, sorted(rest)))
     except sa.exc.SQLAlchemyError as error:
         # What was claimed must run; the others are found by the dispatcher, which publishes their hints again.
         log.warning("rest_not_accounted_for", count=len(rest), error=type(error).__name__)
@@ -296,8 +295,10 @@ def _publish_dead_letter(held: Claim, outcome: Outcome) -> None:
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
-    recorded = in_one_statement if outcomes.takes_one_statement(batch) else in_transaction
-    return recorded(lambda session: outcomes.record(session, batch, now=clock.utcnow()))
+    return in_transaction(
+        lambda session: outcomes.record(session, batch, now=clock.utcnow()),
+        autocommit=outcomes.takes_one_statement(batch),
+    )
 
 
 def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:

@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
-from app.database import single_statement, unit_of_work
+from app.database import transaction
 from app.errors import Conflict
 from app.services import lifecycle
 from app.services.lifecycle import Claim, Holder
@@ -38,7 +37,6 @@ HOLDER = Holder(worker="racer/00000001", pid=4711)
 AGO = timedelta(minutes=5)
 
 Side = Callable[[Session], Any]
-Opened = Callable[[], AbstractContextManager[Session]]
 
 
 def test_cancel_against_completion(racing):
@@ -213,13 +211,13 @@ class Racing:
         `is_an_outcome`: the other side records one, as workers do: in every second round by a statement alone, which
         is how they record what a plain handler returned.
         """
-        opened = single_statement if is_an_outcome and self._head_start % 2 else unit_of_work
-        first = self._pool.submit(self._side, one, unit_of_work, self._head_start % 3 == 1)
-        second = self._pool.submit(self._side, other, opened, self._head_start % 3 == 2)
+        first = self._pool.submit(self._side, one, False, self._head_start % 3 == 1)
+        alone = is_an_outcome and bool(self._head_start % 2)
+        second = self._pool.submit(self._side, other, alone, self._head_start % 3 == 2)
         return first.result(10), second.result(10)
 
-    def _side(self, work: Side, opened: Opened, waits: bool) -> Any:
-        with opened() as session:
+    def _side(self, work: Side, autocommit: bool, waits: bool) -> Any:
+        with transaction(autocommit=autocommit) as session:
             session.execute(sa.text("SELECT 1"))
             self._gate.wait(10)
             if waits:  # for thousandths of a second, so that each side is first in some rounds

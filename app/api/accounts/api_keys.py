@@ -16,7 +16,7 @@ from app.web.blueprint import Blueprint, Created
 from app.web.fields import Instant
 from app.web.requests.idempotency import key_of
 from app.web.schemas.accounts import NewApiKey
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("api_keys", __name__, url_prefix="/api/v1", description="Keys for programs")
@@ -99,7 +99,7 @@ def create_api_key(asked: dict[str, Any], headers: dict[str, Any]) -> Created[di
 @access(Access.ACCOUNT)
 def list_api_keys(page: dict[str, Any]) -> Page[ApiKeyRecord]:
     """List one's own keys, revoked ones included."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return api_keys.find(session, current_principal().user_id, before=page["before"], limit=page["limit"])
 
 

@@ -11,7 +11,7 @@ from app.web.access import Access, access
 from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim, text
 from app.web.requests.pagination import PageQuery
-from app.web.transactions import single_statement
+from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="The audit log")
@@ -50,7 +50,7 @@ class AuditList(ma.Schema):
 @access(Access.ADMIN)
 def list_entries(query: dict[str, Any]) -> Page[AuditRecord]:
     """Read the audit log, newest first."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return audit.find(
             session,
             action=query.get("action"),

@@ -18,7 +18,7 @@ from app.web.fields import Instant, one_of, text
 from app.web.requests.parsing import StrictSchema
 from app.web.responses.forgetting import have_browser_forget
 from app.web.schemas.accounts import email, new_password
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 
 blueprint = Blueprint(
     "auth", __name__, url_prefix="/api/v1/auth", description="Accounts: people log in, programs use keys"
@@ -246,7 +246,7 @@ def change_password(asked: dict[str, Any]) -> None:
 def read_me() -> dict[str, Any]:
     """Read the caller's own account."""
     principal = current_principal()
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         account = users.read(session, principal.user_id)
         used = usage.of_account(session, account, settings=current_settings())
     return {

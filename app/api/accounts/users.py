@@ -16,7 +16,7 @@ from app.web.blueprint import Blueprint
 from app.web.fields import text
 from app.web.requests.pagination import PageQuery
 from app.web.schemas.accounts import ChangeUser, NewUser
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/v1", description="Accounts, for admins")
@@ -42,7 +42,7 @@ class UserList(ma.Schema):
 @access(Access.ADMIN)
 def list_users(query: dict[str, Any]) -> Page[UserRecord]:
     """List accounts."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return users.find(session, text=query.get("q"), before=query["before"], limit=query["limit"])
 
 
@@ -75,7 +75,7 @@ def create_user(asked: dict[str, Any]) -> UserRecord:
 def read_user(user_id: str) -> UserRecord:
     """Read an account."""
     id_ = _parse_id(user_id)
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return users.read(session, id_)
 
 

@@ -10,7 +10,7 @@ from app.services.events import sinks
 from app.web.access import current_principal
 from app.web.blueprint import Blueprint
 from app.web.fields import Instant
-from app.web.transactions import single_statement
+from app.web.transactions import transaction
 
 blueprint = Blueprint("sinks", __name__, url_prefix="/api/v1", description="Consumers of the events")
 
@@ -56,7 +56,7 @@ class SinkList(ma.Schema):
 @blueprint.response(200, SinkList())
 def list_sinks() -> dict[str, Any]:
     """See how far each sink has come, and how far behind it is."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         found = sinks.statuses(session, now=utcnow())
     if not current_principal().is_admin:
         found = [replace(each, node=None, last_error=each.last_error and FAILED) for each in found]

@@ -23,7 +23,7 @@ from app.web.fields import Instant, Verbatim
 from app.web.requests.idempotency import key_of
 from app.web.responses.masking import payload_keys
 from app.web.schemas.webhooks import CreateWebhook, WebhookFields
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
 from tasks.redaction import mask_url
 
@@ -191,7 +191,7 @@ def list_webhooks(page: dict[str, Any]) -> Page[SimpleNamespace]:
 @blueprint.pages(CallbackReceiverList(), "callbacks", key=str)
 def list_callback_receivers(page: dict[str, Any]) -> Page[Circuit]:
     """List where callbacks (`callback_url`) have failed since they last succeeded, with the state of their circuits."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return circuits.of_callbacks(session, owner=visible_owner(), after=page["before"], limit=page["limit"])
 
 
@@ -267,7 +267,7 @@ def test_webhook(webhook_id: UUID) -> DeliveryRecord:
 @blueprint.pages(DeliveryList(), "deliveries")
 def list_deliveries(page: dict[str, Any], webhook_id: UUID) -> Page[DeliveryRecord]:
     """List what was sent, or is to be sent, to a webhook in the last 30 days, newest first."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return webhooks.find_deliveries(
             session, webhook_id, owner=visible_owner(), before=page["before"], limit=page["limit"]
         )

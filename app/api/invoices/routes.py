@@ -36,7 +36,7 @@ from app.web.responses.downloads import content_of
 from app.web.schemas.schedules import ScheduleView, schedule_path
 from app.web.schemas.tasks import TaskList, TaskView, task_path
 from app.web.schemas.workflows import RunDetails, run_path
-from app.web.transactions import repeated, transaction
+from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import storable
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/api/v1", description="Invoices: made, printed and mailed")
@@ -71,7 +71,7 @@ def start_invoice(fields: dict[str, Any], headers: dict[str, Any]) -> Created[Ru
         )
         return workflows.view(session, run), is_new
 
-    view, is_new = repeated(start)
+    view, is_new = in_transaction(start)
     return Created(record=view, path=run_path(view), is_new=is_new)
 
 
@@ -185,7 +185,7 @@ def _pdf(number: str) -> Pdf:
             session, number, owner_id=current_owner_id(), seller=_seller(), now=utcnow(), allowance=allowance
         )
 
-    return repeated(find)
+    return in_transaction(find)
 
 
 def _schedule(

@@ -13,7 +13,7 @@ from app.web.access import Access, access, current_actor, current_principal
 from app.web.blueprint import Blueprint
 from app.web.fields import Instant, text, whole
 from app.web.requests.parsing import StrictSchema
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
 
 blueprint = Blueprint("fairness", __name__, url_prefix="/api/v1", description="Limits, and how they are used")
@@ -123,7 +123,7 @@ class UsageList(ma.Schema):
 @access(Access.ADMIN)
 def list_limits() -> dict[str, Any]:
     """List the limits in force."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return {"items": admission.read(session)}
 
 
@@ -157,7 +157,7 @@ def remove_limit(kind: str, name: str) -> None:
 @blueprint.response(200, UsageList())
 def list_usage() -> dict[str, Any]:
     """Show what tasks under limits do now, by owner and type: your own; an admin sees everybody's."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return {"items": list(admission.usage(session, owner=current_principal().sees))}
 
 

@@ -22,7 +22,7 @@ from app.web.responses.headers import LOCATION
 from app.web.responses.masking import digest_secrets, payload_keys
 from app.web.schemas.tasks import ChangeTask, EventList, SubmitTask, TaskFilter, TaskList, TaskView, Wait, task_path
 from app.web.submission import submit
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 from taskledger_sdk.registry import load_types
 
@@ -81,7 +81,7 @@ def list_tasks(wanted: dict[str, Any]) -> Page[TaskRecord]:
         created_before=wanted.get("created_before"),
         text=wanted.get("q"),
     )
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return task_service.find(session, chosen, owner=visible_owner(), before=wanted["before"], limit=wanted["limit"])
 
 
@@ -93,7 +93,7 @@ def list_tasks(wanted: dict[str, Any]) -> Page[TaskRecord]:
 def read_task(query: dict[str, Any], _headers: dict[str, Any], task_id: str) -> Any:
     """Read a task; with ?wait= the answer comes when it has finished."""
     id_ = parse_id(task_id)
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         task = task_service.read(session, id_, owner=visible_owner())
     if query["wait"] and not task.is_finished:
         task = hub().wait(task, seconds=query["wait"], caller=current_caller())
@@ -144,7 +144,7 @@ def delete_task(headers: dict[str, Any], task_id: str) -> None:
 def list_events(page: dict[str, Any], task_id: str) -> Page[EventRecord]:
     """Read the history of a task's status, oldest first."""
     id_ = parse_id(task_id)
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return task_service.events(session, id_, owner=visible_owner(), after=page["before"], limit=page["limit"])
 
 
@@ -153,7 +153,7 @@ def list_events(page: dict[str, Any], task_id: str) -> Page[EventRecord]:
 def list_children(page: dict[str, Any], task_id: str) -> Page[TaskRecord]:
     """List the tasks that a task's handler submitted, newest first."""
     id_ = parse_id(task_id)
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return children.find(session, id_, owner=visible_owner(), before=page["before"], limit=page["limit"])
 
 

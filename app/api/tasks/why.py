@@ -13,7 +13,7 @@ from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES, Answer
 from app.web.access import current_principal, visible_owner
 from app.web.blueprint import Blueprint
 from app.web.fields import Instant, Verbatim
-from app.web.transactions import single_statement, transaction
+from app.web.transactions import transaction
 
 blueprint = Blueprint("why", __name__, url_prefix="/api/v1", description="Why a task does not run")
 
@@ -57,7 +57,7 @@ class WhyRunView(WhyScheduleView):
 def why(task_id: str) -> Answer:
     """Tell why a task is not running: one cause, its evidence, and what to do about it."""
     id_ = parse_id(task_id)
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return _without_hosts(explain.why(session, id_, owner=visible_owner(), now=utcnow()))
 
 
@@ -73,7 +73,7 @@ def _without_hosts(answer: Answer) -> Answer:
 @blueprint.response(200, WhyScheduleView())
 def why_schedule(schedule_id: UUID) -> Answer:
     """Tell why a schedule does not fire now."""
-    with single_statement() as session:
+    with transaction(autocommit=True) as session:
         return explain.why_schedule(session, schedule_id, owner=visible_owner(), now=utcnow())
 
 

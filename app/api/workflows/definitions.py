@@ -28,7 +28,7 @@ from app.web.schemas.workflows import (
     run_path,
     workflow_path,
 )
-from app.web.transactions import repeated, transaction
+from app.web.transactions import in_transaction, transaction
 
 blueprint = Blueprint(
     "workflows", __name__, url_prefix="/api/v1", description="Tasks that follow on one another, and are undone together"
@@ -205,7 +205,7 @@ def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> Created[Run
         )
         return workflows.view(session, run), is_new
 
-    view, is_new = repeated(start)
+    view, is_new = in_transaction(start)
     return Created(record=view, path=run_path(view), is_new=is_new)
 
 

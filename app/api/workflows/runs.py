@@ -19,7 +19,7 @@ from app.web import quotas
 from app.web.access import visible_owner, workflow_caller
 from app.web.blueprint import Blueprint
 from app.web.schemas.workflows import GraphView, RunDetails, RunEventList, RunFilter, RunList, RunsOfWorkflow, UndoRun
-from app.web.transactions import repeated, transaction
+from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("runs", __name__, url_prefix="/api/v1", description="Runs of workflows")
@@ -159,7 +159,7 @@ def _changed(run_id: str, change: Callable[..., RunRecord]) -> RunView:
     def work(session: Session) -> RunView:
         return workflows.view(session, change(session, id_, visible_to=visible_owner(), now=utcnow()))
 
-    return repeated(work)
+    return in_transaction(work)
 
 
 def _view(run_id: str) -> RunView:

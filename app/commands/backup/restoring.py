@@ -13,7 +13,7 @@ from app.commands.backup import folder as folders
 from app.commands.backup import programs
 from app.commands.backup.folder import Manifest
 from app.config import Settings
-from app.database import address_of, sqlalchemy_url, unit_of_work
+from app.database import address_of, sqlalchemy_url, transaction
 from app.errors import TaskledgerError
 from app.services.accounts import audit
 from app.services.artifacts.store import Store
@@ -51,7 +51,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool, say: Progress) -
     _restore_artifacts(Store.of(settings), folder, say)
     say("Making what is unfinished due ...")
     now = utcnow()
-    with unit_of_work() as session:
+    with transaction() as session:
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))
         revived = after_restore.requeue_all(session, now=now)
         audit.record(session, "ledger.restored", audit.COMMAND_LINE, now=now, taken_at=manifest.taken_at)

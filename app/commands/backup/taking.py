@@ -12,7 +12,7 @@ from app.commands.backup import folder as folders
 from app.commands.backup import programs
 from app.commands.backup.folder import Manifest
 from app.config import Settings
-from app.database import address_of, sqlalchemy_url, unit_of_work
+from app.database import address_of, sqlalchemy_url, transaction
 from app.errors import TaskledgerError
 from app.services.accounts import audit
 from app.services.artifacts.store import Store, StoreAway
@@ -58,7 +58,7 @@ def take(settings: Settings, target: Path, *, with_artifacts: bool, say: Progres
         raise TaskledgerError(f"{draft} is left of an earlier backup that did not finish: remove it") from None
     manifest = _write(settings, draft, with_artifacts=with_artifacts, say=say)
     draft.rename(target)
-    with unit_of_work() as session:  # `doctor` asks when the last one was taken
+    with transaction() as session:  # `doctor` asks when the last one was taken
         audit.record(session, "ledger.backed_up", audit.COMMAND_LINE, now=utcnow(), taken_at=manifest.taken_at)
     return manifest
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from app.errors import Refused, TaskledgerError
+from app.errors import ProblemError, Refused
 from app.services.accounts.common_passwords import common
 
 SHORTEST, LONGEST = 8, 128
@@ -25,8 +25,11 @@ HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _turns = threading.BoundedSemaphore(MAX_AT_ONCE)
 
 
-class Busy(TaskledgerError):
+class Busy(ProblemError):
     """Too many passwords are being checked at once; try again in a few seconds."""
+
+    status, code = 503, "busy"
+    retry_after_seconds = 2
 
 
 def normalised(password: str) -> str:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import to_json
-from app.errors import Refused, TaskledgerError
+from app.errors import ProblemError, Refused
 
 LOOK_AGAIN_SECONDS = 5.0
 # With this many places left, and a hundred times as many as are asked for, a process decides by what it knows. What the
@@ -45,8 +45,11 @@ def unlimited_of(_owner_id: UUID | None) -> MakeRoom:
     return unlimited
 
 
-class QuotaReached(TaskledgerError):
+class QuotaReached(ProblemError):
     """An account has as many waiting tasks as it may; the rest must be submitted later."""
+
+    status, code = 429, "quota_reached"
+    retry_after_seconds = 2
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.errors import TaskledgerError
+from app.errors import ProblemError
 from app.models import Role, User, UserRecord, new_id
 from app.services.accounts import addresses
 from app.services.accounts.sessions import end_all
@@ -16,8 +16,10 @@ USERS = User.metadata.tables["users"]
 RECORD_COLUMNS = [USERS.c[name] for name in UserRecord.__slots__]
 
 
-class EmailTaken(TaskledgerError):
+class EmailTaken(ProblemError):
     """There is an account of this e-mail address already."""
+
+    status, code = 409, "email_taken"
 
 
 def create(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.errors import TaskledgerError
+from app.errors import ProblemError
 from app.models import Role
 from taskledger_sdk.registry import TaskType, find_type
 
@@ -20,12 +20,14 @@ MAX_NAMED = 100  # of a list of types or queues
 _OF_ACCOUNT = sa.text("SELECT role, allowed_types, allowed_queues, may_reach_outside FROM users WHERE id = :id")
 
 
-class TypeNotAllowed(TaskledgerError):
+class TypeNotAllowed(ProblemError):
     """Whoever asks may not use this task type, or its queue, or what reaches outside."""
+
+    status, code = 403, "type_not_allowed"
 
     def __init__(self, type_name: str, message: str) -> None:
         super().__init__(message)
-        self.type_name = type_name
+        self.errors = {"type": [f"{type_name} is not allowed"]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

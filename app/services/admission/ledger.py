@@ -16,7 +16,7 @@ from app.services.admission.deliveries import Deliveries, Slots
 from app.services.admission.fair_share import Candidates, StrideScheduler, refilled, room_of
 from app.services.admission.limits import Lane, Limits
 from app.services.circuits import DELIVERY_TYPE
-from app.services.lifecycle import LOOK_AGAIN, Waiting, admitted
+from app.services.lifecycle import LOOK_AGAIN, Waiting, admitted, require_admission
 
 LANES, OF_LANE, MOST = 500, 50, 500
 ONE_ADMITS = 7461736002  # key of the advisory lock: counts are exact because only one dispatcher admits at a time
@@ -220,42 +220,33 @@ def _keep(session: Session, tokens: dict[tuple[str, str], float], now: datetime)
     session.execute(_KEEP_TOKENS, {**values, "now": now})
 
 
-# Tasks that were submitted before a limit was set, or by a transaction that did not see it yet. Those that are on
-# their way are held back: the hint that is out is a no-op. Those that run are counted.
-_GATE = sa.text("""
-    WITH taken AS (
-        SELECT id
-        FROM tasks
-        WHERE due_at IS NOT NULL
-            AND NOT gated
-            AND EXISTS (
-                SELECT FROM limits
-                WHERE (max_running IS NOT NULL OR rate_count IS NOT NULL OR max_hints IS NOT NULL)
-                    AND changed_at > :since
-                    AND (
-                        kind = 'all'
-                        OR (kind = 'queue' AND name = tasks.queue)
-                        OR (kind = 'type' AND name = tasks.type)
-                        OR (kind = 'owner' AND name = tasks.owner_id::text)
-                        OR (
-                            kind = 'key'
-                            AND (
-                                name = tasks.concurrency_key
-                                OR (right(name, 1) = '*' AND starts_with(tasks.concurrency_key, left(name, -1)))
-                            )
+# Tasks that were submitted before a limit was set, or by a transaction that did not see it yet.
+_EARLIER = sa.text("""
+    SELECT id
+    FROM tasks
+    WHERE due_at IS NOT NULL
+        AND NOT gated
+        AND EXISTS (
+            SELECT FROM limits
+            WHERE (max_running IS NOT NULL OR rate_count IS NOT NULL OR max_hints IS NOT NULL)
+                AND changed_at > :since
+                AND (
+                    kind = 'all'
+                    OR (kind = 'queue' AND name = tasks.queue)
+                    OR (kind = 'type' AND name = tasks.type)
+                    OR (kind = 'owner' AND name = tasks.owner_id::text)
+                    OR (
+                        kind = 'key'
+                        AND (
+                            name = tasks.concurrency_key
+                            OR (right(name, 1) = '*' AND starts_with(tasks.concurrency_key, left(name, -1)))
                         )
                     )
-            )
-        ORDER BY id
-        LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE tasks
-    SET gated = true, dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END,
-        due_at = CASE WHEN status = 'PENDING' THEN CAST('9000-01-01 00:00:00+00' AS timestamptz) ELSE due_at END
-    FROM taken
-    WHERE tasks.id = taken.id
-    RETURNING tasks.id
+                )
+        )
+    ORDER BY id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
 """)
 _CHANGED = sa.text("SELECT EXISTS (SELECT FROM limits WHERE changed_at > :since)")
 
@@ -265,7 +256,9 @@ def gate_earlier(session: Session, *, now: datetime, limit: int) -> int:
     since = now - SETTLE
     if not session.scalar(_CHANGED, {"since": since}):
         return 0
-    return len(session.execute(_GATE, {"since": since, "limit": limit}).all())
+    earlier = session.scalars(_EARLIER, {"since": since, "limit": limit}).all()
+    require_admission(session, earlier)
+    return len(earlier)
 
 
 # Two transactions that did not see each other can leave a key's first task behind nobody.

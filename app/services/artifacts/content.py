@@ -4,21 +4,25 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from app.errors import TaskledgerError
+from app.errors import ProblemError
 
 CHUNK_BYTES = 256 * 1024
 
 
-class TooLarge(TaskledgerError):
+class TooLarge(ProblemError):
     """The file is larger than ARTIFACT_MAX_BYTES allows."""
+
+    status, code = 413, "body_too_large"
 
     def __init__(self, most: int) -> None:
         super().__init__(f"The file is larger than {most} bytes, the most that is accepted (ARTIFACT_MAX_BYTES).")
         self.most = most
 
 
-class StorageFull(TaskledgerError):
+class StorageFull(ProblemError):
     """The account has no room for the file: its quota for stored files is reached."""
+
+    status, code = 413, "storage_quota_reached"
 
     def __init__(self, *, used: int, allowed: int, size: int | None = None) -> None:
         what = "The file does" if size is None else f"The file has {size} bytes; it does"
@@ -27,6 +31,7 @@ class StorageFull(TaskledgerError):
             f"{max(allowed - used, 0)} are free. Delete files (DELETE /api/v1/artifacts/ID), or ask an admin for a "
             "larger quota (max_stored_bytes of the account)."
         )
+        self.errors = {"file": [str(self)]}
         self.used, self.allowed = used, allowed
 
 

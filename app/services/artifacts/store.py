@@ -12,13 +12,23 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from app.config import Settings, get_settings
-from app.errors import TaskledgerError
+from app.errors import ProblemError
 from app.services.artifacts import samples
 from app.services.artifacts.content import CHUNK_BYTES
 
 
-class StoreAway(TaskledgerError):
-    """The store cannot be reached, or does not do what it was asked; trying again later may help."""
+class StoreAway(ProblemError):
+    """The store cannot be reached, or does not do what it was asked; trying again later may help.
+
+    Its text names addresses and is for the log.
+    """
+
+    status, code = 503, "unavailable"
+
+    @property
+    def detail(self) -> str:
+        """What a caller may know."""
+        return "The store of files does not answer at the moment; try again in a few seconds."
 
 
 class Store:

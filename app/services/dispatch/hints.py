@@ -1,9 +1,8 @@
-"""What the ledger knows of hints: which were lost, which only wait, which are held back. Writes no status."""
+"""What the ledger knows of hints: which were lost, and which only wait."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,30 +11,13 @@ from app.database import use_indexes
 from app.services.dispatch import aging
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.lifecycle import LOOK_AGAIN, Waiting
+from app.services.lifecycle import hints as rows_of_hints
+from app.services.lifecycle.hints import NextLook
 from app.services.lifecycle.waiting import HINT_COLUMNS
 from app.services.measuring import counters
 
 MAX_LOOK = timedelta(minutes=10)
 SLACK = timedelta(seconds=5)
-
-HOLD = sa.text("""
-    WITH locked AS (
-        SELECT id
-        FROM tasks
-        WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING' AND dispatched_at = :dispatched_at
-        ORDER BY id
-        FOR UPDATE
-    )
-    UPDATE tasks
-    SET dispatched_at = NULL, due_at = :until
-    FROM locked
-    WHERE tasks.id = locked.id
-""")
-
-
-def hold(session: Session, ids: Sequence[UUID], *, dispatched_at: datetime, until: datetime) -> None:
-    """No hint is out for these rows after all: the ledger holds them until a later moment."""
-    session.execute(HOLD, {"ids": list(ids), "dispatched_at": dispatched_at, "until": until})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +39,10 @@ class Unclaimed:
         if rise is None:
             return waited
         return min(waited, rise if rise > now else now + LOOK_AGAIN)
+
+    def as_next_look(self, *, after: timedelta | None, now: datetime) -> NextLook:
+        """What the row is to say of it."""
+        return NextLook(self.hint.id, self.next_look(after=after, now=now), self.aged, self.dispatched_at)
 
     def rises_at(self, after: timedelta) -> datetime | None:
         """When it gets another hint one level higher, if ever."""
@@ -134,38 +120,14 @@ def is_lost(row: Unclaimed, *, empty_at: Mapping[str, datetime], passed: Mapping
     return (empty is not None and newest < empty) or (ahead is not None and newest < ahead)
 
 
-PUBLISH_AGAIN = sa.text("""
-    UPDATE tasks
-    SET dispatched_at = :now, due_at = :until, aged = 0
-    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'PENDING'
-""")
-LOOK_LATER = sa.text("""
-    UPDATE tasks
-    SET due_at = later.due_at, aged = later.aged
-    FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:due_ats AS timestamptz[]), CAST(:ageds AS smallint[]),
-        CAST(:dispatched_ats AS timestamptz[])
-    ) AS later (id, due_at, aged, dispatched_at)
-    WHERE tasks.id = later.id AND status = 'PENDING' AND tasks.dispatched_at = later.dispatched_at
-""")
-
-
 def published_again(session: Session, rows: Sequence[Unclaimed], *, now: datetime) -> None:
     """New hints go out for these rows, which the caller has locked."""
     if rows:
-        ids = [row.hint.id for row in rows]
-        session.execute(PUBLISH_AGAIN, {"ids": ids, "now": now, "until": now + LOOK_AGAIN})
-        counters.add(session, {counters.HINTS_REPUBLISHED: len(ids)})
+        rows_of_hints.publish_again(session, [row.hint.id for row in rows], now=now)
+        counters.add(session, {counters.HINTS_REPUBLISHED: len(rows)})
 
 
 def look_later(session: Session, rows: Sequence[Unclaimed], *, after: timedelta | None, now: datetime) -> None:
     """The hints of these rows only wait; rows that were dispatched anew meanwhile are left alone."""
     if rows:
-        values = {
-            "ids": [row.hint.id for row in rows],
-            "due_ats": [row.next_look(after=after, now=now) for row in rows],
-            "ageds": [row.aged for row in rows],
-            "dispatched_ats": [row.dispatched_at for row in rows],
-        }
-        use_indexes(session)
-        session.execute(LOOK_LATER, values)
+        rows_of_hints.look_later(session, [row.as_next_look(after=after, now=now) for row in rows])

@@ -1,10 +1,8 @@
 """Queues and pauses: which queues there are, and what is not worked on for now."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -15,9 +13,6 @@ from taskledger_sdk.registry import load_types
 
 Kind = Literal["queue", "type"]
 PAUSES = Pause.metadata.tables["pauses"]
-
-# A paused type's tasks: held by the ledger until then, that is until it is resumed.
-FAR = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +65,7 @@ def pause(session: Session, kind: Kind, name: str, *, by: str | None, reason: st
 def resume(session: Session, kind: Kind, name: str, *, now: datetime) -> bool:
     """Lift a pause; False when there was none. Raises NotFound for an unknown name.
 
-    Tasks that the ledger holds because their type was paused are released by a duty, in batches.
+    Tasks that are on hold because their type was paused are released by a duty, in batches.
     """
     # PostgreSQL could not compare a NUL with anything.
     if "\x00" not in name and session.scalar(_RESUME, {"kind": kind, "name": name, "now": now}) is not None:
@@ -79,61 +74,13 @@ def resume(session: Session, kind: Kind, name: str, *, now: datetime) -> bool:
     return False
 
 
-_HOLD = sa.text("""
-    WITH locked AS (
-        SELECT id
-        FROM tasks
-        WHERE id = ANY(CAST(:ids AS uuid[]))
-            AND status = 'PENDING'
-            AND EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL)
-        ORDER BY id
-        FOR UPDATE
-    )
-    UPDATE tasks
-    SET dispatched_at = NULL, due_at = :far, reason = 'held: its type is paused'
-    FROM locked
-    WHERE tasks.id = locked.id
-    RETURNING tasks.id
-""")
-
-
-def hold_paused(session: Session, ids: Sequence[UUID]) -> set[UUID]:
-    """Hold those of the tasks whose type is paused: no hint is out, and the dispatcher passes them over."""
-    return set(session.scalars(_HOLD, {"ids": list(ids), "far": FAR}))
-
-
-# A held task that expires is to be looked at then, not in the year 9999.
-_RELEASE = sa.text("""
-    WITH held AS (
-        SELECT id
-        FROM tasks
-        WHERE due_at > :now
-            AND (due_at >= :far OR due_at = expires_at)
-            AND status = 'PENDING'
-            AND dispatched_at IS NULL
-            AND NOT gated
-            AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = tasks.type AND resumed_at IS NULL)
-        LIMIT :limit
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE tasks
-    SET due_at = :now, reason = NULL
-    FROM held
-    WHERE tasks.id = held.id
-    RETURNING tasks.id
-""")
 _RESUMED = sa.text("SELECT count(*) FROM pauses WHERE resumed_at IS NOT NULL")
 _FORGET = sa.text("DELETE FROM pauses WHERE resumed_at < :before")
 
 
 def any_resumed(session: Session) -> bool:
-    """Whether a pause was lifted whose tasks may still be held."""
+    """Whether a pause was lifted whose tasks may still be on hold."""
     return bool(session.scalar(_RESUMED))
-
-
-def release_batch(session: Session, *, now: datetime, limit: int) -> int:
-    """Release tasks that were held for a pause that is over; returns how many, 0 when there are no more."""
-    return len(session.execute(_RELEASE, {"far": FAR, "now": now, "limit": limit}).all())
 
 
 def forget_resumed(session: Session, *, before: datetime) -> None:

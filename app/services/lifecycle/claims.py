@@ -17,7 +17,7 @@ from app.services.lifecycle.statements import Claim, Holder, update, update_text
 QUICKLY = "SET LOCAL synchronous_commit = off; "
 # In the order of the fields of Claim, behind its lease.
 _CLAIMED = """
-    tasks.id, tasks.type, taskledger_sdk.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used,
+    tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used,
     tasks.max_retries, tasks.timeout_seconds, tasks.priority, tasks.queue, tasks.dispatched_at, tasks.run_id,
     tasks.request_id, tasks.traceparent,
     -- Since when it has waited for this attempt; a hint may have been published again meanwhile.

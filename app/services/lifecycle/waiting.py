@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import use_indexes
 from app.services.lifecycle import transitions
+from app.services.lifecycle.holds import NEVER
 from app.services.lifecycle.statements import LOOK_AGAIN, WrongStatus, update
 
 # The first rows of the one index on due_at, passing over those that another dispatcher has in hand.
@@ -45,14 +46,12 @@ FALL_DUE = sa.text(
     UPDATE tasks
     SET status = '{transitions.DUE.target}', aged = 0,
         dispatched_at = CASE WHEN gated THEN NULL ELSE CAST(:now AS timestamptz) END,
-        due_at = CASE WHEN gated THEN CAST(:held AS timestamptz) ELSE :until END
+        due_at = CASE WHEN gated THEN CAST(:never AS timestamptz) ELSE :until END
     FROM taken
     WHERE tasks.id = taken.id
     RETURNING {HINT_COLUMNS}, tasks.gated
     """
 )
-# Where the dispatcher never looks at a task that waits to be admitted. Its expiry lowers it (a trigger does).
-HELD_UNTIL = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
 ADMITTED = sa.text(f"""
     WITH locked AS (
         SELECT id
@@ -81,19 +80,19 @@ EXPIRE = sa.text(
 
 
 def fall_due(session: Session, *, since: datetime, now: datetime, limit: int) -> tuple[list[Waiting], int]:
-    """Move what is due (or held by the ledger until now) to PENDING, as dispatched now; the caller publishes the hints.
+    """Move what is due (or had no hint until now) to PENDING, as dispatched now; the caller publishes the hints.
 
     `since`: rows due before that moment are not looked at, because they were found not to be there. Tasks under a limit
     move, too, but are left for their admission; the second number counts all that moved.
     """
-    values = {"since": since, "now": now, "until": now + LOOK_AGAIN, "held": HELD_UNTIL, "limit": limit}
+    values = {"since": since, "now": now, "until": now + LOOK_AGAIN, "never": NEVER, "limit": limit}
     use_indexes(session, in_order=True)
     rows = session.execute(FALL_DUE, values).mappings().all()
     return [_waiting(row) for row in rows if not row["gated"]], len(rows)
 
 
 def admitted(session: Session, ids: Sequence[UUID], *, until: datetime, now: datetime) -> list[Waiting]:
-    """Those held tasks that still wait, as dispatched now, in the order given; the caller publishes their hints."""
+    """Those tasks on hold that still wait, as dispatched now, in the order given; the caller publishes their hints."""
     rows = session.execute(ADMITTED, {"ids": list(ids), "now": now, "until": until}).mappings()
     found = {row["id"]: _waiting(row) for row in rows}
     return [found[id_] for id_ in ids if id_ in found]

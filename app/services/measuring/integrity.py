@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import FINISHED, Status
-from app.services.dispatch.queues import FAR
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.measuring import counters, stats
 
@@ -28,7 +27,7 @@ _ORPHANED = sa.text("""
 _PENDING = sa.text("""
     SELECT queue, count(*) AS tasks
     FROM tasks
-    WHERE due_at < :far AND status = 'PENDING' AND dispatched_at IS NOT NULL
+    WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL
     GROUP BY queue
 """)
 
@@ -82,7 +81,7 @@ class Report:
 def report(session: Session, waiting_hints: Mapping[str, int | None], *, now: datetime) -> Report:
     """Look at the whole ledger. `waiting_hints`: messages ready in each broker queue, None where it is not known."""
     overdue = session.execute(_OVERDUE, {"before": now - OVERDUE_AFTER}).one()
-    pending = {row.queue: row.tasks for row in session.execute(_PENDING, {"far": FAR})}
+    pending = {row.queue: row.tasks for row in session.execute(_PENDING)}
     counted = {row.status: row.tasks for row in session.execute(_BY_STATUS)}
     return Report(
         at=now,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.services import events
-from app.services.lifecycle import lost
+from app.services.lifecycle import hints, lost
 
 BATCH = 1_000
 REASON = "given back: the ledger was restored from a backup"
@@ -15,9 +15,6 @@ REASON = "given back: the ledger was restored from a backup"
 # Nobody who holds a lease of the old ledger can be told; their outcomes are fenced off by the new claim's lease.
 END_WORKERS = sa.text("UPDATE workers SET stopped_at = :now WHERE stopped_at IS NULL")
 FORGET_POSITIONS = sa.text("DELETE FROM queue_positions")
-HOLD_ALL = sa.text(
-    "UPDATE tasks SET dispatched_at = NULL, due_at = :now WHERE status = 'PENDING' AND dispatched_at IS NOT NULL"
-)
 # Numbers of events that were given after the backup are in clients' Last-Event-ID and in the queues of sinks. Given to
 # other events, those would be taken for repeats and dropped. A year of 300 events a second has fewer than this.
 SKIPPED_NUMBERS = 10_000_000_000
@@ -58,8 +55,7 @@ def requeue_all(session: Session, *, now: datetime) -> Requeued:
     while rows := lost.of_anybody(session, limit=BATCH):
         lost.return_uncounted(session, rows, reason=REASON, now=now)
         given_back += len(rows)
-    held = session.connection().execute(HOLD_ALL, {"now": now}).rowcount
-    return Requeued(given_back=given_back, dispatched_again=held)
+    return Requeued(given_back=given_back, dispatched_again=hints.withdraw_all(session, now=now))
 
 
 def _skip_numbers(session: Session, now: datetime) -> None:

@@ -8,11 +8,11 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from app.errors import Refused
-from app.models import Json, Priority, Status, TaskRecord, new_id
+from app.models import Json, Priority, TaskRecord, new_id
 from app.services.accounts import rights as rights_by_type
 from app.services.accounts.rights import Rights
 from app.services.encryption import sealing
-from app.services.lifecycle import LOOK_AGAIN
+from app.services.lifecycle import beginning
 from app.services.submission import uniqueness
 from app.services.submission.uniqueness import Unique
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
@@ -105,13 +105,12 @@ def _record(
     submission: Submission, task_type: TaskType, task_id: UUID, owner_id: UUID | None, now: datetime
 ) -> TaskRecord:
     """The row to be: due now and on its way to the broker, or waiting for its start."""
-    start = submission.scheduled_at
-    is_later = start is not None and start > now
+    start = beginning(submission.scheduled_at, now=now)
     return TaskRecord(
         id=task_id,
         type=task_type.name,
         name=submission.name,
-        status=Status.SCHEDULED.value if is_later else Status.PENDING.value,
+        status=start.status,
         payload=submission.payload,
         result=None,
         error=None,
@@ -128,13 +127,13 @@ def _record(
         labels=dict(submission.labels),
         progress=None,
         created_at=now,
-        scheduled_at=start,
+        scheduled_at=submission.scheduled_at,
         expires_at=submission.expires_at,
         started_at=None,
         finished_at=None,
         updated_at=now,
-        due_at=start if is_later else now + LOOK_AGAIN,
-        dispatched_at=None if is_later else now,
+        due_at=start.due_at,
+        dispatched_at=start.dispatched_at,
         lease=None,
         leased_by=None,
         leased_pid=None,

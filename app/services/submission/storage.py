@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgspec.structs import replace
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.database import COMMITS_EACH_STATEMENT
+from app.database import commits_each_statement
 from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import TaskRecord
+from app.services.lifecycle import left_to_dispatcher
 from app.services.submission import insertion
 
 
@@ -22,7 +22,7 @@ def store(session: Session, drafts: Sequence[TaskRecord], *, is_urgent: bool = T
     if not drafts:
         return []
     if not is_urgent:
-        return insertion.insert(session.connection(), [_left_to_dispatcher(draft) for draft in drafts])
+        return insertion.insert(session.connection(), [left_to_dispatcher(draft) for draft in drafts])
     stored = insertion.insert(session.connection(), drafts)
     publish_after_commit(session, (task for task in stored if task.dispatched_at is not None))
     return stored
@@ -32,12 +32,12 @@ def publish_after_commit(session: Session, tasks: Iterable[TaskRecord]) -> None:
     """Publish the tasks' hints when the session commits; a hint that is lost costs a few seconds.
 
     Within a savepoint it publishes nothing when that is rolled back, and otherwise waits for the transaction to end.
-    A session of single statements has committed already: there the hints go out at once.
+    A session that commits each statement has committed already: there the hints go out at once.
     """
     waiting = list(tasks)
     if not waiting:
         return
-    if session.info.get(COMMITS_EACH_STATEMENT):
+    if commits_each_statement(session):
         publish(waiting)
         return
     savepoint = session.get_nested_transaction()
@@ -59,7 +59,3 @@ def publish_after_commit(session: Session, tasks: Iterable[TaskRecord]) -> None:
 def publish(tasks: Iterable[TaskRecord]) -> None:
     """Hand the hints of committed tasks to the publisher; those of one kind travel together."""
     dispatch_soon(*coalesce(Hint.of(task) for task in tasks))
-
-
-def _left_to_dispatcher(draft: TaskRecord) -> TaskRecord:
-    return draft if draft.dispatched_at is None else replace(draft, due_at=draft.dispatched_at, dispatched_at=None)

@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from app.services import lifecycle
 from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE
-from app.services.lifecycle.waiting import HELD_UNTIL
 from app.services.webhooks.deliveries import receiver_of
 
 MAX_WAIT = timedelta(days=7)
@@ -21,12 +20,9 @@ _EARLIER = sa.text("""
     LIMIT :limit
     FOR UPDATE OF tasks SKIP LOCKED
 """)
-# Those that are on their way are held back, as in admission.gate_earlier: the hint that is out is a no-op.
 _ADOPT = sa.text("""
     UPDATE tasks
-    SET gated = true, queue = :queue, owner_id = known.owner_id, concurrency_key = known.key,
-        dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END,
-        due_at = CASE WHEN status = 'PENDING' THEN CAST(:held AS timestamptz) ELSE due_at END
+    SET queue = :queue, owner_id = known.owner_id, concurrency_key = known.key
     FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:owners AS uuid[])) AS known (id, key, owner_id)
     WHERE tasks.id = known.id
 """)
@@ -38,12 +34,12 @@ def adopt_earlier(session: Session, *, limit: int) -> int:
     if rows:
         values = {
             "queue": DELIVERY_QUEUE,
-            "held": HELD_UNTIL,
             "ids": [row["id"] for row in rows],
             "keys": [receiver_of(row).key for row in rows],
             "owners": [row["owner_id"] for row in rows],
         }
         session.execute(_ADOPT, values)
+        lifecycle.require_admission(session, values["ids"])
     return len(rows)
 
 

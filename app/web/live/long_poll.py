@@ -13,7 +13,7 @@ from app.models import TaskRecord
 from app.observability.log import get_logger
 from app.services.tasks import records as task_service
 from app.shares import Caller, Share
-from app.web.transactions import single_statement
+from app.web.transactions import transaction
 
 log = get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Hub:
             self._share.leave(caller)
         if waiter.task is not None:
             return waiter.task
-        with single_statement() as session:
+        with transaction(autocommit=True) as session:
             return task_service.read(session, task.id, owner=None)
 
     def _start(self) -> None:

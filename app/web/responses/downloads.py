@@ -1,7 +1,7 @@
 """A stored file as an answer, or the part of it that Range asked for."""
 
 from flask import Response, request
-from werkzeug.exceptions import PreconditionFailed, RequestedRangeNotSatisfiable, ServiceUnavailable
+from werkzeug.exceptions import PreconditionFailed, RequestedRangeNotSatisfiable
 from werkzeug.wsgi import FileWrapper
 
 from app.services import artifacts
@@ -15,10 +15,7 @@ def content_of(artifact: ArtifactRecord) -> Response:
     """A file as an answer, of which Range may have asked for a part. Raises PreconditionFailed for another If-Match."""
     if request.if_match and artifact.sha256 not in request.if_match:
         raise PreconditionFailed("The file is another one than If-Match names.")
-    try:
-        stream = artifacts.store().open(artifact.id)
-    except artifacts.StoreAway as error:
-        raise store_away() from error
+    stream = artifacts.store().open(artifact.id)
     response = Response(FileWrapper(stream, SEND_BYTES), direct_passthrough=True)
     response.content_type = media_type(artifact.media_type)
     response.call_on_close(stream.close)
@@ -41,8 +38,3 @@ def _asks_for_a_part() -> bool:
     """
     asked = request.range
     return asked is not None and asked.units == "bytes" and len(asked.ranges) == 1
-
-
-def store_away() -> ServiceUnavailable:
-    """The refusal while the store of files does not answer."""
-    return ServiceUnavailable("The store of files does not answer at the moment; try again in a few seconds.")

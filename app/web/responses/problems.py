@@ -13,14 +13,9 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.database import sqlstate
-from app.errors import Conflict, Gone, NotFound, Outdated, Refused, TaskledgerError, flatten
+from app.errors import ProblemError, summary
 from app.observability.log import get_logger
 from app.observability.scrubbing import scrub
-from app.services.accounts.passwords import Busy
-from app.services.accounts.quotas import QuotaReached
-from app.services.accounts.registration import EmailTaken
-from app.services.accounts.rights import TypeNotAllowed
-from app.services.artifacts import StorageFull
 from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 
 log = get_logger(__name__)
@@ -169,13 +164,15 @@ def on_malformed(_: ParseException) -> Response:
     return problem(400, "The body is not chunked as RFC 9112 wants it.")
 
 
-def on_refused(error: Refused) -> Response:
-    """Input that a schema or a service refused."""
-    return problem(422, summary(error.errors), code=error.code, errors=error.errors)
+def on_problem(error: ProblemError) -> Response:
+    """What a service refuses or cannot do now; the error says how it is answered."""
+    seconds = error.retry_after_seconds
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return problem(error.status, error.detail, code=error.code, errors=error.errors, headers=headers)
 
 
 def on_unknown_type(error: UnknownTaskType) -> Response:
-    """A task type that does not exist."""
+    """A task type that does not exist; task types know nothing of HTTP, so it is said here how it is answered."""
     text = str(error)
     return problem(422, f"{text[0].upper()}{text[1:]}.", code="unknown_task_type", errors={"type": [text]})
 
@@ -183,37 +180,6 @@ def on_unknown_type(error: UnknownTaskType) -> Response:
 def on_payload_refused(error: PayloadRefused) -> Response:
     """A payload that its type refuses."""
     return problem(422, summary(error.errors), code="payload_refused", errors=error.errors)
-
-
-def on_application_error(error: TaskledgerError) -> Response:
-    """Errors of services that only differ in their status."""
-    kinds = {
-        NotFound: (404, "not_found"),
-        Conflict: (409, "wrong_status"),
-        EmailTaken: (409, "email_taken"),
-        Gone: (410, "gone"),
-        Outdated: (412, "precondition_failed"),
-    }
-    status, code = kinds[type(error)]
-    return problem(status, str(error), code=code)
-
-
-def on_type_not_allowed(error: TypeNotAllowed) -> Response:
-    """A task type that the account, or its API key, may not use."""
-    text = str(error)
-    return problem(403, text, code="type_not_allowed", errors={"type": [f"{error.type_name} is not allowed"]})
-
-
-def on_storage_full(error: StorageFull) -> Response:
-    """A file for which the account has no room."""
-    return problem(413, str(error), code="storage_quota_reached", errors={"file": [str(error)]})
-
-
-def on_later(error: QuotaReached | Busy) -> Response:
-    """What is possible again after a while."""
-    if isinstance(error, Busy):
-        return problem(503, str(error), code="busy", headers={"Retry-After": RETRY_SECONDS})
-    return problem(429, str(error), code="quota_reached", headers={"Retry-After": RETRY_SECONDS})
 
 
 def on_database_error(error: Exception) -> Response:
@@ -235,49 +201,22 @@ def on_unexpected(error: Exception) -> Response:
 
 
 def body_of(error: Exception) -> dict[str, Any]:
-    """What a request that failed with this error would be answered, for answers that hold several."""
-    match error:
-        case Refused():
-            response = on_refused(error)
-        case UnknownTaskType():
-            response = on_unknown_type(error)
-        case PayloadRefused():
-            response = on_payload_refused(error)
-        case TypeNotAllowed():
-            response = on_type_not_allowed(error)
-        case HTTPException():
-            response = on_http_error(error)
-        case TaskledgerError():
-            response = on_application_error(error)
-        case _:
-            raise error
-    body: dict[str, Any] = response.get_json()
+    """What a request that failed with this error would be answered, for answers that hold several.
+
+    Raises the error itself where it is none of the request's making.
+    """
+    if not isinstance(error, ProblemError | UnknownTaskType | PayloadRefused | HTTPException):
+        raise error
+    body: dict[str, Any] = answer_to(error).get_json()
     return body
-
-
-def summary(errors: Mapping[str, Any], most: int = 3) -> str:
-    """The first refused fields in one sentence."""
-    pairs = flatten(errors)
-    told = "; ".join(_said(path, message) for path, message in pairs[:most])
-    more = f" (and {len(pairs) - most} more in errors)" if len(pairs) > most else ""
-    return f"{told[:1].upper() if not pairs[0][0] else told[:1]}{told[1:]}{more}."
-
-
-def _said(path: str, message: str) -> str:
-    plain = message.rstrip(".")
-    return f"{path} {plain[:1].lower()}{plain[1:]}" if path else plain
 
 
 HANDLERS: tuple[tuple[type[Exception], Callable[[Any], Response]], ...] = (
     (HTTPException, on_http_error),
     (ParseException, on_malformed),
-    (Refused, on_refused),
+    (ProblemError, on_problem),
     (UnknownTaskType, on_unknown_type),
     (PayloadRefused, on_payload_refused),
-    (TypeNotAllowed, on_type_not_allowed),
-    (StorageFull, on_storage_full),
-    *((kind, on_application_error) for kind in (NotFound, Conflict, EmailTaken, Gone, Outdated)),
-    *((kind, on_later) for kind in (QuotaReached, Busy)),
     *((kind, on_database_error) for kind in (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error)),
     (Exception, on_unexpected),
 )

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from app.database import unit_of_work
+from app.database import transaction
 from app.services.accounts import sessions
 from tests.integration.api.conftest import store  # noqa: F401 (a fixture)
 from tests.support.people import Person, make_admin, make_person
@@ -24,7 +24,7 @@ def log_in(application: Flask, engine) -> LogIn:
 
     def logged_in(person: Person) -> FlaskClient:
         client = application.test_client()
-        with unit_of_work() as session:
+        with transaction() as session:
             whence = {"address": "127.0.0.1", "now": datetime.now(UTC)}
             candidate = sessions.candidate(session, person.email, **whence)
             begun = sessions.begin(session, candidate, person.email, **whence)

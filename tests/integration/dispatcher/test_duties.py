@@ -19,7 +19,7 @@ from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import Retention
 from app.models import Status
-from app.services import retention
+from app.services import lifecycle, retention
 from app.services.dispatch import queues
 from app.services.measuring import counters
 from tests.integration.dispatcher.publisher import ScriptedPublisher, ids_of
@@ -390,7 +390,7 @@ def test_a_broken_connection_starts_the_wait_anew():
 def test_held_tasks_of_a_resumed_type_are_released_in_batches(session):
     tasks = make(session, 3)
     queues.pause(session, "type", "reverse_string", by=None, reason=None, now=NOON)
-    queues.hold_paused(session, [task.id for task in tasks])
+    lifecycle.hold_paused(session, [task.id for task in tasks])
     session.commit()
     duty = Pauses()
     assert duty.run_once(NOON) == 0

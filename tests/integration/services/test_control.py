@@ -9,6 +9,7 @@ from app.errors import Conflict, NotFound
 from app.models import Status, new_id
 from app.services import lifecycle
 from app.services.dispatch import queues
+from app.services.lifecycle import OnHold, hints, holds
 from app.services.measuring import queue_report
 from app.services.recovery.failures import Failure
 from app.services.tasks import cancellation, dead_letters, replay
@@ -130,24 +131,53 @@ def test_a_task_of_a_paused_type_cannot_be_claimed_and_is_held_by_the_ledger(ses
     queues.pause(session, "type", "reverse_string", by="ada", reason="the disk is full", now=NOON)
 
     claimed = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
-    held = queues.hold_paused(session, [task.id])
+    held = lifecycle.hold_paused(session, [task.id])
 
     row = read_task(session, task.id)
     assert (claimed, held) == ([], {task.id})
-    assert (row.dispatched_at, row.due_at, row.reason) == (None, queues.FAR, "held: its type is paused")
+    assert (row.dispatched_at, row.due_at, row.reason) == (None, holds.NEVER, holds.TYPE_PAUSED)
+    assert holds.on_hold(row) is OnHold.TYPE_PAUSED
+
+
+def test_what_waits_for_a_broker_that_is_away_is_not_on_hold_for_a_pause(session):
+    task = make_task(session)
+    later = NOON + seconds(30)
+    hints.withdraw(session, [task.id], dispatched_at=read_task(session, task.id).dispatched_at, until=later)
+
+    assert holds.release_resumed(session, now=NOON, limit=10) == 0
+    assert read_task(session, task.id).due_at == later
+    assert holds.on_hold(read_task(session, task.id)) is None
+
+
+def test_a_task_that_expires_on_hold_is_looked_at_then(session):
+    task = make_task(session, expires_at=NOON + seconds(60))
+    queues.pause(session, "type", "reverse_string", by=None, reason=None, now=NOON)
+
+    lifecycle.hold_paused(session, [task.id])
+
+    row = read_task(session, task.id)
+    assert (row.due_at, holds.on_hold(row)) == (NOON + seconds(60), OnHold.TYPE_PAUSED)
+
+
+def test_a_task_that_needs_admission_is_on_hold_until_it_is_admitted(session):
+    first, second = (make_task(session, ordering_key="one") for _ in range(2))
+
+    assert [holds.on_hold(read_task(session, each.id)) for each in (first, second)] == [OnHold.ADMISSION] * 2
+    lifecycle.admitted(session, [first.id], until=NOON, now=NOON)
+    assert holds.on_hold(read_task(session, first.id)) is None
 
 
 def test_held_tasks_are_released_once_their_type_is_resumed(session):
     task, other = make_task(session), make_task(session, type="uppercase_text")
     for name in ("reverse_string", "uppercase_text"):
         queues.pause(session, "type", name, by=None, reason=None, now=NOON)
-    queues.hold_paused(session, [task.id, other.id])
+    lifecycle.hold_paused(session, [task.id, other.id])
 
-    assert queues.release_batch(session, now=NOON, limit=10) == 0
+    assert holds.release_resumed(session, now=NOON, limit=10) == 0
     assert queues.resume(session, "type", "reverse_string", now=NOON)
     assert queues.any_resumed(session)
-    assert queues.release_batch(session, now=NOON, limit=10) == 1
-    assert (read_task(session, task.id).due_at, read_task(session, other.id).due_at) == (NOON, queues.FAR)
+    assert holds.release_resumed(session, now=NOON, limit=10) == 1
+    assert (read_task(session, task.id).due_at, read_task(session, other.id).due_at) == (NOON, holds.NEVER)
 
 
 def test_pausing_again_keeps_the_first_pause_and_resuming_again_does_nothing(session):
@@ -178,10 +208,10 @@ def test_queues_are_counted(session):
 def test_a_held_task_that_expires_is_released_with_the_others(session):
     task = make_task(session, expires_at=NOON + seconds(600))
     queues.pause(session, "type", "reverse_string", by=None, reason=None, now=NOON)
-    queues.hold_paused(session, [task.id])
+    lifecycle.hold_paused(session, [task.id])
     queues.resume(session, "type", "reverse_string", now=NOON)
 
-    assert queues.release_batch(session, now=NOON, limit=10) == 1
+    assert holds.release_resumed(session, now=NOON, limit=10) == 1
     assert read_task(session, task.id).due_at == NOON
 
 

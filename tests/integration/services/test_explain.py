@@ -99,7 +99,7 @@ def of_a_paused_type(session) -> UUID:
     worker(session)
     task = make_task(session)
     queues.pause(session, "type", "reverse_string", by="ada", reason="the relay is down", now=NOON)
-    queues.hold_paused(session, [task.id])
+    lifecycle.hold_paused(session, [task.id])
     return task.id
 
 

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.errors import Refused
-from app.models import Status, TaskRecord
+from app.models import TaskRecord
 from app.services import submission
 from app.services.encryption import sealing
-from app.services.lifecycle import LOOK_AGAIN
+from app.services.lifecycle import beginning
 from app.services.tasks.children.asking import Wish, refused
 
 _REMEMBER = sa.text("""
@@ -70,12 +70,4 @@ def store(session: Session, parent_id: UUID, children: Sequence[Child], *, now: 
 
 def _starting(task: TaskRecord, now: datetime) -> TaskRecord:
     """As if it were submitted now: between the call and the outcome the handler may have worked for long."""
-    is_later = task.scheduled_at is not None and task.scheduled_at > now
-    return replace(
-        task,
-        status=Status.SCHEDULED.value if is_later else Status.PENDING.value,
-        created_at=now,
-        updated_at=now,
-        due_at=task.scheduled_at if is_later else now + LOOK_AGAIN,
-        dispatched_at=None if is_later else now,
-    )
+    return replace(task, created_at=now, updated_at=now, **beginning(task.scheduled_at, now=now)._asdict())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.web.responses.problems import summary
+from app.errors import summary
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ def test_the_first_refused_fields_make_one_sentence(errors, said):
 
 
 def test_it_says_as_many_as_it_is_asked_for():
-    assert summary({"a": ["is missing"], "b": ["is missing"]}, most=1) == "a is missing (and 1 more in errors)."
+    assert summary({"a": ["is missing"], "b": ["is missing"]}, max_fields=1) == "a is missing (and 1 more in errors)."

@@ -1,0 +1,53 @@
+"""Hot statements, which PostgreSQL plans once for each connection."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+
+# By itself PostgreSQL plans again for each list of ids, because lists are not as long as it assumes. And a plan is kept
+# for as long as nothing new is known of a table: made when it was empty, it would read all of it an hour later.
+_ONE_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; "
+
+
+class Prepared:
+    """A statement that PostgreSQL plans once a connection: planning costs more than running what touches few rows.
+
+    `types` are its parameters, written `:name` in the text, and their types in SQL. Its plan must not depend on what
+    they are; it uses indexes, and so does what follows it in its transaction. Needs a session of its own in the
+    server: behind a pooler that lends out transactions, set PREPARE_STATEMENTS=false, and it is sent as it is.
+    """
+
+    def __init__(self, name: str, text: str, **types: str) -> None:
+        self.name = f"taskledger_{name}"
+        self.text = text
+        self._names = tuple(types)
+        numbered, plain = text, text.replace("%", "%%")
+        for position, (parameter, type_) in enumerate(types.items(), start=1):
+            place = re.compile(rf"(?<!:):{parameter}\b")
+            numbered = place.sub(f"${position}", numbered)
+            plain = place.sub(f"CAST(%({parameter})s AS {type_})", plain)
+        self._plain = plain
+        self._prepare = f"PREPARE {self.name} ({', '.join(types.values())}) AS {numbered}"
+        values = ", ".join(f"CAST(%({parameter})s AS {type_})" for parameter, type_ in types.items())
+        self._execute = f"EXECUTE {self.name} ({values})"
+
+    def execute(self, session: Session, parameters: Mapping[str, Any], *, before: str = "") -> sa.CursorResult[Any]:
+        """Run it; `before` is sent in the same round trip, and in its transaction."""
+        return self.run(session.connection(), parameters, before=before)
+
+    def run(
+        self, connection: sa.Connection, parameters: Mapping[str, Any], *, before: str = ""
+    ) -> sa.CursorResult[Any]:
+        """The same on a connection."""
+        if not get_settings().prepare_statements:
+            return connection.exec_driver_sql(before + self._plain, dict(parameters))
+        known = connection.connection.info.setdefault("prepared", set())
+        if self.name not in known:
+            connection.exec_driver_sql(self._prepare.replace("%", "%%"), {})
+            known.add(self.name)
+        return connection.exec_driver_sql(before + _ONE_PLAN + self._execute, dict(parameters))
