@@ -50,7 +50,10 @@ class Embedded(Process):
         self.ports = {name: free_port() for name in PORTS}
         python, library = [sys.executable], {}
         if as_normal_user and os.geteuid() == 0:
-            python, library = python_of_nobody(), {"PYTHONPATH": f"{self.home}:{sysconfig.get_path('purelib')}"}
+            python, library = (
+                python_of_nobody(),
+                {"PYTHONPATH": f"{self.home}:{sysconfig.get_path('purelib')}:{ROOT / 'sdk' / 'python'}"},
+            )
             (self.home / "async_timeout.py").write_text("from asyncio import timeout\n")  # redis: before 3.11.3
             os.chown(self.home, NOBODY, NOBODY)
         given = {"PATH": os.environ["PATH"], "HOME": str(self.home), "VAR_DIR": str(self.var_dir)}
