@@ -1,0 +1,65 @@
+"""The console script `tledger`: a Taskledger service from a terminal, over HTTP, from any machine."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from taskledger_sdk import __version__
+from taskledger_sdk.cli.groups import RootGroup
+from taskledger_sdk.cli.options import connection_options, remember
+
+PROGRAM = "tledger"
+INTERRUPTED = 130  # as shells say of what Ctrl-C ended
+COMMANDS = {
+    "dead-letters": ("dead_letters", "List, replay and purge tasks that have FAILED."),
+    "events": ("events", "Follow what happens, as it happens."),
+    "keys": ("keys", "List, make and revoke API keys."),
+    "limits": ("limits", "List, set and remove admission limits; for admins."),
+    "login": ("login", "Log in to a service, and keep an API key for it."),
+    "logout": ("login", "Forget the API key of a profile."),
+    "profiles": ("login", "List the services that you are logged in to."),
+    "queues": ("queues", "List, pause and resume queues."),
+    "runs": ("runs", "Start, follow and steer runs of workflows."),
+    "schedules": ("schedules", "Store, list, pause and delete schedules."),
+    "tasks": ("tasks", "Submit, follow and steer tasks."),
+    "types": ("types", "List, show, pause and resume task types."),
+    "whoami": ("login", "Show which service and which account commands use."),
+    "why": ("why", "Tell why a task, a run or a schedule does not go on, and what to do."),
+    "workflows": ("workflows", "Store, list and show workflows."),
+}
+"""Each command: the module of `cli/commands` that it is in, and what its help begins with."""
+
+
+@click.group(PROGRAM, cls=RootGroup, own=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="taskledger-sdk", message="%(version)s")
+@connection_options()
+@click.pass_context
+def cli(context: click.Context, url: str | None, profile: str | None, *, insecure_http: bool) -> None:
+    """Use a Taskledger service from a terminal or a script.
+
+    Log in once with `tledger login`, or set TASKLEDGER_URL and TASKLEDGER_API_KEY.
+
+    Exit status: 0 done; 1 refused, or failed; 2 wrong usage; 3 the service cannot be reached, or cannot answer now;
+    4 not logged in, or not permitted; 5 what was waited for ended, and is not COMPLETED; 124 the waiting took longer
+    than --timeout; 130 Ctrl-C.
+    """
+    remember(context, url=url, profile=profile, insecure_http=insecure_http)
+
+
+def main() -> NoReturn:
+    """Run the command line, and exit. Ctrl-C and a reader that has left (`| head`) leave no traceback."""
+    try:
+        status = cli.main(prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except click.Abort:
+        status = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except BrokenPipeError:
+        # What is left in the buffer would be written at exit, and complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    raise SystemExit(status if isinstance(status, int) else 0)

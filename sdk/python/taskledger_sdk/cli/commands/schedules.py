@@ -1,0 +1,236 @@
+"""`tledger schedules`: list, show, apply, pause, resume, run, delete, next, slots."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from taskledger_sdk.cli import lists, text
+from taskledger_sdk.cli.applying import CHANGED, CREATED, UNCHANGED, differing
+from taskledger_sdk.cli.finding import schedule_of
+from taskledger_sdk.cli.inputs import documents_of, moment_of
+from taskledger_sdk.cli.options import list_options
+from taskledger_sdk.cli.session import Session, calls_the_api
+from taskledger_sdk.cli.tables import Column, column
+from taskledger_sdk.http.addresses import path_of
+
+SERVER_SAYS = frozenset(
+    ("id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "last_run_id", "problem")
+) | {"created_at", "updated_at", "links"}
+schedule_argument = click.argument("schedule", metavar="NAME_OR_ID")
+schedules_argument = click.argument("schedules", nargs=-1, required=True, metavar="NAME_OR_ID...")
+
+
+def what_starts(schedule: Any) -> str:
+    """The task type, or the workflow."""
+    task, workflow = schedule["task"], schedule["workflow"]
+    return text.compact(task["type"] if task else f"workflow {workflow['name']}" if workflow else "")
+
+
+def rule_of(schedule: Any) -> str:
+    """When it fires."""
+    if schedule["cron"]:
+        return text.compact(f"{schedule['cron']} ({schedule['time_zone']})")
+    return f"once, {text.moment(schedule['run_at'])}"
+
+
+COLUMNS = (
+    column("id"),
+    column("name"),
+    Column(heading="enabled", value=lambda schedule: "yes" if schedule["enabled"] else "no"),
+    Column(heading="next", value=lambda schedule: text.moment(schedule["next_at"]), only_wide=True),
+    Column(heading="starts", value=what_starts),
+    Column(heading="when", value=rule_of),
+)
+SLOT_COLUMNS = (
+    Column(heading="slot", value=lambda slot: text.moment(slot["slot_at"])),
+    column("state"),
+    Column(heading="task or run", value=lambda slot: text.compact(slot["task_id"] or slot["run_id"])),
+    column("reason"),
+)
+
+
+@click.group()
+def schedules() -> None:
+    """Store, list, pause and delete schedules. Each is named by its id, or by a name that only one has."""
+
+
+@schedules.command(name="list")
+@click.option("--enabled/--disabled", default=None, help="Only those that have slots now, or have not.")
+@click.option("--text", "part", help="Part of the name, of cron or of the task type.")
+@list_options
+@calls_the_api
+def list_(session: Session, *, enabled: bool | None, part: str | None, **paging: Any) -> None:
+    """List schedules, newest first."""
+    said = None if enabled is None else str(enabled).lower()
+    chosen = {"enabled": said, "q": part}
+    lists.show(session, "/schedules", COLUMNS, chosen, **paging, empty="There are no schedules.")
+
+
+@schedules.command()
+@schedule_argument
+@calls_the_api
+def show(session: Session, schedule: str) -> None:
+    """Show a schedule. The JSON can be changed, and stored with `apply`."""
+    found = schedule_of(session.api, schedule)
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.fields(
+        [
+            ("id", found["id"]),
+            ("name", text.compact(found["name"])),
+            ("enabled", "yes" if found["enabled"] else "no"),
+            ("when", rule_of(found)),
+            ("next_at", text.moment(found["next_at"])),
+            ("last_slot_at", text.moment(found["last_slot_at"])),
+            ("last task or run", text.compact(found["last_task_id"] or found["last_run_id"])),
+            ("problem", text.compact(found["problem"])),
+            ("misfire", text.compact(found["misfire"])),
+            ("overlap", text.compact(found["overlap"])),
+            ("jitter_seconds", str(found["jitter_seconds"] or "")),
+            ("starts_at", text.moment(found["starts_at"])),
+            ("ends_at", text.moment(found["ends_at"])),
+            ("starts", text.indented(found["task"] or found["workflow"])),
+        ]
+    )
+
+
+@schedules.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@calls_the_api
+def apply(session: Session, files: Sequence[str]) -> None:
+    """Store the schedules of FILEs that differ from what is stored; - is stdin.
+
+    A file holds JSON, as POST /schedules takes it, or a list of these; each needs a name, by which it is found again.
+    What a file does not say stays as it is. It ends at the first that is refused. With --json: of each its name, what
+    was done and the schedule, one a line.
+    """
+    wanted = [(file, document) for file in files for document in documents_of(file)]
+    for file, document in wanted:
+        if not isinstance(document.get("name"), str) or not document["name"]:
+            raise click.BadParameter(f"{file}: a schedule has no name", param_hint="FILE")
+    for _, document in wanted:
+        done, stored = _apply(session, {name: said for name, said in document.items() if name not in SERVER_SAYS})
+        if session.out.as_json:
+            session.out.line({"name": document["name"], "outcome": done, "schedule": stored})
+        else:
+            coming = f", next {text.moment(stored['next_at'])}" if stored["next_at"] else ""
+            session.out.text(f"{document['name']} {done}{coming}")
+
+
+def _apply(session: Session, wanted: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    old = schedule_of(session.api, wanted["name"], or_none=True)
+    if old is None:
+        # What a service shows may be given to another one: null stands for what was not said.
+        said = {name: value for name, value in wanted.items() if value is not None}
+        return CREATED, session.api.post("/schedules", said, idempotency_key=uuid4().hex)
+    difference = {
+        name: value for name, value in differing(wanted, old).items() if not (name == "run_if_past" or value is None)
+    }
+    if not difference:
+        return UNCHANGED, old
+    if "run_at" in difference and "run_if_past" in wanted:
+        difference["run_if_past"] = wanted["run_if_past"]
+    return CHANGED, session.api.patch(path_of("schedules", old["id"]), difference)
+
+
+@schedules.command()
+@schedules_argument
+@calls_the_api
+def pause(session: Session, schedules: Sequence[str]) -> None:
+    """Pause schedules: they have no slots until they are resumed."""
+    _enable(session, schedules, enabled=False)
+
+
+@schedules.command()
+@schedules_argument
+@calls_the_api
+def resume(session: Session, schedules: Sequence[str]) -> None:
+    """Resume paused schedules; slots that would have been meanwhile are not made up for."""
+    _enable(session, schedules, enabled=True)
+
+
+@schedules.command()
+@schedule_argument
+@click.option("--idempotency-key", help="A second time with the same key starts nothing.")
+@calls_the_api
+def run(session: Session, schedule: str, *, idempotency_key: str | None) -> None:
+    """Start a schedule's task or run at once, whatever its rule says; prints the id."""
+    path = path_of("schedules", schedule_of(session.api, schedule)["id"], "run")
+    started = session.api.post(path, idempotency_key=idempotency_key or uuid4().hex)
+    if session.out.as_json:
+        session.out.document(started)
+    else:
+        session.out.text(started["id"])
+
+
+@schedules.command()
+@schedules_argument
+@calls_the_api
+def delete(session: Session, schedules: Sequence[str]) -> None:
+    """Delete schedules and their slots; tasks that they submitted stay."""
+
+    def delete_one(name: str) -> dict[str, Any]:
+        id_ = schedule_of(session.api, name)["id"]
+        session.api.delete(path_of("schedules", id_))
+        return {"id": id_, "deleted": True}
+
+    lists.each(session, schedules, delete_one, lambda done: f"{done['id']} deleted")
+
+
+@schedules.command(name="next")
+@click.argument("schedule", metavar="[NAME_OR_ID]", required=False)
+@click.option("--cron", help="Of this expression instead; nothing is stored.")
+@click.option("--time-zone", help="Of --cron; UTC unless given.")
+@click.option("--after", help="Moments after this one; after now unless given.")
+@calls_the_api
+def next_(
+    session: Session, *, schedule: str | None, cron: str | None, time_zone: str | None, after: str | None
+) -> None:
+    """Show the next ten moments of a schedule's rule, or of an expression."""
+    if (schedule is None) == (cron is None):
+        raise click.UsageError("give a schedule, or --cron")
+    if schedule is not None:
+        found = schedule_of(session.api, schedule)
+        if not found["cron"]:
+            found = {"items": [found["next_at"]] if found["next_at"] else [], "description": "once"}
+            _show_moments(session, found)
+            return
+        cron, time_zone = found["cron"], found["time_zone"]
+    body = {"cron": cron, "time_zone": time_zone or "UTC", "after": moment_of(after, "--after")}
+    _show_moments(session, session.api.post("/schedules/preview", {k: v for k, v in body.items() if v is not None}))
+
+
+@schedules.command()
+@schedule_argument
+@list_options
+@calls_the_api
+def slots(session: Session, schedule: str, **paging: Any) -> None:
+    """List what became of each slot, newest first."""
+    path = path_of("schedules", schedule_of(session.api, schedule)["id"], "slots")
+    lists.show(session, path, SLOT_COLUMNS, **paging, empty="It has had no slot yet.")
+
+
+def _enable(session: Session, names: Sequence[str], *, enabled: bool) -> None:
+    def change(name: str) -> dict[str, Any]:
+        return session.api.patch(path_of("schedules", schedule_of(session.api, name)["id"]), {"enabled": enabled})
+
+    def say(found: dict[str, Any]) -> str:
+        coming = f", next {text.moment(found['next_at'])}" if found["next_at"] else ""
+        return f"{found['name'] or found['id']} {'enabled' if found['enabled'] else 'paused'}{coming}"
+
+    lists.each(session, names, change, say)
+
+
+def _show_moments(session: Session, found: dict[str, Any]) -> None:
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    if found.get("description"):
+        session.out.note(found["description"])
+    for each in found["items"]:
+        session.out.text(text.moment(each))
+    if not found["items"]:
+        session.out.note("No moment will come.")

@@ -1,0 +1,81 @@
+"""`tledger types`: list, show, pause, resume."""
+
+import json
+import shlex
+
+import click
+
+from taskledger_sdk.cli import text
+from taskledger_sdk.cli.pausing import pause_one, resume_one
+from taskledger_sdk.cli.session import Session, calls_the_api
+from taskledger_sdk.cli.tables import Column, column
+from taskledger_sdk.http.addresses import path_of
+
+COLUMNS = (
+    column("name"),
+    column("queue"),
+    Column(heading="time limit", value=lambda each: text.seconds(each["limits"]["timeout_seconds"])),
+    Column(heading="retries", value=lambda each: str(each["retry"]["max_retries"])),
+    column("summary"),
+)
+name_argument = click.argument("name")
+
+
+@click.group()
+def types() -> None:
+    """List, show, pause and resume task types."""
+
+
+@types.command(name="list")
+@calls_the_api
+def list_(session: Session) -> None:
+    """List the task types."""
+    session.out.page(COLUMNS, session.api.get("/task-types"), empty="There are no task types.")
+
+
+@types.command()
+@name_argument
+@calls_the_api
+def show(session: Session, name: str) -> None:
+    """Show a task type: what its payload must look like, with examples, and its limits."""
+    found = session.api.get(path_of("task-types", name))
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    limits, retry = found["limits"], found["retry"]
+    session.out.fields(
+        [
+            ("name", found["name"]),
+            ("summary", text.compact(found["summary"])),
+            ("queue", text.compact(found["queue"])),
+            ("time limit", f"{text.seconds(limits['timeout_seconds'])}, and {limits['grace_seconds']} s to end"),
+            ("longest time limit", text.seconds(limits["longest_timeout_seconds"])),
+            ("retries", f"{retry['max_retries']}, after {retry['base_seconds']:g} s, then {retry['factor']:g} times"),
+            ("can be undone", "yes" if found["compensable"] else "no"),
+            ("reaches outside", "yes" if found["reaches_outside"] else "no"),
+        ]
+    )
+    session.out.heading("Payload (JSON Schema)")
+    session.out.text(text.indented(found["payload"]))
+    if found["examples"]:
+        session.out.heading("Examples")
+        for example in found["examples"]:
+            said = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
+            session.out.text(f"tledger tasks submit {found['name']} {shlex.quote(said)}")
+
+
+@types.command()
+@name_argument
+@click.option("--reason", help="Shown to whoever asks why a task does not run.")
+@calls_the_api
+def pause(session: Session, name: str, *, reason: str | None) -> None:
+    """Pause a task type: no task of it is started, what runs goes on, submissions are accepted. For admins."""
+    pause_one(session, "task-types", name, reason)
+
+
+@types.command()
+@name_argument
+@calls_the_api
+def resume(session: Session, name: str) -> None:
+    """Resume a task type. For admins."""
+    resume_one(session, "task-types", name)
