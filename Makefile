@@ -13,7 +13,7 @@ KUBERNETES_STAMP := $(VENV)/.installed-kubernetes-$(call hash,deploy/kubernetes/
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo check test test-container long chaos soak conformance conformance-containers containers browser ci screenshots \
-	bench lint style images manifests kubernetes-tools docs changelog format migrate requirements hooks venv clean-venv
+	bench lint style images wheels manifests kubernetes-tools docs changelog format migrate requirements hooks venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -89,6 +89,10 @@ lint: style ## All of `make style`, and Dockerfiles and compose files
 # What the Dockerfiles' RUN steps do, done here: no Docker is needed to see that they work and how large it gets.
 images: ## Build the virtual environments of both images in /tmp, and measure them (a minute or two)
 	sh deploy/check_images.sh
+
+wheels: $(DEV_STAMP) ## Build the SDK and the server as wheels in dist/
+	rm -rf dist && $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist \
+		$(SDK) sdk/server
 
 manifests: $(KUBERNETES_STAMP) ## Render what kustomize reads from the Helm chart
 	$(BIN)/python deploy/kubernetes/render.py

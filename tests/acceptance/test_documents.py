@@ -41,7 +41,8 @@ LASTING = {
     "celery -A tasks flower": "Connected to",
 }
 # They need servers, clusters and rights that a machine for tests need not have; tests/unit/test_documented_names.py and
-# tests/deploy see that what they name is there, and tests/containers runs those of Docker.
+# tests/deploy see that what they name is there; tests/containers runs those of Docker, and those of the wheels are in
+# tests/acceptance/test_installed_server.py.
 ELSEWHERE = (
     "sudo ",
     "nats-server ",
@@ -51,6 +52,10 @@ ELSEWHERE = (
     "docker ",
     "rabbitmqctl ",
     "sh deploy/compose/",
+    "make wheels",
+    "python3 -m venv",
+    "/srv/jobs/bin/",
+    "tledger up",
 )
 # It shows what happens from now on, so something must.
 SILENT_UNTIL_STIRRED = "curl -N"

@@ -32,8 +32,10 @@ OTHERS = {
     "REQUIRE_SERVICES",
     "SOAK_MINUTES",
     "SOAK_SEED",
-}  # a status, variables of Compose's and Flask's, those of the tests
-OURS = ("app/", "tasks/", "deploy/", "docs/", "tests/", "benchmarks/")
+    "TASKLEDGER_API_KEY",
+    "TASKLEDGER_URL",
+}  # a status, variables of Compose's and Flask's, those of the tests and of the SDK
+OURS = ("app/", "tasks/", "sdk/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 
 

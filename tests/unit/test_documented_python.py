@@ -41,6 +41,7 @@ from tests.unit.documents import PAGES, Block, python_blocks, spans
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXM="
 GENERATED = ("cli.md", "api.md", "tables.md", "changelog.md")
+ENTRY_POINT_GROUPS = {"taskledger.tasks", "taskledger.commands"}
 ALL = {str(block): block for block in python_blocks()}
 
 
@@ -202,7 +203,7 @@ def fault_of(span: str, page: str) -> str | None:
     """What is wrong with words that look like Python: a name that is not there, or a call that it does not take."""
     if not LOOKS_LIKE_PYTHON.fullmatch(span) or NOT_PYTHON.fullmatch(span):
         return None
-    if not ("." in span or "(" in span or CAMEL.fullmatch(span)):
+    if not ("." in span or "(" in span or CAMEL.fullmatch(span)) or span in ENTRY_POINT_GROUPS:
         return None
     try:
         node = ast.parse(span.replace("…", "..."), mode="eval").body
