@@ -79,12 +79,13 @@ style: $(DEV_STAMP) ## Check style, types, floors and declared packages
 	$(BIN)/deptry .
 	$(BIN)/deptry . --exclude '\.venv' --exclude 'var/' --exclude 'benchmarks/peers/' --ignore DEP002,DEP004
 
-lint: style ## All of `make style`, and Dockerfiles and compose files
+lint: style ## All of `make style`, and Dockerfiles, compose files and the OpenAPI document
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 	for file in docker-compose.yml deploy/compose/dev.yml deploy/compose/production.yml; do \
 		$(BIN)/compose-lint check $$file --quiet --strict-config --fail-on high || exit 1; done
 	@if command -v npx >/dev/null; then npx --yes dclint@3.1.0 --quiet docker-compose.yml deploy/compose/dev.yml \
-		deploy/compose/production.yml; else echo "dclint was left out: there is no npx"; fi
+		deploy/compose/production.yml && docs/openapi/lint.sh $(BIN)/python; \
+	else echo "dclint, Redocly and Spectral were left out: there is no npx"; fi
 
 # What the Dockerfiles' RUN steps do, done here: no Docker is needed to see that they work and how large it gets.
 images: ## Build the virtual environments of both images in /tmp, and measure them (a minute or two)

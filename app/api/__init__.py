@@ -71,5 +71,6 @@ def _spec() -> dict[str, Any]:
         "version": VERSION,
         "openapi_version": "3.1.0",
         "marshmallow_plugin": apispec_oneofschema.MarshmallowPlugin(),
+        "servers": [{"url": "/", "description": "This installation"}],
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
     }

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 from flask_smorest import Api
 
+from app.api import operation_ids
 from app.web.access import Access, access, describe_access
 
 blueprint = Blueprint(
@@ -54,5 +55,27 @@ def register(app: Flask, api: Api) -> None:
     """Serve the document of an API whose resources are all registered."""
     document: dict[str, Any] = api.spec.to_dict()
     describe_access(app, document)
+    operation_ids.describe(app, document)
+    drop_impossible_defaults(document)
     app.extensions["taskledger.openapi"] = json.dumps(document, ensure_ascii=False).encode()
     app.register_blueprint(blueprint)
+
+
+def drop_impossible_defaults(part: Any) -> None:
+    """Take away what is only our own word for "left out": null or an empty text where nobody may send that."""
+    if isinstance(part, list):
+        for each in part:
+            drop_impossible_defaults(each)
+    if not isinstance(part, dict):
+        return
+    if "default" in part and _is_impossible(part):
+        del part["default"]
+    for each in part.values():
+        drop_impossible_defaults(each)
+
+
+def _is_impossible(schema: dict[str, Any]) -> bool:
+    default, choices = schema["default"], schema.get("enum")
+    if default is None:
+        return "null" not in schema.get("type", ["null"]) or (choices is not None and None not in choices)
+    return bool(default == "" and schema.get("minLength", 0) > 0)

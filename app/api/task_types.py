@@ -39,7 +39,9 @@ class TaskTypeView(ma.Schema):
     description = ma.fields.String(required=True)
     payload = Verbatim({"type": "object"}, required=True, metadata={"description": "JSON Schema of its payload"})
     schema_hash = ma.fields.String(required=True, metadata={"description": "Changes when the schema does"})
-    examples = Verbatim({"type": "array"}, required=True, metadata={"description": "Payloads that work as they stand"})
+    examples = Verbatim(
+        {"type": "array", "items": {}}, required=True, metadata={"description": "Payloads that work as they stand"}
+    )
     limits = ma.fields.Nested(LimitsView, required=True)
     retry = ma.fields.Nested(RetryView, required=True)
     queue = ma.fields.String(required=True, metadata={"description": "Broker queue of its tasks"})

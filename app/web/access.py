@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Flask, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.routing import Rule
 
 from app.addresses import caller_of, is_within
 from app.clock import utcnow
@@ -241,19 +242,23 @@ def describe_access(app: Flask, document: dict[str, Any]) -> None:
         "description": "An API key (tl_...), or an access token from /api/v1/auth/login",
     }
     document["security"] = [{"bearer": []}]
+    for rule, method, operation in operations(app, document):
+        view = app.view_functions[rule.endpoint]
+        kind = access_of(view, method=method, rule=rule.rule, endpoint=rule.endpoint)
+        if kind is Access.OPEN:
+            operation["security"] = []
+        needed = "no log-in" if kind is Access.OPEN else kind.value
+        said = operation.get("description", "")
+        operation["description"] = f"{said}\n\nNeeds {needed}.".strip()
+
+
+def operations(app: Flask, document: dict[str, Any]) -> Iterator[tuple[Rule, str, dict[str, Any]]]:
+    """Each operation of an OpenAPI document: its rule, its method, and what the document says of it."""
     for rule in app.url_map.iter_rules():
         path = document["paths"].get(_template(rule.rule), {})
-        for method in (rule.methods or set()) & {"GET", "POST", "PUT", "PATCH", "DELETE"}:
-            operation = path.get(method.lower())
-            if operation is None:
-                continue
-            view = app.view_functions[rule.endpoint]
-            kind = access_of(view, method=method, rule=rule.rule, endpoint=rule.endpoint)
-            if kind is Access.OPEN:
-                operation["security"] = []
-            else:
-                said = operation.get("description", "")
-                operation["description"] = f"{said}\n\nNeeds {kind.value}.".strip()
+        for method in sorted((rule.methods or set()) & {"GET", "POST", "PUT", "PATCH", "DELETE"}):
+            if method.lower() in path:
+                yield rule, method, path[method.lower()]
 
 
 def _template(rule: str) -> str:

@@ -20,7 +20,7 @@ from taskledger_sdk.errors import BadDeclaration, UnknownTaskType
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.retry import RetryPolicy
 
-NAME = re.compile(r"(?=.{1,63}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+NAME = re.compile(r"(?=.{1,63}$)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 # RabbitMQ closes the channel of a consumer that has not acknowledged for 30 minutes; this leaves it four to spare.
 MAX_HARD_LIMIT_SECONDS = 1560
