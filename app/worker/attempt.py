@@ -21,6 +21,7 @@ from app.services.recovery.failures import Failure, of_exception, of_sensitive
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
 from app.worker.coroutines import run_to_end
 from app.worker.in_progress import Running
+from app.worker.lifespans import LIFESPANS
 from app.worker.stopping import Stopper
 from taskledger_sdk.context import TaskContext
 from taskledger_sdk.errors import PermanentError, ShuttingDown, TaskCancelled
@@ -60,6 +61,7 @@ def run_attempt(task_type: TaskType, running: Running, context: TaskContext, sto
     try:
         payload = task_type.payload.load(_opened(task_type, held))
         with stopper.armed():
+            LIFESPANS.ensure(task_type.handler.__module__)
             result = task_type.handler(context, payload)
         if inspect.iscoroutine(result):
             result = run_to_end(result, running)
