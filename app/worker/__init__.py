@@ -13,6 +13,7 @@ from app.messaging.signing import HEADER
 from app.observability import metrics, tracing
 from app.worker import executor, heartbeat, identity
 from app.worker.leftovers import LEFTOVERS
+from app.worker.lifespans import LIFESPANS
 from app.worker.liveness import LIVENESS
 from app.worker.lost_children import LOST
 from app.worker.remote_control import CANCELLATIONS
@@ -86,6 +87,7 @@ def _child_begins(**_: Any) -> None:
 
 @signals.worker_process_shutdown.connect
 def _child_ends(**_: Any) -> None:
+    LIFESPANS.end()
     tracing.flush()
 
 
@@ -108,6 +110,7 @@ def _shutting_down(how: str, **_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _shut_down(**_: Any) -> None:
+    LIFESPANS.end()  # of a pool of threads, and of none
     LOST.join(5)
     CANCELLATIONS.join(5)
     LIVENESS.stop()

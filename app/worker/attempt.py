@@ -1,5 +1,6 @@
 """One attempt: the payload is checked, the handler runs, and what happened becomes an outcome."""
 
+import inspect
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from app.services.encryption import sealing
 from app.services.lifecycle import Claim
 from app.services.recovery.failures import Failure, of_exception, of_sensitive
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped, Write
+from app.worker.coroutines import run_to_end
+from app.worker.in_progress import Running
+from app.worker.lifespans import LIFESPANS
 from app.worker.stopping import Stopper
 from taskledger_sdk.context import TaskContext
 from taskledger_sdk.errors import PermanentError, ShuttingDown, TaskCancelled
@@ -51,12 +55,16 @@ class LeaseGone(BaseException):
     """Raised in a handler whose task is no longer its own: whatever it does from here on counts for nothing."""
 
 
-def run_attempt(task_type: TaskType, held: Claim, context: TaskContext, stopper: Stopper) -> Outcome:
+def run_attempt(task_type: TaskType, running: Running, context: TaskContext, stopper: Stopper) -> Outcome:
     """Run the handler once. Only LeaseGone and the SystemExit of a signal that ends this process leave it."""
+    held = running.claim
     try:
         payload = task_type.payload.load(_opened(task_type, held))
         with stopper.armed():
+            LIFESPANS.ensure(task_type.handler.__module__)
             result = task_type.handler(context, payload)
+        if inspect.iscoroutine(result):
+            result = run_to_end(result, running)
         return Completed(result=_kept(task_type, held, storable_result(result)))
     except TaskCancelled:
         return Stopped()

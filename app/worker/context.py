@@ -19,6 +19,7 @@ from app.services.tasks.outcomes import Write
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
 from app.worker.in_progress import Running
+from app.worker.lifespans import LIFESPANS
 from app.worker.ports import Ports
 from taskledger_sdk.artifacts import Artifacts
 from taskledger_sdk.context import SubmitOptions
@@ -92,9 +93,10 @@ class AttemptContext:
         return self._ports.all_writes
 
     def with_settings_of(self, type_name: str) -> "AttemptContext":
-        """The same attempt with another type's settings."""
+        """The same attempt with another type's settings; what the handlers of that type share is started, too."""
         other = copy.copy(self)
         other._type = get_type(type_name)
+        LIFESPANS.ensure(other._type.handler.__module__)
         return other
 
     def submit(

@@ -215,7 +215,7 @@ class _HintWork:
         self._run.current = running
         try:
             with attempt.belonging_to_request(held):
-                outcome = run_attempt(self._type, held, context, heartbeat.STOPPER)
+                outcome = run_attempt(self._type, running, context, heartbeat.STOPPER)
             _ended(running, outcome)
             if isinstance(outcome, Stopped) and not isinstance(running.stop_error, TaskCancelled):
                 error = RuntimeError("the handler raised TaskCancelled although nobody had asked for it")

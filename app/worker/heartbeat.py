@@ -1,7 +1,7 @@
-"""The heartbeat of a child process: holds leases, hears cancellations, ends handlers that overrun their limits.
+"""The heartbeat of a process that runs handlers: holds leases, hears cancellations, ends what overruns its limits.
 
-One long-lived thread with a connection of its own. It is in the child and not in the parent, because a parent's beat
-would keep the lease of a child that hangs.
+One long-lived thread with a connection of its own, however many handlers the process runs: it asks for all of them at
+once. It is in the child and not in the parent, because a parent's beat would keep the lease of a child that hangs.
 """
 
 import os
@@ -9,8 +9,10 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
@@ -30,10 +32,12 @@ from app.observability.metrics import sample_pool
 from app.services import lifecycle
 from app.services.dispatch import positions
 from app.services.lifecycle import Claim, leases
+from app.services.lifecycle.leases import LeaseState
 from app.services.measuring import counters
 from app.services.tasks import task_log
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
+from app.worker.event_loop import LOOP
 from app.worker.in_progress import HintInProgress, InProgressRegistry, Running
 from app.worker.stopping import ParentStop, Stopper
 from taskledger_sdk.errors import ShuttingDown, TaskCancelled, TimeLimitReached
@@ -41,7 +45,7 @@ from taskledger_sdk.errors import ShuttingDown, TaskCancelled, TimeLimitReached
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
-LOOK_SECONDS = 1.0  # how often the rows of a hint are read once it has run for so long
+LOOK_SECONDS = 1.0  # how often the rows of a hint are read, once it has run for longer than a tick
 SLOW_ROUNDS = 3  # a lease is renewed at a third of its length
 STATEMENT_SECONDS = 3
 MAX_UNWRITTEN = 10_000  # log lines that wait for a database that is away
@@ -58,25 +62,28 @@ class Heartbeat:
         self._passed: dict[tuple[str, str], datetime] = {}
         self._unwritten: list[LogLine] = []
         self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()  # of what the threads of handlers hand over
 
     def note_claims(self, claims: list[Claim]) -> None:
         """Remember how far the queues have been worked off; and see that the thread lives."""
-        for held in claims:
-            if held.dispatched_at is not None:
-                key = (held.queue, held.priority)
-                self._passed[key] = max(held.dispatched_at, self._passed.get(key, held.dispatched_at))
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        with self._lock:
+            for held in claims:
+                if held.dispatched_at is not None:
+                    key = (held.queue, held.priority)
+                    self._passed[key] = max(held.dispatched_at, self._passed.get(key, held.dispatched_at))
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def count(self, name: str, times: int) -> None:
         """Add to one of the ledger's counters, with the next beat."""
-        self._counts[name] += times
+        with self._lock:
+            self._counts[name] += times
 
     def keep(self, running: Running) -> None:
         """Take over the lines that an attempt which has ended still had to write."""
-        lines, running.log = running.log, []
-        self._unwritten.extend(lines)
+        with self._lock:
+            self._unwritten.extend(running.take_log())
 
     def _beat(self) -> None:
         self._engine = _short_waits()
@@ -104,11 +111,15 @@ class Heartbeat:
 
     def tick(self) -> None:
         """Enforce limits, hear cancellations, renew leases, write down what was noted."""
-        for run in self._desk.runs:
+        LOOP.watch()
+        runs = self._desk.runs
+        for run in runs:
             self._enforce_limits(run)
-            if run.seconds() >= LOOK_SECONDS and time.monotonic() - run.looked >= LOOK_SECONDS:
-                run.looked = time.monotonic()
-                self._look(run)
+        now = time.monotonic()
+        due = [run for run in runs if run.seconds() >= TICK_SECONDS and now - run.looked >= LOOK_SECONDS]
+        for run in due:
+            run.looked = now
+        self._look(due)
         self._write_down()
         sample_pool(database.engine().pool, process="worker")
 
@@ -120,9 +131,11 @@ class Heartbeat:
         overdue = now - current.started - current.timeout_seconds
         if current.stop_asked is not None:
             if now - current.stop_asked > current.grace_seconds:
-                self._end_process(current, "the handler did not stop within its grace period")
+                self._end(current)
         elif overdue >= 0:
             self._ask_to_stop(current, TimeLimitReached(f"its limit of {current.timeout_seconds:g} s was reached"))
+        elif self._stopper.shutting_down and current.cancel is not None:
+            self._ask_to_stop(current, ShuttingDown())  # the signal for that reaches plain handlers only
 
     def stop_threads(self) -> None:
         """In a pool of threads, which no signal reaches: handlers give their tasks back when they next ask."""
@@ -133,51 +146,66 @@ class Heartbeat:
 
     def _ask_to_stop(self, running: Running, error: BaseException) -> None:
         running.stop_asked, running.stop_error = time.monotonic(), error
-        self._stopper.stop(error, still_wanted=lambda: self._desk.is_running(running))
+        cancel = running.cancel
+        if cancel is not None:
+            cancel()
+        else:
+            self._stopper.stop(error, still_wanted=lambda: self._desk.is_running(running))
         log.info("handler_asked_to_stop", task_id=str(running.claim.id), why=type(error).__name__)
 
+    def _end(self, running: Running) -> None:
+        """End what did not stop within its grace period; in a pool of threads as far as that harms nobody else."""
+        cancel = running.cancel
+        if self._stopper.interrupts:
+            self._end_process(running, "the handler did not stop within its grace period")
+        elif cancel is not None and LOOP.blocked_seconds > running.grace_seconds:
+            self._end_process(running, "a handler keeps the event loop, so that no coroutine of this process goes on")
+        elif cancel is not None:
+            cancel()  # once more, at each beat: it caught the first one, or takes longer to clean up than it may
+
     def _end_process(self, running: Running, why: str) -> None:
-        if not self._stopper.interrupts:
-            return  # a thread: ending it would end all that this process runs
-        # The parent notices within seconds and moves the row on.
+        # The parent, or a dispatcher, notices within seconds and moves the row on.
         log.error("handler_killed", task_id=str(running.claim.id), attempt=running.claim.attempt, why=why)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def _look(self, run: HintInProgress) -> None:
-        claims = dict(run.claims)
+    def _look(self, runs: list[HintInProgress]) -> None:
+        """Read the rows of these hints, all at once; hold their leases, and stop what was cancelled or is lost."""
+        claims = [held for run in runs for held in list(run.claims.values())]
         if not claims:
             return
         with Session(self._engine) as session:
-            found = leases.states(session, list(claims))
-            left = [each.seconds_left or 0.0 for each in found if each.lease == claims[each.id].lease]
-            self._renew_if_time(session, claims, min(left, default=0.0))
-        standing = {each.id: each.lease for each in found}
-        run.lost.update(id_ for id_, held in claims.items() if standing.get(id_) != held.lease)
-        run.cancelled.update(each.id for each in found if each.cancel_requested_at is not None)
-        current = run.current
-        if current is not None and current.stop_asked is None and current.claim.id in claims:
-            if current.claim.id in run.lost and current.claim.id in run.claims:
-                self._ask_to_stop(current, LeaseGone())
-            elif current.claim.id in run.cancelled:
-                self._ask_to_stop(current, TaskCancelled())
+            rows = {each.id: each for each in leases.states(session, [held.id for held in claims])}
+            lifecycle.renew(session, [held for held in claims if _is_to_renew(held, rows.get(held.id))])
+        for run in runs:
+            self._hear(run, rows)
 
-    def _renew_if_time(self, session: Session, claims: dict[Any, Claim], seconds_left: float) -> None:
-        """When a third of the lease is over by PostgreSQL's clock: so also in the second after that was set forward."""
-        any_claim = next(iter(claims.values()))
-        if seconds_left <= any_claim.lease_seconds * (1 - 1 / SLOW_ROUNDS):
-            lifecycle.renew(session, any_claim, list(claims))
+    def _hear(self, run: HintInProgress, rows: Mapping[UUID, LeaseState]) -> None:
+        for id_, held in list(run.claims.items()):
+            row = rows.get(id_)
+            if row is None or row.lease != held.lease:
+                run.lost.add(id_)
+            if row is not None and row.cancel_requested_at is not None:
+                run.cancelled.add(id_)
+        current = run.current
+        if current is None or current.stop_asked is not None or current.claim.id not in run.claims:
+            return
+        if current.claim.id in run.lost:
+            self._ask_to_stop(current, LeaseGone())
+        elif current.claim.id in run.cancelled:
+            self._ask_to_stop(current, TaskCancelled())
 
     def _write_down(self) -> None:
         """Progress, log lines and queue positions, if there are any to write."""
         progress = []
-        for run in self._desk.runs:
-            if run.current is not None:
-                self.keep(run.current)
-                progress += [(run.current, run.current.progress)] if run.current.progress else []
-                run.current.progress = None
-        passed, self._passed = self._passed, {}
-        lines, self._unwritten = self._unwritten, []
-        counts, self._counts = self._counts, Counter()
+        for current in [run.current for run in self._desk.runs]:
+            if current is not None:
+                self.keep(current)
+                reported, current.progress = current.progress, None
+                progress += [(current, reported)] if reported else []
+        with self._lock:
+            passed, self._passed = self._passed, {}
+            lines, self._unwritten = self._unwritten, []
+            counts, self._counts = self._counts, Counter()
         if not (progress or passed or lines or counts):
             return
         try:
@@ -186,10 +214,11 @@ class Heartbeat:
             # The database is away: what was to be written waits for a beat that succeeds.
             for running, reported in progress:
                 running.progress = running.progress or reported
-            for key, passed_at in passed.items():
-                self._passed[key] = max(passed_at, self._passed.get(key, passed_at))
-            self._unwritten = (lines + self._unwritten)[-MAX_UNWRITTEN:]
-            self._counts.update(counts)
+            with self._lock:
+                for key, passed_at in passed.items():
+                    self._passed[key] = max(passed_at, self._passed.get(key, passed_at))
+                self._unwritten = (lines + self._unwritten)[-MAX_UNWRITTEN:]
+                self._counts.update(counts)
             raise
 
     def _write(
@@ -202,11 +231,20 @@ class Heartbeat:
         """All of it or nothing, so that what is written again is not written twice."""
         whole = self._engine.execution_options(isolation_level="READ COMMITTED")
         with Session(whole) as session, session.begin():
-            for running, reported in progress:
-                lifecycle.report_progress(session, running.claim, reported)
+            told = lifecycle.report_progress(session, [(running.claim, reported) for running, reported in progress])
             positions.advance(session, passed)
             task_log.write(session, lines)
             counters.add(session, counts)
+        for running, reported in progress:
+            if running.claim.id not in told:  # somebody has its row locked
+                running.progress = running.progress or reported
+
+
+def _is_to_renew(held: Claim, row: LeaseState | None) -> bool:
+    """When a third of the lease is over by PostgreSQL's clock: so also in the second after that was set forward."""
+    if row is None or row.lease != held.lease:
+        return False
+    return (row.seconds_left or 0.0) <= held.lease_seconds * (1 - 1 / SLOW_ROUNDS)
 
 
 def _short_waits() -> sa.Engine:

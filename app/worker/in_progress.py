@@ -1,7 +1,9 @@
-"""What a child process is doing right now, shared between its main thread and its heartbeat."""
+"""What a process is doing right now, shared between the threads that run handlers and the heartbeat."""
 
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -22,8 +24,9 @@ class Running:
     started: float = field(default_factory=time.monotonic)
     stop_asked: float | None = None  # time.monotonic() when the handler was asked to stop
     stop_error: BaseException | None = None  # why
+    cancel: Callable[[], None] | None = None  # how its coroutine is cancelled; None while it runs none
     progress: dict[str, Any] | None = None  # reported and not yet written
-    log: list[LogLine] = field(default_factory=list)  # likewise
+    log: deque[LogLine] = field(default_factory=deque)  # likewise
     lines: int = 0
 
     def write(self, line: LogLine) -> None:
@@ -31,6 +34,10 @@ class Running:
         self.lines += 1
         if self.lines <= LOG_LINES:
             self.log.append(line)
+
+    def take_log(self) -> list[LogLine]:
+        """The lines that are not yet written; another thread may add to them meanwhile."""
+        return [self.log.popleft() for _ in range(len(self.log))]
 
 
 @dataclass(kw_only=True, slots=True)

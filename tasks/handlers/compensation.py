@@ -1,5 +1,7 @@
 """compensation: undo a completed task, the way its type says."""
 
+import inspect
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,7 +25,7 @@ class Compensation:
     "compensation",
     examples=({"task_id": "018f3c5e-7d2a-7000-8000-0123456789ab", "reason": "The order was placed by mistake"},),
 )
-def compensation(task: ServiceContext, payload: Compensation) -> dict[str, Any]:
+def compensation(task: ServiceContext, payload: Compensation) -> dict[str, Any] | Awaitable[dict[str, Any]]:
     """Undo a completed task: cancel the invoice it issued, delete the file it made.
 
     Usually submitted by POST /tasks/{id}/compensate. A task is undone once, however often that is asked for: a second
@@ -37,4 +39,10 @@ def compensation(task: ServiceContext, payload: Compensation) -> dict[str, Any]:
         raise PermanentError(f"a {found.type} cannot be undone: its type declares no undo")
     task.progress(0.1, f"undoing {found.type} {found.id}")
     undone = kind.undo(task.with_settings_of(kind.name), kind.payload.load(found.payload), found.result)
-    return {"task_id": str(found.id), "type": kind.name, "reason": payload.reason, "undone": undone}
+    said = {"task_id": str(found.id), "type": kind.name, "reason": payload.reason}
+    return _awaited(said, undone) if inspect.iscoroutine(undone) else {**said, "undone": undone}
+
+
+async def _awaited(said: dict[str, Any], undone: Awaitable[Any]) -> dict[str, Any]:
+    """The same for an undo that is a coroutine function: the worker runs what a handler returns of that kind."""
+    return {**said, "undone": await undone}

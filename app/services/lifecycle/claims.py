@@ -1,6 +1,7 @@
 """Leases: taking them, holding them, giving them back."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -89,12 +90,12 @@ def held_under(session: Session, lease: UUID, ids: Sequence[UUID], *, lease_seco
     return [Claim(**row, lease=lease, lease_seconds=lease_seconds) for row in rows]
 
 
-# A row that somebody has locked is passed over: the leases of the other tasks of its hint must not wait for it.
+# A row that somebody has locked is passed over: the leases of the other tasks must not wait for it.
 RENEW = sa.text("""
     WITH free AS (
         SELECT id
         FROM tasks
-        WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = ANY(CAST(:leases AS uuid[]))
         ORDER BY id
         FOR NO KEY UPDATE SKIP LOCKED
     )
@@ -106,12 +107,19 @@ RENEW = sa.text("""
 """)
 
 
-def renew(session: Session, held: Claim, ids: Sequence[UUID]) -> set[UUID]:
-    """Hold the leases of a hint for their whole length from now on, by PostgreSQL's clock.
+def renew(session: Session, held: Iterable[Claim]) -> set[UUID]:
+    """Hold these leases for their whole length from now on, by PostgreSQL's clock; one statement for each length.
 
     Ids that are not returned are lost, or locked by somebody.
     """
-    return set(session.scalars(RENEW, {"ids": list(ids), "lease": held.lease, "seconds": held.lease_seconds}))
+    by_length: defaultdict[int, list[Claim]] = defaultdict(list)
+    for claim in held:
+        by_length[claim.lease_seconds].append(claim)
+    renewed: set[UUID] = set()
+    for seconds, claims in by_length.items():
+        ids, leases = [claim.id for claim in claims], list({claim.lease for claim in claims})
+        renewed.update(session.scalars(RENEW, {"ids": ids, "leases": leases, "seconds": seconds}))
+    return renewed
 
 
 GIVE_BACK = update(
@@ -152,9 +160,35 @@ def is_interrupted_too_often(session: Session, task_id: UUID, attempt: int) -> b
     return (session.scalar(INTERRUPTIONS, parameters) or 0) >= MAX_INTERRUPTIONS
 
 
-PROGRESS = sa.text("UPDATE tasks SET progress = CAST(:progress AS jsonb) WHERE id = :id AND lease = :lease")
+# A row that somebody has locked is passed over, and told again later.
+PROGRESS = sa.text("""
+    WITH news AS (
+        SELECT *
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:progress AS text[])) AS n (id, lease, progress)
+    ), free AS (
+        SELECT tasks.id, CAST(news.progress AS jsonb) AS progress
+        FROM tasks JOIN news USING (id, lease)
+        ORDER BY tasks.id
+        FOR NO KEY UPDATE OF tasks SKIP LOCKED
+    )
+    UPDATE tasks
+    SET progress = free.progress
+    FROM free
+    WHERE tasks.id = free.id
+    RETURNING tasks.id
+""")
 
 
-def report_progress(session: Session, held: Claim, progress: dict[str, Any]) -> None:
-    """Write how far an attempt is; nothing happens once its lease is lost."""
-    session.execute(PROGRESS, {"id": held.id, "lease": held.lease, "progress": to_json(progress)})
+def report_progress(session: Session, reports: Sequence[tuple[Claim, dict[str, Any]]]) -> set[UUID]:
+    """Write how far attempts are, in one statement.
+
+    Ids that are not returned have lost their lease, or are locked by somebody: nothing is written for them.
+    """
+    if not reports:
+        return set()
+    parameters = {
+        "ids": [held.id for held, _ in reports],
+        "leases": [held.lease for held, _ in reports],
+        "progress": [to_json(progress) for _, progress in reports],
+    }
+    return set(session.scalars(PROGRESS, parameters))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from taskledger_sdk.context import TaskContext
     from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
+    from taskledger_sdk.lifespans import Lifespan, lifespan
     from taskledger_sdk.payload import Places, rule
     from taskledger_sdk.registry import task_type
     from taskledger_sdk.retry import RetryPolicy
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 """The version of this release, of the SDK and of the service, which go together: the one place that says it."""
 
 _HOMES = {
+    "Lifespan": "lifespans",
     "PermanentError": "errors",
     "Places": "payload",
     "RetryLater": "errors",
@@ -28,6 +30,7 @@ _HOMES = {
     "TaskCancelled": "errors",
     "TaskContext": "context",
     "TimeLimitReached": "errors",
+    "lifespan": "lifespans",
     "ref": "workflows",
     "rule": "payload",
     "step": "workflows",
@@ -37,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Lifespan",
     "PermanentError",
     "Places",
     "RetryLater",
@@ -46,6 +50,7 @@ __all__ = [
     "TaskContext",
     "TimeLimitReached",
     "__version__",
+    "lifespan",
     "ref",
     "rule",
     "step",

@@ -27,7 +27,12 @@ class SubmitOptions(TypedDict, total=False):
 
 
 class TaskContext(Protocol):
-    """The running attempt as its handler sees it; the worker implements it, a test may fake it."""
+    """The running attempt as its handler sees it; the worker implements it, a test may fake it.
+
+    All of it is plain functions, which may be called from any thread, and from coroutines. What asks the ledger or the
+    store of files blocks the caller for as long as that takes: `submit` and all of `artifacts`. A coroutine hands them
+    to a thread, so that the event loop goes on: `await asyncio.to_thread(task.submit, "send_email", payload)`.
+    """
 
     @property
     def id(self) -> UUID:
@@ -43,7 +48,7 @@ class TaskContext(Protocol):
 
     @property
     def deadline(self) -> datetime:
-        """The moment (UTC) at which TimeLimitReached is raised in the handler."""
+        """The moment (UTC) at which TimeLimitReached is raised in the handler, or its coroutine is cancelled."""
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -69,6 +74,7 @@ class TaskContext(Protocol):
         fails, or that has lost its lease, submits nothing. With `now` it is stored before the call returns, so that
         it can start while this handler runs; that needs a `key`. A key names the child on every attempt of the task: a
         second call returns the first one's id and submits nothing, whatever its payload.
+        Blocks while it asks the ledger: the first call of an attempt does, and each one with `now`.
         Raises PermanentError for what POST /tasks would refuse, naming the path; NoRoom when a quota is reached;
         TaskCancelled when cancelling was asked for.
         """

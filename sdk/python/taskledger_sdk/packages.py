@@ -44,6 +44,11 @@ def used() -> tuple[str, ...]:
     return _packages
 
 
+def package_of(module: str) -> str | None:
+    """The package, of those that are used, that a module belongs to; None for any other, such as a library."""
+    return max((name for name in _packages if f"{module}.".startswith(f"{name}.")), key=len, default=None)
+
+
 def load() -> None:
     """Import every module of the packages that are used; the first call does. Raises BrokenFiles, naming all bad ones.
 

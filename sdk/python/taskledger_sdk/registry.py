@@ -40,7 +40,8 @@ class TaskType:
     after a cancel, the child is killed. `lease_seconds` replaces the service's own lease where a handler holds the GIL
     for long. Up to `chunk` tasks may share one hint, when each takes at most `max_seconds_each`. `undo` takes back a
     completed task, as part of a compensation: undo(task: TaskContext, payload, result), where `payload` is what the
-    handler was given, `result` what it returned, and `task` the attempt of the compensation.
+    handler was given, `result` what it returned, and `task` the attempt of the compensation. Both may be coroutine
+    functions.
     Tasks of an `internal` type are submitted by the service itself only. A type that `reaches_outside` sends to
     addresses that its payload names: accounts use it only when they may reach outside.
     """
@@ -107,7 +108,8 @@ _registering = threading.Lock()
 def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
     """Declare the function below as the handler of task type `name`; the function itself stays as it is.
 
-    It takes a TaskContext and the payload, whose annotation says what is accepted; its docstring becomes the type's
+    It is a plain function, or a coroutine function (async def), which runs on the one event loop of its process. It
+    takes a TaskContext and the payload, whose annotation says what is accepted; its docstring becomes the type's
     summary and description. Raises BadDeclaration at import for anything that would only show later.
     """
     _check_names(name, options)
@@ -178,9 +180,8 @@ def _place(handler: Handler) -> str:
 
 def _payload_annotation(name: str, handler: Handler) -> Any:
     parameters = list(inspect.signature(handler).parameters)
-    expected = f"write def {getattr(handler, '__name__', name)}(task: TaskContext, payload: …) -> …"
-    if inspect.iscoroutinefunction(handler):
-        raise BadDeclaration(f"{name}: its handler is async, and workers run plain functions; {expected}")
+    define = "async def" if inspect.iscoroutinefunction(handler) else "def"
+    expected = f"write {define} {getattr(handler, '__name__', name)}(task: TaskContext, payload: …) -> …"
     if len(parameters) != 2:
         raise BadDeclaration(f"{name}: its handler takes {len(parameters)} parameters instead of 2; {expected}")
     try:
@@ -225,5 +226,15 @@ def _faults(made: TaskType) -> Iterator[str]:
     for option, value in (("settings", made.settings), ("examples", made.examples)):
         if not isinstance(value, tuple):
             yield f"{option}={value!r}; give a tuple: {option}=({value!r},)"
+    yield from _generators(made)
     if made.undo is not None and len(inspect.signature(made.undo).parameters) != UNDO_PARAMETERS:
         yield "its undo takes other than 3 parameters; write def undo(task, payload, result) -> …"
+
+
+def _generators(made: TaskType) -> Iterator[str]:
+    for what, function in (("handler", made.handler), ("undo", made.undo)):
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            yield (
+                f"its {what} {_place(function)} has a yield, and nobody would run what is behind it; return the result "
+                "at the end, and tell what comes before by task.progress() or task.log()"
+            )

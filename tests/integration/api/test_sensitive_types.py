@@ -13,6 +13,7 @@ from app.services import idempotency, lifecycle
 from app.services.submission import Submission
 from app.services.tasks.outcomes import Completed, Failed, Retrying
 from app.worker import attempt
+from app.worker.in_progress import Running
 from tests.support.factories import HOLDER
 from tests.support.people import make_admin, make_person
 
@@ -68,7 +69,8 @@ class _Stopper:
 
 def run(session, charge_card, task_id, *, now):
     [held] = lifecycle.claim(session, "charge_card", [UUID(task_id)], holder=HOLDER, lease_seconds=60, now=now)
-    return held, attempt.run_attempt(charge_card, held, None, _Stopper())
+    running = Running(claim=held, timeout_seconds=300, grace_seconds=10)
+    return held, attempt.run_attempt(charge_card, running, None, _Stopper())
 
 
 def test_the_row_and_its_history_hold_the_payload_encrypted(owner, session):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -124,7 +125,16 @@ def test_a_failed_declaration_registers_nothing():
 def no_payload(task: TaskContext) -> None: ...
 def bare_payload(task: TaskContext, payload) -> None: ...
 def missing_import(task: TaskContext, payload: "Unimported") -> None: ...  # noqa: F821
-async def asynchronous(task: TaskContext, payload: str) -> None: ...
+async def one_by_one(task: TaskContext, payload: str) -> AsyncIterator[str]:
+    yield payload
+
+
+def in_pieces(task: TaskContext, payload: str) -> Iterator[str]:
+    yield payload
+
+
+async def undo_in_pieces(task: TaskContext, payload: str, result: str) -> AsyncIterator[str]:
+    yield result
 
 
 @pytest.mark.parametrize(
@@ -133,12 +143,27 @@ async def asynchronous(task: TaskContext, payload: str) -> None: ...
         (no_payload, "takes 1 parameters instead of 2; write def no_payload"),
         (bare_payload, "'payload' has no annotation"),
         (missing_import, "'Unimported' is not defined; import it outside of TYPE_CHECKING"),
-        (asynchronous, "is async"),
+        (one_by_one, f"its handler {__name__}.one_by_one has a yield.*; return the result"),
+        (in_pieces, f"its handler {__name__}.in_pieces has a yield.*; return the result"),
     ],
 )
 def test_a_handler_of_another_shape_fails_at_import(handler, message):
     with pytest.raises(BadDeclaration, match=message):
         task_type("shout")(handler)
+
+
+def test_an_undo_that_yields_fails_at_import():
+    with pytest.raises(BadDeclaration, match=f"its undo {__name__}.undo_in_pieces has a yield"):
+        declare(undo=undo_in_pieces)
+
+
+def test_a_coroutine_function_is_a_handler_and_stays_what_it_is():
+    async def whisper(task: TaskContext, payload: str) -> str:
+        """Say it in lower case."""
+        return payload.lower()
+
+    assert task_type("whisper")(whisper) is whisper
+    assert (get_type("whisper").handler, get_type("whisper").summary) == (whisper, "Say it in lower case.")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from app.observability import scrubbing
 from app.services.lifecycle import Claim
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
 from app.worker.attempt import RESULT_BYTES, run_attempt
+from app.worker.in_progress import Running
 from app.worker.stopping import ParentStop, Stopper
 from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
 from taskledger_sdk.registry import get_type
@@ -35,9 +36,13 @@ CLAIM = Claim(
 )
 
 
+def running(**claim):
+    return Running(claim=structs.replace(CLAIM, **claim), timeout_seconds=300, grace_seconds=10)
+
+
 def run(handler, **claim):
     task_type = replace(get_type("reverse_string"), handler=handler)
-    return run_attempt(task_type, structs.replace(CLAIM, **claim), None, Stopper(ParentStop()))
+    return run_attempt(task_type, running(**claim), None, Stopper(ParentStop()))
 
 
 def raising(error):

@@ -20,6 +20,7 @@ class RecordingStopper:
     def __init__(self) -> None:
         self.asked: list[BaseException] = []
         self.interrupts = True
+        self.shutting_down = False
 
     def stop(self, error: BaseException, *, still_wanted) -> None:
         assert still_wanted()
