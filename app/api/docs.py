@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 from flask_smorest import Api
 
-from app.api import operation_ids
+from app.web import operation_ids
 from app.web.access import Access, access, describe_access
 
 blueprint = Blueprint(
