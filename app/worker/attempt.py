@@ -10,7 +10,7 @@ from typing import Any
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 
 from app.config import get_settings
-from app.database import Unreadable, to_json
+from app.database import Unreadable
 from app.errors import TaskledgerError
 from app.observability import log, tracing
 from app.observability.scrubbing import scrub
@@ -26,10 +26,9 @@ from app.worker.stopping import Stopper
 from taskledger_sdk.context import TaskContext
 from taskledger_sdk.errors import PermanentError, ShuttingDown, TaskCancelled
 from taskledger_sdk.registry import TaskType
+from taskledger_sdk.results import storable_result
 from taskledger_sdk.retry import Retry, decide
 from tasks import correlation
-
-RESULT_BYTES = 1024 * 1024
 
 
 @contextmanager
@@ -147,29 +146,3 @@ def _kept(task_type: TaskType, held: Claim, result: Any) -> Any:
     if not task_type.sensitive:
         return result
     return sealing.sealed(result, held.id, "result", keys=sealing.keys(get_settings().payload_keys))
-
-
-def storable_result(result: Any) -> Any:
-    """The result, if the ledger can keep it. Raises PermanentError: running it again would return the same."""
-    try:
-        text = to_json(result)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PermanentError(f"the handler returned what JSON cannot hold: {error}") from error
-    if "\\u0000" in text and _holds_nul(result):
-        raise PermanentError("the handler returned a NUL character, which PostgreSQL cannot keep")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise PermanentError("the handler returned half a surrogate pair, which PostgreSQL cannot keep") from error
-    if size > RESULT_BYTES:
-        raise PermanentError(f"the handler returned {size} bytes; at most {RESULT_BYTES} fit into a row")
-    return result
-
-
-def _holds_nul(value: Any) -> bool:
-    """Whether a NUL character is anywhere in a JSON value; its escape as six plain characters is none."""
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(part) for pair in value.items() for part in pair)
-    return isinstance(value, list | tuple) and any(_holds_nul(part) for part in value)

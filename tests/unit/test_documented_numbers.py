@@ -44,10 +44,10 @@ from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
 from app.web.schemas.tasks import MAX_WAIT_SECONDS
 from app.worker import shutdown
-from app.worker.attempt import RESULT_BYTES
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType
+from taskledger_sdk.results import RESULT_BYTES
 from taskledger_sdk.retry import RetryPolicy
 from tasks.handlers import webhook_delivery
 from tests.unit.documents import ROOT, running_text

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import marshmallow
 import pytest
@@ -30,11 +31,11 @@ from app import models
 from app.database import Base
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
 from app.services.tasks.children.asking import wish
-from app.worker.attempt import storable_result
-from taskledger_sdk import TaskContext, registry
+from taskledger_sdk import TaskContext, registry, testing
 from taskledger_sdk import errors as task_errors
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.registry import TaskType, load_types
+from taskledger_sdk.results import storable_result
 from taskledger_sdk.workflows import declaring
 from tests.support.fake_task import FakeTask
 from tests.unit.documents import PAGES, Block, python_blocks, spans
@@ -144,10 +145,26 @@ def run_receiver(block: Block, tmp_path: Path) -> None:
     assert remembered == ["msg_1"]
 
 
+def run_tests(block: Block, tmp_path: Path) -> None:
+    """Tests of the page's own type: each of them passes."""
+    home = ModuleType("acme_jobs")
+    shown = next(each for each in ALL.values() if each.page == block.page and "@task_type(" in each.text)
+    with mock.patch.dict(sys.modules, {"acme_jobs": home}):
+        name = re.match(r'"""(\w+): ', shown.text)[1]  # type: ignore[index]
+        module = executed(shown, tmp_path)
+        setattr(home, name, module)
+        sys.modules[f"acme_jobs.{name}"] = module
+        tests = [each for name, each in vars(executed(block, tmp_path)).items() if name.startswith("test_")]
+        for test in tests:
+            test()
+    assert tests
+
+
 RUNNERS: tuple[tuple[str, Callable[[Block, Path], None]], ...] = (
     (r'^"""\w+: .*^@task_type\(', run_type),
     (r'^"""\w+: .*^\w+ = workflow\(', run_workflow),
     (r"^\w+: .* = rule\(", run_fields),
+    (r"^def test_", run_tests),
     (r"Webhook\(.*\)\.verify\(", run_receiver),
 )
 """Which blocks are run how, by what they hold. A block of another kind needs a runner; to compile it is not enough."""
@@ -166,6 +183,7 @@ def test_python_on_the_pages_runs(name, tmp_path):
 MODULES: tuple[Any, ...] = (
     tasks,
     task_errors,
+    testing,
     models,
     validate,
     marshmallow,
@@ -183,16 +201,19 @@ FOREIGN = {
     "deploy-on-kubernetes.md": {"ReadWriteMany", "broker", "database", "migration", "secrets", "serviceAccount"},
     "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
     "brokers.md": {"Connection"},
+    "test-your-tasks.md": {"outcome"},
     "0022-payloads-stay-on-marshmallow.md": {"TypeAdapter", "PayloadSpec"},
     "0023-psycopg2-stays-under-hot-statements.md": {"array"},
     "0024-a-log-file-of-our-own-a-cache-of-others.md": {"SharedFileHandler"},
 }
+WITH_ATTEMPTS = {"test-your-tasks.md"}
+"""Pages on which `task` is the attempt of a test."""
 NOT_PYTHON = re.compile(
     r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled)(\.NAME)?|webhook\.test"
     r"|tasks\.dead"  # exchanges, queues and events
     r"|(admin|audit|dead_letters|queue|detail)\.[a-z_]+"  # actions of the audit log, and what they hold
     r"|steps\.\w+\.\w+.*|input\..*|errors\.\w+|data\.\w+|evidence\.\w+"  # members of JSON
-    r"|taskledger\.(service|submit)|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, columns of views and catalogues
+    r"|taskledger\.(service|submit|tasks)|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, entry points, columns of views
     r"|[\w.-]+\.(pem|crt|key|svg|png|py|md|yml|yaml|json|conf|env|eml|csv|pdf|toml|sql|js|css)"
 )
 LOOKS_LIKE_PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")
@@ -219,7 +240,9 @@ def fault_of(span: str, page: str) -> str | None:
 
 def _fault_of_name(path: list[str], call: ast.Call | None, page: str) -> str | None:
     if path[0] == "task":
-        return _fault_of_member(TaskContext, path[1:], call)
+        return _fault_of_member(testing.Attempt if page in WITH_ATTEMPTS else TaskContext, path[1:], call)
+    if path[0] == "testing" and len(path) == 2:
+        path = path[1:]
     table = Base.metadata.tables.get(path[0])
     if len(path) == 2 and table is not None and path[1] in table.c:
         return None
@@ -251,6 +274,8 @@ def _shown() -> list[Any]:
 
 
 def _fault_of_member(owner: type, path: list[str], call: ast.Call | None) -> str | None:
+    if len(path) == 1 and path[0] in getattr(owner, "__dataclass_fields__", ()):
+        return "is no function" if call else None
     if len(path) != 1 or not hasattr(owner, path[0]):
         return f"{owner.__name__} has no {'.'.join(path)}"
     member = getattr(owner, path[0])

@@ -13,11 +13,12 @@ from app.models import new_id
 from app.observability import scrubbing
 from app.services.lifecycle import Claim
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Retrying, Stopped
-from app.worker.attempt import RESULT_BYTES, run_attempt
+from app.worker.attempt import run_attempt
 from app.worker.in_progress import Running
 from app.worker.stopping import ParentStop, Stopper
 from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
 from taskledger_sdk.registry import get_type
+from taskledger_sdk.results import RESULT_BYTES
 from tests.support.factories import NOON
 
 CLAIM = Claim(
