@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.headerregistry import Address
 from typing import Any
 
@@ -16,9 +19,7 @@ MAX_NAMED = 500  # with a display name
 EXAMPLE = "write, for example, ann@example.org"
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 UNQUOTED = re.compile(r'[^"\\(),:;<>@\[\]]*')
-# The library refuses localhost, .local, .test and their like; a company's own relay delivers to such names. This list
-# is the documented way to say so.
-SPECIAL_USE_DOMAIN_NAMES.clear()
+_emptying = threading.Lock()
 
 
 def parse(text: str, *, with_name: bool = False) -> Address:
@@ -71,15 +72,40 @@ def _parted(text: str) -> tuple[str, str]:
 
 def _validated(text: str) -> ValidatedEmail:
     try:
-        return validate_email(
-            text,
-            allow_smtputf8=True,
-            strict=True,  # also measures the local part: 64 bytes
-            check_deliverability=False,  # no look-ups: an address may be right while a name server is away
-            globally_deliverable=False,  # names without a dot, such as localhost, are addresses too
-        )
+        return _judged(text)
+    except EmailNotValidError:
+        pass
+    try:
+        with _every_domain():
+            return _judged(text)
     except EmailNotValidError as fault:
         raise ValueError(f"is no e-mail address: {str(fault).rstrip('.')}; {EXAMPLE}") from None
+
+
+def _judged(text: str) -> ValidatedEmail:
+    return validate_email(
+        text,
+        allow_smtputf8=True,
+        strict=True,  # also measures the local part: 64 bytes
+        check_deliverability=False,  # no look-ups: an address may be right while a name server is away
+        globally_deliverable=False,  # names without a dot, such as localhost, are addresses too
+    )
+
+
+@contextmanager
+def _every_domain() -> Iterator[None]:
+    """The library refuses localhost, .local, .test and their like; a company's own relay delivers to such names.
+
+    Its list is the documented way to say so. It is one for the whole process, and others may use it, too: it is empty
+    for the time of the call only, and only for addresses that are refused otherwise.
+    """
+    with _emptying:
+        kept = list(SPECIAL_USE_DOMAIN_NAMES)
+        SPECIAL_USE_DOMAIN_NAMES.clear()
+        try:
+            yield
+        finally:
+            SPECIAL_USE_DOMAIN_NAMES[:0] = kept
 
 
 def _refused(value: str, *, with_name: bool) -> str:
