@@ -30,7 +30,7 @@ NO_RABBITMQ = (
     "(on Debian: apt-get install rabbitmq-server)"
 )
 NOT_PRIVATE = "RabbitMQ: this test stops and starts the server, so that it needs an installed rabbitmq-server"
-ORDER = ("unit", "integration", "acceptance", "conformance", "browser", "chaos", "containers")
+ORDER = ("unit", "sdk", "integration", "acceptance", "conformance", "browser", "chaos", "containers")
 EMPTY_ALL = """
 DO $$ DECLARE name text; has_rows boolean; BEGIN
     FOR name IN SELECT oid::regclass FROM pg_class

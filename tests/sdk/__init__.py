@@ -1,0 +1,1 @@
+"""What authors get: the SDK as it is distributed, in an environment that holds nothing of the service."""
