@@ -15,13 +15,10 @@ from taskledger_sdk import (
     TaskCancelled,
     TaskContext,
     TimeLimitReached,
-    registry,
     task_type,
     testing,
 )
 from taskledger_sdk.errors import AskedToWait, PayloadRefused
-from taskledger_sdk.payload import PayloadSpec
-from taskledger_sdk.registry import TaskType
 from taskledger_sdk.testing import Attempt, Cancelled, Completed, Failed, GivenBack, Retrying
 
 POLICY = RetryPolicy(max_retries=2, base_seconds=10, factor=3)
@@ -241,11 +238,6 @@ async def waiting(task: TaskContext, payload: Any) -> Any:
         raise
 
 
-def registered(handler: Callable[..., Any]) -> str:
-    registry.register(TaskType(name="run_test.coroutine", handler=handler, payload=PayloadSpec.of(Any), retry=POLICY))
-    return "run_test.coroutine"
-
-
 @pytest.mark.parametrize(
     ("seconds", "why", "expected"),
     [
@@ -256,23 +248,23 @@ def registered(handler: Callable[..., Any]) -> str:
     ],
 )
 def test_a_coroutine_is_cancelled_where_it_waits(seconds, why, expected):
-    name = registered(waiting)
+    handler = task_type("run_test.coroutine", retry=POLICY)(waiting)
     task = Attempt()
     if why is not None:
         task.stop(why, after_seconds=10)
 
-    outcome = testing.run(name, seconds, task)
+    outcome = testing.run(handler, seconds, task)
 
     assert outcome == expected
     assert bool(task.lines) == (outcome != Completed("done"))
 
 
 def test_a_coroutine_that_asks_is_told_where_it_asks():
-    name = registered(waiting)
+    handler = task_type("run_test.coroutine", retry=POLICY)(waiting)
     task = Attempt()
     task.stop(TaskCancelled, at_check=1)
 
-    assert testing.run(name, 1, task) == Cancelled()
+    assert testing.run(handler, 1, task) == Cancelled()
     assert task.lines == []
 
 
@@ -280,7 +272,7 @@ def test_a_coroutine_that_cancels_itself_fails():
     async def itself(task: TaskContext, payload: Any) -> None:
         raise asyncio.CancelledError
 
-    outcome = testing.run(registered(itself), None)
+    outcome = testing.run(task_type("run_test.coroutine")(itself), None)
 
     assert "nobody had asked it to stop" in str(outcome)
 
@@ -289,4 +281,4 @@ def test_a_coroutine_that_ends_the_process_ends_its_attempt():
     async def leaving(task: TaskContext, payload: Any) -> None:
         sys.exit(1)
 
-    assert isinstance(testing.run(registered(leaving), None), Retrying)
+    assert isinstance(testing.run(task_type("run_test.coroutine")(leaving), None), Retrying)

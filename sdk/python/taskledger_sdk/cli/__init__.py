@@ -15,6 +15,7 @@ INTERRUPTED = 130  # as shells say of what Ctrl-C ended
 COMMANDS = {
     "dead-letters": ("dead_letters", "List, replay and purge tasks that have FAILED."),
     "events": ("events", "Follow what happens, as it happens."),
+    "init": ("init", "Write a project for your task types into a new folder here."),
     "keys": ("keys", "List, make and revoke API keys."),
     "limits": ("limits", "List, set and remove admission limits; for admins."),
     "login": ("login", "Log in to a service, and keep an API key for it."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from taskledger_sdk.errors import ShuttingDown, TaskCancelled
@@ -107,10 +107,11 @@ def _outcome(kind: TaskType, task: Attempt, payload: Any, max_retries: int) -> O
 
 
 def _returned(handler: Callable[..., Any], task: Attempt, payload: Any) -> Any:
-    if not inspect.iscoroutinefunction(handler):
-        return handler(task, payload)
+    returned = handler(task, payload)
+    if not inspect.iscoroutine(returned):
+        return returned
     try:
-        return asyncio.run(_coroutine(handler, task, payload))
+        return asyncio.run(_run_to_end(returned, task))
     except asyncio.CancelledError as error:
         if task.stopped is not None:
             raise task.stopped from error
@@ -119,9 +120,9 @@ def _returned(handler: Callable[..., Any], task: Attempt, payload: Any) -> Any:
         task.coroutine = None
 
 
-async def _coroutine(handler: Callable[..., Any], task: Attempt, payload: Any) -> Any:
+async def _run_to_end(coroutine: Coroutine[Any, Any, Any], task: Attempt) -> Any:
     task.coroutine = asyncio.current_task()
-    return await handler(task, payload)
+    return await coroutine
 
 
 def _after_failure(kind: TaskType, task: Attempt, error: BaseException, max_retries: int) -> Outcome:

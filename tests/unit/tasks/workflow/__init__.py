@@ -1,1 +1,1 @@
-"""Tests of tasks/workflow."""
+"""Tests of workflow definitions, with types of the service."""
