@@ -92,7 +92,7 @@ def stack(databases: Databases, folder: Path, request: pytest.FixtureRequest) ->
 
 @pytest.fixture(scope="module", params=POOLS)
 def worker(stack, request) -> Iterator[Worker]:
-    """A worker with one of the pools."""
+    """A worker with one of the pools, for all tests that come last: those before them have workers of their own."""
     with Worker(stack.environment, "--pool", request.param, concurrency=POOLS[request.param]) as worker:
         yield worker
 
@@ -110,62 +110,6 @@ def start(stack: Stack, path: Path, **options) -> str:
     task_id = stack.submit("coroutine", {"seconds": 60, "path": str(path)}, **options)
     wait_for(lambda: "began" in moments(path), timeout=20, what="the coroutine began")
     return task_id
-
-
-def test_a_coroutine_runs_and_reaches_all_of_its_context(worker, stack):
-    answer = stack.post(
-        "/tasks", {"type": "coroutine", "payload": {"name": "tell"}}, headers={"X-Request-ID": "order-17"}
-    )
-    task_id = answer.json()["id"]
-    stack.wait_until("COMPLETED", [task_id])
-
-    task = stack.task(task_id)
-    assert task["progress"] == {"fraction": 0.5, "message": "page 4"}
-    assert [line["message"] for line in stack.get(f"/tasks/{task_id}/logs").json()["items"]] == ["halfway"]
-    assert task["result"]["request_id"] == "order-17"
-    children = {child["id"] for child in stack.get(f"/tasks/{task_id}/children").json()["items"]}
-    assert children == set(task["result"]["children"])
-    stack.wait_until("COMPLETED", children)
-
-
-def test_cancelling_reaches_one_that_waits_and_its_finally_runs(worker, stack, tmp_path):
-    path = tmp_path / "moments"
-    task_id = start(stack, path)
-
-    asked_at = time.time()
-    stack.post(f"/tasks/{task_id}/cancel", {})
-    stack.wait_until("CANCELLED", [task_id])
-
-    assert moments(path)["cleaned up"] - asked_at < REACH_SECONDS
-
-
-def test_its_time_limit_reaches_one_that_waits_and_its_finally_runs(worker, stack, tmp_path):
-    path = tmp_path / "moments"
-    task_id = start(stack, path, timeout=2)
-    stack.wait_until("FAILED", [task_id])
-
-    seen = moments(path)
-    assert 1.5 < seen["cleaned up"] - seen["began"] < 2 + REACH_SECONDS
-    assert stack.task(task_id)["error"]["type"] == "TimeLimitReached"
-
-
-def test_one_that_exits_fails_alone(worker, stack):
-    good = [stack.submit("coroutine", {"seconds": 1}) for _ in range(3)]
-    bad = [stack.submit("coroutine", {"name": "exit", "seconds": 0.2}) for _ in range(3)]
-    stack.wait_until("FAILED", bad)
-    stack.wait_until("COMPLETED", good)
-
-    assert {stack.task(task_id)["error"]["type"] for task_id in bad} == {"SystemExit"}
-
-
-def test_an_undo_may_be_a_coroutine_function(worker, stack):
-    task_id = stack.submit("coroutine", {"seconds": 0.1})
-    stack.wait_until("COMPLETED", [task_id])
-
-    compensation = stack.post(f"/tasks/{task_id}/compensate", {}).json()["id"]
-    stack.wait_until("COMPLETED", [compensation])
-
-    assert stack.task(compensation)["result"]["undone"] == "took back 0.1"
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -225,3 +169,59 @@ def test_lifespans_are_opened_once_in_each_process_and_closed_at_its_end(stack, 
             "closed plain",
             "closed async",
         ]
+
+
+def test_a_coroutine_runs_and_reaches_all_of_its_context(worker, stack):
+    answer = stack.post(
+        "/tasks", {"type": "coroutine", "payload": {"name": "tell"}}, headers={"X-Request-ID": "order-17"}
+    )
+    task_id = answer.json()["id"]
+    stack.wait_until("COMPLETED", [task_id])
+
+    task = stack.task(task_id)
+    assert task["progress"] == {"fraction": 0.5, "message": "page 4"}
+    assert [line["message"] for line in stack.get(f"/tasks/{task_id}/logs").json()["items"]] == ["halfway"]
+    assert task["result"]["request_id"] == "order-17"
+    children = {child["id"] for child in stack.get(f"/tasks/{task_id}/children").json()["items"]}
+    assert children == set(task["result"]["children"])
+    stack.wait_until("COMPLETED", children)
+
+
+def test_cancelling_reaches_one_that_waits_and_its_finally_runs(worker, stack, tmp_path):
+    path = tmp_path / "moments"
+    task_id = start(stack, path)
+
+    asked_at = time.time()
+    stack.post(f"/tasks/{task_id}/cancel", {})
+    stack.wait_until("CANCELLED", [task_id])
+
+    assert moments(path)["cleaned up"] - asked_at < REACH_SECONDS
+
+
+def test_its_time_limit_reaches_one_that_waits_and_its_finally_runs(worker, stack, tmp_path):
+    path = tmp_path / "moments"
+    task_id = start(stack, path, timeout=2)
+    stack.wait_until("FAILED", [task_id])
+
+    seen = moments(path)
+    assert 1.5 < seen["cleaned up"] - seen["began"] < 2 + REACH_SECONDS
+    assert stack.task(task_id)["error"]["type"] == "TimeLimitReached"
+
+
+def test_one_that_exits_fails_alone(worker, stack):
+    good = [stack.submit("coroutine", {"seconds": 1}) for _ in range(3)]
+    bad = [stack.submit("coroutine", {"name": "exit", "seconds": 0.2}) for _ in range(3)]
+    stack.wait_until("FAILED", bad)
+    stack.wait_until("COMPLETED", good)
+
+    assert {stack.task(task_id)["error"]["type"] for task_id in bad} == {"SystemExit"}
+
+
+def test_an_undo_may_be_a_coroutine_function(worker, stack):
+    task_id = stack.submit("coroutine", {"seconds": 0.1})
+    stack.wait_until("COMPLETED", [task_id])
+
+    compensation = stack.post(f"/tasks/{task_id}/compensate", {}).json()["id"]
+    stack.wait_until("COMPLETED", [compensation])
+
+    assert stack.task(compensation)["result"]["undone"] == "took back 0.1"

@@ -43,7 +43,7 @@ from app.web.access import KEY_SECONDS
 from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
 from app.web.schemas.tasks import MAX_WAIT_SECONDS
-from app.worker import shutdown
+from app.worker import event_loop, heartbeat, lifespans, shutdown
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType
@@ -101,6 +101,12 @@ CLAIMS = [
     Claim("add-a-task-type.md", "keeps at most 8 MiB of payloads for its outcome", (MAX_BYTES / 1024**2,)),
     Claim("add-a-task-type.md", "At most 100 tasks stand above one another", (default_of(Running, "max_task_depth"),)),
     Claim("add-a-task-type.md", "a result above 1 MiB fails", (RESULT_BYTES / 1024**2,)),
+    # A look in a second, and a tick until it is due.
+    Claim("add-a-task-type.md", "its coroutine is cancelled where it waits, within 1.5 s",
+          (heartbeat.LOOK_SECONDS + heartbeat.TICK_SECONDS,)),
+    Claim("add-a-task-type.md", "after 2 s the log names the task and the line", (event_loop.BLOCKED_SECONDS,)),
+    Claim("add-a-task-type.md", "an async one also when it takes longer than 10 s", (lifespans.START_SECONDS,)),
+    Claim("add-a-task-type.md", "the last one first, within 5 s for all of them", (lifespans.END_SECONDS,)),
     Claim("dashboard.md", "A session ends after 12 hours without use, and after 30 days",
           (seconds(dashboard_sessions.IDLE) / 3600, sessions.REFRESH_LIFETIME.days)),
     Claim("dashboard.md", "they ask every 1.5 seconds",

@@ -1,6 +1,7 @@
 """Python on the pages runs: blocks in a sandbox with a scratch registry; names in the text are those of the code."""
 
 import ast
+import asyncio
 import builtins
 import dataclasses
 import datetime
@@ -15,11 +16,13 @@ import textwrap
 import typing
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
+import httpx2
 import marshmallow
 import pytest
 from flask import Flask
@@ -31,7 +34,7 @@ from app import models
 from app.database import Base
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
 from app.services.tasks.children.asking import wish
-from taskledger_sdk import TaskContext, registry, testing
+from taskledger_sdk import TaskContext, lifespans, registry, testing
 from taskledger_sdk import errors as task_errors
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.registry import TaskType, load_types
@@ -76,6 +79,7 @@ def scratch(monkeypatch) -> None:
     """Types and workflows that are declared go into registries of this test."""
     monkeypatch.setattr(registry, "_types", dict(load_types()))
     monkeypatch.setattr(registry, "_found", None)
+    monkeypatch.setattr(lifespans, "_declared", {})
     monkeypatch.setattr(declaring, "_workflows", dict(declaring.load_workflows()))
 
 
@@ -105,10 +109,26 @@ def run_type(block: Block, tmp_path: Path) -> None:
     assert made.examples, f"{name} shows no example"
     for example in made.examples:
         task, payload = CheckedTask(type=name), made.payload.load(example)
-        result = storable_result(made.handler(task, payload))
+        result = storable_result(ended(made.handler(task, payload)))
         for _ in range(2 if made.undo is not None else 0):  # it may run more than once, too
-            storable_result(made.undo(task, payload, result))
+            storable_result(ended(made.undo(task, payload, result)))
         assert made.undo is None or task.artifacts.files == {}
+
+
+def ended(result: Any) -> Any:
+    """What a handler returned; a coroutine is run to its end. Whatever it shares with others is a client of a test."""
+    if not inspect.iscoroutine(result):
+        return result
+    with ExitStack() as stack:
+        for shared in lifespans.declared():
+            client = httpx2.AsyncClient(transport=httpx2.MockTransport(_answer_of_rates), base_url="http://rates.test")
+            stack.enter_context(shared.using(client))
+        return asyncio.run(result)
+
+
+def _answer_of_rates(request: httpx2.Request) -> httpx2.Response:
+    assert request.url.path == "/rates/CHF"
+    return httpx2.Response(200, json={"rate": "0.93"})
 
 
 def run_workflow(block: Block, tmp_path: Path) -> None:
