@@ -15,6 +15,10 @@ from app.commands.tasks.payloads import labels_of, moment_of, payload_of, payloa
 from app.errors import SettingsError
 
 NOT_COMPLETED, TIMED_OUT = 1, 124  # as timeout(1) exits
+DEPRECATED = (
+    "`flask --app app tasks` goes with the next release: use `tledger tasks`, which has the same commands, "
+    "and other exit statuses (`tledger --help`)."
+)
 PRIORITIES = click.Choice(("high", "normal", "low"))
 STATUSES = click.Choice(ALL, case_sensitive=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -33,6 +37,8 @@ def _calls_the_api(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     @click.pass_obj
     def called(target: Target, *arguments: Any, **options: Any) -> None:
+        if not options["as_json"]:
+            click.echo(DEPRECATED, err=True)
         try:
             command(Client(target), *arguments, **options)
         except ApiFailed as error:
@@ -46,7 +52,7 @@ def _calls_the_api(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--api-key", help="Better kept out of the shell's history: TASKLEDGER_API_KEY.")
 @click.pass_context
 def tasks(context: click.Context, url: str | None, api_key: str | None) -> None:
-    """Submit, follow and steer tasks, over HTTP.
+    """Deprecated: use `tledger tasks`. Submit, follow and steer tasks, over HTTP.
 
     Exit status: 0 done; 1 a task that was waited for is not COMPLETED; 2 wrong usage; 3 refused by the service;
     4 the service cannot be reached; 124 the waiting took longer than --timeout.

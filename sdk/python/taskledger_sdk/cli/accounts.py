@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import click
 
+from taskledger_sdk.cli.failures import NOT_PERMITTED, Failed
 from taskledger_sdk.connection import Connection
 from taskledger_sdk.http.errors import NotAuthenticated, RequestFailed
 from taskledger_sdk.http.transport import Transport
@@ -14,12 +15,12 @@ from taskledger_sdk.http.transport import Transport
 
 @contextmanager
 def logged_in(connection: Connection, email: str, password: str) -> Iterator[Transport]:
-    """The service as this person; the log-in ends behind it. Raises click.ClickException for a wrong password."""
+    """The service as this person; the log-in ends behind it. Raises Failed for a wrong password."""
     with Transport(replace(connection, api_key="")) as anybody:
         try:
             tokens = anybody.post("/auth/login", {"email": email, "password": password})
         except NotAuthenticated as error:
-            raise click.ClickException(str(error)) from None  # it does not tell which of both is wrong
+            raise Failed(str(error), exit_status=NOT_PERMITTED) from None  # it does not tell which of both is wrong
     with Transport(replace(connection, api_key=tokens["access_token"])) as person:
         try:
             yield person

@@ -27,7 +27,8 @@ STATUSES: tuple[tuple[type[RequestFailed], int], ...] = (
 MOST_FIELDS = 20
 ADVICE = {
     "unauthenticated": "Log in with `tledger login`, or correct TASKLEDGER_API_KEY.",
-    "forbidden": "`tledger whoami` shows what your key may be used for; `tledger login` keeps another one.",
+    "forbidden": "`tledger whoami` shows what your key may be used for. `tledger login --admin` makes an admin's key, "
+    "and `tledger keys` takes --email.",
     "type_not_allowed": "Ask an admin, or use another key.",
     "unknown_task_type": "`tledger types list` shows those that there are.",
     "payload_refused": "`tledger types show TYPE` shows what the payload must look like.",
@@ -65,7 +66,8 @@ def explained(error: RequestFailed) -> str:
     """A failure in words: what was wrong, each refused field that this does not name, and what to do."""
     lines = [printable(str(error))]
     if isinstance(error, Refused):
-        fields = [(path, message) for path, message in error.field_errors() if message.rstrip(".") not in lines[0]]
+        said = lines[0].casefold()
+        fields = [each for each in error.field_errors() if each[1].rstrip(".").casefold() not in said]
         lines += [printable(f"  {path}: {message}") for path, message in fields[:MOST_FIELDS]]
         if len(fields) > MOST_FIELDS:
             lines.append(f"  … and {len(fields) - MOST_FIELDS} more")

@@ -15,7 +15,7 @@ def change(
     """
     counted = session.api.post(path, {"filter": dict(chosen), "dry_run": True})
     if dry_run or not counted["count"]:
-        _tell(session, counted, f"{counted['count']} tasks match.")
+        _tell(session, counted, f"That match: {counted['count']}")
         return
     session.confirm(question.format(count=counted["count"]), yes=yes)
     changed = session.api.post(path, {"token": counted["token"]})

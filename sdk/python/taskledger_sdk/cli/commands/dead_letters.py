@@ -97,8 +97,8 @@ def replay(
         session,
         "/dead-letters/replay",
         _chosen(type_, fingerprint, since, until),
-        question="Replay {count} dead letters?",
-        done="{count} replayed",
+        question="Dead letters to replay: {count}. Go on?",
+        done="Replayed: {count}",
         dry_run=dry_run,
         yes=yes,
     )
@@ -124,8 +124,8 @@ def purge(
         session,
         "/dead-letters/purge",
         _chosen(type_, fingerprint, since, until),
-        question="Delete {count} dead letters, with their history?",
-        done="{count} deleted",
+        question="Dead letters to delete, with their history: {count}. Go on?",
+        done="Deleted: {count}",
         dry_run=dry_run,
         yes=yes,
     )

@@ -33,7 +33,10 @@ name_argument = click.argument("name", default="tasks", metavar="[NAME]")
 
 @click.group()
 def queues() -> None:
-    """List, pause and resume queues; NAME is `tasks` unless given."""
+    """List, pause and resume queues.
+
+    NAME is `tasks` unless given.
+    """
 
 
 @queues.command(name="list")
@@ -99,8 +102,8 @@ def cancel_waiting(
         session,
         path_of("queues", name, "purge"),
         {field: value for field, value in chosen.items() if value},
-        question="Cancel {count} waiting tasks?",
-        done="{count} cancelled",
+        question="Waiting tasks to cancel: {count}. Go on?",
+        done="Cancelled: {count}",
         dry_run=dry_run,
         yes=yes,
     )

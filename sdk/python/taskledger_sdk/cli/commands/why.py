@@ -1,5 +1,6 @@
 """`tledger why ID`: why a task, a run or a schedule does not go on."""
 
+from typing import Any
 from uuid import UUID
 
 import click
@@ -29,10 +30,10 @@ def why(session: Session, id_: UUID) -> None:
         session.out.document(answer)
         return
     session.out.text(f"{answer['cause']}: {answer['summary']}")
-    session.out.fields(
-        [
-            *((f"  {name.replace('_', ' ')}", text.compact(value)) for name, value in answer["evidence"].items()),
-            ("  next at", text.moment(answer["next_at"])),
-        ]
-    )
+    evidence = {"next_at": answer["next_at"], **answer["evidence"]}
+    session.out.fields([(f"  {name.replace('_', ' ')}", _shown(name, value)) for name, value in evidence.items()])
     session.out.text(f"To do: {answer['fix']}")
+
+
+def _shown(name: str, value: Any) -> str:
+    return text.moment(value) if name.endswith("_at") and isinstance(value, str) else text.compact(value)
