@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 MAX_IDS = 1_000  # of one command
 CANCEL_SECONDS = 50.0  # how long a command waits for a database that is away
 BY = "Celery's remote control"
-INSTEAD = "use POST /api/v1/tasks/ID/cancel or `flask --app app tasks cancel ID`"
+INSTEAD = "use POST /api/v1/tasks/ID/cancel or `tledger tasks cancel ID`"
 
 
 def cancel_one(task_id: UUID) -> None:

@@ -14,6 +14,8 @@ from app.cli import commands
 from app.config import load
 from app.embedded.settings import EmbeddedSettings
 from app.factory import create_app
+from taskledger_sdk.cli import COMMANDS
+from taskledger_sdk.cli.groups import own_command
 from tests.deploy.settings import known_variables
 from tests.unit.documents import PAGES
 
@@ -33,8 +35,13 @@ OTHERS = {
     "SOAK_MINUTES",
     "SOAK_SEED",
     "TASKLEDGER_API_KEY",
+    "TASKLEDGER_CA_FILE",
+    "TASKLEDGER_INSECURE_HTTP",
+    "TASKLEDGER_PROFILE",
     "TASKLEDGER_URL",
 }  # a status, variables of Compose's and Flask's, those of the tests and of the SDK
+TLEDGER = click.Group("tledger", commands={name: own_command(name, module) for name, (module, _) in COMMANDS.items()})
+ADDED_COMMANDS = ("up", "server")  # of the wheel taskledger-server
 OURS = ("app/", "tasks/", "sdk/", "deploy/", "docs/", "tests/", "benchmarks/")
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 
@@ -75,6 +82,18 @@ def test_commands_and_their_options_exist(page):
         if "flask --app app " in shown
         for words in [words_of(shown.partition("flask --app app ")[2])]
         if words and (fault := fault_of(click.Group("app", commands=known), words))
+    ]
+
+    assert wrong == []
+
+
+def test_commands_of_tledger_and_their_options_exist(page):
+    wrong = [
+        (shown, fault)
+        for shown in shown_commands(page)
+        for called in re.findall(r"(?:^|[|($]|\s)tledger ((?![-=:])[^`]*)", shown)
+        for words in [words_of(called)]
+        if words and words[0] not in ADDED_COMMANDS and (fault := fault_of(TLEDGER, words))
     ]
 
     assert wrong == []
@@ -165,7 +184,8 @@ def test_services_of_compose_and_its_files_exist(page):
     profiles = {name for each in loaded for service in each.values() for name in service.get("profiles") or ()}
     for shown in shown_commands(page):
         assert set(re.findall(r"--scale (\w+)=", shown)) <= services, shown
-        assert set(re.findall(r"--profile (\w+)", shown)) <= profiles, shown
+        if "tledger" not in shown:  # which has profiles of its own
+            assert set(re.findall(r"--profile (\w+)", shown)) <= profiles, shown
         if "docker compose" in shown:
             assert set(re.findall(r"-f (\S+)", shown)) <= set(COMPOSE), shown
             assert set(re.findall(r"compose (?:.* )?exec ([a-z]+) ", shown)) <= services, shown
