@@ -31,11 +31,11 @@ from app.models.workflow import (
     StepState,
     UndoState,
     Workflow,
-    WorkflowNews,
     WorkflowRun,
     WorkflowRunEvent,
     WorkflowStep,
     WorkflowVersion,
+    WorkflowWakeUp,
 )
 
 __all__ = [
@@ -113,10 +113,10 @@ __all__ = [
     "WebhookSecret",
     "Worker",
     "Workflow",
-    "WorkflowNews",
     "WorkflowRun",
     "WorkflowRunEvent",
     "WorkflowStep",
     "WorkflowVersion",
+    "WorkflowWakeUp",
     "new_id",
 ]

@@ -167,7 +167,9 @@ class WorkflowStep(Base):
     type: Mapped[str] = mapped_column(comment="Task type that it runs")
     state: Mapped[str] = mapped_column(comment="WAITING, STARTED, COMPLETED, FAILED, CANCELLED or SKIPPED")
     task_id: Mapped[UUID | None] = mapped_column(comment="Its task; null before it starts, or if it could not")
-    ended_no: Mapped[int | None] = mapped_column(comment="The how-manieth to end: undone from the highest down")
+    completion_order: Mapped[int | None] = mapped_column(
+        "ended_no", comment="The how-manieth to end: undone from the highest down"
+    )
     error: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="Why it failed: type and message"
     )
@@ -187,8 +189,8 @@ class WorkflowStep(Base):
     )
 
 
-class WorkflowNews(Base):
-    """A task of a run has ended, by whatever door, and nobody has told the run yet."""
+class WorkflowWakeUp(Base):
+    """A task of a run has ended, by whatever way, and nobody has told the run yet."""
 
     __tablename__ = "workflow_news"
 
@@ -196,7 +198,7 @@ class WorkflowNews(Base):
     run_id: Mapped[UUID] = mapped_column(comment="The run (no foreign key: it would lock the run)")
 
     __table_args__ = (
-        # Serves taking a run's news when it moves on.
+        # Serves taking a run's wake-ups when it advances.
         sa.Index("ix_workflow_news_run_id", "run_id"),
         {
             "comment": "Runs of which a task has ended; a trigger writes it, whoever moves the run on deletes it",
@@ -267,7 +269,7 @@ class StepRecord:
     type: str
     state: str
     task_id: UUID | None
-    ended_no: int | None
+    completion_order: int | None
     error: dict[str, Any] | None
     undo_state: str | None
     compensation_id: UUID | None

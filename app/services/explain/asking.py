@@ -79,7 +79,7 @@ def gather(session: Session, task: TaskRecord, *, viewer: UUID | None, now: date
         dispatcher=_dispatcher(session),
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
-        obstacle=admission.obstacle(session, task.id, viewer=viewer, now=now) if task.gated else None,
+        obstacle=admission.obstacle(session, task.id, viewer=viewer, now=now) if task.admission_required else None,
     )
 
 

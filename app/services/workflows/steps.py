@@ -13,7 +13,8 @@ from taskledger_sdk.workflows import Definition
 
 STEPS = WorkflowStep.metadata.tables["workflow_steps"]
 _FIELDS = tuple(StepRecord.__slots__)
-_READ = sa.select(*(STEPS.c[name] for name in _FIELDS)).order_by(STEPS.c.position)
+_COLUMNS = {name: sa.inspect(WorkflowStep).attrs[name].columns[0] for name in _FIELDS}
+_READ = sa.select(*(_COLUMNS[name].label(name) for name in _FIELDS)).order_by(STEPS.c.position)
 
 # A task that is gone (deleted by hand) has ended, too: nothing else will be heard of it.
 _ENDED = """
@@ -69,8 +70,8 @@ def started(session: Session, run_id: UUID, tasks: Mapping[str, UUID], *, now: d
 def end(
     session: Session, run_id: UUID, key: str, state: StepState, *, number: int, error: Any = None, at: datetime
 ) -> None:
-    """One has ended, as the how-manieth of its run."""
-    _write(session, run_id, [key], state=state.value, ended_no=number, error=error, ended_at=at)
+    """One has ended; `number` counts those of its run that have, from 1."""
+    _write(session, run_id, [key], state=state.value, completion_order=number, error=error, ended_at=at)
 
 
 def skip(session: Session, run_id: UUID, keys: Collection[str], *, now: datetime) -> None:
@@ -82,7 +83,7 @@ def skip(session: Session, run_id: UUID, keys: Collection[str], *, now: datetime
 def start_over(session: Session, run_id: UUID, keys: Collection[str], *, with_task: bool) -> None:
     """These have failed, and are under way again, with the same task or (waiting) with none yet."""
     if keys:
-        cleared: dict[str, Any] = {"ended_no": None, "error": None, "ended_at": None}
+        cleared: dict[str, Any] = {"completion_order": None, "error": None, "ended_at": None}
         state = StepState.STARTED if with_task else StepState.WAITING
         _write(session, run_id, keys, state=state.value, **cleared, **({} if with_task else {"task_id": None}))
 
@@ -95,4 +96,4 @@ def undo(session: Session, run_id: UUID, keys: Sequence[str], state: UndoState |
 
 def _write(session: Session, run_id: UUID, keys: Collection[str], **values: Any) -> None:
     chosen = sa.update(STEPS).where(STEPS.c.run_id == run_id, STEPS.c.key.in_(list(keys)))
-    session.connection().execute(chosen.values(**values))
+    session.connection().execute(chosen.values({_COLUMNS[name]: value for name, value in values.items()}))

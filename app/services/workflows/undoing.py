@@ -47,7 +47,7 @@ def go_on(session: Session, run: RunRecord, definition: Definition, *, now: date
         if not to_undo:
             moved = run_statements.move(session, run, transitions.UNDONE, reason=run.reason, now=now)
             return moved or run
-        last = max(to_undo, key=lambda each: each.ended_no or 0)
+        last = max(to_undo, key=lambda each: each.completion_order or 0)
         try:
             _begin(session, run, definition.steps[last.key], last, current, now)
         except (StepRefused, UnknownTaskType) as error:

@@ -22,7 +22,7 @@ def task(**columns) -> TaskRecord:
     values = {
         "id": new_id(), "type": "pdf", "status": Status.PENDING, "priority": "normal", "queue": "tasks", "attempt": 0,
         "attempt_base": 0, "max_retries": 3, "created_at": NOON, "updated_at": NOON, "dispatched_at": NOON - SECOND,
-        "due_at": NOON + 5 * SECOND, "labels": {}, "aged": 0, "solo": False, "gated": False,
+        "due_at": NOON + 5 * SECOND, "labels": {}, "boosts": 0, "unchunked": False, "admission_required": False,
     }  # fmt: skip
     return TaskRecord(**{**empty, **values, **columns})
 
