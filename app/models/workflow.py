@@ -50,8 +50,8 @@ class StepState(StrEnum):
     SKIPPED = "SKIPPED"
 
 
-class UndoState(StrEnum):
-    """How far a completed step is undone."""
+class CompensationStatus(StrEnum):
+    """How far the compensation of a completed step is."""
 
     STARTED = "STARTED"
     DONE = "DONE"
@@ -173,14 +173,16 @@ class WorkflowStep(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="Why it failed: type and message"
     )
-    undo_state: Mapped[str | None] = mapped_column(comment="STARTED, DONE, FAILED, NOTHING or BY_HAND; null: not asked")
+    compensation_status: Mapped[str | None] = mapped_column(
+        "undo_state", comment="STARTED, DONE, FAILED, NOTHING or BY_HAND; null: not asked"
+    )
     compensation_id: Mapped[UUID | None] = mapped_column(comment="The task that undoes it")
     started_at: Mapped[datetime | None] = mapped_column(comment="When its task was submitted")
     ended_at: Mapped[datetime | None] = mapped_column(comment="When it ended, or was skipped")
 
     __table_args__ = (
         sa.CheckConstraint(_any_of("state", StepState), name="state_known"),
-        sa.CheckConstraint(_any_of("undo_state", UndoState), name="undo_state_known"),
+        sa.CheckConstraint(_any_of("undo_state", CompensationStatus), name="undo_state_known"),
         sa.CheckConstraint("state <> 'STARTED' OR task_id IS NOT NULL", name="started_has_a_task"),
         {
             "comment": "Steps of runs; the task of a step says what happens to it",
@@ -271,7 +273,11 @@ class StepRecord:
     task_id: UUID | None
     completion_order: int | None
     error: dict[str, Any] | None
-    undo_state: str | None
+    compensation_status: str | None
     compensation_id: UUID | None
     started_at: datetime | None
     ended_at: datetime | None
+
+
+STEP_COLUMNS = {name: sa.inspect(WorkflowStep).attrs[name].columns[0] for name in StepRecord.__slots__}
+"""The column of each field of StepRecord: some keep an old name."""

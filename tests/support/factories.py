@@ -112,7 +112,7 @@ def create_schedule(session: Session, *, now: datetime = NOON, **columns: Any) -
     if "next_at" not in values:
         values["next_at"] = Rule(**rule).after(values["accounted_until"]) if values["enabled"] else None
     table = Schedule.__table__
-    inserted = session.execute(sa.insert(Task.__table__).values(**values).returning(table))
+    inserted = session.execute(sa.insert(table).values(**values).returning(table))
     return ScheduleRecord.of(inserted.mappings().one())
 
 

@@ -16,7 +16,7 @@ from app.config import get_settings
 from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
 from app.services import lifecycle
 from app.services.submission import store
-from app.services.workflows import run_statements, steps, transitions, undoing
+from app.services.workflows import compensations, run_statements, steps, transitions
 from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
@@ -42,7 +42,7 @@ def advance(session: Session, run: RunRecord, *, now: datetime, look_at_all: boo
         if run.is_finished:
             return run
         if run.status == RunStatus.COMPENSATING:
-            return undoing.go_on(session, run, definition_of(session, run.version_id), now=now)
+            return compensations.advance(session, run, definition_of(session, run.version_id), now=now)
         definition = definition_of(session, run.version_id)
         current = steps.read(session, run.id)
         ended = _take_in(session, run, current, now)
@@ -136,7 +136,7 @@ def _end(session: Session, run: RunRecord, definition: Definition, now: datetime
     elif run.ending is None:
         arrow = transitions.COMPLETED
     else:
-        arrow = transitions.FAILED if definition.on_failure == STOP else transitions.UNDONE_FOR_FAILURE
+        arrow = transitions.FAILED if definition.on_failure == STOP else transitions.COMPENSATION_BEGUN
     moved = run_statements.move(session, run, arrow, reason=run.reason, now=now)
     if moved is None:  # paused while a step failed: resuming comes back here
         return run, True

@@ -8,13 +8,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import StepRecord, StepState, UndoState, WorkflowStep
+from app.models import CompensationStatus, StepRecord, StepState, WorkflowStep
+from app.models.workflow import STEP_COLUMNS
 from taskledger_sdk.workflows import Definition
 
 STEPS = WorkflowStep.metadata.tables["workflow_steps"]
-_FIELDS = tuple(StepRecord.__slots__)
-_COLUMNS = {name: sa.inspect(WorkflowStep).attrs[name].columns[0] for name in _FIELDS}
-_READ = sa.select(*(_COLUMNS[name].label(name) for name in _FIELDS)).order_by(STEPS.c.position)
+_READ = sa.select(*(column.label(name) for name, column in STEP_COLUMNS.items())).order_by(STEPS.c.position)
 
 # A task that is gone (deleted by hand) has ended, too: nothing else will be heard of it.
 _ENDED = """
@@ -25,7 +24,7 @@ _ENDED = """
     ORDER BY task.finished_at, step.position
 """
 ENDED = sa.text(_ENDED.format(column="task_id", state="state"))
-UNDOING_ENDED = sa.text(_ENDED.format(column="compensation_id", state="undo_state"))
+COMPENSATIONS_ENDED = sa.text(_ENDED.format(column="compensation_id", state="undo_state"))
 
 
 def insert(session: Session, run_id: UUID, definition: Definition) -> None:
@@ -48,9 +47,9 @@ def ended(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
     return [dict(row) for row in session.execute(ENDED, {"run_id": run_id}).mappings()]
 
 
-def undoing_ended(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
+def compensations_ended(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
     """Steps whose compensation has ended."""
-    return [dict(row) for row in session.execute(UNDOING_ENDED, {"run_id": run_id}).mappings()]
+    return [dict(row) for row in session.execute(COMPENSATIONS_ENDED, {"run_id": run_id}).mappings()]
 
 
 def started(session: Session, run_id: UUID, tasks: Mapping[str, UUID], *, now: datetime) -> None:
@@ -88,12 +87,15 @@ def start_over(session: Session, run_id: UUID, keys: Collection[str], *, with_ta
         _write(session, run_id, keys, state=state.value, **cleared, **({} if with_task else {"task_id": None}))
 
 
-def undo(session: Session, run_id: UUID, keys: Sequence[str], state: UndoState | None, **values: Any) -> None:
-    """How far these are undone."""
+def note_compensation(
+    session: Session, run_id: UUID, keys: Sequence[str], status: CompensationStatus | None, *, by: UUID | None = None
+) -> None:
+    """How far the compensation of these is, and by which task; without `by`, that stays as it is."""
     if keys:
-        _write(session, run_id, keys, undo_state=state and state.value, **values)
+        task = {} if by is None else {"compensation_id": by}
+        _write(session, run_id, keys, compensation_status=status and status.value, **task)
 
 
 def _write(session: Session, run_id: UUID, keys: Collection[str], **values: Any) -> None:
     chosen = sa.update(STEPS).where(STEPS.c.run_id == run_id, STEPS.c.key.in_(list(keys)))
-    session.connection().execute(chosen.values({_COLUMNS[name]: value for name, value in values.items()}))
+    session.connection().execute(chosen.values({STEP_COLUMNS[name]: value for name, value in values.items()}))
