@@ -10,7 +10,8 @@ from app.services.admission import Obstacle
 from app.services.dispatch.queues import Paused
 from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import span
-from app.services.explain.causes import DispatcherSeen, Evidence, Line, rank
+from app.services.explain.causes import rank
+from app.services.explain.evidence import DispatcherSeen, Evidence, Line
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

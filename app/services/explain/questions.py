@@ -11,9 +11,10 @@ from app.services import admission, schedules, workflows
 from app.services.dispatch import queues, workers
 from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import Answer
-from app.services.explain.causes import DispatcherSeen, Evidence, Line, rank
-from app.services.explain.runs import rank_run
-from app.services.explain.slots import rank_schedule
+from app.services.explain.causes import rank
+from app.services.explain.evidence import DispatcherSeen, Evidence, Line
+from app.services.explain.run_causes import rank_run
+from app.services.explain.slot_causes import rank_schedule
 from app.services.measuring import levels
 from app.services.measuring.levels import Levels
 from app.services.tasks.records import read
