@@ -13,7 +13,7 @@ class Broker:
 
     name: str
     priorities: Mapping[str, int]
-    """The broker's number for high, normal and low, and for `risen`: what has waited longest of all, above high."""
+    """The broker's number for high, normal and low, and for `boosted`: what has waited longest of all, above high."""
     queue_arguments: Mapping[str, Any]
     """Arguments of every work queue."""
     transport_options: Mapping[str, Any]
@@ -45,7 +45,7 @@ _TO_DEAD_LETTERS = {"x-dead-letter-exchange": DEAD_LETTER_EXCHANGE, "x-dead-lett
 RABBITMQ_QUORUM = Broker(
     name="RabbitMQ with quorum queues",
     # RabbitMQ 4 knows two levels here (above 4 is the upper one), RabbitMQ 3 one; x-max-priority is refused by both.
-    priorities={"risen": 9, "high": 5, "normal": 1, "low": 0},
+    priorities={"boosted": 9, "high": 5, "normal": 1, "low": 0},
     queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": MAX_DELIVERIES, **_TO_DEAD_LETTERS},
     transport_options={"confirm_publish": True},
     publisher_options={"read_timeout": 3, "write_timeout": 3},
@@ -56,13 +56,13 @@ RABBITMQ_QUORUM = Broker(
 RABBITMQ = replace(
     RABBITMQ_QUORUM,
     name="RabbitMQ",
-    priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # x-max-priority 3 makes four levels
+    priorities={"boosted": 3, "high": 2, "normal": 1, "low": 0},  # x-max-priority 3 makes four levels
     queue_arguments={"x-max-priority": MAX_PRIORITY, **_TO_DEAD_LETTERS},
     quorum=RABBITMQ_QUORUM,
 )
 NATS = Broker(
     name="NATS JetStream",
-    priorities={"risen": 3, "high": 2, "normal": 1, "low": 0},  # a consumer for each of the four levels
+    priorities={"boosted": 3, "high": 2, "normal": 1, "low": 0},  # a consumer for each of the four levels
     queue_arguments={"x-max-priority": MAX_PRIORITY, **_TO_DEAD_LETTERS},
     transport_options={"ack_wait": 30, "max_deliveries": MAX_DELIVERIES},
     publisher_options={"publish_timeout": 3, "request_timeout": 3},
@@ -73,7 +73,7 @@ NATS = Broker(
 REDIS = Broker(
     name="Redis or Valkey",
     # kombu's Redis transport takes the lowest number first.
-    priorities={"risen": 0, "high": 1, "normal": 2, "low": 3},
+    priorities={"boosted": 0, "high": 1, "normal": 2, "low": 3},
     queue_arguments={},
     transport_options={
         "priority_steps": [0, 1, 2, 3],

@@ -70,8 +70,8 @@ class CompletedTask:
 class Ledger(Protocol):
     """Other tasks of the task's owner, and what this one keeps between its attempts."""
 
-    def begin_undo(self, task_id: UUID) -> CompletedTask | UUID:
-        """The completed task that this one may undo, or the id of the task that undoes or undid it already.
+    def begin_compensation(self, task_id: UUID) -> CompletedTask | UUID:
+        """The completed task that this one may compensate, or the id of the task that does or did so already.
 
         Raises PermanentError for a task that is not there, not theirs or not COMPLETED.
         """

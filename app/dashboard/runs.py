@@ -117,7 +117,7 @@ def act_on_run(run_id: UUID, action: str) -> Response:
 
 def drawn(view: RunView) -> dict[str, Any]:
     """The run's steps with places to draw them at, their states and their tasks."""
-    states = {each.key: (each.state, each.undo_state) for each in view.steps}
+    states = {each.key: (each.state, each.compensation_status) for each in view.steps}
     graph = picture.draw(view.definition, title=f"Steps of the run, {view.progress.percent} % done", states=states)
     shown = graph.as_json()
     places = {node["key"]: node for node in shown["nodes"]}

@@ -55,7 +55,7 @@ def show_task(task_id: str) -> str:
             "children": submitted,
             "are_children_cut": more_children is not None,
             "slot": schedules.of_task(session, id_, task.created_at),
-            "undoing": compensation.find(session, id_),
+            "assigned": compensation.find(session, id_),
             "why": explain.why(session, id_, owner=owner, now=utcnow()) if task.status in WAITING else None,
             "owner_name": names_of(session, [task.owner_id]).get(task.owner_id) if task.owner_id else None,
         }

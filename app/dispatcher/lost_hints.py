@@ -1,4 +1,4 @@
-"""Duty: hints that were lost are published again, those that wait too long rise by a level, a backlog is left alone."""
+"""Duty: hints that were lost are published again, those that wait too long get a boost, a backlog is left alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from app.database import in_transaction
 from app.dispatcher.dispatch import publish
 from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Publisher, publish_each
-from app.services.dispatch import aging, hints, positions
+from app.services.dispatch import boosts, hints, positions
 from app.services.dispatch.hints import Unclaimed
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ class ClassifiedHints:
 
     looked: int
     lost: Sequence[Unclaimed]
-    rising: Sequence[Unclaimed]
+    to_boost: Sequence[Unclaimed]
 
 
 class LostHints:
@@ -37,7 +37,7 @@ class LostHints:
         self._publisher = publisher
         self._look = ScanCursor()
         self._empty_at: dict[str, datetime] = {}
-        self._rise_after = timedelta(seconds=get_settings().aging_seconds)
+        self._boost_after = timedelta(seconds=get_settings().aging_seconds)
 
     def run_once(self, now: datetime) -> int:
         """One batch; returns how many rows were looked at."""
@@ -46,22 +46,22 @@ class LostHints:
             lambda session: hints.queues_of_unclaimed(session, since=since, now=now, limit=BATCH)
         ):
             self._see_whether_empty(queue, now)
-        found = in_transaction(lambda session: self._sort_out(session, since, now))
-        if found.looked < BATCH:
+        batch = in_transaction(lambda session: self._sort_out(session, since, now))
+        if batch.looked < BATCH:
             self._look.found_nothing_more(now)
-        if found.lost:
-            log.info("hints_lost", count=len(found.lost))
-            publish(self._publisher, [Hint.of(row.hint) for row in found.lost], now)
-        self._raise(found.rising, now)
-        return found.looked
+        if batch.lost:
+            log.info("hints_lost", count=len(batch.lost))
+            publish(self._publisher, [Hint.of(row.hint) for row in batch.lost], now)
+        self._boost(batch.to_boost, now)
+        return batch.looked
 
-    def _raise(self, rows: Sequence[Unclaimed], now: datetime) -> None:
-        # Counted only once it went out: a step that the broker did not take is taken at the next look.
-        risen = {row.hint.id: row.risen(after=self._rise_after, now=now) for row in rows}
-        published = publish_each(self._publisher, [_raised(row) for row in risen.values()])
+    def _boost(self, rows: Sequence[Unclaimed], now: datetime) -> None:
+        # Counted only once it went out: a boost that the broker did not take is taken at the next look.
+        boosted = {row.hint.id: row.boosted(after=self._boost_after, now=now) for row in rows}
+        published = publish_each(self._publisher, [_boosted_hint(row) for row in boosted.values()])
         unsent = {id_ for hint in published.unsent for id_ in hint.ids}
-        gone_out = [row for id_, row in risen.items() if id_ not in unsent]
-        in_transaction(lambda session: hints.look_later(session, gone_out, after=self._rise_after, now=now))
+        gone_out = [row for id_, row in boosted.items() if id_ not in unsent]
+        in_transaction(lambda session: hints.look_later(session, gone_out, after=self._boost_after, now=now))
         if published.error is not None:
             raise published.error
 
@@ -81,15 +81,17 @@ class LostHints:
         gone = {row.hint.id for row in lost}
         waiting = [row for row in ours if row.hint.id not in gone]
         hints.published_again(session, lost, now=now)
-        hints.look_later(session, waiting, after=self._rise_after, now=now)
+        hints.look_later(session, waiting, after=self._boost_after, now=now)
         hints.look_later(session, unknown_types, after=None, now=now)
-        return ClassifiedHints(looked=len(due), lost=lost, rising=[row for row in waiting if self._rises(row, now)])
+        return ClassifiedHints(
+            looked=len(due), lost=lost, to_boost=[row for row in waiting if self._is_boost_due(row, now)]
+        )
 
-    def _rises(self, row: Unclaimed, now: datetime) -> bool:
-        at = row.rises_at(self._rise_after)
+    def _is_boost_due(self, row: Unclaimed, now: datetime) -> bool:
+        at = row.next_boost_at(self._boost_after)
         return at is not None and at <= now
 
 
-def _raised(row: Unclaimed) -> Hint:
+def _boosted_hint(row: Unclaimed) -> Hint:
     """Another hint at the task's level; whichever arrives first runs it, the other finds it taken."""
-    return replace(Hint.of(row.hint), priority=aging.level(row.hint.priority, row.aged))
+    return replace(Hint.of(row.hint), priority=boosts.level(row.hint.priority, row.boosts))

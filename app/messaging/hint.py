@@ -39,7 +39,7 @@ class Dispatchable(Protocol):
         """Its own limit; None for that of its type."""
 
     @property
-    def solo(self) -> bool:
+    def unchunked(self) -> bool:
         """Whether it travels in a hint of its own."""
 
     @property
@@ -62,7 +62,7 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, task: Dispatchable) -> "Hint":
         """The hint of one task; `chunk` says with how many of its kind it may travel."""
-        alone = task.solo or task.timeout_seconds is not None or task.priority == "high"
+        alone = task.unchunked or task.timeout_seconds is not None or task.priority == "high"
         task_type = find_type(task.type)
         if task_type is None:  # published all the same: a newer worker may know it
             return cls._single(task, time_limit=MAX_HARD_LIMIT_SECONDS, chunk=1)

@@ -24,18 +24,18 @@ from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, Webhook
 from app.models.worker import Duty, QueuePosition, Worker
 from app.models.workflow import (
     RUN_UNFINISHED,
+    CompensationStatus,
     Ending,
     RunRecord,
     RunStatus,
     StepRecord,
     StepState,
-    UndoState,
     Workflow,
-    WorkflowNews,
     WorkflowRun,
     WorkflowRunEvent,
     WorkflowStep,
     WorkflowVersion,
+    WorkflowWakeUp,
 )
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "AuditNote",
     "AuditRecord",
     "Compensation",
+    "CompensationStatus",
     "Counter",
     "DeliveryRecord",
     "Duty",
@@ -102,7 +103,6 @@ __all__ = [
     "TaskNote",
     "TaskRecord",
     "TaskStat",
-    "UndoState",
     "UniqueTask",
     "User",
     "UserRecord",
@@ -113,10 +113,10 @@ __all__ = [
     "WebhookSecret",
     "Worker",
     "Workflow",
-    "WorkflowNews",
     "WorkflowRun",
     "WorkflowRunEvent",
     "WorkflowStep",
     "WorkflowVersion",
+    "WorkflowWakeUp",
     "new_id",
 ]

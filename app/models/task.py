@@ -40,8 +40,10 @@ class Task(Base):
     reason: Mapped[str | None] = mapped_column(comment="Why the status is what it is, where that is not obvious")
     priority: Mapped[str] = mapped_column(comment="high, normal or low")
     queue: Mapped[str] = mapped_column(comment="Broker queue that carries its hints")
-    solo: Mapped[bool] = mapped_column(
-        server_default=sa.text("false"), comment="Runs alone in its hint, never in a chunk (after a lost chunk, say)"
+    unchunked: Mapped[bool] = mapped_column(
+        "solo",
+        server_default=sa.text("false"),
+        comment="Runs alone in its hint, never in a chunk (after a lost chunk, say)",
     )
     attempt: Mapped[int] = mapped_column(server_default="0", comment="Number of the latest attempt; 0 before the first")
     attempt_base: Mapped[int] = mapped_column(
@@ -67,8 +69,11 @@ class Task(Base):
     dispatched_at: Mapped[datetime | None] = mapped_column(
         comment="When its last hint was published; null: held by the ledger, no hint is out"
     )
-    aged: Mapped[int] = mapped_column(
-        sa.SmallInteger, server_default="0", comment="Extra hints it got at a higher priority because it waited so long"
+    boosts: Mapped[int] = mapped_column(
+        "aged",
+        sa.SmallInteger,
+        server_default="0",
+        comment="Extra hints it got at a higher priority because it waited so long",
     )
     lease: Mapped[UUID | None] = mapped_column(comment="The right to record this attempt's outcome; new at every claim")
     leased_by: Mapped[str | None] = mapped_column(comment="The worker (workers.id) that holds the lease")
@@ -84,7 +89,8 @@ class Task(Base):
     request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID of the request that submitted it")
     traceparent: Mapped[str | None] = mapped_column(comment="W3C trace context in which it was submitted")
 
-    gated: Mapped[bool] = mapped_column(
+    admission_required: Mapped[bool] = mapped_column(
+        "gated",
         server_default=sa.text("false"),
         comment="A limit or an ordering key concerns it: its hints go out when it is admitted",
     )
@@ -136,7 +142,7 @@ class Task(Base):
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `tasks`, detached from any transaction; fields as the columns. Copied with msgspec.structs.replace."""
+    """One row of `tasks`, detached from any transaction; its fields are Task's. Copied with msgspec.structs.replace."""
 
     id: UUID
     type: str
@@ -149,7 +155,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     priority: str
     queue: str
-    solo: bool
+    unchunked: bool
     attempt: int
     attempt_base: int
     max_retries: int
@@ -170,13 +176,13 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     leased_pid: int | None
     cancel_requested_at: datetime | None
     cancel_receipt: str | None
-    aged: int = 0
+    boosts: int = 0
     callback_url: str | None = None
     run_id: UUID | None = None
     step: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
-    gated: bool = False
+    admission_required: bool = False
     concurrency_key: str | None = None
     ordering_key: str | None = None
     after_failure: str | None = None
@@ -184,7 +190,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":
-        """From a row selected with all columns."""
+        """From a row selected with RECORD_COLUMNS, and maybe others."""
         return cls(**{name: row[name] for name in RECORD_FIELDS})
 
     @property
@@ -199,3 +205,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RECORD_FIELDS = TaskRecord.__struct_fields__
+COLUMN_OF = {field: sa.inspect(Task).attrs[field].columns[0].name for field in RECORD_FIELDS}
+"""The column of each field: some keep an old name (docs/decisions/0029-names-in-code-go-before-names-in-tables.md)."""
+RECORD_COLUMNS = tuple(Task.metadata.tables["tasks"].c[column].label(field) for field, column in COLUMN_OF.items())
+"""What to select for a TaskRecord."""

@@ -50,8 +50,8 @@ class StepState(StrEnum):
     SKIPPED = "SKIPPED"
 
 
-class UndoState(StrEnum):
-    """How far a completed step is undone."""
+class CompensationStatus(StrEnum):
+    """How far the compensation of a completed step is."""
 
     STARTED = "STARTED"
     DONE = "DONE"
@@ -167,18 +167,22 @@ class WorkflowStep(Base):
     type: Mapped[str] = mapped_column(comment="Task type that it runs")
     state: Mapped[str] = mapped_column(comment="WAITING, STARTED, COMPLETED, FAILED, CANCELLED or SKIPPED")
     task_id: Mapped[UUID | None] = mapped_column(comment="Its task; null before it starts, or if it could not")
-    ended_no: Mapped[int | None] = mapped_column(comment="The how-manieth to end: undone from the highest down")
+    completion_order: Mapped[int | None] = mapped_column(
+        "ended_no", comment="The how-manieth to end: undone from the highest down"
+    )
     error: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True), comment="Why it failed: type and message"
     )
-    undo_state: Mapped[str | None] = mapped_column(comment="STARTED, DONE, FAILED, NOTHING or BY_HAND; null: not asked")
+    compensation_status: Mapped[str | None] = mapped_column(
+        "undo_state", comment="STARTED, DONE, FAILED, NOTHING or BY_HAND; null: not asked"
+    )
     compensation_id: Mapped[UUID | None] = mapped_column(comment="The task that undoes it")
     started_at: Mapped[datetime | None] = mapped_column(comment="When its task was submitted")
     ended_at: Mapped[datetime | None] = mapped_column(comment="When it ended, or was skipped")
 
     __table_args__ = (
         sa.CheckConstraint(_any_of("state", StepState), name="state_known"),
-        sa.CheckConstraint(_any_of("undo_state", UndoState), name="undo_state_known"),
+        sa.CheckConstraint(_any_of("undo_state", CompensationStatus), name="undo_state_known"),
         sa.CheckConstraint("state <> 'STARTED' OR task_id IS NOT NULL", name="started_has_a_task"),
         {
             "comment": "Steps of runs; the task of a step says what happens to it",
@@ -187,8 +191,8 @@ class WorkflowStep(Base):
     )
 
 
-class WorkflowNews(Base):
-    """A task of a run has ended, by whatever door, and nobody has told the run yet."""
+class WorkflowWakeUp(Base):
+    """A task of a run has ended, by whatever way, and nobody has told the run yet."""
 
     __tablename__ = "workflow_news"
 
@@ -196,7 +200,7 @@ class WorkflowNews(Base):
     run_id: Mapped[UUID] = mapped_column(comment="The run (no foreign key: it would lock the run)")
 
     __table_args__ = (
-        # Serves taking a run's news when it moves on.
+        # Serves taking a run's wake-ups when it advances.
         sa.Index("ix_workflow_news_run_id", "run_id"),
         {
             "comment": "Runs of which a task has ended; a trigger writes it, whoever moves the run on deletes it",
@@ -267,9 +271,13 @@ class StepRecord:
     type: str
     state: str
     task_id: UUID | None
-    ended_no: int | None
+    completion_order: int | None
     error: dict[str, Any] | None
-    undo_state: str | None
+    compensation_status: str | None
     compensation_id: UUID | None
     started_at: datetime | None
     ended_at: datetime | None
+
+
+STEP_COLUMNS = {name: sa.inspect(WorkflowStep).attrs[name].columns[0] for name in StepRecord.__slots__}
+"""The column of each field of StepRecord: some keep an old name."""

@@ -45,10 +45,10 @@ def allowance_in(session: Session) -> Allowance:
     return Allowance(rights=current_rights(), room_of=rooms_in(session))
 
 
-def undoing_allowance() -> Allowance:
-    """What the caller may undo: an account everything that it did, a limited API key only tasks of its own types.
+def compensation_allowance() -> Allowance:
+    """What the caller may compensate: an account everything that it did, a limited API key only tasks of its own types.
 
-    No quota and no right of the account stops an undo: what was done may have to be taken back.
+    No quota and no right of the account stops a compensation: what was done may have to be taken back.
     """
     return Allowance(rights=tuple(each for each in current_rights() if each.holder == OF_KEY))
 

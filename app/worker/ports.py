@@ -170,8 +170,8 @@ class WorkerLedger:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    def begin_undo(self, task_id: UUID) -> CompletedTask | UUID:
-        """The task to undo, or who undoes it already; with the outcome it is noted as undone."""
+    def begin_compensation(self, task_id: UUID) -> CompletedTask | UUID:
+        """The task to compensate, or which one does already; with the outcome it is noted as compensated."""
         by, owner_id = self._ports.claim.id, self._ports.owner_id
 
         def begin(session: Session) -> CompletedTask | UUID:
@@ -184,7 +184,7 @@ class WorkerLedger:
             return _opened(task)
 
         def write(session: Session, now: datetime) -> dict[str, Any]:
-            compensation.done(session, task_id, by=by, now=now)
+            compensation.complete(session, task_id, by=by, now=now)
             return {}
 
         found = _theirs(begin)

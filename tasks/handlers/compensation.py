@@ -31,7 +31,7 @@ def compensation(task: ServiceContext, payload: Compensation) -> dict[str, Any] 
     Usually submitted by POST /tasks/{id}/compensate. A task is undone once, however often that is asked for: a second
     compensation returns the id of the first one in `undone_by`.
     """
-    found = task.ledger.begin_undo(payload.task_id)
+    found = task.ledger.begin_compensation(payload.task_id)
     if isinstance(found, UUID):
         return {"task_id": str(payload.task_id), "undone_by": str(found), "undone": None}
     kind = get_type(found.type)

@@ -232,7 +232,7 @@ class Racing:
         now = now or utcnow()
         self.due = now + timedelta(seconds=LEASE_SECONDS)
         with Session(self._engine) as session, session.begin():
-            task = make_task(session, now=now, solo=True, **columns)  # known to run alone, so that it is charged
+            task = make_task(session, now=now, unchunked=True, **columns)  # known to run alone, so that it is charged
             [claim] = _claim(session, task.id, now=now)
             return claim
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Schedule, ScheduleRecord, SlotRecord, Status, Task, TaskRecord, new_id
+from app.models.task import COLUMN_OF, RECORD_COLUMNS
 from app.services import events, lifecycle
 from app.services.lifecycle import Claim, Holder
 from app.services.schedules.rule import Rule
@@ -35,15 +36,15 @@ def make_task(session: Session, *, now: datetime = NOON, **columns: Any) -> Task
         "dispatched_at": now,
         "due_at": now + lifecycle.LOOK_AGAIN,
     }
-    table = Task.__table__
-    inserted = session.execute(sa.insert(table).values(**(values | columns)).returning(table))
+    named = {COLUMN_OF.get(name, name): value for name, value in (values | columns).items()}
+    inserted = session.execute(sa.insert(Task.__table__).values(**named).returning(*RECORD_COLUMNS))
     return TaskRecord.of(inserted.mappings().one())
 
 
 def read_task(session: Session, task_id: UUID) -> TaskRecord:
     """The row as this session's transaction sees it."""
     table = Task.__table__
-    return TaskRecord.of(session.execute(sa.select(table).where(table.c.id == task_id)).mappings().one())
+    return TaskRecord.of(session.execute(sa.select(*RECORD_COLUMNS).where(table.c.id == task_id)).mappings().one())
 
 
 def make_claim(session: Session, *, now: datetime = NOON, holder: Holder = HOLDER, **columns: Any) -> Claim:

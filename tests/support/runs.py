@@ -52,7 +52,7 @@ def states(session: Session, run_id: UUID) -> dict[str, str]:
 
 
 def undone(session: Session, run_id: UUID) -> dict[str, str | None]:
-    return {each.key: each.undo_state for each in workflows.view(session, run_of(session, run_id)).steps}
+    return {each.key: each.compensation_status for each in workflows.view(session, run_of(session, run_id)).steps}
 
 
 def task_of(session: Session, run_id: UUID, key: str) -> TaskRecord:

@@ -41,6 +41,6 @@ def compensate_task(fields: dict[str, Any], task_id: str) -> tuple[TaskRecord, i
             owner=visible_owner(),
             reason=fields.get("reason", ""),
             now=utcnow(),
-            allowance=quotas.undoing_allowance(),
+            allowance=quotas.compensation_allowance(),
         )
     return made, 201 if is_new else 200, {"Location": task_path(made)}

@@ -18,7 +18,15 @@ from app.services.workflows.picture import Picture
 from app.web import quotas
 from app.web.access import visible_owner, workflow_caller
 from app.web.blueprint import Blueprint
-from app.web.schemas.workflows import GraphView, RunDetails, RunEventList, RunFilter, RunList, RunsOfWorkflow, UndoRun
+from app.web.schemas.workflows import (
+    CompensateRun,
+    GraphView,
+    RunDetails,
+    RunEventList,
+    RunFilter,
+    RunList,
+    RunsOfWorkflow,
+)
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 
@@ -113,7 +121,7 @@ def retry_run(run_id: str) -> RunView:
 
 
 @blueprint.post("/runs/<run_id>/compensate", parameters=RUN_ID)
-@blueprint.arguments(UndoRun(), required=False)
+@blueprint.arguments(CompensateRun(), required=False)
 @blueprint.response(200, RunDetails())
 @blueprint.problem(409, "Not finished")
 def compensate_run(fields: dict[str, Any], run_id: str) -> RunView:
@@ -125,7 +133,7 @@ def compensate_run(fields: dict[str, Any], run_id: str) -> RunView:
             id_,
             reason=fields.get("reason", ""),
             done_by_hand=fields.get("done_by_hand", ()),
-            allowance=quotas.undoing_allowance(),
+            allowance=quotas.compensation_allowance(),
             **options,
         )
 
@@ -171,5 +179,5 @@ def _view(run_id: str) -> RunView:
 def _picture(view: RunView) -> Picture:
     run = view.run
     title = f"Run {run.id} of workflow {run.workflow_name}: {run.status}, {view.progress.percent} %"
-    states = {each.key: (each.state, each.undo_state) for each in view.steps}
+    states = {each.key: (each.state, each.compensation_status) for each in view.steps}
     return picture.draw(view.definition, title=title, states=states)

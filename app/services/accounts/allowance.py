@@ -25,4 +25,4 @@ class Allowance:
 
 
 ANYTHING = Allowance()
-"""For what the service does by itself, and what nothing may stop, such as undoing."""
+"""For what the service does by itself, and what nothing may stop, such as compensation."""

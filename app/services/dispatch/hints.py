@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import use_indexes
-from app.services.dispatch import aging
+from app.services.dispatch import boosts
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.lifecycle import LOOK_AGAIN, Waiting
 from app.services.lifecycle import hints as rows_of_hints
@@ -26,38 +26,38 @@ class Unclaimed:
 
     hint: Waiting
     dispatched_at: datetime
-    aged: int
+    boosts: int
 
     def next_look(self, *, after: timedelta | None, now: datetime) -> datetime:
-        """When to look again at a hint that only waits: after as long as it has waited, at its next rise at the latest.
+        """When to look again at a hint that only waits: after as long as it has waited, or for its next boost.
 
-        A backlog is hardly ever looked at, and nothing of it is published again. A rise that is due already is tried
-        again soon, in case it does not succeed now. `after` is None for hints that are not to rise.
+        A backlog is hardly ever looked at, and nothing of it is published again. A boost that is due already is tried
+        again soon, in case it does not succeed now. `after` is None for hints that get no boost.
         """
         waited = now + max(LOOK_AGAIN, min(now - self.dispatched_at, MAX_LOOK))
-        rise = None if after is None else self.rises_at(after)
-        if rise is None:
+        boost = None if after is None else self.next_boost_at(after)
+        if boost is None:
             return waited
-        return min(waited, rise if rise > now else now + LOOK_AGAIN)
+        return min(waited, boost if boost > now else now + LOOK_AGAIN)
 
     def as_next_look(self, *, after: timedelta | None, now: datetime) -> NextLook:
         """What the row is to say of it."""
-        return NextLook(self.hint.id, self.next_look(after=after, now=now), self.aged, self.dispatched_at)
+        return NextLook(self.hint.id, self.next_look(after=after, now=now), self.boosts, self.dispatched_at)
 
-    def rises_at(self, after: timedelta) -> datetime | None:
+    def next_boost_at(self, after: timedelta) -> datetime | None:
         """When it gets another hint one level higher, if ever."""
-        return aging.next_step_at(self.hint.priority, self.aged, dispatched_at=self.dispatched_at, after=after)
+        return boosts.next_boost_at(self.hint.priority, self.boosts, dispatched_at=self.dispatched_at, after=after)
 
-    def risen(self, *, after: timedelta, now: datetime) -> "Unclaimed":
-        """With all steps taken that are due by now: the first look may come after the moment of the second."""
+    def boosted(self, *, after: timedelta, now: datetime) -> "Unclaimed":
+        """With all boosts that are due by now: the first look may come after the moment of the second."""
         row = self
-        while (at := row.rises_at(after)) is not None and at <= now:
-            row = replace(row, aged=row.aged + 1)
+        while (at := row.next_boost_at(after)) is not None and at <= now:
+            row = replace(row, boosts=row.boosts + 1)
         return row
 
 
 UNCLAIMED = sa.text(f"""
-    SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged
+    SELECT {HINT_COLUMNS}, tasks.dispatched_at, tasks.aged AS boosts
     FROM tasks
     WHERE due_at <= :now AND due_at >= :since AND status = 'PENDING' AND dispatched_at IS NOT NULL
     ORDER BY due_at
@@ -74,7 +74,7 @@ def unclaimed(session: Session, *, since: datetime, now: datetime, limit: int) -
         Unclaimed(
             hint=Waiting(**{name: row[name] for name in Waiting.__struct_fields__}),
             dispatched_at=row["dispatched_at"],
-            aged=row["aged"],
+            boosts=row["boosts"],
         )
         for row in rows
     ]

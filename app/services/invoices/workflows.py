@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound
 from app.models import Task, TaskRecord
 from app.models.page import Page, page_of
-from app.models.task import RECORD_FIELDS
+from app.models.task import RECORD_COLUMNS
 from app.services import workflows
 from app.services.invoices.records import InvoiceRecord, of_customer, read
 from app.services.workflows import Filter, RunView
@@ -77,7 +77,7 @@ def tasks(
 ) -> Page[TaskRecord]:
     """A page of the tasks of a customer's runs, newest first."""
     ids = workflows.task_ids(_runs(customer_id), visible_to=owner_id)
-    query = sa.select(*(TASKS.c[name] for name in RECORD_FIELDS)).where(TASKS.c.id.in_(ids))
+    query = sa.select(*RECORD_COLUMNS).where(TASKS.c.id.in_(ids))
     if before is not None:
         query = query.where(TASKS.c.id < before)
     rows = session.connection().execute(query.order_by(TASKS.c.id.desc()).limit(limit + 1)).mappings()

@@ -124,19 +124,21 @@ def renew(session: Session, held: Iterable[Claim]) -> set[UUID]:
 
 GIVE_BACK = update(
     transitions.GIVEN_BACK,
-    "attempt = attempt - 1, dispatched_at = NULL, due_at = :now, reason = :reason, solo = tasks.solo OR :solo",
+    "attempt = attempt - 1, dispatched_at = NULL, due_at = :now, reason = :reason, solo = tasks.solo OR :unchunked",
     "id = ANY(CAST(:ids AS uuid[])) AND lease = :lease AND cancel_requested_at IS NULL",
 )
 
 
-def give_back(session: Session, held: Sequence[Claim], *, reason: str, now: datetime, solo: bool = False) -> set[UUID]:
+def give_back(
+    session: Session, held: Sequence[Claim], *, reason: str, now: datetime, unchunked: bool = False
+) -> set[UUID]:
     """Return unfinished tasks of one hint to PENDING without counting the attempt; the ledger dispatches them again.
 
-    `solo`: from now on each runs in a hint of its own. A task whose cancellation was requested is left out.
+    `unchunked`: from now on each runs in a hint of its own. A task whose cancellation was requested is left out.
     """
     if not held:
         return set()
-    parameters = {"ids": [claim.id for claim in held], "lease": held[0].lease, "reason": reason, "solo": solo}
+    parameters = {"ids": [claim.id for claim in held], "lease": held[0].lease, "reason": reason, "unchunked": unchunked}
     return set(session.scalars(GIVE_BACK, {**parameters, "now": now}))
 
 

@@ -32,7 +32,7 @@ def on_hold(task: TaskRecord) -> OnHold | None:
     """Why the task is on hold; None for one that is not. Pure."""
     if task.status != Status.PENDING or task.dispatched_at is not None:
         return None
-    if task.gated:
+    if task.admission_required:
         return OnHold.ADMISSION
     return OnHold.TYPE_PAUSED if task.reason == TYPE_PAUSED else None
 

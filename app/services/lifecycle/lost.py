@@ -28,7 +28,7 @@ class HeldTask:
     timeout_seconds: int | None
     priority: str
     queue: str
-    solo: bool
+    unchunked: bool
     dispatched_at: datetime | None
     lease: UUID
     leased_by: str
@@ -59,7 +59,7 @@ Backoff = Callable[[str, int], timedelta]
 
 _HELD = """
     SELECT id, type, payload, attempt, attempt - attempt_base - 1 AS retries_used, max_retries, timeout_seconds,
-        priority, queue, solo, dispatched_at, lease, leased_by, started_at, cancel_requested_at
+        priority, queue, solo AS unchunked, dispatched_at, lease, leased_by, started_at, cancel_requested_at
     FROM tasks
     WHERE status = 'PROCESSING' AND {which}
     ORDER BY id {limit}
@@ -145,7 +145,7 @@ def return_uncounted(session: Session, rows: Sequence[HeldTask], *, reason: str,
         if row.cancel_requested_at is not None:
             stopped(session, held, receipt="killed", now=now)
         else:
-            give_back(session, [held], reason=reason, now=now, solo=True)
+            give_back(session, [held], reason=reason, now=now, unchunked=True)
 
 
 def _rows(session: Session, statement: sa.TextClause, **parameters: Any) -> list[HeldTask]:

@@ -35,11 +35,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     priority: str
     timeout_seconds: int | None
-    solo: bool
+    unchunked: bool
     traceparent: str | None = None
 
 
-HINT_COLUMNS = "tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo, tasks.traceparent"
+HINT_COLUMNS = """
+    tasks.id, tasks.type, tasks.queue, tasks.priority, tasks.timeout_seconds, tasks.solo AS unchunked, tasks.traceparent
+"""
 FALL_DUE = sa.text(
     _TAKE_DUE.format(which=f"({transitions.DUE.guard} OR (tasks.status = 'PENDING' AND dispatched_at IS NULL))")
     + f"""

@@ -56,7 +56,7 @@ def lost_process(
     if len(ids) > 1:
         lost.return_uncounted(session, rows, reason="given back: the chunk it travelled in lost its process", now=now)
         return Moved(count=len(rows))
-    known = [replace(row, solo=True) for row in rows]  # its hint named one task, so it is known who ran
+    known = [replace(row, unchunked=True) for row in rows]  # its hint named one task, so it is known who ran
     return _count_attempts(session, known, lambda row: _over_limit(row, now) or failure, now=now, random=random)
 
 
@@ -72,7 +72,7 @@ def interrupted(
     rest = [row for row in rows if row not in spent]
     lost.return_uncounted(session, rest, reason=f"{lifecycle.INTERRUPTED} was shutting down", now=now)
     failure = Failure(type="WorkerLost", message=lifecycle.TOO_MANY_INTERRUPTIONS)
-    known = [replace(row, solo=True) for row in spent]
+    known = [replace(row, unchunked=True) for row in spent]
     return Moved(count=len(rest)) + _count_attempts(session, known, lambda _row: failure, now=now, random=random)
 
 
@@ -125,7 +125,7 @@ def _may_have_been_in_a_chunk(row: HeldTask) -> bool:
 
     Only a task in a hint of its own can be charged. It travels alone from then on, so this happens to it once.
     """
-    if row.solo or row.timeout_seconds is not None or row.priority == Priority.HIGH:
+    if row.unchunked or row.timeout_seconds is not None or row.priority == Priority.HIGH:
         return False
     kind = find_type(row.type)
     return kind is not None and kind.chunk > 1

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone
 from app.models import Task, TaskRecord, new_id
+from app.models.task import RECORD_COLUMNS
 from app.services import idempotency
 from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.accounts.rights import Rights
@@ -63,7 +64,7 @@ def accept(
 
 
 def _first_task(session: Session, task_id: UUID) -> TaskRecord:
-    row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == task_id)).mappings().first()
+    row = session.execute(sa.select(*RECORD_COLUMNS).where(_TASKS.c.id == task_id)).mappings().first()
     if row is None:
         raise Gone(
             f"This Idempotency-Key made the task {task_id}, which has been deleted; use a new key for a new task."

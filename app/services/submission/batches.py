@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Gone, Refused
 from app.models import Task, TaskRecord
-from app.models.task import RECORD_FIELDS
+from app.models.task import RECORD_COLUMNS
 from app.services import idempotency
 from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.accounts.rights import Rights, TypeNotAllowed
@@ -24,9 +24,7 @@ from app.services.submission.storage import store
 from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 
 _TASKS = Task.metadata.tables["tasks"]
-_READ_ALL = sa.select(*(_TASKS.c[name] for name in RECORD_FIELDS)).where(
-    _TASKS.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))
-)
+_READ_ALL = sa.select(*RECORD_COLUMNS).where(_TASKS.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid))))
 KEY_FIELD = "idempotency_key"
 GONE = "This idempotency_key made the task {}, which has been deleted; use a new key for a new task."
 

@@ -118,7 +118,7 @@ def _record(
         reason=None,
         priority=submission.priority,
         queue=task_type.queue,
-        solo=False,
+        unchunked=False,
         attempt=0,
         attempt_base=0,
         max_retries=task_type.retry.max_retries if submission.max_retries is None else submission.max_retries,

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database import Prepared, to_json
 from app.models import Task, TaskRecord
+from app.models.task import COLUMN_OF
 
 # What a new row differs in; the other columns have defaults. Triggers may change what comes back from the row itself: a
 # task under a limit is held until it is admitted, one that expires early is looked at then.
@@ -33,7 +34,9 @@ _JSON = frozenset(name for name in WRITTEN if isinstance(_COLUMNS[name].type, JS
 _NAMES = ", ".join(WRITTEN)
 _RETURNING = f"RETURNING CAST(id AS text), {', '.join(SETTLED)}"
 _TYPE_OF = {name: _COLUMNS[name].type.compile(dialect=_DIALECT) for name in WRITTEN}
-_ALL = attrgetter(*WRITTEN)
+_FIELD_OF = {column: field for field, column in COLUMN_OF.items()}
+_SETTLED_FIELDS = tuple(_FIELD_OF[column] for column in SETTLED)
+_ALL = attrgetter(*(_FIELD_OF[column] for column in WRITTEN))
 
 
 def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
@@ -51,15 +54,15 @@ def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Tas
 def _insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[TaskRecord]:
     if len(records) <= FEW_ROWS:
         bound = {
-            f"{name}_{number}": _bound(name, getattr(record, name))
+            f"{name}_{number}": _bound(name, value)
             for number, record in enumerate(records)
-            for name in WRITTEN
+            for name, value in zip(WRITTEN, _ALL(record), strict=True)
         }
         rows = _values(len(records)).run(connection, bound).all()
     else:
         rows = _insert_many(connection, records).all()
     settled = {row[0]: row[1:] for row in rows}
-    return [replace(record, **dict(zip(SETTLED, settled[str(record.id)], strict=True))) for record in records]
+    return [replace(record, **dict(zip(_SETTLED_FIELDS, settled[str(record.id)], strict=True))) for record in records]
 
 
 def _insert_many(connection: sa.Connection, records: Sequence[TaskRecord]) -> sa.CursorResult[Any]:

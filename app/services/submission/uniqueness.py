@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Refused
 from app.models import FINISHED, Status, Task, TaskRecord
+from app.models.task import RECORD_COLUMNS
 from taskledger_sdk.registry import TaskType
 
 UNFINISHED = tuple(sorted(status.value for status in set(Status) - FINISHED))
@@ -113,7 +114,7 @@ def take(
         return None
     holder = session.scalar(_HOLDER, {**place, "now": now})
     if holder is not None:
-        row = session.execute(sa.select(_TASKS).where(_TASKS.c.id == holder)).mappings().first()
+        row = session.execute(sa.select(*RECORD_COLUMNS).where(_TASKS.c.id == holder)).mappings().first()
         if row is not None and row["status"] in unique.states:
             return TaskRecord(**row)
     session.execute(_REPLACE, ours)

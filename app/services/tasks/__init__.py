@@ -1,1 +1,1 @@
-"""Tasks after their submission: read, search, cancel, replay, undo, purge, and what became of them."""
+"""Tasks after their submission: read, search, cancel, replay, compensate, purge, and what became of them."""

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Status, Task, TaskRecord
 from app.models.page import Page, page_of
+from app.models.task import RECORD_COLUMNS
 from app.services.circuits import DELIVERY_TYPE
 from app.services.tasks.records import belonging_to
 
@@ -51,7 +52,7 @@ def count(session: Session, wanted: DeadLetterFilter) -> int:
 
 def find(session: Session, wanted: DeadLetterFilter, *, before: UUID | None, limit: int) -> Page[TaskRecord]:
     """A page of those older than `before`, newest first."""
-    query = sa.select(TASKS).where(*wanted.conditions()).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    query = sa.select(*RECORD_COLUMNS).where(*wanted.conditions()).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.execute(query).mappings()]

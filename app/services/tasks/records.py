@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound, Outdated
 from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
 from app.models.page import Page, page_of
-from app.models.task import RECORD_FIELDS
+from app.models.task import RECORD_COLUMNS
 from app.services import lifecycle
 from app.services.accounts import rights as rights_by_type
 from app.services.accounts.rights import Rights
@@ -42,7 +42,7 @@ CHANGEABLE = {
     "callback_url": "callback_url",
 }
 
-_TASK = sa.select(*(TASKS.c[name] for name in RECORD_FIELDS))
+_TASK = sa.select(*RECORD_COLUMNS)
 _READ = _TASK.where(TASKS.c.id == sa.bindparam("id"))
 _LOCK = _READ.with_for_update()
 _FINISHED_OF = _TASK.where(
@@ -156,7 +156,7 @@ def change(
     if "scheduled_at" in fields:
         lifecycle.reschedule(session, task_id, scheduled_at=fields["scheduled_at"], now=now)
     changed = read(session, task_id, owner=owner)
-    if changed.status == Status.PENDING and not changed.gated:
+    if changed.status == Status.PENDING and not changed.admission_required:
         # Its hint may say something old (priority, time limit), or there is none yet; a second one is harmless.
         publish_after_commit(session, [changed])
     return changed

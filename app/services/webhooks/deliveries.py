@@ -13,7 +13,7 @@ from app.database import array
 from app.errors import Conflict, NotFound
 from app.models import FINISHED, DeliveryRecord, Priority, Task, TaskRecord, WebhookDelivery, new_id
 from app.models.page import Page, page_of
-from app.models.task import RECORD_FIELDS
+from app.models.task import RECORD_COLUMNS
 from app.services import circuits
 from app.services.circuits import DELIVERY_TYPE, Receiver
 from app.services.events import Numbered
@@ -99,8 +99,9 @@ def _for_callbacks(session: Session, events: Sequence[Numbered]) -> list[_Addres
 
 
 def _tasks(session: Session, ids: set[UUID]) -> dict[UUID, TaskRecord]:
-    columns = [TASKS.c[name] for name in RECORD_FIELDS]
-    rows = session.execute(sa.select(*columns).where(TASKS.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid)))))
+    rows = session.execute(
+        sa.select(*RECORD_COLUMNS).where(TASKS.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid))))
+    )
     return {row["id"]: TaskRecord(**row) for row in rows.mappings()}
 
 

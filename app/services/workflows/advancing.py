@@ -16,7 +16,7 @@ from app.config import get_settings
 from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepState, TaskRecord
 from app.services import lifecycle
 from app.services.submission import store
-from app.services.workflows import run_statements, steps, transitions, undoing
+from app.services.workflows import compensations, run_statements, steps, transitions
 from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
 from app.services.workflows.versions import definition_of
@@ -28,7 +28,7 @@ from taskledger_sdk.workflows.model import STOP
 from taskledger_sdk.workflows.templates import bounded, render
 
 ENDED_WELL = (StepState.COMPLETED, StepState.SKIPPED)
-_TAKE_NEWS = sa.text("DELETE FROM workflow_news WHERE run_id = :run_id")
+_TAKE_WAKE_UPS = sa.text("DELETE FROM workflow_news WHERE run_id = :run_id")
 _LOCK_TASKS = sa.text("SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
 _STATES = {Status.COMPLETED: StepState.COMPLETED, Status.FAILED: StepState.FAILED}
 
@@ -37,12 +37,12 @@ def advance(session: Session, run: RunRecord, *, now: datetime, look_at_all: boo
     """The run, as far as it can go now. `look_at_all`: also at steps whose predecessors ended earlier."""
     looked_at_all = look_at_all
     while True:
-        # First the news and then what ended: of news that come in between, nobody has seen the cause yet.
-        session.execute(_TAKE_NEWS, {"run_id": run.id})
+        # First the wake-ups and then what ended: of a wake-up that comes in between, nobody has seen the cause yet.
+        session.execute(_TAKE_WAKE_UPS, {"run_id": run.id})
         if run.is_finished:
             return run
         if run.status == RunStatus.COMPENSATING:
-            return undoing.go_on(session, run, definition_of(session, run.version_id), now=now)
+            return compensations.advance(session, run, definition_of(session, run.version_id), now=now)
         definition = definition_of(session, run.version_id)
         current = steps.read(session, run.id)
         ended = _take_in(session, run, current, now)
@@ -71,14 +71,14 @@ def _followers(definition: Definition, ended: Collection[str]) -> list[str]:
 def _take_in(session: Session, run: RunRecord, current: dict[str, StepRecord], now: datetime) -> list[str]:
     """Note which steps have ended, and how, in the table and in `current`; returns their keys."""
     ended = steps.ended(session, run.id)
-    before = max((each.ended_no or 0 for each in current.values()), default=0)
+    before = max((each.completion_order or 0 for each in current.values()), default=0)
     for number, row in enumerate(ended, before + 1):
         state = _STATES.get(row["status"], StepState.CANCELLED)
         error = None if state == StepState.COMPLETED else _why(row)
         at = row["finished_at"] or now
         steps.end(session, run.id, row["key"], state, number=number, error=error, at=at)
         known = current[row["key"]]
-        current[row["key"]] = replace(known, state=state.value, ended_no=number, error=error, ended_at=at)
+        current[row["key"]] = replace(known, state=state.value, completion_order=number, error=error, ended_at=at)
     return [row["key"] for row in ended]
 
 
@@ -136,7 +136,7 @@ def _end(session: Session, run: RunRecord, definition: Definition, now: datetime
     elif run.ending is None:
         arrow = transitions.COMPLETED
     else:
-        arrow = transitions.FAILED if definition.on_failure == STOP else transitions.UNDONE_FOR_FAILURE
+        arrow = transitions.FAILED if definition.on_failure == STOP else transitions.COMPENSATION_BEGUN
     moved = run_statements.move(session, run, arrow, reason=run.reason, now=now)
     if moved is None:  # paused while a step failed: resuming comes back here
         return run, True
@@ -160,7 +160,7 @@ def _start(
             try:
                 made = _drafted(session, run, step, states, current, now)
             except (StepRefused, UnknownTaskType) as error:
-                number = max((each.ended_no or 0 for each in current.values()), default=0) + 1
+                number = max((each.completion_order or 0 for each in current.values()), default=0) + 1
                 said = {"type": type(error).__name__, "message": str(error)[:2000]}
                 steps.end(session, run.id, step.key, StepState.FAILED, number=number, error=said, at=now)
                 return None

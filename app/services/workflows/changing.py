@@ -1,4 +1,4 @@
-"""What people do with runs: start, pause, resume, cancel, retry and undo them."""
+"""What people do with runs: start, pause, resume, cancel, retry and compensate them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.errors import Conflict, NotFound, Refused
-from app.models import Ending, Priority, RunRecord, RunStatus, StepState, UndoState, new_id
+from app.models import CompensationStatus, Ending, Priority, RunRecord, RunStatus, StepState, new_id
 from app.services import idempotency, lifecycle
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
@@ -146,7 +146,7 @@ def resume(session: Session, run_id: UUID, *, visible_to: UUID | None, now: date
 def cancel(session: Session, run_id: UUID, *, visible_to: UUID | None, now: datetime) -> RunRecord:
     """Cancel what waits and ask what runs to stop; CANCELLED once nothing is under way. Raises NotFound or Conflict.
 
-    What is completed stays as it is, until somebody asks to undo it.
+    What is completed stays as it is, until somebody asks to compensate it.
     """
     run = _locked(session, run_id, visible_to)
     if run.status == RunStatus.CANCELLED or run.ending == Ending.CANCEL:
@@ -191,11 +191,11 @@ def compensate(
     done_by_hand: Collection[str] = (),
     allowance: Allowance = ANYTHING,
 ) -> RunRecord:
-    """Undo what a finished run has done, or go on with that where it failed.
+    """Take back what a finished run has done, or go on with that where it failed.
 
     No quota is asked. Raises NotFound, Conflict, Refused or TypeNotAllowed.
 
-    `done_by_hand`: keys of steps that a person has undone, and no task shall.
+    `done_by_hand`: keys of steps that a person has compensated, and no task shall.
     """
     run = _locked(session, run_id, visible_to)
     if run.status in (RunStatus.COMPENSATING, RunStatus.COMPENSATED):
@@ -205,9 +205,10 @@ def compensate(
     for key in done_by_hand:
         if key not in current or current[key].state != StepState.COMPLETED:
             raise Refused({"done_by_hand": [f"{key[:80]!r} is no completed step of this run"]})
-    moved = _moved(session, run, transitions.UNDONE_BY_HAND, reason or run.reason, now=now)
-    steps.undo(session, run.id, [key for key, each in current.items() if each.undo_state == UndoState.FAILED], None)
-    steps.undo(session, run.id, list(done_by_hand), UndoState.BY_HAND)
+    moved = _moved(session, run, transitions.COMPENSATION_REQUESTED, reason or run.reason, now=now)
+    failed = [key for key, each in current.items() if each.compensation_status == CompensationStatus.FAILED]
+    steps.note_compensation(session, run.id, failed, None)
+    steps.note_compensation(session, run.id, list(done_by_hand), CompensationStatus.BY_HAND)
     return advancing.advance(session, moved, now=now)
 
 

@@ -74,9 +74,11 @@ def checked(definition: Any) -> Definition:
 
 
 def types_of(definition: Definition) -> list[str]:
-    """The task types that a run may submit, those that undo its steps included."""
-    undoing = (step.compensate_with.type for step in definition.steps.values() if step.compensate_with is not None)
-    return list(dict.fromkeys([*(step.type for step in definition.steps.values()), *undoing]))
+    """The task types that a run may submit, those that compensate its steps included."""
+    compensations = (
+        step.compensate_with.type for step in definition.steps.values() if step.compensate_with is not None
+    )
+    return list(dict.fromkeys([*(step.type for step in definition.steps.values()), *compensations]))
 
 
 def create_once(

@@ -52,4 +52,4 @@ def draft_task(
         labels=run.labels,
     )
     record = draft_unchecked(submission, owner_id=run.owner_id, now=now)
-    return replace(record, run_id=run.id, step=key, solo=True)
+    return replace(record, run_id=run.id, step=key, unchunked=True)

@@ -29,7 +29,7 @@ class Node:
     key: str
     type: str
     state: str | None
-    undo_state: str | None
+    compensation_status: str | None
     x: int
     y: int
 
@@ -47,7 +47,7 @@ class Picture:
     def as_json(self) -> dict[str, Any]:
         """For the dashboard."""
         nodes = [
-            {"key": each.key, "type": each.type, "state": each.state, "undo_state": each.undo_state,
+            {"key": each.key, "type": each.type, "state": each.state, "undo_state": each.compensation_status,
              "x": each.x, "y": each.y, "width": WIDTH, "height": HEIGHT}
             for each in self.nodes
         ]  # fmt: skip
@@ -58,7 +58,7 @@ class Picture:
 def draw(
     definition: Definition, *, title: str, states: Mapping[str, tuple[str | None, str | None]] | None = None
 ) -> Picture:
-    """The steps of a definition, with state and undo_state of each where they are known."""
+    """The steps of a definition, with state and compensation status of each where they are known."""
     layers = _ordered(definition, _layers(definition))
     tallest = max(len(layer) for layer in layers)
     height = tallest * (HEIGHT + GAP_Y) - GAP_Y
@@ -66,10 +66,10 @@ def draw(
     for number, layer in enumerate(layers):
         top = (height - (len(layer) * (HEIGHT + GAP_Y) - GAP_Y)) // 2
         for place, key in enumerate(layer):
-            state, undo_state = (states or {}).get(key, (None, None))
+            state, compensation_status = (states or {}).get(key, (None, None))
             x, y = MARGIN + number * (WIDTH + GAP_X), MARGIN + top + place * (HEIGHT + GAP_Y)
             type_ = definition.steps[key].type
-            nodes.append(Node(key=key, type=type_, state=state, undo_state=undo_state, x=x, y=y))
+            nodes.append(Node(key=key, type=type_, state=state, compensation_status=compensation_status, x=x, y=y))
     edges = [(before, step.key) for step in definition.steps.values() for before in step.after]
     width = len(layers) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN
     return Picture(title=title, nodes=nodes, edges=edges, width=width, height=height + 2 * MARGIN)
@@ -142,8 +142,8 @@ def _box(node: Node) -> str:
 
 
 def _shown_state(node: Node) -> str | None:
-    undone = {"DONE": "UNDONE", "BY_HAND": "UNDONE", "STARTED": "UNDOING", "FAILED": "NOT UNDONE"}
-    return undone.get(node.undo_state or "", node.state)
+    words = {"DONE": "UNDONE", "BY_HAND": "UNDONE", "STARTED": "UNDOING", "FAILED": "NOT UNDONE"}
+    return words.get(node.compensation_status or "", node.state)
 
 
 def _short(text: str, most: int = MAX_LABEL) -> str:

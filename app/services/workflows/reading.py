@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.errors import NotFound
 from app.models import RunRecord, StepState, Task, WorkflowRunEvent, WorkflowStep
 from app.models.page import Page, page_of
-from app.models.workflow import RUN_FIELDS
+from app.models.workflow import RUN_FIELDS, STEP_COLUMNS
 from app.services.workflows.advancing import ENDED_WELL
 from app.services.workflows.run_statements import RUNS
 from app.services.workflows.versions import definition_of
@@ -70,7 +70,7 @@ class StepView:
     attempt: int | None
     progress: dict[str, Any] | None
     error: dict[str, Any] | None
-    undo_state: str | None
+    compensation_status: str | None
     compensation_id: UUID | None
     started_at: datetime | None
     ended_at: datetime | None
@@ -107,7 +107,7 @@ def view(session: Session, run: RunRecord) -> RunView:
     definition = definition_of(session, run.version_id)
     chosen = (
         sa.select(
-            STEPS,
+            *(column.label(name) for name, column in STEP_COLUMNS.items()),
             TASKS.c.status.label("task_status"),
             TASKS.c.attempt,
             TASKS.c.progress,
@@ -154,7 +154,7 @@ def events(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
 
 
 def task_ids(wanted: Filter, *, visible_to: UUID | None) -> sa.Select[Any]:
-    """A query for the ids of all tasks of the runs: their steps' and those that undo them."""
+    """A query for the ids of all tasks of the runs: their steps' and those that compensate them."""
     runs = sa.select(RUNS.c.id).where(*_conditions(wanted))
     if visible_to is not None:
         runs = runs.where(RUNS.c.owner_id == visible_to)

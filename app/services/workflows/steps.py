@@ -8,12 +8,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import StepRecord, StepState, UndoState, WorkflowStep
+from app.models import CompensationStatus, StepRecord, StepState, WorkflowStep
+from app.models.workflow import STEP_COLUMNS
 from taskledger_sdk.workflows import Definition
 
 STEPS = WorkflowStep.metadata.tables["workflow_steps"]
-_FIELDS = tuple(StepRecord.__slots__)
-_READ = sa.select(*(STEPS.c[name] for name in _FIELDS)).order_by(STEPS.c.position)
+_READ = sa.select(*(column.label(name) for name, column in STEP_COLUMNS.items())).order_by(STEPS.c.position)
 
 # A task that is gone (deleted by hand) has ended, too: nothing else will be heard of it.
 _ENDED = """
@@ -24,7 +24,7 @@ _ENDED = """
     ORDER BY task.finished_at, step.position
 """
 ENDED = sa.text(_ENDED.format(column="task_id", state="state"))
-UNDOING_ENDED = sa.text(_ENDED.format(column="compensation_id", state="undo_state"))
+COMPENSATIONS_ENDED = sa.text(_ENDED.format(column="compensation_id", state="undo_state"))
 
 
 def insert(session: Session, run_id: UUID, definition: Definition) -> None:
@@ -47,9 +47,9 @@ def ended(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
     return [dict(row) for row in session.execute(ENDED, {"run_id": run_id}).mappings()]
 
 
-def undoing_ended(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
+def compensations_ended(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
     """Steps whose compensation has ended."""
-    return [dict(row) for row in session.execute(UNDOING_ENDED, {"run_id": run_id}).mappings()]
+    return [dict(row) for row in session.execute(COMPENSATIONS_ENDED, {"run_id": run_id}).mappings()]
 
 
 def started(session: Session, run_id: UUID, tasks: Mapping[str, UUID], *, now: datetime) -> None:
@@ -69,8 +69,8 @@ def started(session: Session, run_id: UUID, tasks: Mapping[str, UUID], *, now: d
 def end(
     session: Session, run_id: UUID, key: str, state: StepState, *, number: int, error: Any = None, at: datetime
 ) -> None:
-    """One has ended, as the how-manieth of its run."""
-    _write(session, run_id, [key], state=state.value, ended_no=number, error=error, ended_at=at)
+    """One has ended; `number` counts those of its run that have, from 1."""
+    _write(session, run_id, [key], state=state.value, completion_order=number, error=error, ended_at=at)
 
 
 def skip(session: Session, run_id: UUID, keys: Collection[str], *, now: datetime) -> None:
@@ -82,17 +82,20 @@ def skip(session: Session, run_id: UUID, keys: Collection[str], *, now: datetime
 def start_over(session: Session, run_id: UUID, keys: Collection[str], *, with_task: bool) -> None:
     """These have failed, and are under way again, with the same task or (waiting) with none yet."""
     if keys:
-        cleared: dict[str, Any] = {"ended_no": None, "error": None, "ended_at": None}
+        cleared: dict[str, Any] = {"completion_order": None, "error": None, "ended_at": None}
         state = StepState.STARTED if with_task else StepState.WAITING
         _write(session, run_id, keys, state=state.value, **cleared, **({} if with_task else {"task_id": None}))
 
 
-def undo(session: Session, run_id: UUID, keys: Sequence[str], state: UndoState | None, **values: Any) -> None:
-    """How far these are undone."""
+def note_compensation(
+    session: Session, run_id: UUID, keys: Sequence[str], status: CompensationStatus | None, *, by: UUID | None = None
+) -> None:
+    """How far the compensation of these is, and by which task; without `by`, that stays as it is."""
     if keys:
-        _write(session, run_id, keys, undo_state=state and state.value, **values)
+        task = {} if by is None else {"compensation_id": by}
+        _write(session, run_id, keys, compensation_status=status and status.value, **task)
 
 
 def _write(session: Session, run_id: UUID, keys: Collection[str], **values: Any) -> None:
     chosen = sa.update(STEPS).where(STEPS.c.run_id == run_id, STEPS.c.key.in_(list(keys)))
-    session.connection().execute(chosen.values(**values))
+    session.connection().execute(chosen.values({STEP_COLUMNS[name]: value for name, value in values.items()}))

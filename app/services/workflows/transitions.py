@@ -25,13 +25,13 @@ PAUSED = Transition((R.RUNNING,), R.PAUSED, "somebody paused it")
 RESUMED = Transition((R.PAUSED,), R.RUNNING, "somebody resumed it")
 COMPLETED = Transition((R.RUNNING,), R.COMPLETED, "every step is completed or was skipped")
 FAILED = Transition((R.RUNNING,), R.FAILED, "a step failed, and its definition says to stop there")
-UNDONE_FOR_FAILURE = Transition((R.RUNNING,), R.COMPENSATING, "a step failed, and no other is under way any more")
+COMPENSATION_BEGUN = Transition((R.RUNNING,), R.COMPENSATING, "a step failed, and no other is under way any more")
 CANCELLED = Transition((R.RUNNING, R.PAUSED), R.CANCELLED, "cancelled, and no step is under way any more")
-UNDONE_BY_HAND = Transition(
+COMPENSATION_REQUESTED = Transition(
     (R.COMPLETED, R.FAILED, R.CANCELLED, R.COMPENSATION_FAILED), R.COMPENSATING, "somebody asked to undo it"
 )
-UNDONE = Transition((R.COMPENSATING,), R.COMPENSATED, "all that it had done is undone")
-NOT_UNDONE = Transition((R.COMPENSATING,), R.COMPENSATION_FAILED, "a compensation failed: it needs a person")
+COMPENSATED = Transition((R.COMPENSATING,), R.COMPENSATED, "all that it had done is undone")
+COMPENSATION_FAILED = Transition((R.COMPENSATING,), R.COMPENSATION_FAILED, "a compensation failed: it needs a person")
 RETRIED = Transition((R.FAILED, R.CANCELLED), R.RUNNING, "somebody retries it from the step where it ended")
 
 TRANSITIONS = {
@@ -39,10 +39,10 @@ TRANSITIONS = {
     "resumed": RESUMED,
     "completed": COMPLETED,
     "failed": FAILED,
-    "undone for a failure": UNDONE_FOR_FAILURE,
+    "compensated after a failure": COMPENSATION_BEGUN,
     "cancelled": CANCELLED,
-    "undone by hand": UNDONE_BY_HAND,
-    "undone": UNDONE,
-    "not undone": NOT_UNDONE,
+    "compensated on request": COMPENSATION_REQUESTED,
+    "compensated": COMPENSATED,
+    "compensation failed": COMPENSATION_FAILED,
     "retried": RETRIED,
 }

@@ -1,4 +1,4 @@
-"""What the dispatcher does for runs: move on those whose tasks ended by another door, and forget old ones."""
+"""What the dispatcher does for runs: advance those whose tasks ended elsewhere, and delete old ones."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,8 +10,8 @@ from app.models import RunStatus, Status
 from app.services.retention import Ages
 from app.services.workflows import advancing, run_statements
 
-_WITH_NEWS = sa.text("SELECT DISTINCT run_id FROM workflow_news LIMIT :limit")
-# Without news, and yet nothing is under way: a task was deleted by hand, say.
+_WOKEN = sa.text("SELECT DISTINCT run_id FROM workflow_news LIMIT :limit")
+# Without a wake-up, and yet nothing is under way: a task was deleted by hand, say.
 _STUCK = sa.text("""
     SELECT run.id
     FROM workflow_runs AS run
@@ -24,7 +24,7 @@ _STUCK = sa.text("""
         )
     LIMIT :limit
 """)
-_FORGET_NEWS = sa.text(
+_FORGET_WAKE_UPS = sa.text(
     "DELETE FROM workflow_news WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM workflow_runs WHERE id = :run_id)"
 )
 _OLD = sa.text("""
@@ -63,9 +63,9 @@ _LIKE = {
 }
 
 
-def with_news(session: Session, *, limit: int) -> list[UUID]:
-    """Runs of which a task ended, and that have not been moved on."""
-    return list(session.scalars(_WITH_NEWS, {"limit": limit}))
+def woken(session: Session, *, limit: int) -> list[UUID]:
+    """Runs of which a task has ended elsewhere, and that have not been advanced since."""
+    return list(session.scalars(_WOKEN, {"limit": limit}))
 
 
 def stuck(session: Session, *, now: datetime, limit: int) -> list[UUID]:
@@ -73,13 +73,13 @@ def stuck(session: Session, *, now: datetime, limit: int) -> list[UUID]:
     return list(session.scalars(_STUCK, {"before": now - SETTLED, "limit": limit}))
 
 
-def move_on(session: Session, run_id: UUID, *, now: datetime) -> bool:
-    """Move a run on, unless it is in other hands, who then see its news themselves; whether it was moved."""
+def advance(session: Session, run_id: UUID, *, now: datetime) -> bool:
+    """Advance a run, unless somebody else has it locked, who then sees its wake-ups; whether it was advanced."""
     found = run_statements.lock(session, [run_id], skip_locked=True)
     for run in found:
         advancing.advance(session, run, now=now, look_at_all=True)
     if not found:
-        session.execute(_FORGET_NEWS, {"run_id": run_id})
+        session.execute(_FORGET_WAKE_UPS, {"run_id": run_id})
     return bool(found)
 
 

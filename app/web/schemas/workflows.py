@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from app.clock import utcnow
-from app.models import Priority, RunStatus, StepState, UndoState
+from app.models import CompensationStatus, Priority, RunStatus, StepState
 from app.services.workflows import NewRun, NewWorkflow, RunView, StepView, WorkflowRecord
 from app.web.fields import Few, Instant, QueryMoment, Several, Verbatim, matching, one_of, text
 from app.web.requests.pagination import PageQuery
@@ -167,7 +167,7 @@ class StartRun(StrictSchema):
         return NewRun(input=fields.pop("input_"), **fields)
 
 
-class UndoRun(StrictSchema):
+class CompensateRun(StrictSchema):
     """Why, and what a person has done already; all may be left out."""
 
     may_be_left_out = True
@@ -201,7 +201,10 @@ class StepOfRun(ma.Schema):
     progress = Verbatim({"type": ["object", "null"]}, required=True)
     error = ma.fields.Nested(StepErrorView, required=True, allow_none=True)
     undo_state = ma.fields.String(
-        required=True, allow_none=True, metadata={"enum": [*(state.value for state in UndoState), None]}
+        attribute="compensation_status",
+        required=True,
+        allow_none=True,
+        metadata={"enum": [*(state.value for state in CompensationStatus), None]},
     )
     compensation_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "Task that undoes it"})
     started_at = Instant(required=True, allow_none=True)

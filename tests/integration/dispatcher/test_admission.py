@@ -62,7 +62,7 @@ def test_without_a_limit_nothing_is_held_and_nothing_is_kept(session, duty, publ
     [task] = submit(session)
 
     assert duty.run_once(NOON) == 0
-    assert not read_task(session, task).gated
+    assert not read_task(session, task).admission_required
     assert states(session) == {}
     assert duty.pause_seconds() == 0.25
 
@@ -219,7 +219,7 @@ def test_each_key_of_a_pattern_has_places_of_its_own(session, duty, publisher):
     duty.run_once(NOON)
 
     assert set(publisher.ids) == {one[0], two[0]}
-    assert not read_task(session, free[0]).gated
+    assert not read_task(session, free[0]).admission_required
 
 
 def test_a_new_limit_holds_what_is_on_its_way_and_counts_what_runs(session, duty, publisher):

@@ -154,7 +154,7 @@ def test_other_tasks_neither_wait_for_deliveries_nor_make_them_wait(session, dut
     session.commit()
 
     found = read_task(session, task.id)
-    assert (found.gated, found.dispatched_at, found.status) == (False, NOON, "PENDING")
+    assert (found.admission_required, found.dispatched_at, found.status) == (False, NOON, "PENDING")
 
 
 def test_a_limit_of_the_owner_counts_no_deliveries(session, duty):

@@ -186,14 +186,14 @@ def test_a_low_task_rises_to_the_top_in_one_and_a_half_times_the_ageing_time(ses
     publisher.waiting["tasks"] = 1_000
     duty = LostHints(publisher)
 
-    risen, now = [], NOON
+    boosts, now = [], NOON
     while now <= NOON + seconds(600):
         now = now_is(session, task.id).due_at
         before = len(publisher.published)
         duty.run_once(now)
-        risen += [((now - NOON).total_seconds(), hint.priority) for hint in publisher.published[before:]]
+        boosts += [((now - NOON).total_seconds(), hint.priority) for hint in publisher.published[before:]]
 
-    assert risen == [(300, "normal"), (450, "risen")]
+    assert boosts == [(300, "normal"), (450, "boosted")]
 
 
 def test_a_rise_that_the_broker_did_not_take_is_taken_at_the_next_look(session, publisher):
@@ -276,7 +276,7 @@ def worker(session, *, seen, stopped=None, types=None):
 
 @pytest.mark.parametrize(("unseen_seconds", "status"), [(14, Status.PROCESSING), (16, Status.RETRYING)])
 def test_leases_of_a_worker_that_is_not_seen_for_fifteen_seconds_are_moved_on(session, unseen_seconds, status):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     worker(session, seen=NOON)
 
     Rescuer().look(NOON, NOON + seconds(unseen_seconds))
@@ -285,7 +285,7 @@ def test_leases_of_a_worker_that_is_not_seen_for_fifteen_seconds_are_moved_on(se
 
 
 def test_leases_of_a_worker_that_stopped_are_moved_on(session):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     worker(session, seen=NOON, stopped=NOON)
 
     Rescuer().look(NOON, NOON)
@@ -298,7 +298,7 @@ def test_an_expired_lease_is_left_to_the_worker_s_parent_for_three_seconds(sessi
 
     Both of them look for five seconds before they act.
     """
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     session.commit()
     rescuer = Rescuer()
 
@@ -310,7 +310,7 @@ def test_an_expired_lease_is_left_to_the_worker_s_parent_for_three_seconds(sessi
 
 
 def test_a_lease_that_is_renewed_in_the_last_moment_is_left_alone(session):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     session.commit()
     rescuer = Rescuer()
     rescuer.look(NOON + seconds(100), NOON + seconds(104))
@@ -323,7 +323,7 @@ def test_a_lease_that_is_renewed_in_the_last_moment_is_left_alone(session):
 
 
 def test_a_row_that_somebody_has_locked_is_not_judged_until_its_child_had_time_to_renew(session, engine):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     session.commit()
     rescuer = Rescuer()
     with engine.connect() as somebody:
@@ -339,7 +339,7 @@ def test_a_row_that_somebody_has_locked_is_not_judged_until_its_child_had_time_t
 
 
 def test_nobody_is_judged_while_the_database_tells_another_time_than_ours(session, monkeypatch):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     worker(session, seen=NOON, stopped=NOON)
     monkeypatch.setattr(clock, "agrees", lambda _: False)
 
@@ -353,7 +353,7 @@ def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
     rescuer = Rescuer()
     rescuer.look(NOON, NOON + seconds(6))
     session.execute(sa.text("UPDATE workers SET last_seen_at = :now"), {"now": NOON + seconds(7)})
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     session.commit()
 
     rescuer.look(NOON + seconds(7), NOON + seconds(23))
@@ -362,7 +362,7 @@ def test_a_worker_that_came_back_and_was_lost_again_is_rescued_again(session):
 
 
 def test_a_dispatcher_rescues_only_after_it_was_connected_for_a_whole_lease(session):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
     session.commit()
     rescuer = Rescuer(connected_seconds=0)
     late = NOON + seconds(600)

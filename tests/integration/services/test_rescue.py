@@ -64,7 +64,7 @@ def test_a_lost_chunk_returns_uncounted_and_each_task_travels_alone_from_then_on
     lost_process(session, *ids)
 
     rows = [read_task(session, id_) for id_ in ids]
-    assert [(row.status, row.attempt, row.solo) for row in rows] == [(Status.PENDING, 0, True)] * 3
+    assert [(row.status, row.attempt, row.unchunked) for row in rows] == [(Status.PENDING, 0, True)] * 3
 
 
 def test_an_attempt_that_had_overrun_its_limit_was_ended_by_it(session):
@@ -77,7 +77,7 @@ def test_an_attempt_that_had_overrun_its_limit_was_ended_by_it(session):
 
 @pytest.mark.parametrize(("after", "status"), [(59, Status.PROCESSING), (60, Status.RETRYING)])
 def test_a_lease_is_respected_until_it_has_expired(session, after, status):
-    held = make_claim(session, solo=True)
+    held = make_claim(session, unchunked=True)
 
     now = NOON + seconds(after)
     rescue.expired_leases(session, [held.id], before=now, now=now, **HALF)
@@ -86,8 +86,8 @@ def test_a_lease_is_respected_until_it_has_expired(session, after, status):
 
 
 def test_tasks_of_a_worker_that_is_gone_are_moved_on_and_those_of_others_are_not(session):
-    gone = make_claim(session, solo=True)
-    alive = make_claim(session, solo=True, holder=Holder(worker="worker-b/00000002", pid=1))
+    gone = make_claim(session, unchunked=True)
+    alive = make_claim(session, unchunked=True, holder=Holder(worker="worker-b/00000002", pid=1))
 
     moved = rescue.lost_workers(session, [HOLDER.worker], now=NOON, limit=10, **HALF)
 
@@ -121,7 +121,7 @@ def test_a_task_that_may_have_been_in_a_chunk_is_charged_only_once_it_travels_al
     rescue.lost_workers(session, [HOLDER.worker], now=NOON, limit=10, **HALF)
 
     row = read_task(session, held.id)
-    assert (row.status, row.attempt, row.solo) == (Status.PENDING, 0, True)
+    assert (row.status, row.attempt, row.unchunked) == (Status.PENDING, 0, True)
     lifecycle.claim(session, row.type, [row.id], holder=HOLDER, lease_seconds=60, now=NOON)
     rescue.lost_workers(session, [HOLDER.worker], now=NOON, limit=10, **HALF)
     assert read_task(session, held.id).status == Status.FAILED

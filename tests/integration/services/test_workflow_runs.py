@@ -309,7 +309,7 @@ def test_a_cancelled_run_ends_when_what_ran_has_stopped(session):
     assert states(session, run.id) == {"a": "STARTED", "b": "CANCELLED", "c": "WAITING"}
 
     lifecycle.stopped(session, held, receipt="stopped", now=NOON)
-    upkeep.move_on(session, run.id, now=NOON)
+    upkeep.advance(session, run.id, now=NOON)
     assert run_of(session, run.id).status == "CANCELLED"
 
 
@@ -356,11 +356,11 @@ def test_a_step_that_ended_by_another_door_is_found_by_the_duty(session):
 
     [held] = lifecycle.claim(session, task.type, [task.id], holder=HOLDER, lease_seconds=60, now=NOON)
     lifecycle.complete(session, [(held, "x")], now=NOON)
-    assert upkeep.with_news(session, limit=10) == [run.id]
-    upkeep.move_on(session, run.id, now=NOON)
+    assert upkeep.woken(session, limit=10) == [run.id]
+    upkeep.advance(session, run.id, now=NOON)
 
     assert states(session, run.id) == {"a": "COMPLETED", "b": "STARTED"}
-    assert upkeep.with_news(session, limit=10) == []
+    assert upkeep.woken(session, limit=10) == []
 
 
 def test_a_cancelled_step_fails_its_run(session):
@@ -368,7 +368,7 @@ def test_a_cancelled_step_fails_its_run(session):
     task = task_of(session, run.id, "a")
 
     lifecycle.cancel(session, [task.id], reason="cancelled by ann", now=NOON)
-    upkeep.move_on(session, run.id, now=NOON)
+    upkeep.advance(session, run.id, now=NOON)
 
     assert run_of(session, run.id).status == "FAILED"
     assert "step a was cancelled: cancelled by ann" in run_of(session, run.id).reason
@@ -379,7 +379,7 @@ def test_a_run_whose_task_was_deleted_by_hand_is_found(session):
     session.execute(sa.text("DELETE FROM tasks WHERE run_id = :id"), {"id": run.id})
 
     found = upkeep.stuck(session, now=NOON + seconds(60), limit=10)
-    upkeep.move_on(session, run.id, now=NOON)
+    upkeep.advance(session, run.id, now=NOON)
 
     assert found == [run.id]
     assert "was deleted" in run_of(session, run.id).reason
@@ -390,7 +390,7 @@ def test_a_run_cancelled_in_its_pause_whose_task_was_deleted_by_hand_is_found(se
     session.execute(sa.text("DELETE FROM tasks WHERE run_id = :id"), {"id": run.id})
 
     found = upkeep.stuck(session, now=NOON + seconds(60), limit=10)
-    upkeep.move_on(session, run.id, now=NOON)
+    upkeep.advance(session, run.id, now=NOON)
 
     assert (found, run_of(session, run.id).status) == ([run.id], "CANCELLED")
 
@@ -414,7 +414,7 @@ def test_steps_travel_alone_and_plain_tasks_belong_to_no_run(session):
 
     task = task_of(session, run.id, "a")
 
-    assert (task.solo, task.run_id, task.step, task.status) == (True, run.id, "a", Status.PENDING)
+    assert (task.unchunked, task.run_id, task.step, task.status) == (True, run.id, "a", Status.PENDING)
     assert make_claim(session).run_id is None
 
 

@@ -18,9 +18,9 @@ ARROWS = {(source, arrow.target) for arrow in TRANSITIONS.values() for source in
 ERROR = '{"type": "ValueError", "message": "no"}'
 
 
-def task_in(session, status, *, solo=False):
+def task_in(session, status, *, unchunked=False):
     """A task that came to its status by the arrows, committed."""
-    task = make_task(session, solo=solo)
+    task = make_task(session, unchunked=unchunked)
     if status != Status.PENDING:
         bring_to(session, status, task.id)
     session.commit()

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings, get_settings
 from app.models import Task, TaskRecord
+from app.models.task import RECORD_COLUMNS
 
 TABLE = Task.metadata.tables["tasks"]
 
@@ -17,5 +18,7 @@ def replace_settings(**values: Any) -> Settings:
 
 
 def children_of(session: Session, parent: TaskRecord) -> list[TaskRecord]:
-    rows = session.execute(sa.select(TABLE).where(TABLE.c.parent_id == parent.id).order_by(TABLE.c.id)).mappings()
+    rows = session.execute(
+        sa.select(*RECORD_COLUMNS).where(TABLE.c.parent_id == parent.id).order_by(TABLE.c.id)
+    ).mappings()
     return [TaskRecord.of(row) for row in rows]

@@ -40,7 +40,7 @@ def test_other_schemes_and_mixed_ones_are_refused(url):
 
 @pytest.mark.parametrize("broker", [*BY_SCHEME.values(), RABBITMQ_QUORUM], ids=lambda each: each.name)
 def test_every_broker_has_a_number_for_every_priority(broker):
-    assert set(broker.priorities) == {"risen", "high", "normal", "low"}
+    assert set(broker.priorities) == {"boosted", "high", "normal", "low"}
     assert len(set(broker.priorities.values())) == 4
 
 

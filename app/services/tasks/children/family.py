@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import NotFound
 from app.models import Task, TaskChild, TaskRecord
 from app.models.page import Page, page_of
-from app.models.task import RECORD_FIELDS
+from app.models.task import RECORD_COLUMNS
 from app.services.tasks.records import read
 
 MAX_CHILDREN = 1_000  # of one task; who has more to hand out lets its children hand it out
@@ -73,7 +73,7 @@ def find(session: Session, parent_id: UUID, *, owner: UUID | None, before: UUID 
     """A page of a task's children, newest first. Raises NotFound."""
     read(session, parent_id, owner=owner)
     query = (
-        sa.select(*(TASKS.c[name] for name in RECORD_FIELDS))
+        sa.select(*RECORD_COLUMNS)
         .select_from(CHILDREN.join(TASKS, TASKS.c.id == CHILDREN.c.child_id))
         .where(CHILDREN.c.parent_id == parent_id)
         .order_by(CHILDREN.c.child_id.desc())

@@ -8,7 +8,13 @@ from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type
 
 
 def waiting(**fields) -> Waiting:
-    plain = {"type": "reverse_string", "queue": "tasks", "priority": "normal", "timeout_seconds": None, "solo": False}
+    plain = {
+        "type": "reverse_string",
+        "queue": "tasks",
+        "priority": "normal",
+        "timeout_seconds": None,
+        "unchunked": False,
+    }
     return Waiting(id=new_id(), **(plain | fields))
 
 
@@ -54,7 +60,7 @@ def test_types_queues_and_priorities_are_not_mixed_in_a_chunk():
 
 
 def test_urgent_solo_and_specially_limited_tasks_travel_alone():
-    kinds = [{"priority": "high"}, {"solo": True}, {"timeout_seconds": 5}]
+    kinds = [{"priority": "high"}, {"unchunked": True}, {"timeout_seconds": 5}]
 
     for kind in kinds:
         assert len(coalesce([Hint.of(waiting(**kind)), Hint.of(waiting(**kind))])) == 2, kind

@@ -12,11 +12,11 @@ from tests.support.factories import NOON, seconds
 AGING = timedelta(seconds=300)
 
 
-def unclaimed(*, priority: str = "normal", aged: int = 0) -> Unclaimed:
+def unclaimed(*, priority: str = "normal", boosts: int = 0) -> Unclaimed:
     hint = Waiting(
-        id=new_id(), type="reverse_string", queue="tasks", priority=priority, timeout_seconds=None, solo=False
+        id=new_id(), type="reverse_string", queue="tasks", priority=priority, timeout_seconds=None, unchunked=False
     )
-    return Unclaimed(hint=hint, dispatched_at=NOON, aged=aged)
+    return Unclaimed(hint=hint, dispatched_at=NOON, boosts=boosts)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_a_waiting_hint_is_looked_at_when_its_task_is_to_rise():
     assert unclaimed(priority="low").next_look(after=AGING, now=NOON + seconds(200)) == NOON + AGING
 
 
-@pytest.mark.parametrize(("waited", "aged"), [(299, 0), (300, 1), (449, 1), (450, 2), (3600, 2)])
-def test_a_task_that_is_looked_at_late_takes_all_steps_that_are_due(waited, aged):
-    assert unclaimed(priority="low").risen(after=AGING, now=NOON + seconds(waited)).aged == aged
+@pytest.mark.parametrize(("waited", "boosts"), [(299, 0), (300, 1), (449, 1), (450, 2), (3600, 2)])
+def test_a_task_that_is_looked_at_late_takes_all_steps_that_are_due(waited, boosts):
+    assert unclaimed(priority="low").boosted(after=AGING, now=NOON + seconds(waited)).boosts == boosts

@@ -10,7 +10,8 @@ from app.services.admission import Obstacle
 from app.services.dispatch.queues import Paused
 from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import span
-from app.services.explain.causes import DispatcherSeen, Evidence, Line, rank
+from app.services.explain.causes import rank
+from app.services.explain.evidence import DispatcherSeen, Evidence, Line
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -22,7 +23,7 @@ def task(**columns) -> TaskRecord:
     values = {
         "id": new_id(), "type": "pdf", "status": Status.PENDING, "priority": "normal", "queue": "tasks", "attempt": 0,
         "attempt_base": 0, "max_retries": 3, "created_at": NOON, "updated_at": NOON, "dispatched_at": NOON - SECOND,
-        "due_at": NOON + 5 * SECOND, "labels": {}, "aged": 0, "solo": False, "gated": False,
+        "due_at": NOON + 5 * SECOND, "labels": {}, "boosts": 0, "unchunked": False, "admission_required": False,
     }  # fmt: skip
     return TaskRecord(**{**empty, **values, **columns})
 

@@ -11,9 +11,10 @@ from app.services import admission, schedules, workflows
 from app.services.dispatch import queues, workers
 from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import Answer
-from app.services.explain.causes import DispatcherSeen, Evidence, Line, rank
-from app.services.explain.runs import rank_run
-from app.services.explain.slots import rank_schedule
+from app.services.explain.causes import rank
+from app.services.explain.evidence import DispatcherSeen, Evidence, Line
+from app.services.explain.run_causes import rank_run
+from app.services.explain.slot_causes import rank_schedule
 from app.services.measuring import levels
 from app.services.measuring.levels import Levels
 from app.services.tasks.records import read
@@ -79,7 +80,7 @@ def gather(session: Session, task: TaskRecord, *, viewer: UUID | None, now: date
         dispatcher=_dispatcher(session),
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
-        obstacle=admission.obstacle(session, task.id, viewer=viewer, now=now) if task.gated else None,
+        obstacle=admission.obstacle(session, task.id, viewer=viewer, now=now) if task.admission_required else None,
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from app.models import Overlap, ScheduleRecord
-from app.services.explain.slots import rank_schedule
+from app.services.explain.slot_causes import rank_schedule
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
