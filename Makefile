@@ -31,9 +31,9 @@ check: style ## What to run before each commit: style, types, floors and the qui
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" --durations=20 $(TESTS) $(ARGS)
 
-test-container: ## Run the unit tests on the Python of the images, in a container (Docker; TESTS=, ARGS= as above)
+test-container: ## Run unit and integration tests on the Python of the images, in a container (Docker; TESTS=, ARGS= as above)
 	tests/in_container.sh -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" \
-		$(if $(filter tests,$(TESTS)),tests/unit sdk/python/tests,$(TESTS)) $(ARGS)
+		$(if $(filter tests,$(TESTS)),tests/unit sdk/python/tests tests/integration,$(TESTS)) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
 	$(BIN)/python -m pytest -m long --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)

@@ -10,6 +10,7 @@ import click
 from taskledger_sdk.cli import text
 from taskledger_sdk.cli.failures import NOT_COMPLETED, TIMED_OUT
 from taskledger_sdk.cli.session import Session
+from taskledger_sdk.cli.task_table import COLUMNS, NO_TASKS
 from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.transport import ANSWER_SECONDS
 
@@ -75,8 +76,6 @@ def _wait_for_task(session: Session, id_: str, give_up: float | None, place: str
 
 
 def _show(session: Session, ended: list[dict[str, Any]]) -> None:
-    from taskledger_sdk.cli.commands.tasks import COLUMNS, NO_TASKS
-
     if len(ended) == 1 and ended[0]["status"] == "COMPLETED":
         session.out.text(text.plain(ended[0]["result"]))
     else:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 import click
 
 from taskledger_sdk.cli import lists, mass_changes, text
-from taskledger_sdk.cli.commands.tasks import outcome
 from taskledger_sdk.cli.inputs import moment_of
 from taskledger_sdk.cli.options import list_options, yes_option
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
+from taskledger_sdk.cli.task_table import outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,31 +13,16 @@ from taskledger_sdk.cli.options import PRIORITIES, labels_option, list_options, 
 from taskledger_sdk.cli.output import STATUS
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
+from taskledger_sdk.cli.task_table import COLUMNS, NO_TASKS
 from taskledger_sdk.http.addresses import path_of
 
 STATUSES = click.Choice(
     ("SCHEDULED", "PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED"), case_sensitive=False
 )
-NO_TASKS = "There are no such tasks."
 task_ids = click.argument("task_ids", nargs=-1, required=True, type=click.UUID, metavar="TASK_ID...")
 task_id = click.argument("task_id", type=click.UUID)
 
 
-def outcome(task: Any) -> str:
-    """The result, or what keeps it from being there."""
-    if task["status"] == "COMPLETED":
-        return text.compact(task["result"])
-    return text.compact((task["error"] or {}).get("message") or task.get("reason") or "")
-
-
-COLUMNS = (
-    column("id"),
-    column("type"),
-    STATUS,
-    column("attempt", only_wide=True),
-    Column(heading="created", value=lambda task: text.moment(task["created_at"]), only_wide=True),
-    Column(heading="result or error", value=outcome),
-)
 EVENT_COLUMNS = (
     Column(heading="when", value=lambda event: text.moment(event["at"])),
     STATUS,
