@@ -222,6 +222,7 @@ FOREIGN = {
     "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
     "brokers.md": {"Connection"},
     "test-your-tasks.md": {"outcome"},
+    "your-own-package.md": {"acme_jobs"},
     "0022-payloads-stay-on-marshmallow.md": {"TypeAdapter", "PayloadSpec"},
     "0023-psycopg2-stays-under-hot-statements.md": {"array"},
     "0024-a-log-file-of-our-own-a-cache-of-others.md": {"SharedFileHandler"},
