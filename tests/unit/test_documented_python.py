@@ -221,7 +221,7 @@ FOREIGN = {
     "deploy-on-kubernetes.md": {"ReadWriteMany", "broker", "database", "migration", "secrets", "serviceAccount"},
     "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
     "brokers.md": {"Connection"},
-    "test-your-tasks.md": {"outcome"},
+    "test-your-tasks.md": {"outcome", "rates"},
     "your-own-package.md": {"acme_jobs"},
     "0022-payloads-stay-on-marshmallow.md": {"TypeAdapter", "PayloadSpec"},
     "0023-psycopg2-stays-under-hot-statements.md": {"array"},
