@@ -6,7 +6,7 @@ from tasks.transports import register
 # Files that were written into this checkout before there was an SDK import these from here; until 0.3.
 __all__ = ["PermanentError", "Places", "RetryLater", "RetryPolicy", "TaskContext", "rule", "task_type"]
 
-BUILT_IN = ("tasks.handlers", "tasks.workflows")
+BUILT_IN = ("tasks.handlers", "tasks.workflows", "tasks.schedules")
 
 packages.use(*BUILT_IN)
 register()  # nats:// and tls://, wherever a task type is

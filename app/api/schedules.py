@@ -1,6 +1,9 @@
-"""/schedules: rules that submit tasks, once or by cron, and what became of each of their slots."""
+"""/schedules: rules that submit tasks, once or by cron, and what became of each of their slots.
 
-from dataclasses import dataclass
+In a path, what is a UUID is the id of a schedule, and anything else its name.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,23 +14,29 @@ from marshmallow_oneofschema.one_of_schema import OneOfSchema
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.errors import Refused
 from app.models import ScheduleRecord, SlotRecord, TaskRecord
 from app.models.page import Page
 from app.services import schedules, workflows
-from app.services.schedules import NewSchedule, Preview
+from app.services.schedules import NewSchedule, Preview, Put
 from app.services.tasks import records as task_service
 from app.services.workflows import RunView
 from app.web import quotas
 from app.web.access import current_owner_id, visible_owner
 from app.web.blueprint import Blueprint, Created
+from app.web.fields import text
+from app.web.requests.etags import IfMatch, etag
 from app.web.requests.idempotency import key_of
+from app.web.responses.headers import LOCATION
 from app.web.schemas.schedules import (
     ChangeSchedule,
     CreateSchedule,
     PreviewSchedule,
     PreviewView,
+    PutSchedule,
     ScheduleFilter,
     ScheduleList,
+    SchedulePut,
     ScheduleView,
     SlotFilter,
     SlotList,
@@ -36,9 +45,21 @@ from app.web.schemas.schedules import (
 from app.web.schemas.tasks import TaskView, task_path
 from app.web.schemas.workflows import RunDetails, run_path
 from app.web.transactions import in_transaction, transaction
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
 
+SCHEDULE = [
+    {
+        "name": "schedule_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+        "description": "Its id, or its name: yours, else the service's",
+    }
+]
+NAME = text(200)
+ETAG = {"ETag": {"description": "Changes when somebody changes the schedule", "schema": {"type": "string"}}}
 EXAMPLES = {
     "recurring": {
         "summary": "Every weekday morning in Berlin",
@@ -92,7 +113,8 @@ class RunRequest:
 
 @blueprint.post("/schedules")
 @blueprint.arguments(CreateSchedule(), examples=EXAMPLES)
-@blueprint.creates(ScheduleView(), "schedule")
+@blueprint.creates(ScheduleView(), "schedule", headers=LOCATION | ETAG)
+@blueprint.problem(409, "There is one of this name already")
 @blueprint.problem(422, "A bad expression, an unknown zone or task type, a run_at in the past, too many schedules")
 def create_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[ScheduleRecord]:
     """Make a schedule."""
@@ -108,7 +130,7 @@ def create_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[Sch
             now=utcnow(),
             allowance=quotas.allowance_in(session),
         )
-    return Created(record=schedule, path=schedule_path(schedule), is_new=is_new)
+    return Created(record=schedule, path=schedule_path(schedule), is_new=is_new, headers=_tag(schedule))
 
 
 @blueprint.get("/schedules")
@@ -135,40 +157,79 @@ def preview_schedule(wanted: dict[str, Any]) -> Preview:
     return schedules.preview(wanted["cron"], time_zone=wanted["time_zone"], after=wanted["after"] or utcnow())
 
 
-@blueprint.get("/schedules/<uuid:schedule_id>")
-@blueprint.response(200, ScheduleView())
-def read_schedule(schedule_id: UUID) -> ScheduleRecord:
-    """Read a schedule."""
+@blueprint.get("/schedules/<schedule_id>", parameters=SCHEDULE)
+@blueprint.response(200, ScheduleView(), headers=ETAG)
+def read_schedule(schedule_id: str) -> tuple[ScheduleRecord, dict[str, str]]:
+    """Read a schedule, by id or by name."""
     with transaction(autocommit=True) as session:
-        return schedules.read(session, schedule_id, visible_to=visible_owner())
+        found = schedules.read(session, find_id(session, schedule_id), visible_to=visible_owner())
+    return found, _tag(found)
 
 
-@blueprint.patch("/schedules/<uuid:schedule_id>")
-@blueprint.arguments(ChangeSchedule())
-@blueprint.response(200, ScheduleView())
+@blueprint.put("/schedules/<schedule_id>", parameters=SCHEDULE)
+@blueprint.arguments(PutSchedule(), examples=EXAMPLES)
+@blueprint.arguments(IfMatch(), location="headers")
+@blueprint.response(201, ScheduleView(), description="Made", headers=LOCATION | ETAG)
+@blueprint.alt_response(200, schema=ScheduleView(), description="Replaced; or as it was, with the same ETag")
+@blueprint.problem(409, "It is written in code")
+@blueprint.problem(412, "Changed since it was read, or not there")
 @blueprint.problem(422, "As for a new one")
-def change_schedule(fields: dict[str, Any], schedule_id: UUID) -> ScheduleRecord:
+def put_schedule(
+    wanted: SchedulePut, headers: dict[str, Any], schedule_id: str
+) -> tuple[ScheduleRecord, int, dict[str, str]]:
+    """Make the schedule of this name, or replace it as a whole; the same again changes nothing.
+
+    Left out, `enabled` stays as it is, so that what a person has paused stays paused.
+    """
+    with transaction() as session:
+        options: dict[str, Any] = {"states": headers["states"], "keeps_enabled": wanted.keeps_enabled}
+        options |= {"now": utcnow(), "allowance": quotas.allowance_in(session)}
+        if UUID_TEXT.fullmatch(schedule_id):
+            found, what = schedules.replace(
+                session, UUID(schedule_id), wanted.schedule, visible_to=visible_owner(), **options
+            )
+        else:
+            new, most = _named(wanted.schedule, schedule_id), current_app.config["MAX_SCHEDULES_PER_OWNER"]
+            found, what = schedules.put(session, new, owner_id=current_owner_id(), most=most, **options)
+    return found, 201 if what is Put.CREATED else 200, {"Location": schedule_path(found), **_tag(found)}
+
+
+@blueprint.patch("/schedules/<schedule_id>", parameters=SCHEDULE)
+@blueprint.arguments(ChangeSchedule())
+@blueprint.arguments(IfMatch(), location="headers")
+@blueprint.response(200, ScheduleView(), headers=ETAG)
+@blueprint.problem(409, "There is one of this name already, or it is written in code")
+@blueprint.problem(412, "Changed since it was read")
+@blueprint.problem(422, "As for a new one")
+def change_schedule(
+    fields: dict[str, Any], headers: dict[str, Any], schedule_id: str
+) -> tuple[ScheduleRecord, dict[str, str]]:
     """Change, enable or disable a schedule; a new rule begins now."""
     with transaction() as session:
-        return schedules.change(
+        changed = schedules.change(
             session,
-            schedule_id,
+            find_id(session, schedule_id),
             fields,
             visible_to=visible_owner(),
             now=utcnow(),
+            states=headers["states"],
             allowance=quotas.allowance_in(session),
         )
+    return changed, _tag(changed)
 
 
-@blueprint.delete("/schedules/<uuid:schedule_id>")
+@blueprint.delete("/schedules/<schedule_id>", parameters=SCHEDULE)
+@blueprint.arguments(IfMatch(), location="headers")
 @blueprint.response(204, description="Deleted, with its slots; the tasks stay")
-def delete_schedule(schedule_id: UUID) -> None:
+@blueprint.problem(409, "It is written in code")
+@blueprint.problem(412, "Changed since it was read")
+def delete_schedule(headers: dict[str, Any], schedule_id: str) -> None:
     """Delete a schedule and its slots; tasks that it submitted stay."""
     with transaction() as session:
-        schedules.delete(session, schedule_id, visible_to=visible_owner())
+        schedules.delete(session, find_id(session, schedule_id), visible_to=visible_owner(), states=headers["states"])
 
 
-@blueprint.post("/schedules/<uuid:schedule_id>/run")
+@blueprint.post("/schedules/<schedule_id>/run", parameters=SCHEDULE)
 @blueprint.creates(
     Started(),
     "task",
@@ -176,16 +237,16 @@ def delete_schedule(schedule_id: UUID) -> None:
     repeated="The Idempotency-Key was used before: what it started",
 )
 @blueprint.problem(409, "Its task type or workflow is not known here, or its owner's account is disabled")
-def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskRecord | RunView]:
+def run_schedule(headers: dict[str, Any], schedule_id: str) -> Created[TaskRecord | RunView]:
     """Start the schedule's task or run at once, whatever its rule says; recorded as a slot of this moment."""
-    key = key_of(headers, "schedules.run", RunRequest(schedule_id=schedule_id))
 
     def run(session: Session) -> tuple[TaskRecord | RunView, bool]:
-        allowance = quotas.allowance_in(session)
+        allowance, chosen = quotas.allowance_in(session), find_id(session, schedule_id)
+        key = key_of(headers, "schedules.run", RunRequest(schedule_id=chosen))
         id_, is_new = schedules.run_once_now(
-            session, schedule_id, key=key, visible_to=visible_owner(), now=utcnow(), allowance=allowance
+            session, chosen, key=key, visible_to=visible_owner(), now=utcnow(), allowance=allowance
         )
-        found = schedules.read(session, schedule_id, visible_to=visible_owner())
+        found = schedules.read(session, chosen, visible_to=visible_owner())
         if "task" in found.target:
             return task_service.read(session, id_, owner=visible_owner()), is_new
         return workflows.view(session, workflows.read(session, id_, visible_to=visible_owner())), is_new
@@ -195,16 +256,37 @@ def run_schedule(headers: dict[str, Any], schedule_id: UUID) -> Created[TaskReco
     return Created(record=started, path=path, is_new=is_new)
 
 
-@blueprint.get("/schedules/<uuid:schedule_id>/slots")
+@blueprint.get("/schedules/<schedule_id>/slots", parameters=SCHEDULE)
 @blueprint.pages(SlotList(), "slots", query=SlotFilter(), key=datetime.fromisoformat)
-def list_slots(wanted: dict[str, Any], schedule_id: UUID) -> Page[SlotRecord]:
+def list_slots(wanted: dict[str, Any], schedule_id: str) -> Page[SlotRecord]:
     """List what became of each slot, newest first."""
     with transaction(autocommit=True) as session:
-        schedules.read(session, schedule_id, visible_to=visible_owner())
+        found = schedules.read(session, find_id(session, schedule_id), visible_to=visible_owner())
         return schedules.slots(
             session,
-            schedule_id,
+            found.id,
             state=wanted["state"],
             before=wanted["before"],
             limit=wanted["limit"],
         )
+
+
+def find_id(session: Session, given: str) -> UUID:
+    """The schedule that a path means. Raises NotFound for a name that no schedule has; an id may be nobody's."""
+    if UUID_TEXT.fullmatch(given):
+        return UUID(given)
+    return schedules.id_of(session, given, mine=current_owner_id(), visible_to=visible_owner())
+
+
+def _named(wanted: NewSchedule, name: str) -> NewSchedule:
+    """With the name of the path. Raises Refused for a body that has another one."""
+    if wanted.name not in (None, name):
+        raise Refused({"name": [f"is not the name in the path, {name[:200]!r}: to rename it, PATCH it"]})
+    try:
+        return replace(wanted, name=NAME.deserialize(name))
+    except ma.ValidationError as error:
+        raise Refused({"name": error.messages}) from None
+
+
+def _tag(schedule: ScheduleRecord) -> dict[str, str]:
+    return {"ETag": f'"{etag(schedule)}"'}

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from app.clock import utcnow
+from app.commands.declarations import store_declarations
 from app.config import Settings
 from app.errors import TaskledgerError
 from app.models import Role, Scope, UserRecord
@@ -23,13 +24,19 @@ KEY_NAME = "ADMIN_API_KEY"
 def setup() -> None:
     """Bring the tables up to date, and make the first admin that ADMIN_EMAIL and ADMIN_PASSWORD name.
 
-    The database is told of the task types and limits, which its functions for SQL apply.
+    The database is told of the task types and limits, which its functions for SQL apply. Schedules and limits that are
+    written in code are stored, in place of those of an earlier release.
 
     With ADMIN_API_KEY that key is stored for the admin, too. What is there already is left as it is.
     """
     flask_migrate.upgrade()
     settings = current_settings()
     publish(settings)
+    try:
+        for line in store_declarations():
+            click.echo(line)
+    except TaskledgerError as error:
+        raise click.ClickException(f"Nothing of what the code declares was stored: {error}") from error
     if not settings.admin_email:
         return
     try:

@@ -13,7 +13,7 @@ from app.dashboard import masked_values, submission_form, untouched
 from app.dashboard.blueprint import blueprint
 from app.dashboard.submission_form import Draft
 from app.dashboard.untouched import moment_shown, moment_typed
-from app.errors import NotFound, Refused
+from app.errors import Conflict, NotFound, Refused
 from app.models import Misfire, Overlap, ScheduleRecord
 from app.services import schedules
 from app.services.schedules import Preview, zones
@@ -94,7 +94,7 @@ def create_schedule() -> Any:
                 now=utcnow(),
                 allowance=quotas.allowance_in(session),
             )
-    except (Refused, PayloadRefused, ValidationError) as error:
+    except (Refused, Conflict, PayloadRefused, ValidationError) as error:
         return _page(task_type, form, errors=_errors(error)), 422
     flash("Made.")
     return redirect(url_for("dashboard.show_schedule", schedule_id=made.id))
@@ -133,7 +133,7 @@ def change_schedule(schedule_id: UUID) -> Any:
                 now=utcnow(),
                 allowance=quotas.allowance_in(session),
             )
-    except (Refused, PayloadRefused, ValidationError) as error:
+    except (Refused, Conflict, PayloadRefused, ValidationError) as error:
         return _page(task_type, form, schedule=schedule, errors=_errors(error)), 422
     flash("Changed; a new rule begins now." if body.keys() & RULE else "Changed.")
     return redirect(url_for("dashboard.show_schedule", schedule_id=schedule_id))
@@ -224,6 +224,8 @@ def _changed_task(schedule: ScheduleRecord, draft: Draft) -> dict[str, Any] | No
 
 def _errors(error: Exception) -> dict[str, Any]:
     """Messages by the names of this page, where the task's fields stand beside the schedule's."""
+    if isinstance(error, Conflict):  # its name is taken
+        return {"schedule_name": [str(error)]}
     messages: dict[str, Any] = dict(
         error.normalized_messages() if isinstance(error, ValidationError) else getattr(error, "errors", {})
     )

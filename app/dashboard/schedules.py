@@ -22,6 +22,7 @@ from app.web.access import Access, access, visible_owner
 from app.web.requests import pagination
 from app.web.schemas.schedules import shown_task
 from app.web.transactions import transaction
+from taskledger_sdk.schedules import load_schedules
 
 PAGE, SLOTS_PAGE, COMING = 50, 50, 10
 MAX_TEXT = 200
@@ -61,6 +62,7 @@ def show_schedule(schedule_id: UUID) -> str:
     return render_template(
         "dashboard/schedule.html",
         schedule=schedule,
+        is_in_code=schedule.declared is not None and schedule.name in load_schedules(),
         template=template,
         payload=template.get("payload"),
         words=in_words(schedule.cron),

@@ -51,7 +51,7 @@ class Schedule(Base):
     owner_id: Mapped[UUID | None] = mapped_column(
         comment="The account it belongs to (no foreign key: a schedule may outlive it); null: the system"
     )
-    name: Mapped[str | None] = mapped_column(comment="A name for people; not unique")
+    name: Mapped[str | None] = mapped_column(comment="Its name, unique within its account; null: it has none")
     cron: Mapped[str | None] = mapped_column(comment="Five fields or an alias, in local time; null: a one-off")
     run_at: Mapped[datetime | None] = mapped_column(comment="The only slot of a one-off; null: recurring")
     time_zone: Mapped[str] = mapped_column(comment="IANA name; cron is read in it, by the zone data of the day")
@@ -78,6 +78,14 @@ class Schedule(Base):
     last_task_id: Mapped[UUID | None] = mapped_column(comment="Its task; overlap looks at this one")
     last_run_id: Mapped[UUID | None] = mapped_column(comment="Its run, if it starts runs; overlap looks at this one")
     problem: Mapped[str | None] = mapped_column(comment="Why the next slot cannot be computed; null: it can")
+    declared: Mapped[str | None] = mapped_column(comment="Digest of its declaration in code; null: a person made it")
+    version: Mapped[int] = mapped_column(
+        server_default="1", comment="How many rules it has had: each change of what it does, or when, is the next"
+    )
+    withdrawn: Mapped[bool] = mapped_column(
+        server_default=sa.false(),
+        comment="It was switched off because its declaration went from the code; it goes on when that comes back",
+    )
     created_at: Mapped[datetime] = mapped_column(comment="When it was made")
     updated_at: Mapped[datetime] = mapped_column(comment="When it was last changed by somebody")
 
@@ -88,6 +96,14 @@ class Schedule(Base):
         sa.Index("ix_schedules_queued", "last_task_id", postgresql_where=sa.text("queued_slot_at IS NOT NULL")),
         # Serves an owner's list, newest first, and the limit on how many there are.
         sa.Index("ix_schedules_owner_id_id", "owner_id", "id"),
+        # Serves the search by name, and keeps names apart; a trigger numbers one that is taken.
+        sa.Index(
+            "uq_schedules_owner_name",
+            sa.text("coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)"),
+            "name",
+            unique=True,
+            postgresql_where=sa.text("name IS NOT NULL"),
+        ),
         sa.CheckConstraint("(cron IS NULL) <> (run_at IS NULL)", name="cron_or_run_at"),
         sa.CheckConstraint(_any_of("misfire", Misfire), name="misfire_known"),
         sa.CheckConstraint(_any_of("overlap", Overlap), name="overlap_known"),
@@ -156,6 +172,9 @@ class ScheduleRecord:
     last_task_id: UUID | None
     last_run_id: UUID | None
     problem: str | None
+    declared: str | None
+    version: int
+    withdrawn: bool
     created_at: datetime
     updated_at: datetime
 

@@ -63,6 +63,31 @@ def test_migrations_can_be_undone_and_done_again(databases):
     databases.drop(url)
 
 
+def test_names_of_schedules_that_are_there_twice_are_numbered(databases):
+    url = databases.create("names")
+    application = create_app(load({"DATABASE_URL": url, "BROKER_URL": NO_BROKER}))
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    with application.app_context():
+        downgrade(revision="0021")
+        cursor.execute("""
+            INSERT INTO schedules (id, owner_id, name, cron, time_zone, target, misfire, misfire_cap, overlap,
+                                   jitter_seconds, enabled, accounted_until, created_at, updated_at)
+            SELECT CAST('01890000-0000-7000-8000-00000000000' || number AS uuid), CAST(owner AS uuid), name, '@daily',
+                'UTC', '{}', 'skip', 1, 'allow', 0, false, now(), now(), now()
+            FROM (VALUES (1, NULL, 'a'), (2, NULL, 'a'), (3, NULL, 'a (2)'), (4, NULL, NULL), (5, NULL, NULL),
+                         (6, '01890000-0000-7000-8000-0000000000ff', 'a')) AS given(number, owner, name)
+        """)
+        upgrade()
+    cursor.execute("SELECT name FROM schedules ORDER BY id")
+    names = [name for (name,) in cursor.fetchall()]
+    connection.close()
+    databases.drop(url)
+
+    assert names == ["a", "a (2) (2)", "a (2)", None, None, "a"]
+
+
 def test_a_migration_waits_for_another_one_beyond_the_statement_timeout(databases):
     from app.config import load
     from app.factory import create_app

@@ -172,7 +172,8 @@ def fits(named: tuple[str, str], known: tuple[str, str]) -> bool:
 def test_files_exist(page):
     """But for the types that a page adds, and the secrets that nobody commits."""
     named = [span.split()[0].split(":")[0] for span in spans(page) if span.startswith(OURS)]
-    added = {f"tasks/handlers/{name}.py" for _, text in fences(page) for name in re.findall(r'^"""(\w+): ', text)}
+    new = [name for _, text in fences(page) for name in re.findall(r'^"""(\w+): ', text)]
+    added = {f"tasks/{folder}/{name}.py" for folder in ("handlers", "schedules") for name in new}
     there = [name for name in named if name not in added and "…" not in name and "/secrets/" not in name]
 
     assert [name for name in there if not any(ROOT.glob(name.rstrip("/")))] == []

@@ -34,7 +34,8 @@ from app import models
 from app.database import Base
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
 from app.services.tasks.children.asking import wish
-from taskledger_sdk import TaskContext, lifespans, registry, testing
+from app.web.schemas.schedules import PutSchedule
+from taskledger_sdk import TaskContext, lifespans, registry, schedules, testing
 from taskledger_sdk import errors as task_errors
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.registry import TaskType, load_types
@@ -81,6 +82,7 @@ def scratch(monkeypatch) -> None:
     monkeypatch.setattr(registry, "_found", None)
     monkeypatch.setattr(lifespans, "_declared", {})
     monkeypatch.setattr(declaring, "_workflows", dict(declaring.load_workflows()))
+    monkeypatch.setattr(schedules, "_schedules", dict(schedules.load_schedules()))
 
 
 def executed(block: Block, tmp_path: Path, **given: Any) -> ModuleType:
@@ -139,6 +141,14 @@ def run_workflow(block: Block, tmp_path: Path) -> None:
     assert {step.type for step in declaring._workflows[name].definition.steps.values()} <= set(load_types())
 
 
+def run_schedule(block: Block, tmp_path: Path) -> None:
+    """A schedule: it is one that a request could make."""
+    before = set(schedules._schedules)
+    executed(block, tmp_path)
+    [name] = set(schedules._schedules) - before
+    PutSchedule().load({"name": name, **schedules._schedules[name].written})
+
+
 def run_fields(block: Block, _tmp_path: Path) -> None:
     """Members of a payload: a dataclass of them is one that a type takes."""
     source = f"@dataclass(frozen=True, kw_only=True)\nclass Shown:\n{textwrap.indent(block.text, '    ')}"
@@ -183,6 +193,7 @@ def run_tests(block: Block, tmp_path: Path) -> None:
 RUNNERS: tuple[tuple[str, Callable[[Block, Path], None]], ...] = (
     (r'^"""\w+: .*^@task_type\(', run_type),
     (r'^"""\w+: .*^\w+ = workflow\(', run_workflow),
+    (r'^"""\w+: .*^\w+ = schedule\(', run_schedule),
     (r"^\w+: .* = rule\(", run_fields),
     (r"^def test_", run_tests),
     (r"Webhook\(.*\)\.verify\(", run_receiver),
@@ -233,7 +244,7 @@ NOT_PYTHON = re.compile(
     r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled)(\.NAME)?|webhook\.test"
     r"|tasks\.dead"  # exchanges, queues and events
     r"|(admin|audit|dead_letters|queue|detail)\.[a-z_]+"  # actions of the audit log, and what they hold
-    r"|steps\.\w+\.\w+.*|input\..*|errors\.\w+|data\.\w+|evidence\.\w+"  # members of JSON
+    r"|steps\.\w+\.\w+.*|input\..*|errors\.\w+|data\.\w+|evidence\.\w+|payload\.\w+"  # members of JSON
     r"|taskledger\.(service|submit|tasks)|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, entry points, columns of views
     r"|[\w.-]+\.(pem|crt|key|svg|png|py|md|yml|yaml|json|conf|env|eml|csv|pdf|toml|sql|js|css)"
 )

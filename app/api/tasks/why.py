@@ -1,10 +1,10 @@
 """/tasks/{id}/why, and the same of schedules and runs: why something does not run, with evidence and what to do."""
 
 from dataclasses import replace
-from uuid import UUID
 
 import marshmallow as ma
 
+from app.api.schedules import SCHEDULE, find_id
 from app.api.tasks.routes import TASK_ID, parse_id
 from app.api.workflows.runs import RUN_ID, parse_run_id
 from app.clock import utcnow
@@ -69,12 +69,12 @@ def _without_hosts(answer: Answer) -> Answer:
     return replace(answer, evidence={**answer.evidence, "live_workers": len(workers)})
 
 
-@blueprint.get("/schedules/<uuid:schedule_id>/why")
+@blueprint.get("/schedules/<schedule_id>/why", parameters=SCHEDULE)
 @blueprint.response(200, WhyScheduleView())
-def why_schedule(schedule_id: UUID) -> Answer:
+def why_schedule(schedule_id: str) -> Answer:
     """Tell why a schedule does not fire now."""
     with transaction(autocommit=True) as session:
-        return explain.why_schedule(session, schedule_id, owner=visible_owner(), now=utcnow())
+        return explain.why_schedule(session, find_id(session, schedule_id), owner=visible_owner(), now=utcnow())
 
 
 @blueprint.get("/runs/<run_id>/why", parameters=RUN_ID)

@@ -21,6 +21,13 @@ def rank_schedule(schedule: ScheduleRecord, *, last_status: str | None, is_busy:
         "overlap": schedule.overlap,
         "queued_slot_at": moment(schedule.queued_slot_at),
     }
+    if schedule.withdrawn:
+        return Answer(
+            cause="disabled",
+            summary="The schedule was written in code and is there no more; setup has switched it off.",
+            evidence=told,
+            fix="Bring its declaration back and run setup, or make a schedule of your own.",
+        )
     if not schedule.enabled:
         return Answer(
             cause="disabled",

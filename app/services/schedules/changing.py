@@ -1,6 +1,6 @@
 """Making, changing, running and deleting schedules."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,8 @@ from app.models import Misfire, Overlap, ScheduleRecord, SlotState, new_id
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.owners import owner_is_active
 from app.services.schedules import firing, targets
-from app.services.schedules.checking import check_room, check_rule
+from app.services.schedules.checking import check_name, check_room, check_rule, check_state
+from app.services.schedules.code import check_code, check_deletable
 from app.services.schedules.occurrences import what_has_come
 from app.services.schedules.policy import Decision
 from app.services.schedules.reading import SCHEDULES, read
@@ -22,6 +23,7 @@ from app.services.schedules.rule import Rule
 from app.services.schedules.targets import Draft, RunDraft, TaskTemplate, WorkflowTemplate
 
 RULE_FIELDS = frozenset(each.name for each in fields(Rule))
+VERSIONED = (*sorted(RULE_FIELDS), "target", "misfire", "misfire_cap", "overlap", "jitter_seconds")
 ASKED_FOR = "asked for with POST /run"
 WAS_PAST = "run_at was past, and run_if_past asked to run it at once"
 CHANGED = "the schedule was changed or disabled before a dispatcher looked"
@@ -58,7 +60,9 @@ def create(
     schedule_id: UUID | None = None,
     allowance: Allowance = ANYTHING,
 ) -> ScheduleRecord:
-    """Store a schedule. Raises Refused or TypeNotAllowed; then nothing is stored. `most`: how many an owner may have.
+    """Store a schedule. Raises Refused, TypeNotAllowed, or Conflict for a name that is taken; then nothing is stored.
+
+    `most`: how many an owner may have.
 
     One that is to run at once because its moment is past raises QuotaReached, too.
     """
@@ -69,6 +73,7 @@ def create(
     target = targets.target_of(
         session, wanted_task, wanted_workflow, owner_id=owner_id, time_zone=rule.time_zone, now=now
     )
+    check_name(session, owner_id, wanted.name)
     check_room(session, owner_id, most=most)
     row = {
         **values,
@@ -97,15 +102,19 @@ def change(
     *,
     visible_to: UUID | None,
     now: datetime,
+    states: Collection[datetime] | None = None,
     allowance: Allowance = ANYTHING,
+    from_code: bool = False,
 ) -> ScheduleRecord:
     """Change a schedule; fields as in NewSchedule, and what is left out stays.
 
-    Raises NotFound, Refused, TypeNotAllowed, or QuotaReached for one that is to run at once.
+    `states`: the `updated_at` that the caller may have read (If-Match), None for any. Raises NotFound, Outdated,
+    Refused, TypeNotAllowed, QuotaReached for one that is to run at once, or Conflict for a name that is taken, and for
+    a schedule of the code, which people (`from_code` false) only enable and disable.
 
     A new rule begins now: slots of the old one that have come and were not looked at are recorded as missed.
     """
-    old = read(session, schedule_id, visible_to=visible_to, lock=True)
+    old = _locked(session, schedule_id, wanted, visible_to=visible_to, states=states, from_code=from_code)
     values = dict(wanted)
     run_if_past = values.pop("run_if_past", False)
     if "task" in values or "workflow" in values:
@@ -122,16 +131,19 @@ def change(
     elif values.get("run_at") is not None and "cron" not in values:
         values["cron"] = None
     new = {each.name: values.get(each.name, getattr(old, each.name)) for each in fields(old)}
+    values["version"] = old.version + any(new[name] != getattr(old, name) for name in VERSIONED)
     rule, is_past = Rule(**{name: new[name] for name in RULE_FIELDS}), False
     if rule != Rule.of(old):
         is_past = check_rule(rule, run_if_past=run_if_past, now=now)
+    if "enabled" in values:
+        values["withdrawn"] = False  # who says so decides from now on, whatever was in the code
     if rule != Rule.of(old) or new["enabled"] != old.enabled:
         _settle(session, old, now=now)
         values |= {"accounted_until": now, "next_at": rule.after(now) if new["enabled"] else None, "problem": None}
         if not new["enabled"]:
             _give_up_queued(session, old, now=now)
             values["queued_slot_at"] = None
-    _write(session, schedule_id, values | {"updated_at": now})
+    write(session, schedule_id, values | {"updated_at": now})
     changed = read(session, schedule_id, visible_to=None)
     if changed.target != old.target or (changed.enabled and not old.enabled):
         targets.check(session, changed, allowance, now=now)
@@ -166,9 +178,16 @@ def run_now(
     return fire_at_once(session, schedule, slot_at=now, reason=ASKED_FOR, now=now, draft_id=draft_id)
 
 
-def delete(session: Session, schedule_id: UUID, *, visible_to: UUID | None) -> None:
-    """Forget a schedule and its slots; tasks that it submitted stay. Raises NotFound."""
-    read(session, schedule_id, visible_to=visible_to, lock=True)
+def delete(
+    session: Session, schedule_id: UUID, *, visible_to: UUID | None, states: Collection[datetime] | None = None
+) -> None:
+    """Forget a schedule and its slots; tasks that it submitted stay. `states` as above.
+
+    Raises NotFound, Outdated, or Conflict for one that is in the code.
+    """
+    schedule = read(session, schedule_id, visible_to=visible_to, lock=True)
+    check_state(schedule, states)
+    check_deletable(schedule)
     session.connection().execute(sa.delete(SCHEDULES).where(SCHEDULES.c.id == schedule_id))
 
 
@@ -189,8 +208,28 @@ def fire_at_once(
     targets.store(session, [(schedule, draft)], now=now)
     if schedule.run_at == slot_at:
         column = "last_run_id" if isinstance(draft, RunDraft) else "last_task_id"
-        _write(session, schedule.id, {"last_slot_at": slot_at, column: draft.id})
+        write(session, schedule.id, {"last_slot_at": slot_at, column: draft.id})
     return draft
+
+
+def _locked(
+    session: Session,
+    schedule_id: UUID,
+    wanted: Mapping[str, Any],
+    *,
+    visible_to: UUID | None,
+    states: Collection[datetime] | None,
+    from_code: bool,
+) -> ScheduleRecord:
+    """The schedule as it is, locked, in a state that the caller has read, and with nobody in the way of a new name."""
+    if wanted.get("name") is not None:  # the lock of names comes before that of the row, here as for a new schedule
+        before = read(session, schedule_id, visible_to=visible_to)
+        check_name(session, before.owner_id, None if wanted["name"] == before.name else wanted["name"])
+    old = read(session, schedule_id, visible_to=visible_to, lock=True)
+    check_state(old, states)
+    if not from_code:
+        check_code(old, wanted)
+    return old
 
 
 def _settle(session: Session, schedule: ScheduleRecord, *, now: datetime) -> None:
@@ -207,5 +246,6 @@ def _give_up_queued(session: Session, schedule: ScheduleRecord, *, now: datetime
         firing.record(session, [(schedule.id, given_up, None)], now=now)
 
 
-def _write(session: Session, schedule_id: UUID, values: Mapping[str, Any]) -> None:
+def write(session: Session, schedule_id: UUID, values: Mapping[str, Any]) -> None:
+    """Set columns of a schedule, whatever they hold."""
     session.connection().execute(sa.update(SCHEDULES).where(SCHEDULES.c.id == schedule_id).values(**values))

@@ -1,17 +1,20 @@
-"""What a schedule may say, and how many an owner may have."""
+"""What a schedule may say and be called, in which state it may be changed, and how many an owner may have."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Refused
+from app.errors import Conflict, Outdated, Refused
+from app.models import ScheduleRecord
 from app.services.owners import lock_owner_count
 from app.services.schedules import cron as crons
 from app.services.schedules import zones
-from app.services.schedules.reading import SCHEDULES
+from app.services.schedules.reading import SCHEDULES, of_name
 from app.services.schedules.rule import EARLIEST, LATEST, Rule
+from taskledger_sdk.payload.fields import UUID_TEXT
 
 EITHER = "give either cron (recurring) or run_at (once)"
 
@@ -51,6 +54,26 @@ def _check_once(rule: Rule, run_at: datetime, run_if_past: bool, now: datetime) 
         said = f"is past: it is {now:%Y-%m-%dT%H:%M:%SZ} here; send run_if_past: true to run it at once"
         raise Refused({"run_at": [said]}, code="run_at_is_past")
     return True
+
+
+def check_name(session: Session, owner_id: UUID | None, name: str | None) -> None:
+    """Raises Conflict for a name that another schedule of the account has; until the transaction ends, nobody takes it.
+
+    Refused is a name that is a UUID: a path that has it means the schedule of this id.
+    """
+    lock_owner_count(session, "schedules", owner_id)
+    if name is None:
+        return
+    if UUID_TEXT.fullmatch(name):
+        raise Refused({"name": ["is a UUID: schedules are found by id or by name, so it can be the one only"]})
+    if of_name(session, name, owner_id=owner_id) is not None:
+        raise Conflict(f"There is a schedule called {name!r} already; change it (PUT, PATCH), or take another name.")
+
+
+def check_state(schedule: ScheduleRecord, states: Collection[datetime] | None) -> None:
+    """Raises Outdated unless the schedule is in a state that the caller has read; None is any."""
+    if states is not None and schedule.updated_at not in states:
+        raise Outdated("The schedule has changed since you read it: read it again and repeat the change on that.")
 
 
 def check_room(session: Session, owner_id: UUID | None, *, most: int) -> None:

@@ -15,6 +15,8 @@ from app.services.sql import folding
 SCHEDULES, SLOTS = Schedule.metadata.tables["schedules"], ScheduleSlot.metadata.tables["schedule_slots"]
 
 AROUND = timedelta(seconds=1)
+NOBODY = UUID(int=0)
+"""In an index, in the place of the service itself."""
 
 
 def read(session: Session, schedule_id: UUID, *, visible_to: UUID | None, lock: bool = False) -> ScheduleRecord:
@@ -24,6 +26,31 @@ def read(session: Session, schedule_id: UUID, *, visible_to: UUID | None, lock: 
     if row is None:
         raise NotFound(f"There is no schedule {schedule_id}: check the id; it may also have been deleted.")
     return ScheduleRecord.of(row)
+
+
+def id_of(session: Session, name: str, *, mine: UUID | None, visible_to: UUID | None) -> UUID:
+    """The schedule of this name: the caller's own, else the service's, else (for who sees all) the newest.
+
+    `mine`: the caller's account. Raises NotFound.
+    """
+    if "\0" not in name:  # PostgreSQL cannot even compare with it
+        order = (
+            SCHEDULES.c.owner_id.is_not_distinct_from(mine).desc(),
+            SCHEDULES.c.owner_id.is_(None).desc(),
+            SCHEDULES.c.id.desc(),
+        )
+        query = sa.select(SCHEDULES.c.id).where(SCHEDULES.c.name == name, *_visible(visible_to))
+        found: UUID | None = session.connection().scalar(query.order_by(*order).limit(1))
+        if found is not None:
+            return found
+    raise NotFound(f"There is no schedule called {name[:200]!r}, or it is not yours.")
+
+
+def of_name(session: Session, name: str, *, owner_id: UUID | None) -> ScheduleRecord | None:
+    """An account's schedule of this name; None where it has none."""
+    query = sa.select(SCHEDULES).where(_owned_by(owner_id), SCHEDULES.c.name == name)
+    row = session.connection().execute(query).mappings().first()
+    return None if row is None else ScheduleRecord.of(row)
 
 
 def find(
@@ -80,6 +107,11 @@ def of_task(session: Session, task_id: UUID, created_at: datetime) -> tuple[UUID
     )
     row = session.connection().execute(query.limit(1)).first()
     return None if row is None else (row.schedule_id, row.slot_at)
+
+
+def _owned_by(owner_id: UUID | None) -> sa.ColumnElement[bool]:
+    """As the unique index has it."""
+    return sa.func.coalesce(SCHEDULES.c.owner_id, sa.literal(NOBODY, sa.Uuid)) == (owner_id or NOBODY)
 
 
 def _visible(visible_to: UUID | None) -> list[sa.ColumnElement[Any]]:

@@ -1,11 +1,10 @@
-"""ETags of tasks: made from the moment of the last change, so that If-Match can be checked in SQL."""
+"""ETags of tasks and schedules: made from the moment of the last change, so that If-Match can be checked in SQL."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from werkzeug.http import parse_etags
 
-from app.models import TaskRecord
 from app.web.requests.parsing import StrictSchema, absent
 from taskledger_sdk.payload import fields as strict
 
@@ -13,9 +12,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def etag(task: TaskRecord) -> str:
-    """The tag of a task as it is now, without its quotes."""
-    return f"{(task.updated_at - EPOCH) // MICROSECOND:x}"
+class Changing(Protocol):
+    """What knows when it was last changed."""
+
+    @property
+    def updated_at(self) -> datetime:
+        """When."""
+
+
+def etag(record: Changing) -> str:
+    """The tag of a record as it is now, without its quotes."""
+    return f"{(record.updated_at - EPOCH) // MICROSECOND:x}"
 
 
 class States(strict.Text):
@@ -38,7 +45,7 @@ def _moment(tag: str | None) -> datetime | None:
 
 
 class IfMatch(StrictSchema):
-    """Header of a change: only if the task is still as the caller read it."""
+    """Header of a change: only if the thing is still as the caller read it."""
 
     class Meta:
         unknown = "exclude"
@@ -46,7 +53,7 @@ class IfMatch(StrictSchema):
     states = States(
         data_key="If-Match",
         load_default=absent,
-        metadata={"description": "ETag that the task must still have; 412 if not"},
+        metadata={"description": "ETag that it must still have; 412 if not"},
     )
 
 

@@ -1,5 +1,6 @@
 """What a schedule looks like in requests and answers."""
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,7 @@ MAX_CAPPED, MAX_JITTER_SECONDS = 100, 86_400
 TIMES = ("scheduled_at", "expires_at")  # of a submission; here the schedule says when
 READ_ONLY = frozenset({
     "id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "last_run_id", "problem", "created_at",
-    "updated_at", "links",
+    "updated_at", "links", "from_code", "version",
 })  # fmt: skip
 
 
@@ -108,7 +109,9 @@ class ScheduleFields(StrictSchema):
 
     read_only = READ_ONLY
 
-    name = text(200, allow_none=True, metadata={"description": "For people; its tasks take it if they have none"})
+    name = text(
+        200, allow_none=True, metadata={"description": "Unique within the account; its tasks take it if they have none"}
+    )
     cron = _cron_field(allow_none=True)
     run_at = strict.Moment(allow_none=True, metadata={"description": "Instead of cron: once, at this moment"})
     run_if_past = strict.Flag(metadata={"description": "If run_at is past, run at once; otherwise that is refused"})
@@ -139,6 +142,23 @@ class CreateSchedule(ScheduleFields):
     def make(self, fields: dict[str, Any], **_: Any) -> NewSchedule:
         """As the service takes it."""
         return NewSchedule(**fields)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulePut:
+    """A whole schedule; `keeps_enabled`: it was not said whether it has slots now."""
+
+    schedule: NewSchedule
+    keeps_enabled: bool
+
+
+class PutSchedule(ScheduleFields):
+    """A whole schedule: what is left out is as in a new one, but for `enabled`, which stays as it is."""
+
+    @ma.post_load
+    def make(self, fields: dict[str, Any], **_: Any) -> SchedulePut:
+        """As the service takes it."""
+        return SchedulePut(schedule=NewSchedule(**fields), keeps_enabled="enabled" not in fields)
 
 
 class ChangeSchedule(ScheduleFields):
@@ -175,6 +195,14 @@ class ScheduleView(ma.Schema):
     last_task_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "Its task"})
     last_run_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "Its run"})
     problem = ma.fields.String(required=True, allow_none=True, metadata={"description": "Why it cannot go on"})
+    from_code = ma.fields.Function(
+        lambda schedule: schedule.declared is not None,
+        required=True,
+        metadata={"type": "boolean", "description": "Whether it is written in a task package; people pause it only"},
+    )
+    version = ma.fields.Integer(
+        required=True, metadata={"description": "Each change of what it does, or when, is the next"}
+    )
     created_at = Instant(required=True)
     updated_at = Instant(required=True)
     links = ma.fields.Function(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from taskledger_sdk.payload import Places, rule
     from taskledger_sdk.registry import task_type
     from taskledger_sdk.retry import RetryPolicy
+    from taskledger_sdk.schedules import schedule
     from taskledger_sdk.workflows import ref, step, text, workflow
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _HOMES = {
     "lifespan": "lifespans",
     "ref": "workflows",
     "rule": "payload",
+    "schedule": "schedules",
     "step": "workflows",
     "task_type": "registry",
     "text": "workflows",
@@ -53,6 +55,7 @@ __all__ = [
     "lifespan",
     "ref",
     "rule",
+    "schedule",
     "step",
     "task_type",
     "text",

@@ -57,3 +57,10 @@ def test_what_blocks_it_is_named_with_what_becomes_of_the_slot(columns, said):
 
     assert said in answer.summary
     assert f"/{ID}/why" in answer.fix
+
+
+def test_one_whose_declaration_is_gone_says_so():
+    answer = rank_schedule(schedule(enabled=False, withdrawn=True), last_status=None, is_busy=False, now=NOON)
+
+    assert (answer.cause, "there no more" in answer.summary) == ("disabled", True)
+    assert "PATCH" not in answer.fix
