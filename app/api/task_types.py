@@ -31,6 +31,10 @@ class LimitsView(ma.Schema):
     grace_seconds = ma.fields.Integer(required=True, metadata={"description": "From the soft limit to the hard one"})
 
 
+def _declared(description: str) -> dict[str, Any]:
+    return {"required": True, "allow_none": True, "metadata": {"description": f"{description}; null: none"}}
+
+
 class TaskTypeView(ma.Schema):
     """A task type."""
 
@@ -45,6 +49,24 @@ class TaskTypeView(ma.Schema):
     limits = ma.fields.Nested(LimitsView, required=True)
     retry = ma.fields.Nested(RetryView, required=True)
     queue = ma.fields.String(required=True, metadata={"description": "Broker queue of its tasks"})
+    ordering_key = ma.fields.String(
+        **_declared("Its tasks take it from their payload, unless they say another: a path, or a text with {paths}")
+    )
+    after_failure = ma.fields.String(**_declared("What a failure does to those behind it, unless the task says so"))
+    concurrency_key = ma.fields.String(**_declared("Taken as the ordering key is"))
+    default_labels = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.String(),
+        required=True,
+        metadata={"description": "Labels of its tasks, unless they say others: texts and paths"},
+    )
+    search = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "Fields of the payload that become labels, to find tasks by: ?label=field:value"},
+    )
+    rate = ma.fields.String(**_declared("So many may start in a period; an admin may have set another limit"))
+    concurrency = ma.fields.Integer(**_declared("So many may run at once; an admin may have set another limit"))
     compensable = ma.fields.Boolean(
         required=True, metadata={"description": "Whether a completed task can be undone: POST /tasks/{id}/compensate"}
     )
@@ -96,6 +118,13 @@ def _shown(task_type: TaskType) -> dict[str, Any]:
         },
         "retry": task_type.retry,
         "queue": task_type.queue,
+        "ordering_key": task_type.ordering_key,
+        "after_failure": task_type.after_failure,
+        "concurrency_key": task_type.concurrency_key,
+        "default_labels": dict(task_type.labels),
+        "search": list(task_type.search),
+        "rate": task_type.rate,
+        "concurrency": task_type.concurrency,
         "compensable": task_type.compensable,
         "reaches_outside": task_type.reaches_outside,
         "chunk": task_type.chunk,

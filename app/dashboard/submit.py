@@ -75,11 +75,25 @@ def _submit(task_type: TaskType, draft: Draft, original: TaskRecord | None) -> A
     return submission.submit(wanted, form_key("submit", body, secrets=digest_secrets(task_type.name)))
 
 
+def _declared(task_type: TaskType) -> list[tuple[str, str]]:
+    """What its tasks get unless they say otherwise, for people."""
+    limits = [*([f"{task_type.concurrency} at once"] if task_type.concurrency else []), *filter(None, [task_type.rate])]
+    said = {
+        "Ordering key": task_type.ordering_key,
+        "Concurrency key": task_type.concurrency_key,
+        "Labels": ", ".join(f"{name}: {text}" for name, text in task_type.labels.items()),
+        "Search by": ", ".join(task_type.search),
+        "Limit": ", ".join(limits),
+    }
+    return [(name, value) for name, value in said.items() if value]
+
+
 def _page(
     task_type: TaskType, draft: Draft, *, errors: dict[str, Any] | None = None, copy_of: TaskRecord | None = None
 ) -> str:
     return render_template(
         "dashboard/submit.html",
+        declared=_declared(task_type),
         type=task_type,
         key=uuid4(),
         copy_of=copy_of,

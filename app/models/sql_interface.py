@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -43,6 +43,10 @@ class KnownType(Base):
     )
     schema: Mapped[dict[str, Any]] = mapped_column(comment="JSON Schema of its payload")
     schema_hash: Mapped[str] = mapped_column(comment="Changes when the schema does")
+    defaults: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True),
+        comment="Keys and labels that its tasks take from their payload, as texts and paths; null: none",
+    )
     retired_at: Mapped[datetime | None] = mapped_column(comment="When setup missed it in the code; null: it is there")
     updated_at: Mapped[datetime] = mapped_column(comment="When the code last said something new about it")
 

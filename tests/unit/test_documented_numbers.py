@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import marshmallow
 import pytest
 
 from app import capacity
@@ -42,10 +43,13 @@ from app.sinks.audit.runner import MAX_ENTRIES
 from app.web.access import KEY_SECONDS
 from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
+from app.web.schemas.schedules import ScheduleFields
 from app.web.schemas.tasks import MAX_WAIT_SECONDS
 from app.worker import event_loop, heartbeat, lifespans, shutdown
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
+from taskledger_sdk import defaults
+from taskledger_sdk.defaults import rate_of
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType
 from taskledger_sdk.results import RESULT_BYTES
 from taskledger_sdk.retry import RetryPolicy
@@ -75,6 +79,11 @@ def default_of(kind: type, field: str) -> float:
     return float(kind.__dataclass_fields__[field].default)
 
 
+def longest(field: marshmallow.fields.Field) -> float:
+    """How many characters a field takes."""
+    return float(next(each.max for each in field.validators if isinstance(each, marshmallow.validate.Length)))
+
+
 def number_in(path: str, pattern: str) -> float:
     """The number that a file of the repository has there."""
     found = re.search(pattern, (ROOT / path).read_text(encoding="utf-8"))
@@ -97,6 +106,11 @@ CLAIMS = [
     Claim("add-a-task-type.md", "`grace_seconds` | 10 |", (default_of(TaskType, "grace_seconds"),)),
     Claim("add-a-task-type.md", "both limits together at most 1560 s", (MAX_HARD_LIMIT_SECONDS,)),
     Claim("add-a-task-type.md", "on every attempt of its task (1 to 200 characters)", (1, MAX_KEY)),
+    Claim("add-a-task-type.md", "starts in a period (`5/s`, `100/min`, `10/30s`, `1000/day`)",
+          (rate_of("5/s").count, rate_of("100/min").count, rate_of("10/30s").count, rate_of("10/30s").seconds,
+           rate_of("1000/day").count)),
+    Claim("add-a-task-type.md", "makes a key longer than 200 characters, or a label longer than 256",
+          (defaults.MAX_KEY, defaults.MAX_LABEL)),
     Claim("add-a-task-type.md", "A task has at most 1,000 children", (MAX_CHILDREN,)),
     Claim("add-a-task-type.md", "keeps at most 8 MiB of payloads for its outcome", (MAX_BYTES / 1024**2,)),
     Claim("add-a-task-type.md", "At most 100 tasks stand above one another", (default_of(Running, "max_task_depth"),)),
@@ -182,6 +196,7 @@ CLAIMS = [
     Claim("security.md", "argon2id, 19 MiB of memory, two passes", (passwords.HASHER.memory_cost / 1024,)),
     Claim("security.md", "rotation, with an overlap of 24 hours", (seconds(OVERLAP) / 3600,)),
     Claim("security.md", "production asks 32 characters of `SECRET_KEY`", (SECRET_MIN_LENGTH,)),
+    Claim("schedules.md", "at most 200 characters", (longest(ScheduleFields().fields["name"]),)),
     Claim("schedules.md", "at most 32 KiB", (MAX_TARGET / 1024,)),
     Claim("schedules.md", "noticed more than 30 seconds after its moment", (seconds(LATE),)),
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Admission: which of the held tasks may go to the workers now, under limits, by owner's turn and in order by key."""
 
+from app.services.admission import declared
 from app.services.admission.explaining import Obstacle, obstacle
 from app.services.admission.fair_share import StrideScheduler
 from app.services.admission.ledger import Busy, Held, admit, busy, gate_earlier, promote_first
@@ -15,6 +16,7 @@ __all__ = [
     "StrideScheduler",
     "admit",
     "busy",
+    "declared",
     "gate_earlier",
     "obstacle",
     "promote_first",

@@ -87,7 +87,7 @@ def task_target(template: TaskTemplate) -> dict[str, Any]:
         task_type = get_type(template.type)
         if task_type.sensitive:
             raise Refused({"type": [f"{template.type} is sensitive: its payloads are not kept in schedules"]})
-        task_type.payload.load(template.payload)
+        task_type.check(template.payload)
         check_timeout(task_type, template.fields.get("timeout"))
     except UnknownTaskType as error:
         raise Refused({"task": {"type": [str(error)]}}, code="unknown_task_type") from None

@@ -78,8 +78,18 @@ def row_of(task_type: TaskType) -> dict[str, Any]:
         "masked_keys": sorted(masked_keys(task_type.payload)),
         "schema": schema,
         "schema_hash": task_type.schema_hash,
+        "defaults": _defaults(task_type),
         "retired_at": None,
     }
+
+
+def _defaults(task_type: TaskType) -> dict[str, Any] | None:
+    """What submissions take from the payload; a failure's effect goes with an ordering key, which SQL cannot give."""
+    made = task_type.defaults
+    if made is None:
+        return None
+    after_failure = None if made.ordering_key is None else task_type.after_failure
+    return {**made.as_json(), "after_failure": after_failure}
 
 
 def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:

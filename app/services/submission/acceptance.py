@@ -53,7 +53,7 @@ def accept(
         return Accepted(task=_first_task(session, first), is_new=False)
     made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
     unique = submission.unique
-    other = None if unique is None else uniqueness.take(session, submission, unique, made, now=now)
+    other = None if unique is None else uniqueness.take(session, made, unique, now=now)
     if other is not None:
         if key is not None:
             idempotency.lead_to(session, key, other.id)

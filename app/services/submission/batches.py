@@ -99,11 +99,11 @@ def _alike(session: Session, new: Sequence[tuple[Item, TaskRecord]], now: dateti
     """The drafts that are not to be stored because their like is there, or comes before them in the batch."""
     first: dict[str, UUID] = {}
     alike: dict[UUID, UUID] = {}
-    wanted = [(uniqueness.fingerprint(item.submission, item.submission.unique), item, made, item.submission.unique)
+    wanted = [(uniqueness.fingerprint(made, item.submission.unique), item, made, item.submission.unique)
               for item, made in new if item.submission.unique is not None]  # fmt: skip
     for mark, item, made, unique in sorted(wanted, key=lambda each: each[0]):  # two batches never wait crosswise
         if mark not in first:
-            other = uniqueness.take(session, item.submission, unique, made, now=now)
+            other = uniqueness.take(session, made, unique, now=now)
             first[mark] = made.id if other is None else other.id
         if first[mark] != made.id:
             alike[made.id] = first[mark]

@@ -1,5 +1,6 @@
 """What a caller asks for, and the row that it becomes: checked, and not stored yet."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from app.services.encryption import sealing
 from app.services.lifecycle import beginning
 from app.services.submission import uniqueness
 from app.services.submission.uniqueness import Unique
+from taskledger_sdk.defaults import Values
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
 from tasks import correlation
 
@@ -23,7 +25,7 @@ MAX_RETRIES = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """What a caller asks for; None means what the type says. Moments are aware and in UTC."""
+    """What a caller asks for; None, or a label left out, means what the type says. Moments are aware and in UTC."""
 
     type: str
     payload: Json
@@ -105,6 +107,8 @@ def _record(
     submission: Submission, task_type: TaskType, task_id: UUID, owner_id: UUID | None, now: datetime
 ) -> TaskRecord:
     """The row to be: due now and on its way to the broker, or waiting for its start."""
+    if task_type.defaults is not None or task_type.after_failure is not None:
+        submission = _with_defaults(submission, task_type)
     start = beginning(submission.scheduled_at, now=now)
     return TaskRecord(
         id=task_id,
@@ -145,4 +149,18 @@ def _record(
         concurrency_key=submission.concurrency_key,
         ordering_key=submission.ordering_key,
         after_failure=submission.after_failure,
+    )
+
+
+def _with_defaults(submission: Submission, task_type: TaskType) -> Submission:
+    """With what its type says, where it says nothing itself. Raises PayloadRefused for a key that gets too long."""
+    made = Values() if task_type.defaults is None else task_type.defaults.of(submission.payload)
+    ordering_key = made.ordering_key if submission.ordering_key is None else submission.ordering_key
+    by_type = None if ordering_key is None else task_type.after_failure
+    return dataclasses.replace(
+        submission,
+        ordering_key=ordering_key,
+        after_failure=by_type if submission.after_failure is None else submission.after_failure,
+        concurrency_key=made.concurrency_key if submission.concurrency_key is None else submission.concurrency_key,
+        labels={**made.labels, **submission.labels},
     )

@@ -34,7 +34,7 @@ class Unique:
 
 
 class Likeness(Protocol):
-    """The parts of a submission that can be compared."""
+    """The parts of a task that can be compared."""
 
     @property
     def type(self) -> str:
@@ -78,9 +78,12 @@ _FORGET = sa.text("""
 """)
 
 
-def fingerprint(submission: Likeness, unique: Unique) -> str:
-    """Equal for submissions that are alike in all that `unique.by` names. Pure."""
-    values = [[part, _value(submission, part)] for part in sorted(set(unique.by))]
+def fingerprint(made: Likeness, unique: Unique) -> str:
+    """Equal for tasks that are alike in all that `unique.by` names, labels of their type among it. Pure.
+
+    The payload of a sensitive type is encrypted by then; `check` has refused to compare it.
+    """
+    values = [[part, _value(made, part)] for part in sorted(set(unique.by))]
     canonical = json.dumps([values, sorted(unique.states)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -93,21 +96,19 @@ def check(task_type: TaskType, unique: Unique) -> None:
         )
 
 
-def _value(submission: Likeness, part: str) -> Any:
+def _value(made: Likeness, part: str) -> Any:
     if part == "type":
-        return submission.type
+        return made.type
     if part == "payload":
-        return submission.payload
+        return made.payload
     place, _, key = part.partition(".")
-    found = submission.labels if place == "labels" else submission.payload
+    found = made.labels if place == "labels" else made.payload
     return found.get(key) if isinstance(found, Mapping) else None
 
 
-def take(
-    session: Session, submission: Likeness, unique: Unique, made: TaskRecord, *, now: datetime
-) -> TaskRecord | None:
+def take(session: Session, made: TaskRecord, unique: Unique, *, now: datetime) -> TaskRecord | None:
     """Take the place for a new task: None when it is its own, else the task that holds it."""
-    place = {"owner": made.owner_id or _NOBODY, "fingerprint": fingerprint(submission, unique)}
+    place = {"owner": made.owner_id or _NOBODY, "fingerprint": fingerprint(made, unique)}
     ends = now + timedelta(seconds=unique.seconds) if unique.seconds is not None else None
     ours = {**place, "task_id": made.id, "expires_at": ends}
     if session.scalar(_TAKE, ours) is not None:

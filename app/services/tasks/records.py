@@ -100,6 +100,10 @@ def belonging_to(owner: UUID, *, types: Collection[str] = ()) -> list[sa.ColumnE
 def conditions(session: Session, wanted: Filter) -> list[sa.ColumnElement[bool]]:
     """The filter as SQL, with what lets an index serve it."""
     found: list[sa.ColumnElement[bool]] = [TASKS.c.labels.contains({key: value}) for key, value in wanted.labels]
+    if wanted.labels:
+        found.append(
+            TASKS.c.labels != sa.text("'{}'")
+        )  # says nothing new; an index of labels, where one was made, has it
     if wanted.statuses:
         found.append(TASKS.c.status.in_(sorted(wanted.statuses)))
         if not FINISHED & set(wanted.statuses):

@@ -193,7 +193,8 @@ def _drafted(
     if step.after and all(states[before] == StepState.SKIPPED for before in step.after):
         return None
     most = get_settings().max_payload_bytes
-    lookup = lookup_of(session, run, current, references(step.payload, step.when))
+    wanted = [*references(step.payload, step.when), *(each for word in step.sharing for each in references(word))]
+    lookup = lookup_of(session, run, current, list(dict.fromkeys(wanted)))
     if step.when is not None and not holds(step.when, bounded(lookup, most * LOOKED_AT)):
         return None
     return draft_task(
@@ -203,6 +204,6 @@ def _drafted(
         render(step.payload, bounded(lookup, most)),
         now=now,
         name=f"{run.workflow_name}: {step.key}",
-        max_retries=step.max_retries,
-        timeout=step.timeout,
+        step=step,
+        lookup=bounded(lookup, most),
     )

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from taskledger_sdk import packages
+from taskledger_sdk.defaults import Defaults, Rate, defaults_of, rate_of, simple_faults
 from taskledger_sdk.errors import BadDeclaration, UnknownTaskType
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.retry import RetryPolicy
@@ -44,6 +45,11 @@ class TaskType:
     functions.
     Tasks of an `internal` type are submitted by the service itself only. A type that `reaches_outside` sends to
     addresses that its payload names: accounts use it only when they may reach outside.
+
+    What holds for its submissions unless they say otherwise (taskledger_sdk/defaults.py): `ordering_key` and
+    `concurrency_key` are paths of the payload, or texts with paths in braces, `labels` are such texts by name, and
+    `search` names fields of the payload that become labels of that name. `after_failure` goes with an ordering key.
+    `rate` (such as "100/min") and `concurrency` are an admission limit of the type.
     """
 
     name: str
@@ -61,6 +67,13 @@ class TaskType:
     reaches_outside: bool = False
     settings: tuple[str, ...] = ()
     undo: Undo | None = None
+    ordering_key: str | None = None
+    after_failure: str | None = None
+    concurrency_key: str | None = None
+    rate: str | None = None
+    concurrency: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    search: tuple[str, ...] = ()
     examples: tuple[Any, ...] = ()
     summary: str = ""
     description: str = ""
@@ -68,11 +81,40 @@ class TaskType:
     def __post_init__(self) -> None:
         for fault in _faults(self):
             raise BadDeclaration(f"{self.name}: {fault}")
+        try:
+            _ = self.defaults, self.starts
+        except BadDeclaration as error:
+            raise BadDeclaration(f"{self.name}: {error}") from None
 
     @property
     def compensable(self) -> bool:
         """Whether a completed task of this type can be undone."""
         return self.undo is not None
+
+    @cached_property
+    def defaults(self) -> Defaults | None:
+        """What its submissions have unless they say otherwise; None: nothing."""
+        if self.ordering_key is None and self.concurrency_key is None and not self.labels and not self.search:
+            return None  # the schema is not needed
+        return defaults_of(
+            self.payload.json_schema(),
+            ordering_key=self.ordering_key,
+            concurrency_key=self.concurrency_key,
+            labels=self.labels,
+            search=self.search,
+            sensitive=self.sensitive,
+        )
+
+    @cached_property
+    def starts(self) -> Rate | None:
+        """How many may start in which time; None: any number."""
+        return None if self.rate is None else rate_of(self.rate)
+
+    def check(self, payload: Any) -> None:
+        """Raises PayloadRefused for a payload that no task of this type can have: not its shape, or a key too long."""
+        self.payload.load(payload)
+        if self.defaults is not None:
+            self.defaults.of(payload)
 
     @cached_property
     def schema_hash(self) -> str:
@@ -96,6 +138,13 @@ class Options(TypedDict, total=False):
     reaches_outside: bool
     settings: tuple[str, ...]
     undo: Undo | None
+    ordering_key: str | None
+    after_failure: str | None
+    concurrency_key: str | None
+    rate: str | None
+    concurrency: int | None
+    labels: Mapping[str, str]
+    search: tuple[str, ...]
     examples: tuple[Any, ...]
 
 
@@ -223,7 +272,8 @@ def _faults(made: TaskType) -> Iterator[str]:
         yield f"lease_seconds={made.lease_seconds}; give at least {MIN_LEASE_SECONDS}, or a short pause loses it"
     if not QUEUE.fullmatch(made.queue):
         yield f"queue={made.queue!r}; give up to 63 of a-z, 0-9, _, - and ., a letter first"
-    for option, value in (("settings", made.settings), ("examples", made.examples)):
+    yield from simple_faults(after_failure=made.after_failure, concurrency=made.concurrency, labels=made.labels)
+    for option, value in (("settings", made.settings), ("search", made.search), ("examples", made.examples)):
         if not isinstance(value, tuple):
             yield f"{option}={value!r}; give a tuple: {option}=({value!r},)"
     yield from _generators(made)

@@ -72,7 +72,7 @@ def wish(type_name: str, payload: Any, key: str | None, options: Mapping[str, An
     said = _checked(_OPTIONS, {name: _as_json(value) for name, value in options.items()}, where, "")
     text, copied = _copied(payload, where)
     try:
-        kind.payload.load(copied)
+        kind.check(copied)
     except PayloadRefused as error:
         raise PermanentError(_refusal(where, flatten(error.errors), is_secret=kind.sensitive)) from None
     fields = {name: getattr(said, name) for name in ChildOptions.__dataclass_fields__}

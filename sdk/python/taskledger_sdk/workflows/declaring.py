@@ -76,10 +76,15 @@ def step(
     compensate_with: Mapping[str, Any] | None = None,
     max_retries: int | None = None,
     timeout: int | None = None,
+    ordering_key: Any = None,
+    concurrency_key: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A step, as JSON has it."""
+    """A step, as JSON has it; keys and labels, which may be templates, are what its type says unless they are given."""
     said: dict[str, Any] = {"type": type_name, "payload": payload, "after": list(after), "timeout": timeout}
     said |= {"when": when, "compensate_with": compensate_with}
+    sharing = {"ordering_key": ordering_key, "concurrency_key": concurrency_key, "labels": labels and dict(labels)}
+    said |= {name: value for name, value in sharing.items() if value is not None}
     return said | ({} if max_retries is None else {"retry": {"max_retries": max_retries}})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 MAX_STEPS = 1000
 COMPENSATE, STOP = "compensate", "stop"
 ON_FAILURE = (COMPENSATE, STOP)
+KEYS = ("ordering_key", "concurrency_key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,10 @@ class Undo:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One task of a workflow: what it runs, after which others, and under which condition."""
+    """One task of a workflow: what it runs, after which others, and under which condition.
+
+    `ordering_key`, `concurrency_key` and `labels` are templates; None, or a label left out, means what the type says.
+    """
 
     key: str
     type: str
@@ -36,6 +40,14 @@ class Step:
     max_retries: int | None = None
     timeout: int | None = None
     compensate_with: Undo | None = None
+    ordering_key: Any = None
+    concurrency_key: Any = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sharing(self) -> list[Any]:
+        """The templates beside that of the payload."""
+        return [self.ordering_key, self.concurrency_key, *self.labels.values()]
 
     def as_json(self) -> dict[str, Any]:
         """As it is written, without what is not said."""
@@ -50,6 +62,9 @@ class Step:
             said["timeout"] = self.timeout
         if self.compensate_with is not None:
             said["compensate_with"] = self.compensate_with.as_json()
+        said |= {name: value for name in KEYS if (value := getattr(self, name)) is not None}
+        if self.labels:
+            said["labels"] = dict(self.labels)
         return said
 
 
@@ -125,6 +140,9 @@ def _stored_step(key: str, said: Mapping[str, Any]) -> Step:
         max_retries=said.get("retry", {}).get("max_retries"),
         timeout=said.get("timeout"),
         compensate_with=None if undo is None else Undo(**undo),
+        ordering_key=said.get("ordering_key"),
+        concurrency_key=said.get("concurrency_key"),
+        labels=said.get("labels", {}),
     )
 
 

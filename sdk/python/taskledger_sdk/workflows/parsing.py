@@ -7,19 +7,19 @@ from typing import Any
 
 from taskledger_sdk.errors import UnknownTaskType
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type
-from taskledger_sdk.workflows import linear
+from taskledger_sdk.workflows import linear, sharing
 from taskledger_sdk.workflows.conditions import check_condition
 from taskledger_sdk.workflows.errors import DefinitionRefused, Faults
 from taskledger_sdk.workflows.graph import ancestors, ordered
 from taskledger_sdk.workflows.inputs import parse_inputs
-from taskledger_sdk.workflows.model import COMPENSATE, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
+from taskledger_sdk.workflows.model import COMPENSATE, KEYS, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
 from taskledger_sdk.workflows.payloads import check_payload
 from taskledger_sdk.workflows.templates import STEP_KEY, Reference, check
 
 MAX_RETRIES, MAX_LABELS = 100, 16
 ROOT = ("definition",)
 TOP = ("steps", "input", "on_failure", "labels", linear.FIRST, linear.TRANSITIONS)
-OF_STEP = ("type", "payload", "after", "when", "retry", "timeout", "compensate_with")
+OF_STEP = ("type", "payload", "after", "when", "retry", "timeout", "compensate_with", *KEYS, "labels")
 Found = list[tuple[tuple[str, ...], Reference]]
 
 
@@ -91,6 +91,8 @@ def _step(key: str, said: Any, path: Sequence[str], faults: Faults) -> Step | No
         max_retries=_retries(said.get("retry"), (*path, "retry"), faults),
         timeout=_timeout(said["type"], said.get("timeout"), (*path, "timeout"), faults),
         compensate_with=_undo(said.get("compensate_with"), (*path, "compensate_with"), faults),
+        **{name: sharing.key(said.get(name), (*path, name), faults) for name in KEYS},
+        labels=sharing.labels(said.get("labels"), (*path, "labels"), faults),
     )
 
 
@@ -173,6 +175,9 @@ def _check_templates(steps: Mapping[str, Step], inputs: Mapping[str, Input] | No
     for step in steps.values():
         path = (*ROOT, "steps", step.key)
         found = check(step.payload, (*path, "payload"), faults)
+        for name in KEYS:
+            found += check(getattr(step, name), (*path, name), faults)
+        found += [each for name in step.labels for each in check(step.labels[name], (*path, "labels", name), faults)]
         if step.when is not None:
             found += check_condition(step.when, (*path, "when"), faults)
         _check_references(found, steps, before[step.key], inputs, faults)
