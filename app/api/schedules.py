@@ -21,6 +21,7 @@ from app.web import quotas
 from app.web.access import current_owner_id, visible_owner
 from app.web.blueprint import Blueprint, Created
 from app.web.requests.idempotency import key_of
+from app.web.schemas.runs import RunDetails, run_path
 from app.web.schemas.schedules import (
     ChangeSchedule,
     CreateSchedule,
@@ -34,7 +35,6 @@ from app.web.schemas.schedules import (
     schedule_path,
 )
 from app.web.schemas.tasks import TaskView, task_path
-from app.web.schemas.workflows import RunDetails, run_path
 from app.web.transactions import in_transaction, transaction
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1", description="Tasks at set times, once or again")
