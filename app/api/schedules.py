@@ -28,6 +28,7 @@ from app.web.fields import text
 from app.web.requests.etags import IfMatch, etag
 from app.web.requests.idempotency import key_of
 from app.web.responses.headers import LOCATION
+from app.web.schemas.runs import RunDetails, run_path
 from app.web.schemas.schedules import (
     ChangeSchedule,
     CreateSchedule,
@@ -43,7 +44,6 @@ from app.web.schemas.schedules import (
     schedule_path,
 )
 from app.web.schemas.tasks import TaskView, task_path
-from app.web.schemas.workflows import RunDetails, run_path
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 

@@ -4,7 +4,7 @@ import errno
 import gc
 import selectors
 import time
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,7 +17,8 @@ from app.server.connection import Connection
 from app.server.deadlines import DeadlineSocket
 from app.server.pressure import hang_up_on_the_slowest, largest_of_the_many, oldest_of_the_many
 from app.server.request import Incoming, Kind, Unacceptable
-from app.shares import THREADS, Caller, Share, names
+from app.server.threads_by_caller import ThreadsByCaller
+from app.shares import THREADS, Share
 
 SWEEP_SECONDS = 0.5
 LINGER_SECONDS = 2.0  # for a client that has not read its last answer yet
@@ -42,11 +43,8 @@ class Threads(Answering):
         super().__init__(*args, **kwargs)
         self._most_connections = self.worker_connections
         self.worker_connections += RESERVED_CONNECTIONS
-        self._busy: Counter[object] = (
-            Counter()
-        )  # threads, by caller; the polling thread alone looks at this and the rest
-        self._for_an_address = max(self.cfg.threads - self.cfg.threads // 8, 1)
-        self._for_an_account = max(self.cfg.threads - self.cfg.threads * 3 // 8, 1)
+        # The polling thread alone looks at this and the rest.
+        self._by_caller = ThreadsByCaller(self.cfg.threads)
         self._large = Share(max(self.cfg.threads // LARGE_SHARE, 1))
         self._waiting_large: deque[Connection] = deque()
         self._reading: dict[Connection, None] = {}  # in the order they began
@@ -124,10 +122,7 @@ class Threads(Answering):
     def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
         """A thread has answered: rest, go on with what was sent already, or part."""
         self._answering.discard(conn)
-        for who in names(conn.caller):
-            self._busy[who] -= 1
-            if not self._busy[who]:
-                del self._busy[who]
+        self._by_caller.leave(conn.caller)
         if conn.has_large_place:
             conn.has_large_place = False
             self._large.leave(conn.caller)
@@ -199,7 +194,7 @@ class Threads(Answering):
             conn.timeout = time.monotonic() + LARGE_WAIT_SECONDS
             self._waiting_large.append(conn)
             self._start_those_who_may()
-        elif self._may_start(conn.caller):
+        elif self._by_caller.may_take(conn.caller):
             self.enqueue_req(conn)
         else:
             self._held_back.setdefault(conn.caller, deque()).append(conn)
@@ -209,17 +204,11 @@ class Threads(Answering):
             self._waiting_large.remove(conn)
             conn.has_large_place = True
             self.enqueue_req(conn)
-        while (caller := next(filter(self._may_start, self._held_back), None)) is not None:
+        while (caller := next(filter(self._by_caller.may_take, self._held_back), None)) is not None:
             theirs = self._held_back.pop(caller)
             self.enqueue_req(theirs.popleft())
             if theirs:
                 self._held_back[caller] = theirs  # behind all others
-
-    def _may_start(self, caller: Caller) -> bool:
-        """Whether a caller has fewer threads than one address, and one credential, may have."""
-        return self._busy[caller.address] < self._for_an_address and (
-            caller.account is None or self._busy[caller.account] < self._for_an_account
-        )
 
     def enqueue_req(self, conn: Connection) -> None:
         """Give a connection to the threads."""
@@ -228,7 +217,7 @@ class Threads(Answering):
         self._answered_later(conn, self.tpool.submit(self.handle, conn))
 
     def _answered_later(self, conn: Connection, future: "Future[bool]") -> None:
-        self._busy.update(names(conn.caller))
+        self._by_caller.take(conn.caller)
         self._answering.add(conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 

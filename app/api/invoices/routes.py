@@ -33,9 +33,9 @@ from app.web.current_settings import current_settings
 from app.web.live.long_poll import hub
 from app.web.requests.idempotency import key_of
 from app.web.responses.downloads import content_of
+from app.web.schemas.runs import RunDetails, run_path
 from app.web.schemas.schedules import ScheduleView, schedule_path
 from app.web.schemas.tasks import TaskList, TaskView, task_path
-from app.web.schemas.workflows import RunDetails, run_path
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import storable
 

@@ -9,9 +9,9 @@ from app.services.invoices import PERIODS
 from app.web.fields import Instant, Verbatim, matching, one_of, text
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
+from app.web.schemas.runs import RunDetails
 from app.web.schemas.schedules import MAX_CRON, MAX_ZONE
 from app.web.schemas.tasks import Wait
-from app.web.schemas.workflows import RunDetails
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.payload.mail_addresses import RECIPIENT_SCHEMA, recipient
 from tasks.documents import MAX_NOTE

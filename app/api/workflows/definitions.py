@@ -14,18 +14,15 @@ from app.web import quotas
 from app.web.access import current_owner_id, workflow_caller
 from app.web.blueprint import Blueprint, Created
 from app.web.requests.idempotency import key_of
+from app.web.schemas.runs import GraphView, RunDetails, StartRun, run_path
 from app.web.schemas.workflows import (
     ByVersion,
     ChangeWorkflow,
     CreateWorkflow,
-    GraphView,
-    RunDetails,
-    StartRun,
     VersionList,
     WorkflowFilter,
     WorkflowList,
     WorkflowView,
-    run_path,
     workflow_path,
 )
 from app.web.transactions import in_transaction, transaction

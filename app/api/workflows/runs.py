@@ -18,15 +18,7 @@ from app.services.workflows.picture import Picture
 from app.web import quotas
 from app.web.access import visible_owner, workflow_caller
 from app.web.blueprint import Blueprint
-from app.web.schemas.workflows import (
-    CompensateRun,
-    GraphView,
-    RunDetails,
-    RunEventList,
-    RunFilter,
-    RunList,
-    RunsOfWorkflow,
-)
+from app.web.schemas.runs import CompensateRun, GraphView, RunDetails, RunEventList, RunFilter, RunList, RunsOfWorkflow
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 

@@ -16,18 +16,17 @@ from app.services.workflows.changing import (
 from app.services.workflows.definitions import (
     Caller,
     NewWorkflow,
-    WorkflowRecord,
     change,
     create_once,
     delete,
     set_active,
-    sync,
     types_of,
     version_list,
 )
 from app.services.workflows.definitions import find as find_workflows
 from app.services.workflows.definitions import read as read_workflow
 from app.services.workflows.reading import Filter, RunView, StepView, events, find, read, task_ids, view
+from app.services.workflows.records import WorkflowRecord
 from app.services.workflows.run_statements import lock as lock_runs
 from app.services.workflows.versions import definition_of
 from taskledger_sdk.workflows import Definition
@@ -62,7 +61,6 @@ __all__ = [
     "set_active",
     "start",
     "start_once",
-    "sync",
     "task_ids",
     "types_of",
     "version_list",

@@ -15,7 +15,8 @@ from app.services import idempotency, lifecycle
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.workflows import advancing, run_statements, steps, transitions
-from app.services.workflows.definitions import Caller, WorkflowRecord, read, stay, types_of
+from app.services.workflows.definitions import Caller, read, stay, types_of
+from app.services.workflows.records import WorkflowRecord
 from app.services.workflows.transitions import Transition
 from app.services.workflows.versions import definition_of
 from taskledger_sdk.workflows import Definition, InputRefused

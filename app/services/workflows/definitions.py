@@ -1,4 +1,4 @@
-"""Workflows as their owners see them: making, changing, finding, deleting; and those that the service brings."""
+"""Workflows as their owners see them: create, change, find, delete."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,42 +9,21 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, Refused
-from app.models import RUN_UNFINISHED, Workflow, WorkflowRun, new_id
+from app.models import RUN_UNFINISHED, WorkflowRun
 from app.models.page import Page, page_of
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.owners import lock_owner_count
 from app.services.sql import folding
-from app.services.workflows import versions
+from app.services.workflows import declared, records, versions
+from app.services.workflows.records import WORKFLOWS, WorkflowRecord
 from app.services.workflows.versions import VERSIONS
 from taskledger_sdk.workflows import Definition, DefinitionRefused, load_workflows, parse
 from taskledger_sdk.workflows.declaring import NAME
 
-WORKFLOWS, RUNS = Workflow.metadata.tables["workflows"], WorkflowRun.metadata.tables["workflow_runs"]
+RUNS = WorkflowRun.metadata.tables["workflow_runs"]
 MAX_OF_AN_OWNER = 1000
-_RECORD = ("id", "owner_id", "name", "description", "active", "version", "created_at", "updated_at")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkflowRecord:
-    """A workflow and one of its versions, the newest unless another was asked for."""
-
-    id: UUID
-    owner_id: UUID | None
-    name: str
-    description: str
-    active: bool
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    version_id: UUID
-    definition: dict[str, Any]
-
-    @property
-    def is_the_services_own(self) -> bool:
-        """Whether it was written in Python."""
-        return self.owner_id is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +79,7 @@ def create_once(
         session,
         key,
         create=lambda workflow_id: _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now),
-        find=lambda workflow_id: _one(session, WORKFLOWS.c.id == workflow_id),
+        find=lambda workflow_id: records.one(session, WORKFLOWS.c.id == workflow_id),
         what="workflow",
         now=now,
     )
@@ -121,13 +100,13 @@ def _create(
     theirs = sa.select(sa.func.count()).select_from(WORKFLOWS).where(WORKFLOWS.c.owner_id == owner_id)
     if session.execute(theirs).scalar_one() >= MAX_OF_AN_OWNER:
         raise Refused({"_schema": [f"there are {MAX_OF_AN_OWNER} workflows already; delete one first"]})
-    if _one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == wanted.name):
+    if records.one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == wanted.name):
         raise Conflict(f"There is a workflow called {wanted.name!r} already; PATCH it, or take another name.")
     row: dict[str, Any] = {"id": workflow_id, "owner_id": owner_id, "name": wanted.name, "version": 1}
     row |= {"description": wanted.description, "active": wanted.active, "created_at": now, "updated_at": now}
     session.connection().execute(sa.insert(WORKFLOWS), row)
     versions.store(session, workflow_id, 1, definition, now=now)
-    made = _one(session, WORKFLOWS.c.id == workflow_id)
+    made = records.one(session, WORKFLOWS.c.id == workflow_id)
     assert made is not None  # noqa: S101 (just inserted)
     return made
 
@@ -136,16 +115,16 @@ def read(session: Session, name: str, *, caller: Caller, now: datetime, number: 
     """A workflow by name: the caller's own, else the service's, else (for who sees all) the newest. Raises NotFound."""
     if not NAME.fullmatch(name):  # it may hold what PostgreSQL cannot even compare with
         raise NotFound("There is no such workflow: its name is none that a workflow can have.")
-    sync(session, now=now)
+    declared.store_all(session, now=now)
     mine = WORKFLOWS.c.owner_id.is_not_distinct_from(caller.owner_id)
     services = WORKFLOWS.c.owner_id.is_(None)
     visible = sa.true() if caller.sees_all else sa.or_(mine, services)
     order = (mine.desc(), services.desc(), WORKFLOWS.c.id.desc())
-    found = _one(session, WORKFLOWS.c.name == name, visible, order=order, number=number)
+    found = records.one(session, WORKFLOWS.c.name == name, visible, order=order, number=number)
     if found is None:
         which = f"version {number} of workflow {name!r}" if number else f"workflow {name!r}"
         raise NotFound(f"There is no {which}, or it is not yours.")
-    return found if number is not None else _as_declared(session, found)
+    return found if number is not None else declared.as_declared(session, found)
 
 
 def find(
@@ -159,8 +138,8 @@ def find(
     now: datetime,
 ) -> Page[WorkflowRecord]:
     """A page of those older than `before`, newest first."""
-    sync(session, now=now)
-    query = _query().order_by(WORKFLOWS.c.id.desc()).limit(limit + 1)
+    declared.store_all(session, now=now)
+    query = records.select().order_by(WORKFLOWS.c.id.desc()).limit(limit + 1)
     if not caller.sees_all:
         query = query.where(sa.or_(WORKFLOWS.c.owner_id == caller.owner_id, WORKFLOWS.c.owner_id.is_(None)))
     if active is not None:
@@ -170,8 +149,8 @@ def find(
         query = query.where(folding.holds(session, text, places))
     if before is not None:
         query = query.where(WORKFLOWS.c.id < before)
-    records = [WorkflowRecord(**row) for row in session.connection().execute(query).mappings()]
-    return page_of(records, limit)
+    page = [WorkflowRecord(**row) for row in session.connection().execute(query).mappings()]
+    return page_of(page, limit)
 
 
 def version_list(session: Session, workflow: WorkflowRecord) -> list[dict[str, Any]]:
@@ -206,7 +185,7 @@ def change(
     if description is not None:
         values["description"] = description
     session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == old.id).values(values))
-    changed = _one(session, WORKFLOWS.c.id == old.id)
+    changed = records.one(session, WORKFLOWS.c.id == old.id)
     assert changed is not None  # noqa: S101 (locked above)
     return changed
 
@@ -247,69 +226,13 @@ def delete(session: Session, name: str, *, caller: Caller, now: datetime) -> Non
     session.connection().execute(sa.delete(WORKFLOWS).where(WORKFLOWS.c.id == found.id))
 
 
-def sync(session: Session, *, now: datetime) -> None:
-    """See that the service's own workflows are stored as this process knows them; mostly one look."""
-    known = sa.select(WORKFLOWS.c.name, VERSIONS.c.digest).join(VERSIONS, VERSIONS.c.workflow_id == WORKFLOWS.c.id)
-    stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
-    declared = load_workflows()
-    if all((name, versions.digest_of(each.definition)) in stored for name, each in declared.items()):
-        return
-    lock_owner_count(session, "workflows", None)
-    stored = {tuple(row) for row in session.connection().execute(known.where(WORKFLOWS.c.owner_id.is_(None)))}
-    for name, each in declared.items():
-        if (name, versions.digest_of(each.definition)) not in stored:
-            _store_declared(session, name, each.description, each.definition, now)
-
-
-def _store_declared(session: Session, name: str, description: str, definition: Definition, now: datetime) -> None:
-    old = _one(session, WORKFLOWS.c.owner_id.is_(None), WORKFLOWS.c.name == name)
-    number = old.version + 1 if old else 1
-    workflow_id = old.id if old else new_id()
-    row: dict[str, Any] = {"description": description, "version": number, "updated_at": now}
-    if old:
-        session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == workflow_id).values(row))
-    else:
-        row |= {"id": workflow_id, "owner_id": None, "name": name, "active": True, "created_at": now}
-        session.connection().execute(sa.insert(WORKFLOWS), row)
-    versions.store(session, workflow_id, number, definition, now=now)
-
-
-def _as_declared(session: Session, found: WorkflowRecord) -> WorkflowRecord:
-    """Of the service's own workflows, what this process knows: during an upgrade, or after one was taken back."""
-    declared = load_workflows().get(found.name)
-    if not found.is_the_services_own or declared is None:
-        return found
-    same = sa.select(VERSIONS.c.number).where(
-        VERSIONS.c.workflow_id == found.id, VERSIONS.c.digest == versions.digest_of(declared.definition)
-    )
-    number = session.connection().execute(same.order_by(VERSIONS.c.number.desc()).limit(1)).scalar()
-    return _one(session, WORKFLOWS.c.id == found.id, number=number) or found
-
-
 def _own(session: Session, name: str, *, caller: Caller, now: datetime) -> WorkflowRecord:
     """One that the caller may change, locked. Raises NotFound or Conflict."""
     found = read(session, name, caller=caller, now=now)
     if found.is_the_services_own:
         raise Conflict(f"Workflow {name!r} belongs to the service: it is written in tasks/workflows/.")
     session.connection().execute(sa.select(WORKFLOWS.c.id).where(WORKFLOWS.c.id == found.id).with_for_update())
-    locked = _one(session, WORKFLOWS.c.id == found.id)
+    locked = records.one(session, WORKFLOWS.c.id == found.id)
     if locked is None:
         raise NotFound(f"There is no workflow {name!r} any more.")
     return locked
-
-
-def _query(number: int | None = None) -> sa.Select[Any]:
-    is_wanted = VERSIONS.c.number == (WORKFLOWS.c.version if number is None else number)
-    return sa.select(
-        *(WORKFLOWS.c[name] for name in _RECORD if name != "version"),
-        VERSIONS.c.number.label("version"),
-        VERSIONS.c.id.label("version_id"),
-        VERSIONS.c.definition,
-    ).join(VERSIONS, sa.and_(VERSIONS.c.workflow_id == WORKFLOWS.c.id, is_wanted))
-
-
-def _one(
-    session: Session, *where: sa.ColumnElement[bool], order: Any = (), number: int | None = None
-) -> WorkflowRecord | None:
-    row: Any = session.connection().execute(_query(number).where(*where).order_by(*order).limit(1)).mappings().first()
-    return None if row is None else WorkflowRecord(**row)
