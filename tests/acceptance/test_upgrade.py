@@ -54,6 +54,7 @@ def old(databases, request, previous):
     stack = Stack(database_url=database_url, broker_url=empty_broker_url(request))
     for process in (stack.api, stack.worker, stack.dispatcher):
         process._directory = previous
+        process.environment = {**process.environment, "PYTHONPATH": str(previous / "sdk" / "python")}  # its own, too
         # Each version is started as its own documents say: the one before knows no worker class of ours yet.
         if not any((previous / "app").glob("server*")):
             process.command = ["gthread" if part == "app.server.Threads" else part for part in process.command]

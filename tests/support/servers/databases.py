@@ -36,6 +36,13 @@ class Databases:
         self._made.append(name)
         return self._url(name)
 
+    def create_empty(self, purpose: str) -> str:
+        """A database without tables; returns its URL."""
+        name = self._name(purpose)
+        self._administer(f'CREATE DATABASE "{name}"')
+        self._made.append(name)
+        return self._url(name)
+
     def drop(self, url: str) -> None:
         """Drop one database and whoever is connected to it."""
         name = str(sa.make_url(url).database)
@@ -53,11 +60,9 @@ class Databases:
         return self._server.set(database=name).render_as_string(hide_password=False)
 
     def _migrated_template(self) -> str:
-        name = self._name("template")
-        self._administer(f'CREATE DATABASE "{name}"')
-        self._made.append(name)
-        migrate(self._url(name))
-        return name
+        url = self.create_empty("template")
+        migrate(url)
+        return self._name("template")
 
     def _administer(self, statement: str) -> None:
         connection = psycopg2.connect(self._server.render_as_string(hide_password=False), connect_timeout=5)
