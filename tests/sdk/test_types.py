@@ -30,7 +30,13 @@ class Sum:
     note: str | None = None
 
 
-@task_type("acme.total", retry=RetryPolicy(max_retries=2), timeout_seconds=30, settings=("ACME_URL",), ordering_key="payload.note")
+@task_type(
+    "acme.total",
+    retry=RetryPolicy(max_retries=2),
+    timeout_seconds=30,
+    settings=("ACME_URL",),
+    ordering_key="payload.note",
+)
 def total(task: TaskContext, payload: Sum) -> int:
     assert_type(task.id, UUID)
     assert_type(task.attempt, int)
