@@ -15,10 +15,12 @@ BUILD = "import sys, flit_core.buildapi as build; print(build.build_wheel(sys.ar
 LOAD = """
 from taskledger_sdk import packages
 from taskledger_sdk.registry import load_types
+from taskledger_sdk.schedules import load_schedules
 from taskledger_sdk.workflows import load_workflows
 packages.use("acme_jobs")
 print(*load_types())
 print(*load_workflows(), *load_workflows()["acme_jobs.welcome"].definition.steps)
+print(*load_schedules())
 """
 
 
@@ -35,7 +37,7 @@ def test_its_tests_pass(environment, project):
     done = environment.run("-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", directory=project)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_its_tests_fail_when_its_handler_is_wrong(environment, project, tmp_path):
@@ -47,13 +49,15 @@ def test_its_tests_fail_when_its_handler_is_wrong(environment, project, tmp_path
     done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", directory=other)
 
     assert done.returncode == 1
-    assert "1 failed" in done.stdout
+    assert "2 failed" in done.stdout
 
 
-def test_a_service_finds_its_types_and_workflows(environment, project):
+def test_a_service_finds_its_type_workflow_and_schedule(environment, project):
     done = environment.run("-W", "error", "-c", LOAD, directory=project)
 
-    assert done.stdout.splitlines() == ["acme_jobs.greet", "acme_jobs.welcome guest host"], done.stderr
+    assert done.stdout.splitlines() == ["acme_jobs.greet", "acme_jobs.welcome guest host", "acme_jobs.morning"], (
+        done.stderr
+    )
 
 
 def test_its_wheel_has_its_package_and_names_it_for_the_service(project, tmp_path):

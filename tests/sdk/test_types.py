@@ -21,7 +21,7 @@ from typing import Any, assert_type
 from uuid import UUID
 
 from marshmallow.validate import Length
-from taskledger_sdk import RetryPolicy, TaskContext, ref, rule, step, task_type, testing, text, workflow
+from taskledger_sdk import RetryPolicy, TaskContext, ref, rule, schedule, step, task_type, testing, text, workflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,13 @@ class Sum:
     note: str | None = None
 
 
-@task_type("acme.total", retry=RetryPolicy(max_retries=2), timeout_seconds=30, settings=("ACME_URL",))
+@task_type(
+    "acme.total",
+    retry=RetryPolicy(max_retries=2),
+    timeout_seconds=30,
+    settings=("ACME_URL",),
+    ordering_key="payload.note",
+)
 def total(task: TaskContext, payload: Sum) -> int:
     assert_type(task.id, UUID)
     assert_type(task.attempt, int)
@@ -59,6 +65,7 @@ match testing.run(total, {"numbers": [1]}, task):
         assert_type(seconds, float)
     case testing.Failed(reason):
         assert_type(reason, str)
+schedule("acme.nightly", cron="0 2 * * *", task={"type": "acme.total", "payload": {"numbers": [1]}})
 workflow("acme", description="", steps={"a": step("acme.total", {"numbers": ref("input.n"), "note": text("n")})})
 '''
 WRONG = '''

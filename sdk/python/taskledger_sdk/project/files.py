@@ -15,9 +15,11 @@ FILES = {
     "pyproject.toml": "pyproject.toml",
     "{package}/__init__.py": "package/__init__.py",
     "{package}/greet.py": "package/greet.py",
+    "{package}/morning.py": "package/morning.py",
     "{package}/py.typed": "package/py.typed",
     "{package}/welcome.py": "package/welcome.py",
     "tests/test_greet.py": "tests/test_greet.py",
+    "tests/test_morning.py": "tests/test_morning.py",
     "tests/test_welcome.py": "tests/test_welcome.py",
 }
 """Each file of the project, and the template that it is made from."""

@@ -13,8 +13,8 @@ from taskledger_sdk.project import BadName, files, package_of
 def init(name: str) -> None:
     """Write a project for your task types into a new folder here.
 
-    NAME is what it is called, such as acme-jobs; its package is acme_jobs. It has a task type, a workflow, a test that
-    passes, a Dockerfile, and a README.md that says how to go on.
+    NAME is what it is called, such as acme-jobs; its package is acme_jobs. It has a task type, a workflow, a schedule,
+    tests that pass, a Dockerfile, and a README.md that says how to go on.
     """
     try:
         written = files(name)
