@@ -28,7 +28,7 @@ from tests.support.servers.databases import ROOT
 
 PAGE = ROOT / "docs" / "contributing" / "architecture.md"
 SECTION = re.compile(r"^## The way of one submission\n(.*?)^## ", re.DOTALL | re.MULTILINE)
-FILE = re.compile(r"`((?:app|tasks)/[\w/]+\.py)`")
+FILE = re.compile(r"`((?:app|tasks|sdk)/[\w/]+\.py)`")
 # They have their part in other threads and processes than the test's: gunicorn's, the publisher's and the worker's.
 ELSEWHERE = {
     "app/messaging/flower.py",
@@ -64,7 +64,7 @@ def traced(files: set[str]) -> Iterator[None]:
     finally:
         sys.setprofile(None)
     paths = [Path(name).relative_to(ROOT) for name in seen if Path(name).is_relative_to(ROOT)]
-    files |= {str(path) for path in paths if path.parts[0] in ("app", "tasks")}
+    files |= {str(path) for path in paths if path.parts[0] in ("app", "tasks", "sdk")}
 
 
 def out_to_the_broker(session: Session, task_id: Any) -> None:

@@ -3,9 +3,8 @@
 from app.messaging import Numbered
 from app.services.events.filters import EventFilter, Labels, labels_of
 from app.services.events.history import Before, History
-from app.services.events.log import Page, newest_id, newest_position, read_after
+from app.services.events.log import Page, Window, newest_id, newest_position, read_after
 from app.services.events.outbox import CHANNEL, Batch, Head, next_batch, published
-from app.services.events.window import Window
 
 __all__ = [
     "CHANNEL",

@@ -3,8 +3,11 @@
 A number is durable before its event is published, so a reader may be a moment ahead of the broker, never wrong.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
@@ -15,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from app.database import array
 from app.messaging import Numbered
+
+PAGES_KEPT = 8  # of up to 1,000 events, some 300 kilobytes each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +99,43 @@ def load(
         for id_, task, type_, status, before, attempt, worker, at, owner in rows.all()
     ]
     return sorted(loaded, key=attrgetter("position"))
+
+
+class Window:
+    """The newest pages, read once for readers in several threads that go on from numbers near to each other.
+
+    What is kept was read from the ledger, where an event never changes; who begins anew forgets it all the same.
+    """
+
+    def __init__(self, *, most: int = PAGES_KEPT) -> None:
+        self._pages: deque[Page] = deque(maxlen=most)
+        self._lock = threading.Lock()
+
+    def read_after(self, transaction: Callable[[], AbstractContextManager[Session]], after: int, *, limit: int) -> Page:
+        """As events.read_after; begins a transaction only when nobody has read these events a moment ago."""
+        with self._lock:  # held while one reads: the others want the same page
+            kept = self._kept(after)
+            if kept is not None:
+                return kept
+            with transaction() as session:
+                page = read_after(session, after, limit=limit)
+            if page.until > page.after:
+                self._pages.append(page)
+            return page
+
+    def forget(self) -> None:
+        """Read everything anew."""
+        with self._lock:
+            self._pages.clear()
+
+    def _kept(self, after: int) -> Page | None:
+        for page in self._pages:
+            if page.after == after:
+                return page
+            if page.after < after < page.until and not page.missing:
+                rest = [event for event in page.events if event.position > after]
+                return replace(page, after=after, events=rest)
+        return None
 
 
 class _UUIDs(dict[str, UUID]):

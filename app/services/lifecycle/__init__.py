@@ -1,6 +1,5 @@
 """The life cycle: the only package that writes a task's status and when it is dispatched, by guarded statements."""
 
-from app.services.lifecycle.beginnings import Beginning, beginning, left_to_dispatcher
 from app.services.lifecycle.claims import (
     INTERRUPTED,
     MAX_INTERRUPTIONS,
@@ -12,6 +11,7 @@ from app.services.lifecycle.claims import (
     renew,
     report_progress,
 )
+from app.services.lifecycle.hints import Beginning, beginning, left_to_dispatcher
 from app.services.lifecycle.holds import OnHold, hold_paused, on_hold, require_admission
 from app.services.lifecycle.outcomes import complete, fail, lock_held, retry_later, stopped
 from app.services.lifecycle.statements import LOOK_AGAIN, Claim, Holder, LeaseLost, WrongStatus

@@ -1,4 +1,4 @@
-"""What a row says of its hint: that one is out, that none is after all, and when to look at it again."""
+"""What a row says of its hint: that one is out or none is, from its beginning on, and when to look at it again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,10 +6,33 @@ from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.database import use_indexes
+from app.models import Status, TaskRecord
 from app.services.lifecycle.statements import LOOK_AGAIN
+
+
+class Beginning(NamedTuple):
+    """The columns of a new row that belong to its life cycle."""
+
+    status: str
+    due_at: datetime
+    dispatched_at: datetime | None
+
+
+def beginning(scheduled_at: datetime | None, *, now: datetime) -> Beginning:
+    """PENDING with a hint that goes out after the commit, or SCHEDULED for a later moment. Pure."""
+    if scheduled_at is not None and scheduled_at > now:
+        return Beginning(Status.SCHEDULED.value, scheduled_at, None)
+    return Beginning(Status.PENDING.value, now + LOOK_AGAIN, now)
+
+
+def left_to_dispatcher(draft: TaskRecord) -> TaskRecord:
+    """The draft without a hint: the dispatcher publishes one in one of its next looks. Pure."""
+    return draft if draft.dispatched_at is None else replace(draft, due_at=draft.dispatched_at, dispatched_at=None)
+
 
 _WITHDRAW = sa.text("""
     WITH locked AS (

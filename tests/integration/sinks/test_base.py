@@ -252,7 +252,7 @@ def test_sinks_of_one_process_read_each_event_once(session, make_runner, sink, m
     happen(session, 5)
     reads = []
     monkeypatch.setattr(
-        "app.services.events.window.read_after",
+        "app.services.events.log.read_after",
         lambda *given, **named: reads.append(given[1]) or events.read_after(*given, **named),
     )
 
