@@ -247,7 +247,9 @@ TABLE: dict[str, Line] = {
     "GET /api/v1/schedules": reading(),
     "POST /api/v1/schedules/preview": creating(200, body={"cron": "0 7 * * *", "time_zone": "Europe/Berlin"}),
     "GET /api/v1/schedules/{schedule_id}": reading_own(schedule),
-    "PUT /api/v1/schedules/{schedule_id}": changing_own(schedule, body=SCHEDULE, starting=SCHEDULE),
+    "PUT /api/v1/schedules/{schedule_id}": changing_own(
+        schedule, body=SCHEDULE, starting=SCHEDULE | {"task": SUBMISSION | {"payload": "another"}}
+    ),
     "PATCH /api/v1/schedules/{schedule_id}": changing_own(
         schedule, body={"name": "renamed"}, starting={"task": SUBMISSION | {"payload": "another"}}
     ),

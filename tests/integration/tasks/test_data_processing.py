@@ -225,6 +225,7 @@ def test_the_engine_opens_nothing_but_its_files(data):
 STOPPED = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
+import tasks
 from taskledger_sdk import errors
 from taskledger_sdk.registry import get_type
 from tests.support.fake_task import FakeTask
@@ -359,6 +360,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch
 MEASURED = """
 import sys, time
 from pathlib import Path
+import tasks
 from taskledger_sdk.registry import get_type
 from tests.support.fake_task import FakeTask
 
