@@ -134,7 +134,7 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_after_a_count(tledger,
     assert unasked.exit_code == 2
     assert call("tasks", "wait", task_id, "--timeout", "30").exit_code == 5
     assert json.loads(tledger("tasks", "show", task_id, "--json"))["attempt"] == 2
-    assert tledger("dead-letters", "purge", "--fingerprint", cause, "--yes") == "Deleted: 1\n"
+    assert tledger("dead-letters", "purge", "--fingerprint", cause, "--dry-run") == "That match: 1\n"
 
 
 def outcomes(printed: str) -> list[str]:
@@ -179,7 +179,7 @@ def test_a_schedule_is_applied_paused_resumed_run_and_deleted_by_its_name(tledge
     assert call("schedules", "show", "morning").exit_code == 1
 
 
-def test_limits_pauses_and_keys_are_an_admins(tledger, call):
+def test_limits_pauses_and_keys_are_an_admins(tledger, call, stack):
     tledger("limits", "set", "type", "fibonacci_calc", "--rate", "100/60", "--reason", "a test")
     assert "100 in 60 s" in tledger("limits", "list")
     tledger("limits", "remove", "type", "fibonacci_calc")
@@ -194,7 +194,7 @@ def test_limits_pauses_and_keys_are_an_admins(tledger, call):
 
     made = json.loads(tledger("keys", "create", "nightly", "--scope", "tasks:read", "--json"))
     assert "nightly" in tledger("keys", "list")
-    assert call("login", "--profile", "reader", "--key-stdin", stdin=made["key"]).exit_code == 0
+    assert call("login", "--url", stack.api.url, "--profile", "reader", "--key-stdin", stdin=made["key"]).exit_code == 0
     assert call("--profile", "reader", "tasks", "submit", "reverse_string", "x").exit_code == 4
     assert "revoked" in tledger("keys", "revoke", made["id"])
     assert tledger("logout", "--all").count("Logged out") == 2
@@ -220,7 +220,7 @@ def test_events_go_on_where_they_were_when_the_service_comes_back(tledger, stack
     with tailing("--after", "0", "--type", "reverse_string", "--status", "completed") as process:
         while json.loads(process.stdout.readline())["data"]["task_id"] != first:
             pass
-        stack.api.end()
+        stack.api.stop()
         assert "Trying again" in process.stderr.readline()
         stack.api.start().wait_until_ready()
         second = stack.submit("reverse_string", "two")

@@ -7,7 +7,16 @@ import pytest
 SHOUT = {"name": "shout", "definition": {"steps": {"a": {"type": "uppercase_text", "payload": "x"}}}}
 STORED = {**SHOUT, "description": "", "active": True, "version": 1, "owner": "me", "id": "w"}
 MORNING = {"name": "morning", "cron": "30 7 * * *", "task": {"type": "reverse_string", "payload": "x"}}
-SCHEDULE = {**MORNING, "id": "s-1", "owner": "me", "enabled": True, "next_at": None, "time_zone": "UTC", "run_at": None}
+SCHEDULE = {
+    **MORNING,
+    "id": "s-1",
+    "owner": "me",
+    "enabled": True,
+    "next_at": None,
+    "updated_at": "now",
+    "time_zone": "UTC",
+    "run_at": None,
+}
 
 
 @pytest.fixture
@@ -70,45 +79,39 @@ def test_what_has_no_name_is_refused_before_anything_is_stored(apply, service, k
     assert service.requests == []
 
 
-def found(service, *schedules):
-    service.answer("GET", "/schedules", {"items": list(schedules), "next": None})
-    service.answer("GET", "/auth/me", {"id": "me"})
+@pytest.mark.parametrize("kind", ["workflows", "schedules"])
+def test_a_secret_that_is_not_shown_is_not_replaced_by_what_is_shown(tledger, service, kind):
+    done = tledger(kind, "apply", "-", stdin=json.dumps({"name": "x", "task": {"payload": {"token": "[redacted]"}}}))
+
+    assert (done.exit_code, service.requests) == (2, [])
+    assert "put the secret there" in done.stderr
 
 
-def test_a_schedule_is_found_by_its_name_and_only_the_callers_own_counts(apply, service):
-    found(service, {**SCHEDULE, "owner": "somebody else"}, {**SCHEDULE, "name": "morning after", "id": "s-2"})
-    service.answer("POST", "/schedules", SCHEDULE, status=201)
+def test_a_schedule_that_is_not_there_is_created(apply, service):
+    service.answer("PUT", "/schedules/morning", SCHEDULE, status=201)
 
     assert apply("schedules", {**MORNING, "starts_at": None, "next_at": "x"}) == (0, ["created"])
-    assert service.asked("POST", "/schedules")[0].body == MORNING
+    assert service.asked("PUT", "/schedules/morning")[0].body == MORNING
 
 
-def test_a_schedule_that_is_the_same_is_not_touched(apply, service):
-    found(service, SCHEDULE)
+@pytest.mark.parametrize(
+    ("answered", "outcome"),
+    [
+        ({}, "unchanged"),
+        ({"updated_at": "then"}, "changed"),
+        ({"id": "another account's", "updated_at": "x"}, "created"),
+    ],
+)
+def test_the_service_knows_whether_a_schedule_differs(apply, service, answered, outcome):
+    service.answer("GET", "/schedules/morning", SCHEDULE)
+    service.answer("PUT", "/schedules/morning", {**SCHEDULE, **answered})
 
-    assert apply("schedules", MORNING, SCHEDULE) == (0, ["unchanged"] * 2)
-
-
-def test_of_a_schedule_only_what_differs_is_sent(apply, service):
-    found(service, SCHEDULE)
-    service.answer("PATCH", "/schedules/s-1", SCHEDULE)
-
-    assert apply("schedules", {**MORNING, "cron": "0 8 * * *"}) == (0, ["changed"])
-    assert service.asked("PATCH", "/schedules/s-1")[0].body == {"cron": "0 8 * * *"}
+    assert apply("schedules", SCHEDULE) == (0, [outcome])
+    assert service.asked("PUT", "/schedules/morning")[0].body == {**MORNING, "enabled": True, "time_zone": "UTC"}
 
 
 def test_a_schedule_is_paused_by_its_name(tledger, service):
-    found(service, SCHEDULE)
-    service.answer("PATCH", "/schedules/s-1", {**SCHEDULE, "enabled": False})
+    service.answer("PATCH", "/schedules/each%20morning", {**SCHEDULE, "name": "each morning", "enabled": False})
 
-    assert tledger("schedules", "pause", "morning").stdout == "morning paused\n"
-    assert service.asked("PATCH", "/schedules/s-1")[0].body == {"enabled": False}
-
-
-def test_a_name_that_several_have_is_not_enough(tledger, service):
-    found(service, SCHEDULE, {**SCHEDULE, "id": "s-2"})
-
-    done = tledger("schedules", "delete", "morning")
-
-    assert done.exit_code == 1
-    assert "s-1, s-2" in done.stderr
+    assert tledger("schedules", "pause", "each morning").stdout == "each morning paused\n"
+    assert service.asked("PATCH", "/schedules/each%20morning")[0].body == {"enabled": False}

@@ -4,7 +4,6 @@ import pytest
 from click import BadParameter
 
 from taskledger_sdk.cli import text
-from taskledger_sdk.cli.applying import differing
 from taskledger_sdk.cli.inputs import documents_of, labels_of, moment_of, payload_of
 from taskledger_sdk.cli.submitting import MOST_BYTES, MOST_ITEMS, parts_of
 from taskledger_sdk.cli.tables import column, fields, rendered
@@ -109,23 +108,6 @@ def test_a_file_to_apply_holds_objects(tmp_path, content):
 
     with pytest.raises(BadParameter):
         documents_of(str(file))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found", "difference"),
-    [
-        ({"a": 1}, {"a": 1, "b": 2}, {}),
-        ({"a": 1}, {"a": 2}, {"a": 1}),
-        ({"a": True}, {"a": 1}, {}),
-        ({"task": {"type": "x"}}, {"task": {"type": "x", "payload": 1}}, {}),
-        ({"task": {"type": "x"}}, {"task": None}, {"task": {"type": "x"}}),
-        ({"run_at": "2030-01-01T02:00:00+02:00"}, {"run_at": "2030-01-01T00:00:00Z"}, {}),
-        ({"run_at": "2030-01-01T03:00:00Z"}, {"run_at": "2030-01-01T00:00:00Z"}, {"run_at": "2030-01-01T03:00:00Z"}),
-        ({"cron": "0 7 * * *"}, {"cron": "0 8 * * *"}, {"cron": "0 7 * * *"}),
-    ],
-)  # fmt: skip
-def test_what_differs_is_what_the_service_would_not_show_so(wanted, found, difference):
-    assert differing(wanted, found) == difference
 
 
 def test_submissions_travel_in_parts_that_a_service_takes():

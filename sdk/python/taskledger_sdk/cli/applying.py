@@ -1,29 +1,30 @@
-"""Bringing what a file says into the service: what is to be sent, and what came of it. Pure."""
+"""`apply`: reading the files, and the words for what came of each document in them."""
 
-from collections.abc import Mapping
-from datetime import datetime
+import json
+from collections.abc import Sequence
 from typing import Any
 
+import click
+
+from taskledger_sdk.cli.inputs import documents_of
+
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
+REDACTED = "[redacted]"
 
 
-def differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `wanted` that `found` does not have so; what is not said stays as it is."""
-    return {name: value for name, value in wanted.items() if not _is_same(value, found.get(name))}
+def wanted_of(files: Sequence[str], *, what: str, server_says: frozenset[str]) -> list[dict[str, Any]]:
+    """The documents of all files, each with a name, and without what only the service says.
 
-
-def _is_same(wanted: Any, found: Any) -> bool:
-    """Whether the service would show `wanted` as `found`: it fills in what was left out, and moments are of UTC."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return all(_is_same(value, found.get(name)) for name, value in wanted.items())
-    if isinstance(wanted, str) and isinstance(found, str) and wanted != found:
-        moments = _moment(wanted), _moment(found)
-        return None not in moments and moments[0] == moments[1]
-    return bool(wanted == found)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone() if "T" in text else None
-    except (ValueError, OverflowError):
-        return None
+    `what` they are, for people. Raises click.BadParameter for one without a name, and for one with [redacted] in it:
+    the service shows that in the place of a secret, and would take it for the secret.
+    """
+    found = []
+    for file in files:
+        for document in documents_of(file):
+            if not isinstance(document.get("name"), str) or not document["name"]:
+                raise click.BadParameter(f"{file}: a {what} has no name", param_hint="FILE")
+            if REDACTED in json.dumps(document):
+                said = f"{file}: {document['name']} has {REDACTED} where a secret belongs: put the secret there"
+                raise click.BadParameter(said, param_hint="FILE")
+            found.append({name: value for name, value in document.items() if name not in server_says})
+    return found

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import click
 
@@ -102,11 +101,3 @@ def moment_of(text: str | None, option: str) -> str | None:
         return datetime.fromisoformat(text).astimezone().isoformat()
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{text} is no moment such as 2026-12-24T18:00", param_hint=option) from None
-
-
-def is_id(text: str) -> bool:
-    """Whether it is an id, and not a name."""
-    try:
-        return str(UUID(text)) == text.lower()
-    except ValueError:
-        return False

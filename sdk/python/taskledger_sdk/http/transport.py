@@ -89,7 +89,7 @@ def unreachable(error: httpx2.HTTPError | httpx2.InvalidURL, url: str) -> Unreac
 class Transport:
     """Calls of the API; all of them raise RequestFailed. Close it, or use it in a `with`.
 
-    Not for several threads at once. `sleep` and `rand` are for tests.
+    Threads may share it. `sleep` and `rand` are for tests.
     """
 
     def __init__(

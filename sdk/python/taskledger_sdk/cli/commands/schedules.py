@@ -7,17 +7,18 @@ from uuid import uuid4
 import click
 
 from taskledger_sdk.cli import lists, text
-from taskledger_sdk.cli.applying import CHANGED, CREATED, UNCHANGED, differing
-from taskledger_sdk.cli.finding import schedule_of
-from taskledger_sdk.cli.inputs import documents_of, moment_of
+from taskledger_sdk.cli.applying import CHANGED, CREATED, UNCHANGED, wanted_of
+from taskledger_sdk.cli.inputs import moment_of
 from taskledger_sdk.cli.options import list_options
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
 from taskledger_sdk.http.addresses import path_of
+from taskledger_sdk.http.errors import NotFound
 
-SERVER_SAYS = frozenset(
-    ("id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "last_run_id", "problem")
-) | {"created_at", "updated_at", "links"}
+SERVER_SAYS = frozenset({
+    "id", "owner", "next_at", "queued_slot_at", "last_slot_at", "last_task_id", "last_run_id", "problem", "from_code",
+    "version", "created_at", "updated_at", "links",
+})  # fmt: skip
 schedule_argument = click.argument("schedule", metavar="NAME_OR_ID")
 schedules_argument = click.argument("schedules", nargs=-1, required=True, metavar="NAME_OR_ID...")
 
@@ -53,7 +54,10 @@ SLOT_COLUMNS = (
 
 @click.group()
 def schedules() -> None:
-    """Store, list, pause and delete schedules. Each is named by its id, or by a name that only one has."""
+    """Store, list, pause and delete schedules.
+
+    Each goes by its name, or by its id.
+    """
 
 
 @schedules.command(name="list")
@@ -73,7 +77,7 @@ def list_(session: Session, *, enabled: bool | None, part: str | None, **paging:
 @calls_the_api
 def show(session: Session, schedule: str) -> None:
     """Show a schedule. The JSON can be changed, and stored with `apply`."""
-    found = schedule_of(session.api, schedule)
+    found = session.api.get(path_of("schedules", schedule))
     if session.out.as_json:
         session.out.document(found)
         return
@@ -103,16 +107,12 @@ def show(session: Session, schedule: str) -> None:
 def apply(session: Session, files: Sequence[str]) -> None:
     """Store the schedules of FILEs that differ from what is stored; - is stdin.
 
-    A file holds JSON, as POST /schedules takes it, or a list of these; each needs a name, by which it is found again.
-    What a file does not say stays as it is. It ends at the first that is refused. With --json: of each its name, what
-    was done and the schedule, one a line.
+    A file holds JSON, as PUT /schedules/NAME takes it with the name in it, or a list of these. What a file does not
+    say is as in a new schedule, but for `enabled`: what was paused stays paused. It ends at the first that is refused.
+    With --json: of each its name, what was done and the schedule, one a line.
     """
-    wanted = [(file, document) for file in files for document in documents_of(file)]
-    for file, document in wanted:
-        if not isinstance(document.get("name"), str) or not document["name"]:
-            raise click.BadParameter(f"{file}: a schedule has no name", param_hint="FILE")
-    for _, document in wanted:
-        done, stored = _apply(session, {name: said for name, said in document.items() if name not in SERVER_SAYS})
+    for document in wanted_of(files, what="schedule", server_says=SERVER_SAYS):
+        done, stored = _apply(session, document)
         if session.out.as_json:
             session.out.line({"name": document["name"], "outcome": done, "schedule": stored})
         else:
@@ -121,19 +121,16 @@ def apply(session: Session, files: Sequence[str]) -> None:
 
 
 def _apply(session: Session, wanted: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    old = schedule_of(session.api, wanted["name"], or_none=True)
-    if old is None:
-        # What a service shows may be given to another one: null stands for what was not said.
-        said = {name: value for name, value in wanted.items() if value is not None}
-        return CREATED, session.api.post("/schedules", said, idempotency_key=uuid4().hex)
-    difference = {
-        name: value for name, value in differing(wanted, old).items() if not (name == "run_if_past" or value is None)
-    }
-    if not difference:
-        return UNCHANGED, old
-    if "run_at" in difference and "run_if_past" in wanted:
-        difference["run_if_past"] = wanted["run_if_past"]
-    return CHANGED, session.api.patch(path_of("schedules", old["id"]), difference)
+    path = path_of("schedules", wanted["name"])
+    try:
+        old = session.api.get(path)
+    except NotFound:
+        old = None
+    # What a service shows may be given back to it: null stands for what was not said.
+    new = session.api.put(path, {name: value for name, value in wanted.items() if value is not None})
+    if old is None or new["id"] != old["id"]:  # an admin sees the schedules of others, and stores their own
+        return CREATED, new
+    return UNCHANGED if new["updated_at"] == old["updated_at"] else CHANGED, new
 
 
 @schedules.command()
@@ -158,8 +155,7 @@ def resume(session: Session, schedules: Sequence[str]) -> None:
 @calls_the_api
 def run(session: Session, schedule: str, *, idempotency_key: str | None) -> None:
     """Start a schedule's task or run at once, whatever its rule says; prints the id."""
-    path = path_of("schedules", schedule_of(session.api, schedule)["id"], "run")
-    started = session.api.post(path, idempotency_key=idempotency_key or uuid4().hex)
+    started = session.api.post(path_of("schedules", schedule, "run"), idempotency_key=idempotency_key or uuid4().hex)
     if session.out.as_json:
         session.out.document(started)
     else:
@@ -173,11 +169,10 @@ def delete(session: Session, schedules: Sequence[str]) -> None:
     """Delete schedules and their slots; tasks that they submitted stay."""
 
     def delete_one(name: str) -> dict[str, Any]:
-        id_ = schedule_of(session.api, name)["id"]
-        session.api.delete(path_of("schedules", id_))
-        return {"id": id_, "deleted": True}
+        session.api.delete(path_of("schedules", name))
+        return {"schedule": name, "deleted": True}
 
-    lists.each(session, schedules, delete_one, lambda done: f"{done['id']} deleted")
+    lists.each(session, schedules, delete_one, lambda done: f"{done['schedule']} deleted")
 
 
 @schedules.command(name="next")
@@ -193,7 +188,7 @@ def next_(
     if (schedule is None) == (cron is None):
         raise click.UsageError("give a schedule, or --cron")
     if schedule is not None:
-        found = schedule_of(session.api, schedule)
+        found = session.api.get(path_of("schedules", schedule))
         if not found["cron"]:
             found = {"items": [found["next_at"]] if found["next_at"] else [], "description": "once"}
             _show_moments(session, found)
@@ -209,13 +204,13 @@ def next_(
 @calls_the_api
 def slots(session: Session, schedule: str, **paging: Any) -> None:
     """List what became of each slot, newest first."""
-    path = path_of("schedules", schedule_of(session.api, schedule)["id"], "slots")
+    path = path_of("schedules", schedule, "slots")
     lists.show(session, path, SLOT_COLUMNS, **paging, empty="It has had no slot yet.")
 
 
 def _enable(session: Session, names: Sequence[str], *, enabled: bool) -> None:
     def change(name: str) -> dict[str, Any]:
-        return session.api.patch(path_of("schedules", schedule_of(session.api, name)["id"]), {"enabled": enabled})
+        return session.api.patch(path_of("schedules", name), {"enabled": enabled})
 
     def say(found: dict[str, Any]) -> str:
         coming = f", next {text.moment(found['next_at'])}" if found["next_at"] else ""

@@ -7,8 +7,7 @@ from uuid import uuid4
 import click
 
 from taskledger_sdk.cli import lists, text
-from taskledger_sdk.cli.applying import CHANGED, CREATED, UNCHANGED, differing
-from taskledger_sdk.cli.inputs import documents_of
+from taskledger_sdk.cli.applying import CHANGED, CREATED, UNCHANGED, wanted_of
 from taskledger_sdk.cli.options import list_options
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
@@ -99,11 +98,7 @@ def apply(session: Session, files: Sequence[str]) -> None:
     unchanged; what a file does not say stays as it is. It ends at the first that is refused. With --json: of each its
     name, what was done and the workflow, one a line.
     """
-    wanted = [(file, document) for file in files for document in documents_of(file)]
-    for file, document in wanted:
-        if not isinstance(document.get("name"), str):
-            raise click.BadParameter(f"{file}: a workflow has no name", param_hint="FILE")
-    for _, document in wanted:
+    for document in wanted_of(files, what="workflow", server_says=SERVER_SAYS):
         done, stored = _apply(session, document)
         if session.out.as_json:
             session.out.line({"name": document["name"], "outcome": done, "workflow": stored})
@@ -112,17 +107,14 @@ def apply(session: Session, files: Sequence[str]) -> None:
 
 
 def _apply(session: Session, wanted: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    # What a service shows may be given back to it: what only the service says is left out.
-    said = {name: value for name, value in wanted.items() if name not in SERVER_SAYS}
-    path = path_of("workflows", said["name"])
+    path = path_of("workflows", wanted["name"])
     try:
         old = session.api.get(path)
     except NotFound:
-        return CREATED, session.api.post("/workflows", said, idempotency_key=uuid4().hex)
-    difference = differing({name: value for name, value in said.items() if name != "name"}, old)
-    if "definition" in said and "definition" not in difference and said["definition"] != old["definition"]:
-        difference["definition"] = said["definition"]  # a step that was taken out; the service knows what is the same
+        return CREATED, session.api.post("/workflows", wanted, idempotency_key=uuid4().hex)
+    difference = {name: value for name, value in wanted.items() if value != old.get(name)}
     active = difference.pop("active", None)
+    # Definitions are stored in one form, in which what was left out is filled in: the service knows which are the same.
     new = session.api.patch(path, difference) if difference else old
     is_changed = new["version"] != old["version"] or new["description"] != old["description"]
     if active is not None:
