@@ -130,15 +130,20 @@ GIVE_BACK = update(
 
 
 def give_back(
-    session: Session, held: Sequence[Claim], *, reason: str, now: datetime, unchunked: bool = False
+    session: Session, claims: Sequence[Claim], *, reason: str, now: datetime, unchunked: bool = False
 ) -> set[UUID]:
     """Return unfinished tasks of one hint to PENDING without counting the attempt; the ledger dispatches them again.
 
     `unchunked`: from now on each runs in a hint of its own. A task whose cancellation was requested is left out.
     """
-    if not held:
+    if not claims:
         return set()
-    parameters = {"ids": [claim.id for claim in held], "lease": held[0].lease, "reason": reason, "unchunked": unchunked}
+    parameters = {
+        "ids": [claim.id for claim in claims],
+        "lease": claims[0].lease,
+        "reason": reason,
+        "unchunked": unchunked,
+    }
     return set(session.scalars(GIVE_BACK, {**parameters, "now": now}))
 
 
