@@ -169,12 +169,12 @@ def is_interrupted_too_often(session: Session, task_id: UUID, attempt: int) -> b
 
 # A row that somebody has locked is passed over, and told again later.
 PROGRESS = sa.text("""
-    WITH news AS (
+    WITH reports AS (
         SELECT *
         FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:progress AS text[])) AS n (id, lease, progress)
     ), free AS (
-        SELECT tasks.id, CAST(news.progress AS jsonb) AS progress
-        FROM tasks JOIN news USING (id, lease)
+        SELECT tasks.id, CAST(reports.progress AS jsonb) AS progress
+        FROM tasks JOIN reports USING (id, lease)
         ORDER BY tasks.id
         FOR NO KEY UPDATE OF tasks SKIP LOCKED
     )

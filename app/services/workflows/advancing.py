@@ -1,7 +1,7 @@
-"""Moving a run on: what has ended is taken in, what can begin begins, and when nothing is left the run ends.
+"""Advancing a run: what has ended is taken in, what can begin begins, and when nothing is left the run ends.
 
-Called with the run locked, in the transaction that recorded a step's outcome, or by the duty for steps that ended by
-another door. Calling it once more changes nothing.
+Called with the run locked, in the transaction that recorded a step's outcome, or by the duty for steps that ended
+elsewhere. Calling it once more changes nothing.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The one door of runs: the only module that writes `workflow_runs.status`, each time by one guarded statement.
+"""The statements of runs: the only module that writes `workflow_runs.status`, each time by one guarded statement.
 
 Whoever moves a run on has locked it first, before any task (DESIGN 3.11); so what follows from its steps is decided by
 one transaction at a time.
