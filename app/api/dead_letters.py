@@ -18,7 +18,7 @@ from app.web.blueprint import Blueprint
 from app.web.dead_letter_choice import DEAD_LETTER_ACTIONS, dead_letter_filter
 from app.web.fields import Instant, QueryMoment, matching
 from app.web.oversight import counted
-from app.web.requests.dry_run import said_in, token_for
+from app.web.requests.dry_run import choice_in, token_for
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import TaskList
@@ -157,7 +157,7 @@ def _token(action: str, wanted: DeadLetterFilter) -> str:
 
 
 def _from_token(action: str, token: str | None) -> DeadLetterFilter:
-    said = said_in(f"dead-letters.{action}", token)
+    said = choice_in(f"dead-letters.{action}", token)
     return DeadLetterFilter(
         type=said["type"],
         fingerprint=said["fingerprint"],

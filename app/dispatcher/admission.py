@@ -1,4 +1,4 @@
-"""Duty: admit held tasks, as limits, order and turns allow. Rows first, committed, and then the hints."""
+"""Duty: admit tasks on hold, as limits, order and turns allow. Rows first, committed, and then the hints."""
 
 from datetime import datetime, timedelta
 
@@ -16,16 +16,16 @@ SWEEP_EVERY = timedelta(seconds=2)
 PAUSES = {admission.Busy.HELD: 0.02, admission.Busy.ACTIVE: 0.05, admission.Busy.IDLE: 0.25}
 BRISK_SECONDS = 0.005  # while places come free again and again
 BRISK_ROUNDS = 100
-RECEIVERS_PAUSE_SECONDS = 0.05  # while all that is held waits for receivers that do not answer, maybe for days
+RECEIVERS_PAUSE_SECONDS = 0.05  # while all that is on hold waits for receivers that do not answer, maybe for days
 
 
 class Admission:
-    """With nothing held, a round is one look at an empty index."""
+    """With nothing on hold, a round is one look at an empty index."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        aging = timedelta(seconds=get_settings().aging_seconds)
-        self._held, self._turns = admission.Held(aging=aging), admission.StrideScheduler()
+        boost_after = timedelta(seconds=get_settings().aging_seconds)
+        self._cursor, self._turns = admission.LaneCursor(boost_after=boost_after), admission.StrideScheduler()
         self._swept_at: datetime | None = None
         self._busy = admission.Busy.IDLE
         self._rounds_without = 0
@@ -34,9 +34,9 @@ class Admission:
     def pause_seconds(self) -> float:
         """How long until the next round."""
         if self._busy is admission.Busy.HELD:
-            if self._rounds_without < BRISK_ROUNDS and not self._held.waits_for_circuits:
+            if self._rounds_without < BRISK_ROUNDS and not self._cursor.waits_for_circuits:
                 return BRISK_SECONDS
-            if self._held.is_of_deliveries:
+            if self._cursor.is_of_deliveries:
                 return RECEIVERS_PAUSE_SECONDS
         return PAUSES[self._busy]
 
@@ -47,7 +47,7 @@ class Admission:
         if self._busy is not admission.Busy.HELD:
             return brought
         self._publisher.connect()  # with the broker down this raises, and no row is touched
-        chosen = in_transaction(lambda session: admission.admit(session, self._held, self._turns, now=now))
+        chosen = in_transaction(lambda session: admission.admit(session, self._cursor, self._turns, now=now))
         self._rounds_without = 0 if chosen else self._rounds_without + 1
         # In hints of their own: a chunk would run one after the other what may run at the same time.
         publish(self._publisher, [replace(Hint.of(each), chunk=1) for each in chosen], now)
@@ -56,8 +56,10 @@ class Admission:
     def _sweep(self, now: datetime) -> int:
         if self._swept_at is not None and now - self._swept_at < SWEEP_EVERY:
             return 0
-        brought = in_transaction(lambda session: admission.gate_earlier(session, now=now, limit=BATCH))
-        if self._may_find_earlier:  # of a release before, whose sinks may still run: once, and what is new is gated
+        brought = in_transaction(lambda session: admission.bring_under_limits(session, now=now, limit=BATCH))
+        if (
+            self._may_find_earlier
+        ):  # of a release before, whose sinks may still run: once, and what is new requires admission
             adopted = in_transaction(lambda session: webhooks.adopt_earlier(session, limit=BATCH))
             self._may_find_earlier = adopted > 0
             brought += adopted

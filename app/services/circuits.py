@@ -162,8 +162,8 @@ def read(session: Session, keys: Collection[str]) -> dict[str, Circuit]:
 def of_callbacks(session: Session, *, owner: UUID | None, after: str | None, limit: int) -> Page[Circuit]:
     """A page of the circuits of callbacks, ordered by key."""
     rows = session.execute(_FIND, {"owner": owner, "after": after, "limit": limit + 1}).mappings()
-    found = [Circuit(**row) for row in rows]
-    return page_of(found, limit, lambda circuit: circuit.key)
+    circuits = [Circuit(**row) for row in rows]
+    return page_of(circuits, limit, lambda circuit: circuit.key)
 
 
 def counts(session: Session) -> dict[str, int]:

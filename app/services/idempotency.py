@@ -126,10 +126,10 @@ def once(
     first = None if key is None else first_use(session, key, id_, now=now)
     if first is None:
         return create(id_), True
-    found = find(first)
-    if found is None:
+    existing = find(first)
+    if existing is None:
         raise Gone(f"This Idempotency-Key made the {what} {first}, which has been deleted; use a new key.")
-    return found, False
+    return existing, False
 
 
 def reused(field: str) -> Refused:
@@ -164,14 +164,14 @@ def first_uses(session: Session, taken: Mapping[Key, UUID], *, now: datetime) ->
         "now": now,
         "expired": now - KEPT,
     }
-    ours = {tuple(row) for row in session.execute(_CLAIM_ALL, values)}
-    if len(ours) == len(keys):
+    claimed = {tuple(row) for row in session.execute(_CLAIM_ALL, values)}
+    if len(claimed) == len(keys):
         return {}
-    found = {
+    uses = {
         (row.owner, row.route, row.key): FirstUse(resource_id=row.resource_id, fingerprint=row.fingerprint)
         for row in session.execute(_FIND_ALL, named)
     }
-    return {key: found[place] for key in keys if (place := (key.owner, key.route, key.value)) not in ours}
+    return {key: uses[place] for key in keys if (place := (key.owner, key.route, key.value)) not in claimed}
 
 
 def lead_to(session: Session, key: Key, resource_id: UUID) -> None:

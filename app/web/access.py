@@ -62,9 +62,9 @@ def access(kind: Access) -> Callable[[F], F]:
 
 def access_of(view: Callable[..., Any] | None, *, method: str, rule: str, endpoint: str) -> Access:
     """What a route asks for. Pure."""
-    said: Access | None = getattr(view, "access", None)
-    if said is not None:
-        return said
+    access: Access | None = getattr(view, "access", None)
+    if access is not None:
+        return access
     if endpoint in OPEN_ENDPOINTS:
         return Access.OPEN
     if rule == "/metrics":
@@ -135,9 +135,9 @@ class ApiKeyCache:
     def find(self, key: str, *, fresh: bool) -> Principal | None:
         """The principal of a key; `fresh` asks the database whatever is known. None: there is no such key."""
         known = digest(key)
-        found = self._known.get(known)
-        if found is not None and not fresh and time.monotonic() < found[1] and not _has_ended(found[0]):
-            return found[0]
+        entry = self._known.get(known)
+        if entry is not None and not fresh and time.monotonic() < entry[1] and not _has_ended(entry[0]):
+            return entry[0]
         with transaction() as session:
             principal = identification.by_key(
                 session, key, now=utcnow(), outside=current_settings().lets_new_accounts_out
@@ -248,8 +248,8 @@ def describe_access(app: Flask, document: dict[str, Any]) -> None:
         if kind is Access.OPEN:
             operation["security"] = []
         needed = "no log-in" if kind is Access.OPEN else kind.value
-        said = operation.get("description", "")
-        operation["description"] = f"{said}\n\nNeeds {needed}.".strip()
+        description = operation.get("description", "")
+        operation["description"] = f"{description}\n\nNeeds {needed}.".strip()
 
 
 def operations(app: Flask, document: dict[str, Any]) -> Iterator[tuple[Rule, str, dict[str, Any]]]:
@@ -270,14 +270,14 @@ def _template(rule: str) -> str:
 
 def gate() -> Gate:
     """The gate of this application."""
-    found: Gate = current_app.extensions["taskledger.gate"]
-    return found
+    registered: Gate = current_app.extensions["taskledger.gate"]
+    return registered
 
 
 def register(app: Flask, settings: Settings) -> None:
     """Put the gate before every request of an application."""
-    app.extensions["taskledger.gate"] = made = Gate(settings)
-    app.before_request(lambda: made.check(app))
+    app.extensions["taskledger.gate"] = new_gate = Gate(settings)
+    app.before_request(lambda: new_gate.check(app))
 
 
 def workflow_caller() -> WorkflowCaller:

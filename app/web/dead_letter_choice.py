@@ -13,12 +13,12 @@ DEAD_LETTER_ACTIONS = {
 """What the audit log says before and after."""
 
 
-def dead_letter_filter(wanted: DeadLetterFilter) -> dict[str, Any]:
+def dead_letter_filter(criteria: DeadLetterFilter) -> dict[str, Any]:
     """Which dead letters are meant, as a token and the audit log say it."""
-    moments = {name: value and rfc_3339(value) for name, value in failure_moments(wanted).items()}
-    return {"type": wanted.type, "fingerprint": wanted.fingerprint, **moments}
+    moments = {name: value and rfc_3339(value) for name, value in failure_moments(criteria).items()}
+    return {"type": criteria.type, "fingerprint": criteria.fingerprint, **moments}
 
 
-def failure_moments(wanted: DeadLetterFilter) -> dict[str, datetime | None]:
+def failure_moments(criteria: DeadLetterFilter) -> dict[str, datetime | None]:
     """Between which moments the dead letters that are meant have failed."""
-    return {"failed_after": wanted.failed_after, "failed_before": wanted.failed_before}
+    return {"failed_after": criteria.failed_after, "failed_before": criteria.failed_before}

@@ -67,17 +67,20 @@ def verbatim_schema(_converter: Any, field: ma.fields.Field[Any], **_: Any) -> d
 
 def one_of(words: Any, **options: Any) -> strict.Choice:
     """A string that is one of an enumeration's."""
-    said = {"type": "string", "enum": [*(word.value for word in words), *([None] if options.get("allow_none") else [])]}
+    metadata = {
+        "type": "string",
+        "enum": [*(word.value for word in words), *([None] if options.get("allow_none") else [])],
+    }
     return strict.Choice(
-        [(word.value, word.value) for word in words], metadata={**said, **options.pop("metadata", {})}, **options
+        [(word.value, word.value) for word in words], metadata={**metadata, **options.pop("metadata", {})}, **options
     )
 
 
 def text(longest: int, **options: Any) -> strict.Text:
     """A string of 1 to `longest` characters that PostgreSQL can store."""
-    said = {"pattern": NO_NUL, **options.pop("metadata", {})}
+    metadata = {"pattern": NO_NUL, **options.pop("metadata", {})}
     length = validate.Length(1, longest, error="must have {min} to {max} characters")
-    return strict.Text(validate=[length], metadata=said, **options)
+    return strict.Text(validate=[length], metadata=metadata, **options)
 
 
 def matching(pattern: str, fault: str, *, longest: int | None = None, **options: Any) -> strict.Text:

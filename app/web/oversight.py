@@ -183,8 +183,8 @@ def look_at_selected(action: str, ids: Iterable[UUID]) -> None:
         theirs = session.scalars(sa.select(TASKS.c.id).where(TASKS.c.id.in_(list(ids)), others)).all()
         if theirs:
             named = sorted(map(str, theirs))
-            said: dict[str, Any] = {"count": len(named), "ids": named, "action": action}
-            audit.record(session, "admin.act_on_selected", current_actor(), now=utcnow(), **said)
+            detail: dict[str, Any] = {"count": len(named), "ids": named, "action": action}
+            audit.record(session, "admin.act_on_selected", current_actor(), now=utcnow(), **detail)
 
 
 def register(app: Flask) -> None:

@@ -77,21 +77,21 @@ def change_password(current: str, new: str) -> None:
 
 def reset_password(code: str, new: str) -> None:
     """Set a password by a code of `admin reset-password`; every log-in of the account ends. Raises Refused or Busy."""
-    wanted = password_reset.read(code, keys=signing_keys(), now=utcnow())
+    reset = password_reset.read(code, keys=signing_keys(), now=utcnow())
     with transaction() as session:
-        _check_still_wanted(session, wanted)
-        account = users.read(session, wanted.user_id)
+        _check_still_wanted(session, reset)
+        account = users.read(session, reset.user_id)
     passwords.check_new(new, email=account.email, name=account.name)
     password_hash = passwords.hashed(new)  # takes long, and so outside of a transaction
     with transaction() as session:
-        _check_still_wanted(session, wanted)
-        registration.set_password(session, wanted.user_id, password_hash, now=utcnow())
+        _check_still_wanted(session, reset)
+        registration.set_password(session, reset.user_id, password_hash, now=utcnow())
         sessions.admit(session, account.email, address=caller_of(request.remote_addr))
-        subject = f"user:{wanted.user_id}"
+        subject = f"user:{reset.user_id}"
         audit.record(session, "user.password_reset", current_actor(), now=utcnow(), subject=subject)
 
 
-def _check_still_wanted(session: Session, wanted: password_reset.Wanted) -> None:
-    current = users.password_hash(session, wanted.user_id)
-    if current is None or password_reset.fingerprint(current) != wanted.fingerprint:
+def _check_still_wanted(session: Session, reset: password_reset.Wanted) -> None:
+    current = users.password_hash(session, reset.user_id)
+    if current is None or password_reset.fingerprint(current) != reset.fingerprint:
         raise password_reset.refused()

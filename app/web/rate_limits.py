@@ -89,8 +89,8 @@ def _item(text: str) -> RateLimitItem | None:
 
 
 def _limits() -> Limits:
-    found: Limits = current_app.extensions["taskledger.limits"]
-    return found
+    registered: Limits = current_app.extensions["taskledger.limits"]
+    return registered
 
 
 def count(user_id: UUID) -> None:

@@ -40,8 +40,8 @@ def submit(submission: Submission, key: Key | None) -> Accepted:
     quotas.check_size(submission.payload)
     caller, now, rights = current_owner_id(), utcnow(), current_rights()
     if key is None and submission.unique is None and quotas.has_plain_room(1):
-        made = draft(submission, owner_id=caller, now=now, payload_keys=payload_keys(), rights=rights)
-        task = _group_commit().do(made)
+        new = draft(submission, owner_id=caller, now=now, payload_keys=payload_keys(), rights=rights)
+        task = _group_commit().do(new)
         if task.dispatched_at is not None:
             publish([task])
         return Accepted(task=task, is_new=True)

@@ -63,7 +63,7 @@ def test_tasks_of_the_type_are_held_by_it_and_say_so(declare, setup, session, cl
 
     first, second = (client.post("/api/v1/tasks", json={"type": "bill", "payload": "x"}).json["id"] for _ in range(2))
     admitted = admission.admit(
-        session, admission.Held(aging=timedelta(hours=1)), admission.StrideScheduler(), now=utcnow()
+        session, admission.LaneCursor(boost_after=timedelta(hours=1)), admission.StrideScheduler(), now=utcnow()
     )
     session.commit()
 

@@ -82,7 +82,7 @@ def stream_events(given: dict[str, Any]) -> Response:
         joined_at=position,
         seconds=current_settings().stream_seconds,
         engine=current_app.extensions["taskledger.autocommit"],
-        is_allowed=_credential_check(client.wanted.owner),
+        is_allowed=_credential_check(client.criteria.owner),
     )
     body = stream.text()
     response = Response(body, mimetype=MEDIA_TYPE)
@@ -168,10 +168,10 @@ class _Stream:
         while position < self._joined_at and self._may_go_on():
             with Session(self._engine) as session:
                 page = events.read_after(session, position, limit=min(PAGE, self._joined_at - position))
-                wants_labels = self._client.wanted.labels and page.events
+                wants_labels = self._client.criteria.labels and page.events
                 labels = events.labels_of(session, page.events) if wants_labels else {}
             position = min(page.until, self._joined_at) if page.until > position else self._joined_at
-            shown = [event for event in page.events if self._client.wanted.matches(event, labels)]
+            shown = [event for event in page.events if self._client.criteria.matches(event, labels)]
             yield as_text(shown) + _mark(position)
 
     def _live(self) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from app.web.access import Access, access, current_actor
 from app.web.blueprint import Blueprint
 from app.web.fields import matching, one_of
 from app.web.oversight import counted
-from app.web.requests.dry_run import said_in, token_for
+from app.web.requests.dry_run import choice_in, token_for
 from app.web.requests.parsing import StrictSchema
 from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
@@ -67,7 +67,7 @@ def purge_queue(asked: dict[str, Any], name: str) -> dict[str, Any]:
     action = f"queue.purge.{name}"
     if asked["dry_run"]:
         return _count(action, name, asked["filter"])
-    said = said_in(action, asked.get("token"))
+    said = choice_in(action, asked.get("token"))
     wanted = PurgeFilter(
         queue=name,
         created_before=datetime.fromisoformat(said["created_before"]),

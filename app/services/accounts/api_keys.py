@@ -48,8 +48,8 @@ def create(
     if first is not None:
         return _read(session, first), None
     lock_owner_count(session, "api_keys", user_id)
-    held = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
-    if (session.scalar(held) or 0) >= MAX_KEYS:
+    count = sa.select(sa.func.count()).where(KEYS.c.user_id == user_id, KEYS.c.revoked_at.is_(None))
+    if (session.scalar(count) or 0) >= MAX_KEYS:
         raise Refused({"name": [f"there are {MAX_KEYS} keys already; revoke one that is not used"]})
     secret = key or new_api_key()
     values = {

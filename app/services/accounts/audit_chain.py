@@ -55,33 +55,31 @@ class Verified:
 def verify(session: Session, *, newest: int | None) -> Verified:
     """Look at the newest entries, or at all of them (None), and at both ends of the chain."""
     skipped = 2**62 if newest is None else newest
-    found: Any = session.execute(LOOK, {"skipped": skipped}).one()
-    return Verified(entries=found.entries, fault=_fault(found))
+    row: Any = session.execute(LOOK, {"skipped": skipped}).one()
+    return Verified(entries=row.entries, fault=_fault(row))
 
 
-def _fault(found: Any) -> str | None:
+def _fault(row: Any) -> str | None:
     """In words. Pure."""
-    if found.end_id is None:
+    if row.end_id is None:
         return "the row of audit_chain is gone, so that nothing can be verified"
-    if found.first_id is None:
-        removed = f"entries {found.pruned_id + 1} to {found.end_id} were removed"
-        return removed if found.end_id > found.pruned_id else None
-    if bytes(found.first_previous or b"") != bytes(found.pruned_hash):
-        return (
-            f"entry {found.first_id} is the first that is broken: what came before it was removed, and not by pruning"
-        )
-    broken = [id_ for id_ in (found.changed, found.unlinked) if id_ is not None]
-    if broken and min(broken) == found.changed:
-        return f"entry {found.changed} is the first that is broken: its content was changed"
+    if row.first_id is None:
+        removed = f"entries {row.pruned_id + 1} to {row.end_id} were removed"
+        return removed if row.end_id > row.pruned_id else None
+    if bytes(row.first_previous or b"") != bytes(row.pruned_hash):
+        return f"entry {row.first_id} is the first that is broken: what came before it was removed, and not by pruning"
+    broken = [id_ for id_ in (row.changed, row.unlinked) if id_ is not None]
+    if broken and min(broken) == row.changed:
+        return f"entry {row.changed} is the first that is broken: its content was changed"
     if broken:
         return (
-            f"entry {found.unlinked} is the first that is broken: it does not follow from entry "
-            f"{found.before_unlinked}; what was between them was removed, or one of them was put there by hand"
+            f"entry {row.unlinked} is the first that is broken: it does not follow from entry "
+            f"{row.before_unlinked}; what was between them was removed, or one of them was put there by hand"
         )
-    if found.last_id != found.end_id:
-        return f"entry {found.last_id} is not the newest: entries up to {found.end_id} were removed after it"
-    if bytes(found.last_hash) != bytes(found.end_hash):
-        return f"entry {found.last_id} is broken: it is not the one that was added last"
+    if row.last_id != row.end_id:
+        return f"entry {row.last_id} is not the newest: entries up to {row.end_id} were removed after it"
+    if bytes(row.last_hash) != bytes(row.end_hash):
+        return f"entry {row.last_id} is broken: it is not the one that was added last"
     return None
 
 

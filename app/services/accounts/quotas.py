@@ -177,7 +177,7 @@ class LaterRoom:
         if self._left is None and WAITING_TASKS.take_far(self._session, self._owner_id, places, most=self._most):
             return True
         if self._left is None:
-            room = self._ask(needed=self._most + 1, wanted=0)  # nothing is granted: it locks, and counts
+            room = self._ask(needed=self._most + 1, places=0)  # nothing is granted: it locks, and counts
             self._left, self._is_locked = self._most - room.waiting, not room.was_busy
         if places > self._left:
             return False
@@ -188,10 +188,10 @@ class LaterRoom:
     def settle(self) -> None:
         """Note what was taken; before the transaction ends, and once."""
         if self._taken and self._is_locked:
-            self._ask(needed=0, wanted=self._taken)
+            self._ask(needed=0, places=self._taken)
 
-    def _ask(self, *, needed: int, wanted: int) -> Any:
-        named = {"owner_id": str(self._owner_id), "needed": needed, "wanted": wanted}
+    def _ask(self, *, needed: int, places: int) -> Any:
+        named = {"owner_id": str(self._owner_id), "needed": needed, "wanted": places}
         return self._session.execute(_TAKE, {**named, "most": self._most, "patience": self._patience}).one()
 
 

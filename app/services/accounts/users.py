@@ -40,8 +40,8 @@ def by_email(session: Session, email: str) -> UserRecord | None:
 def password_hash(session: Session, user_id: UUID) -> str | None:
     """The hash of an open account's password, locked until the transaction ends; None for a closed one and for none."""
     query = sa.select(USERS.c.password_hash).where(USERS.c.id == user_id, USERS.c.disabled_at.is_(None))
-    found: str | None = session.scalar(query.with_for_update())
-    return found
+    digest: str | None = session.scalar(query.with_for_update())
+    return digest
 
 
 def emails(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:

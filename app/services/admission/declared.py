@@ -20,15 +20,15 @@ KIND = "type"
 def sync(session: Session, task_types: Iterable[TaskType], *, now: datetime) -> list[str]:
     """Set the limits that these types declare, and remove those that no type declares any more; a line for each."""
     stored = {each.name: each for each in read(session) if each.kind == KIND}
-    wanted = {each.name: limit for each in task_types if (limit := limit_of(each)) is not None}
+    declared = {each.name: limit for each in task_types if (limit := limit_of(each)) is not None}
     lines = []
-    for name, limit in wanted.items():
+    for name, limit in declared.items():
         old = stored.get(name)
         if old is None or (is_of_code(old) and not _is_same(old, limit)):
             set_limit(session, replace(limit, changed_at=now))
             lines.append(f"Set the limit of the type {name}: {limit.reason}.")
     for name, old in stored.items():
-        if name not in wanted and is_of_code(old):
+        if name not in declared and is_of_code(old):
             remove(session, KIND, name)
             lines.append(f"Removed the limit of the type {name}: it declares none any more.")
     return lines

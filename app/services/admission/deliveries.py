@@ -46,13 +46,13 @@ class Deliveries:
     def limits_of(self, lane: Lane) -> Sequence[Applied]:
         """The built-in limits of a lane of deliveries."""
         circuit = self.circuits.get(lane.key)
-        found = [
+        applied = [
             Applied(_limit(RECEIVER, lane.key, self._at_once(circuit)), lane.key),
             Applied(_limit(ALL, ALL, self.slots), ALL),
         ]
         if circuit is not None and circuit.failures:
-            found.append(Applied(_limit(FAILING, FAILING, max(1, self.slots // 2)), FAILING))
-        return found
+            applied.append(Applied(_limit(FAILING, FAILING, max(1, self.slots // 2)), FAILING))
+        return applied
 
     def is_shut(self, lane: Lane) -> bool:
         """Whether the circuit of the lane's receiver is open, so that nothing of it can go for a while."""

@@ -119,9 +119,9 @@ def _under_limits(session: Session, place: Any, viewer: UUID | None, now: dateti
         circuit = built_in.circuits[lane.key]
         return Obstacle(cause="circuit", circuit=circuit, frees_at=circuit.retry_at)
     for applied in Limits(limit_service.read(session), deliveries=built_in).of(lane):
-        found = _full(session, applied, lane, viewer) or _spent(session, applied, now)
-        if found:
-            return found
+        obstacle = _full(session, applied, lane, viewer) or _spent(session, applied, now)
+        if obstacle:
+            return obstacle
     return None
 
 

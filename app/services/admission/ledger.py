@@ -107,14 +107,14 @@ FIRST_LANE: dict[str, Any] = {
 }
 
 
-class Held:
-    """Where the search for held lanes goes on: with very many of them a round looks at some, the next at others."""
+class LaneCursor:
+    """Where the search for lanes with tasks on hold goes on: with very many of them a round looks at some, the next at others."""
 
-    def __init__(self, *, aging: timedelta) -> None:
-        self._after, self._aging = FIRST_LANE, aging
+    def __init__(self, *, boost_after: timedelta) -> None:
+        self._after, self._boost_after = FIRST_LANE, boost_after
         self._slots = Slots()
         self.waits_for_circuits = False
-        """Whether all that was held at the last look waits for circuits of receivers, which takes a while."""
+        """Whether all that was on hold at the last look waits for circuits of receivers, which takes a while."""
         self.is_of_deliveries = False
         """Whether all of that were deliveries to webhooks."""
 
@@ -127,20 +127,20 @@ class Held:
         return Deliveries(slots=self._slots.count(session, now=now), circuits=known, now=now)
 
     def read(self, session: Session, *, now: datetime) -> list[Candidates]:
-        """The first held tasks of the next lanes; those that were held for long rank as if they were more urgent."""
+        """The first tasks on hold of the next lanes; those on hold for long rank as if they were more urgent."""
         rows = session.execute(_HELD, {**self._after, "lanes": LANES, "each": OF_LANE}).mappings().all()
         last = rows[-1] if len(rows) >= LANES else FIRST_LANE
         self._after = {name: last[name] for name in FIRST_LANE}
         return [
-            Candidates(lane=self._risen(row, now), tasks=list(zip(row["seqs"], row["ids"], strict=True)))
+            Candidates(lane=self._boosted(row, now), tasks=list(zip(row["seqs"], row["ids"], strict=True)))
             for row in rows
             if row["ids"]
         ]
 
-    def _risen(self, row: Any, now: datetime) -> Lane:
+    def _boosted(self, row: Any, now: datetime) -> Lane:
         if row["type"] == DELIVERY_TYPE:  # the longest wait is that for receivers which do not answer
             return _lane(row)
-        return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._aging))
+        return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._boost_after))
 
 
 class Busy(StrEnum):
@@ -156,23 +156,23 @@ def busy(session: Session) -> Busy:
     return Busy(session.scalar(_BUSY))
 
 
-def admit(session: Session, held: Held, turns: StrideScheduler, *, now: datetime) -> list[Waiting]:
+def admit(session: Session, cursor: LaneCursor, turns: StrideScheduler, *, now: datetime) -> list[Waiting]:
     """Let those go that limits, order and turns allow; the caller publishes their hints after the commit.
 
     Another dispatcher that admits at this moment makes this one do nothing, so that no limit is exceeded by both.
     """
     if not session.scalar(_LOCK, {"key": ONE_ADMITS}):
         return []
-    candidates = held.read(session, now=now)
-    held.waits_for_circuits = False
-    held.is_of_deliveries = all(each.lane.type == DELIVERY_TYPE for each in candidates)
+    candidates = cursor.read(session, now=now)
+    cursor.waits_for_circuits = False
+    cursor.is_of_deliveries = all(each.lane.type == DELIVERY_TYPE for each in candidates)
     if not candidates:
         return []
     active = [(_lane(row), row["count"]) for row in session.execute(_ACTIVE).mappings()]
     lanes = [each.lane for each in candidates]
-    deliveries = held.deliveries(session, [*lanes, *(lane for lane, _ in active)], now=now)
+    deliveries = cursor.deliveries(session, [*lanes, *(lane for lane, _ in active)], now=now)
     if deliveries is not None and all(map(deliveries.is_shut, lanes)):
-        held.waits_for_circuits = True
+        cursor.waits_for_circuits = True
         return []
     limits = Limits(limit_service.read(session), deliveries=deliveries)
     tokens = _tokens(session, candidates, limits, now)
@@ -251,7 +251,7 @@ _EARLIER = sa.text("""
 _CHANGED = sa.text("SELECT EXISTS (SELECT FROM limits WHERE changed_at > :since)")
 
 
-def gate_earlier(session: Session, *, now: datetime, limit: int) -> int:
+def bring_under_limits(session: Session, *, now: datetime, limit: int) -> int:
     """Bring unfinished tasks under limits that were set a short while ago; returns how many, 0 when all are."""
     since = now - SETTLE
     if not session.scalar(_CHANGED, {"since": since}):

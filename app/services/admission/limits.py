@@ -111,7 +111,7 @@ class Limits:
         """
         if lane.type == DELIVERY_TYPE and self._deliveries is not None:
             return [*self._named(("queue", lane.queue), ("type", lane.type)), *self._deliveries.limits_of(lane)]
-        found = self._named(
+        applied = self._named(
             ("all", EVERYTHING),
             ("queue", lane.queue),
             ("type", lane.type),
@@ -119,8 +119,8 @@ class Limits:
         )
         of_key = self._of_key(lane.key) if lane.key else None
         if of_key is not None and lane.key is not None:
-            found.append(Applied(of_key, lane.key, None if of_key.shared else lane.owner_id))
-        return found
+            applied.append(Applied(of_key, lane.key, None if of_key.shared else lane.owner_id))
+        return applied
 
     def _of_key(self, key: str) -> Limit | None:
         exact = self._exact.get(("key", key))

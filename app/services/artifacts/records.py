@@ -63,8 +63,8 @@ def find(
 ) -> Page[ArtifactRecord]:
     """A page of the files older than `before`, newest first."""
     parameters: dict[str, Any] = {"owner": owner, "task_id": task_id, "before": before, "limit": limit + 1}
-    found = [ArtifactRecord(**row) for row in session.execute(FIND, parameters).mappings()]
-    return page_of(found, limit)
+    records = [ArtifactRecord(**row) for row in session.execute(FIND, parameters).mappings()]
+    return page_of(records, limit)
 
 
 def delete(session: Session, artifact_id: UUID, *, owner: UUID | None, now: datetime) -> None:

@@ -117,12 +117,12 @@ class Orphan:
     """Whether the API knows it: if not, the release that had it is gone."""
 
 
-def orphans(found: Levels, live: Sequence[WorkerSeen]) -> list[Orphan]:
+def orphans(snapshot: Levels, live: Sequence[WorkerSeen]) -> list[Orphan]:
     """What nobody would run; empty while no worker is alive at all, which is another trouble. Pure."""
     if not live:
         return []
     waiting: dict[tuple[str, str], int] = {}
-    for level in found.levels:
+    for level in snapshot.levels:
         if level.status in (Status.PENDING, Status.RETRYING, Status.SCHEDULED):
             waiting[level.queue, level.type] = waiting.get((level.queue, level.type), 0) + level.tasks
     known = load_types()

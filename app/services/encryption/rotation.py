@@ -146,16 +146,16 @@ def _examine(
     tally = Tally(place=place.name)
     newest = keys[0].name if keys else None
     for values in _batches(place, newest, transact, tally, batch=batch, until=until):
-        found = []
+        stale = []
         for value in values:
             need, fresh = _need(place, value, keys)
             _count(tally, need, value)
             if need is Need.OLD_KEY:
-                found.append((value, fresh))
-        if move and found:
-            moved = _moved(place, found, transact)
+                stale.append((value, fresh))
+        if move and stale:
+            moved = _moved(place, stale, transact)
             tally.moved += moved
-            tally.passed_over += len(found) - moved
+            tally.passed_over += len(stale) - moved
         tell(tally)
     return tally
 
@@ -256,17 +256,17 @@ def _stale(session: Session, *, place: Place, newest: str | None, after: Any, la
     return [Stale(key=r.key, holder=r.holder, type=r.type, value=from_json(r.text), text=r.text) for r in rows]
 
 
-def _moved(place: Place, found: Sequence[tuple[Stale, Any]], transact: Transact[Any]) -> int:
+def _moved(place: Place, pairs: Sequence[tuple[Stale, Any]], transact: Transact[Any]) -> int:
     """Write the new values; returns how many. A row that the guard of the table refuses costs the others nothing."""
     try:
-        return int(transact(lambda session: _write(session, place, found)))
+        return int(transact(lambda session: _write(session, place, pairs)))
     except sa.exc.IntegrityError:
-        if len(found) == 1:
+        if len(pairs) == 1:
             return 0
-    return sum(_moved(place, [each], transact) for each in found)
+    return sum(_moved(place, [each], transact) for each in pairs)
 
 
-def _write(session: Session, place: Place, found: Sequence[tuple[Stale, Any]]) -> int:
+def _write(session: Session, place: Place, pairs: Sequence[tuple[Stale, Any]]) -> int:
     """Only where the value is still the one that was read. Whoever holds a row goes first: nobody is waited for."""
     use_indexes(session)
     statement = f"""
@@ -290,8 +290,8 @@ def _write(session: Session, place: Place, found: Sequence[tuple[Stale, Any]]) -
         RETURNING 1
     """
     parameters = {
-        "keys": [str(stale.key) if isinstance(stale.key, UUID) else stale.key for stale, _ in found],
-        "old": [stale.text for stale, _ in found],
-        "new": [to_json(fresh) for _, fresh in found],
+        "keys": [str(stale.key) if isinstance(stale.key, UUID) else stale.key for stale, _ in pairs],
+        "old": [stale.text for stale, _ in pairs],
+        "new": [to_json(fresh) for _, fresh in pairs],
     }
     return len(session.execute(sa.text(statement), parameters).all())

@@ -44,19 +44,19 @@ class History:
 
     def before(self, session: Session, taken: Sequence[Numbered]) -> Before:
         """The moments of the events before these, remembered or else read."""
-        found: dict[int, datetime | None] = {}
+        statuses: dict[int, datetime | None] = {}
         unknown: list[Numbered] = []
         for event in taken:
             last = self._last.pop(event.task_id, None)
             if last is None and event.previous_status is not None:
                 unknown.append(event)
             else:
-                found[event.event_id] = last
+                statuses[event.event_id] = last
             self._last[event.task_id] = event.at
         if unknown:
-            found |= _read(session, unknown)
+            statuses |= _read(session, unknown)
         self._forget()
-        return found
+        return statuses
 
     def _forget(self) -> None:
         for task_id in list(islice(self._last, max(0, len(self._last) - self._most))):

@@ -74,10 +74,10 @@ def read_after(session: Session, after: int, *, limit: int) -> Page:
     for batch in session.execute(_AFTER, {"after": after, "limit": limit}):
         skipped = max(0, until + 1 - batch.first_position)
         missing += max(0, batch.first_position - (until + 1))
-        wanted = batch.event_ids[skipped : skipped + limit - len(numbers)]
+        ids = batch.event_ids[skipped : skipped + limit - len(numbers)]
         first = batch.first_position + skipped
-        numbers.update(zip(wanted, range(first, first + len(wanted)), strict=True))
-        until = first + len(wanted) - 1
+        numbers.update(zip(ids, range(first, first + len(ids)), strict=True))
+        until = first + len(ids) - 1
         oldest = batch.oldest_at if oldest is None else min(oldest, batch.oldest_at)
         newest = batch.newest_at if newest is None else max(newest, batch.newest_at)
         if len(numbers) >= limit:
@@ -142,5 +142,5 @@ class _UUIDs(dict[str, UUID]):
     """By their text, each made once."""
 
     def __missing__(self, text: str) -> UUID:
-        self[text] = made = msgspec.convert(text, UUID)
-        return made
+        self[text] = value = msgspec.convert(text, UUID)
+        return value

@@ -100,10 +100,10 @@ def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
     A batch that was numbered but not published, because its reader died or the broker was away, comes again as it was.
     """
     use_indexes(session, in_order=True)
-    found = session.execute(_NEXT, {"passed": head.passed, "limit": limit}).one()
-    if found.event_ids is None:
+    row = session.execute(_NEXT, {"passed": head.passed, "limit": limit}).one()
+    if row.event_ids is None:
         return None
-    head.saw(found.event_ids, oldest_running=found.oldest_running)
+    head.saw(row.event_ids, oldest_running=row.oldest_running)
     last = session.execute(_LAST).first()
     if last is not None and last.published_at is None:
         numbered = dict(last._mapping)
@@ -111,10 +111,10 @@ def next_batch(session: Session, head: Head, *, limit: int) -> Batch | None:
         first = 1 if last is None else last.last_position + 1
         numbered = {
             "first_position": first,
-            "last_position": first + len(found.event_ids) - 1,
-            "event_ids": found.event_ids,
-            "oldest_at": found.oldest_at,
-            "newest_at": found.newest_at,
+            "last_position": first + len(row.event_ids) - 1,
+            "event_ids": row.event_ids,
+            "oldest_at": row.oldest_at,
+            "newest_at": row.newest_at,
         }
         values = {**numbered, "event_ids": array(numbered["event_ids"])}
         head.marked_before(session.execute(_NUMBER, values).scalar_one())
@@ -177,10 +177,10 @@ def _by_hour(events: Sequence[Numbered]) -> dict[datetime, Sequence[Numbered]]:
     first, last = _hour(min(moments)), _hour(max(moments))
     if first == last:
         return {first: events}
-    found: dict[datetime, list[Numbered]] = {}
+    hours: dict[datetime, list[Numbered]] = {}
     for event in events:
-        found.setdefault(_hour(event.at), []).append(event)
-    return dict(found)
+        hours.setdefault(_hour(event.at), []).append(event)
+    return dict(hours)
 
 
 def _hour(moment: datetime) -> datetime:

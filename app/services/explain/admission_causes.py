@@ -13,45 +13,45 @@ BUILT_IN = {
 }
 
 
-def _told(found: Obstacle) -> dict[str, Any]:
-    limit = found.limit
-    told: dict[str, Any] = {"holders": [str(each) for each in found.holders]}
-    if found.others:
-        told["holders_of_other_accounts"] = found.others
+def _told(obstacle: Obstacle) -> dict[str, Any]:
+    limit = obstacle.limit
+    evidence: dict[str, Any] = {"holders": [str(each) for each in obstacle.holders]}
+    if obstacle.others:
+        evidence["holders_of_other_accounts"] = obstacle.others
     if limit is not None:
         rate = limit.rate and {"count": limit.rate.count, "seconds": limit.rate.seconds, "burst": limit.rate.burst}
-        told["limit"] = {"kind": limit.kind, "name": limit.name, "max_running": limit.max_running, "rate": rate,
+        evidence["limit"] = {"kind": limit.kind, "name": limit.name, "max_running": limit.max_running, "rate": rate,
                          "max_hints": limit.max_hints, "shared": limit.shared, "reason": limit.reason}  # fmt: skip
-    return told
+    return evidence
 
 
-def _named(found: Obstacle) -> str:
-    limit = found.limit
+def _named(obstacle: Obstacle) -> str:
+    limit = obstacle.limit
     if limit is not None and limit.kind in deliveries.KINDS:
         return f"the built-in limit of {limit.max_running} {BUILT_IN[limit.kind]}"
     return "a limit" if limit is None else f"the limit of {limit.kind} {limit.name}"
 
 
-def _by_others(found: Obstacle) -> str:
-    if not found.others:
+def _by_others(obstacle: Obstacle) -> str:
+    if not obstacle.others:
         return ""
-    count = "a task" if found.others == 1 else f"{found.others} tasks"
-    return f", {'by' if not found.holders else 'also by'} {count} of another account"
+    count = "a task" if obstacle.others == 1 else f"{obstacle.others} tasks"
+    return f", {'by' if not obstacle.holders else 'also by'} {count} of another account"
 
 
-def circuit_open(found: Obstacle | None, status: str) -> Answer | None:
+def circuit_open(obstacle: Obstacle | None, status: str) -> Answer | None:
     """The receiver of a delivery has failed so often that it is left alone for a while."""
-    if found is None or found.circuit is None or status != Status.PENDING:
+    if obstacle is None or obstacle.circuit is None or status != Status.PENDING:
         return None
-    circuit = found.circuit
-    told = {name: getattr(circuit, name) for name in ("state", "failures", "reason", "origin")}
+    circuit = obstacle.circuit
+    evidence = {name: getattr(circuit, name) for name in ("state", "failures", "reason", "origin")}
     return Answer(
         cause="",
         summary=f"It is held: the circuit of its receiver is open until {moment(circuit.retry_at)}, because "
         f"{circuit.failures} attempts in a row failed ({circuit.reason}). Then one delivery tries.",
         evidence={
             "circuit": {
-                **told,
+                **evidence,
                 "since": moment(circuit.since),
                 "retry_at": moment(circuit.retry_at),
                 "webhook": circuit.webhook_id and str(circuit.webhook_id),
@@ -63,54 +63,54 @@ def circuit_open(found: Obstacle | None, status: str) -> Answer | None:
     )
 
 
-def limit_reached(found: Obstacle | None, status: str) -> Answer | None:
+def limit_reached(obstacle: Obstacle | None, status: str) -> Answer | None:
     """All places of a limit are taken."""
-    if found is None or found.cause != "limit" or status != Status.PENDING:
+    if obstacle is None or obstacle.cause != "limit" or status != Status.PENDING:
         return None
     return Answer(
         cause="",
-        summary=f"It is held: all places under {_named(found)} are taken{_by_others(found)}.",
-        evidence=_told(found),
+        summary=f"It is held: all places under {_named(obstacle)} are taken{_by_others(obstacle)}.",
+        evidence=_told(obstacle),
         fix="Nothing: it goes when one of the holders ends, in turn with others. An admin may raise the limit: PUT "
         "/api/v1/limits.",
     )
 
 
-def rate_reached(found: Obstacle | None, status: str) -> Answer | None:
+def rate_reached(obstacle: Obstacle | None, status: str) -> Answer | None:
     """A rate is spent for now."""
-    if found is None or found.cause != "rate" or status != Status.PENDING:
+    if obstacle is None or obstacle.cause != "rate" or status != Status.PENDING:
         return None
     return Answer(
         cause="",
-        summary=f"It is held: the rate under {_named(found)} is spent until {moment(found.frees_at)}.",
-        evidence=_told(found),
-        next_at=found.frees_at,
+        summary=f"It is held: the rate under {_named(obstacle)} is spent until {moment(obstacle.frees_at)}.",
+        evidence=_told(obstacle),
+        next_at=obstacle.frees_at,
         fix="Nothing: it goes at that rate, in turn with others. An admin may raise it: PUT /api/v1/limits.",
     )
 
 
-def blocked_by_order(found: Obstacle | None, status: str) -> Answer | None:
+def blocked_by_order(obstacle: Obstacle | None, status: str) -> Answer | None:
     """One before it with the same ordering key has not ended, or has failed."""
-    if found is None or found.cause not in ("order", "blocked") or status != Status.PENDING:
+    if obstacle is None or obstacle.cause not in ("order", "blocked") or status != Status.PENDING:
         return None
-    has_failed = found.cause == "blocked"
+    has_failed = obstacle.cause == "blocked"
     return Answer(
         cause="",
         summary="It is held: a task before it with the same ordering_key "
         + ("has failed, and blocks those behind it." if has_failed else "has not ended."),
-        evidence=_told(found) | {"ahead": found.ahead},
+        evidence=_told(obstacle) | {"ahead": obstacle.ahead},
         fix="Replay or delete the failed one: POST /api/v1/tasks/{id}/retry." if has_failed
         else "Nothing: they run one at a time, in the order of their submission.",
     )  # fmt: skip
 
 
-def waiting_for_its_turn(found: Obstacle | None, status: str) -> Answer | None:
+def waiting_for_its_turn(obstacle: Obstacle | None, status: str) -> Answer | None:
     """Nothing forbids it; others go first."""
-    if found is None or found.cause != "turn" or status != Status.PENDING:
+    if obstacle is None or obstacle.cause != "turn" or status != Status.PENDING:
         return None
     return Answer(
         cause="",
-        summary=f"It is held for its turn: {found.ahead:,} tasks of the same owner and type are before it.",
-        evidence=_told(found) | {"ahead": found.ahead},
+        summary=f"It is held for its turn: {obstacle.ahead:,} tasks of the same owner and type are before it.",
+        evidence=_told(obstacle) | {"ahead": obstacle.ahead},
         fix="Nothing: owners take turns, and the dispatcher admits the next ones at once.",
     )

@@ -21,8 +21,8 @@ def rank(evidence: Evidence) -> Answer:
     answers = [(name, answer) for name, rule in _rules_of(task) if (answer := rule(evidence)) is not None]
     name, first = answers[0]
     also = [other for other, _ in answers[1:] if other not in LAST_WORDS]
-    told = {**first.evidence, "also": also} if also else dict(first.evidence)
-    return replace(first, cause=name, task_id=task.id, status=task.status, evidence=told)
+    evidence_of_first = {**first.evidence, "also": also} if also else dict(first.evidence)
+    return replace(first, cause=name, task_id=task.id, status=task.status, evidence=evidence_of_first)
 
 
 def _rules_of(task: TaskRecord) -> NamedRules:

@@ -90,30 +90,30 @@ def _dispatcher(session: Session) -> DispatcherSeen | None:
 
 
 def _line(session: Session, task: TaskRecord, live: list[WorkerSeen], now: datetime) -> Line:
-    found = levels.read(session, now=now)
-    ahead, is_exact = _ahead(session, task, found)
-    types = {each.type for each in found.levels if each.queue == task.queue} | {task.type}
+    snapshot = levels.read(session, now=now)
+    ahead, is_exact = _ahead(session, task, snapshot)
+    types = {each.type for each in snapshot.levels if each.queue == task.queue} | {task.type}
     types |= {name for name, home in queues.homes().items() if home == task.queue}
-    flow = found.flow_of(types)
+    flow = snapshot.flow_of(types)
     return Line(
         ahead=ahead,
         is_exact=is_exact,
         started_per_second=flow.started,
         started_lately=flow.started_lately,
         concurrency=sum(each.concurrency for each in live if task.queue in each.queues),
-        busy=found.count(Status.PROCESSING, queue=task.queue),
+        busy=snapshot.count(Status.PROCESSING, queue=task.queue),
     )
 
 
-def _ahead(session: Session, task: TaskRecord, found: Levels) -> tuple[int, bool]:
+def _ahead(session: Session, task: TaskRecord, snapshot: Levels) -> tuple[int, bool]:
     """How many are before it, and whether they were counted: in a long line its place is told from marks."""
     first = levels.ahead_of(task.priority)
-    marks = found.marks.get((task.queue, task.priority))
+    marks = snapshot.marks.get((task.queue, task.priority))
     if marks is not None and task.dispatched_at is not None:
         higher = sum(
             each.tasks - each.held
             for priority in first
-            for each in found.having(Status.PENDING, queue=task.queue, priority=priority)
+            for each in snapshot.having(Status.PENDING, queue=task.queue, priority=priority)
         )
         return higher + levels.place_in_line(marks, task.dispatched_at), False
     parameters = {"queue": task.queue, "priority": task.priority, "before": list(first), "id": task.id}

@@ -12,20 +12,20 @@ def _finished(evidence: Evidence) -> Answer | None:
     task = evidence.task
     if not task.is_finished:
         return None
-    told: dict[str, Any] = {"finished_at": moment(task.finished_at), "attempt": task.attempt, "reason": task.reason}
+    outcome: dict[str, Any] = {"finished_at": moment(task.finished_at), "attempt": task.attempt, "reason": task.reason}
     if task.status == Status.COMPLETED:
-        return answer(f"It has finished: COMPLETED at {moment(task.finished_at)}.", evidence=told)
+        return answer(f"It has finished: COMPLETED at {moment(task.finished_at)}.", evidence=outcome)
     if task.status == Status.CANCELLED:
         because = f": {task.reason}" if task.reason else ""
         return answer(
             f"It has finished: CANCELLED at {moment(task.finished_at)}{because}.",
-            evidence={**told, "cancel_receipt": task.cancel_receipt},
+            evidence={**outcome, "cancel_receipt": task.cancel_receipt},
             fix=f"To run it after all: POST /api/v1/tasks/{task.id}/retry.",
         )
     error = {name: (task.error or {}).get(name) for name in ("type", "message")}
     return answer(
         f"It has finished: FAILED in attempt {task.attempt} with {error['type']}: {error['message']}.",
-        evidence={**told, "error": error},
+        evidence={**outcome, "error": error},
         fix=f"Remove the cause, then POST /api/v1/tasks/{task.id}/retry; GET /api/v1/dead-letters/groups shows how "
         "many failed the same way.",
     )

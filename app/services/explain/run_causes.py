@@ -16,7 +16,7 @@ def rank_run(view: RunView, *, now: datetime) -> Answer:
     """One cause. Steps that wait have no task yet, so that it is asked of their run."""
     run, path = view.run, f"/api/v1/runs/{view.run.id}"
     blocked = _blocked(view)
-    told: dict[str, Any] = {
+    evidence: dict[str, Any] = {
         "status": run.status,
         "reason": run.reason,
         "under_way": _under_way(view),
@@ -25,39 +25,39 @@ def rank_run(view: RunView, *, now: datetime) -> Answer:
     }
     because = f": {run.reason}" if run.reason else ""
     if run.is_finished:
-        return Answer(cause="finished", summary=f"It has ended: {run.status}{because}.", evidence=told,
+        return Answer(cause="finished", summary=f"It has ended: {run.status}{because}.", evidence=evidence,
                       fix=f"See what its steps did: GET {path}.")  # fmt: skip
     if run.status == RunStatus.PAUSED and run.ending is None:
-        return Answer(cause="paused", summary=f"It is paused{because}; no further step starts.", evidence=told,
+        return Answer(cause="paused", summary=f"It is paused{because}; no further step starts.", evidence=evidence,
                       fix=f"Resume it: POST {path}/resume.")  # fmt: skip
     if run.status == RunStatus.COMPENSATING:
-        return Answer(cause="undoing", summary=f"What it has done is being undone{because}.", evidence=told,
+        return Answer(cause="undoing", summary=f"What it has done is being undone{because}.", evidence=evidence,
                       fix=f"Nothing; how far it is: GET {path}.")  # fmt: skip
     if run.starts_at is not None and run.starts_at > now:
-        return Answer(cause="not_due", summary=f"Its first steps start at {moment(run.starts_at)}.", evidence=told,
+        return Answer(cause="not_due", summary=f"Its first steps start at {moment(run.starts_at)}.", evidence=evidence,
                       next_at=run.starts_at)  # fmt: skip
-    return _running(told, blocked)
+    return _running(evidence, blocked)
 
 
-def _running(told: dict[str, Any], blocked: dict[str, list[str]]) -> Answer:
-    under_way = told["under_way"]
+def _running(evidence: dict[str, Any], blocked: dict[str, list[str]]) -> Answer:
+    under_way = evidence["under_way"]
     first = next(iter(under_way.values()), None)
     fix = f"See what keeps that task: GET /api/v1/tasks/{first['task_id']}/why." if first else "Nothing: it goes on."
     if blocked:
         key, waits_for = next(iter(blocked.items()))
         more = f", and {len(blocked) - 1:,} more steps wait" if len(blocked) > 1 else ""
         summary = f"The step {key} waits for {', '.join(waits_for)} to end{more}."
-        return Answer(cause="blocked_by_step", summary=summary, evidence=told, fix=fix)
+        return Answer(cause="blocked_by_step", summary=summary, evidence=evidence, fix=fix)
     summary = f"No step waits for another; under way: {', '.join(under_way) or 'none yet'}."
-    return Answer(cause="steps_under_way", summary=summary, evidence=told, fix=fix)
+    return Answer(cause="steps_under_way", summary=summary, evidence=evidence, fix=fix)
 
 
 def _blocked(view: RunView) -> dict[str, list[str]]:
     """The steps that wait, with those of their predecessors that have not ended."""
     unended = {each.key for each in view.steps if each.state in _OPEN}
-    found = {each.key: [key for key in each.after if key in unended] for each in view.steps
+    blockers = {each.key: [key for key in each.after if key in unended] for each in view.steps
              if each.state == StepState.WAITING}  # fmt: skip
-    return {key: waits_for[:MAX_STEPS] for key, waits_for in found.items() if waits_for}
+    return {key: waits_for[:MAX_STEPS] for key, waits_for in blockers.items() if waits_for}
 
 
 def _under_way(view: RunView) -> dict[str, dict[str, Any]]:

@@ -58,8 +58,8 @@ def rows_of(session: Session, events: Sequence[Numbered], before: Before) -> Ite
     moments = [event.at for event in events]
     use_indexes(session)
     ids = array(event.event_id for event in events)
-    found = session.execute(_MORE, {"ids": ids, "oldest": min(moments), "newest": max(moments)})
-    more = {row[0]: row[1:] for row in found.all()}
+    rows = session.execute(_MORE, {"ids": ids, "oldest": min(moments), "newest": max(moments)})
+    more = {row[0]: row[1:] for row in rows.all()}
     for event in events:
         since = before.get(event.event_id)
         name, error_type, error_message, reason, result = more.get(event.event_id, _NOTHING_MORE)

@@ -94,8 +94,8 @@ def digest(draft: InvoiceDraft) -> str:
         [line.description, *(text(value.normalize()) for value in (line.quantity, line.unit_price, line.tax_percent))]
         for line in draft.lines
     ]
-    said = [draft.customer_id, str(draft.date_from), str(draft.date_to), draft.currency, lines]
-    return hashlib.sha256(to_json(said).encode()).hexdigest()
+    parts = [draft.customer_id, str(draft.date_from), str(draft.date_to), draft.currency, lines]
+    return hashlib.sha256(to_json(parts).encode()).hexdigest()
 
 
 def text(value: Decimal) -> str:

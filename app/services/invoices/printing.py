@@ -51,9 +51,9 @@ def pdf(
     be printed again now.
     """
     invoice = read(session, number, owner_id=owner_id)
-    found = _stored(session, invoice)
-    if found is not None:
-        return Pdf(artifact=found)
+    stored = _stored(session, invoice)
+    if stored is not None:
+        return Pdf(artifact=stored)
     # Of two requests at once, the second finds what the first submitted.
     locked = sa.select(INVOICES.c.pdf_task_id).where(INVOICES.c.number == number, of_owner(owner_id)).with_for_update()
     task = _printing(session, session.execute(locked).scalar_one())
@@ -70,9 +70,9 @@ def _stored(session: Session, invoice: InvoiceRecord) -> ArtifactRecord | None:
     of_run = session.scalar(_OF_RUN, {"task_id": invoice.task_id, "step": STEP})
     for task_id in (invoice.pdf_task_id, of_run):
         if task_id is not None:
-            found, _ = artifacts.find(session, owner=invoice.owner_id, task_id=task_id, limit=1)
-            if found:
-                return found[0]
+            files, _ = artifacts.find(session, owner=invoice.owner_id, task_id=task_id, limit=1)
+            if files:
+                return files[0]
     return None
 
 
@@ -87,7 +87,7 @@ def _print(session: Session, invoice: InvoiceRecord, seller: str, now: datetime)
     payload: Any = {"template": "invoice", "data": printed(invoice), "seller": json.loads(seller) if seller else None}
     if invoice.kind == "credit_note":
         payload["note"] = f"Credit note. {invoice.reason or ''}"[:1000]
-    wanted = Submission(type=PDF, payload=payload, name=f"print {invoice.number} again")
-    task = accept(session, wanted, owner_id=invoice.owner_id, now=now).task
+    printing = Submission(type=PDF, payload=payload, name=f"print {invoice.number} again")
+    task = accept(session, printing, owner_id=invoice.owner_id, now=now).task
     session.execute(sa.update(INVOICES).where(INVOICES.c.id == invoice.id).values(pdf_task_id=task.id))
     return task

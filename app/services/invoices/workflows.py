@@ -36,10 +36,10 @@ class CustomerStatus:
     invoices: list[InvoiceRecord]
 
 
-def input_of(wanted: Mapping[str, Any], *, seller: str) -> dict[str, Any]:
+def input_of(fields: Mapping[str, Any], *, seller: str) -> dict[str, Any]:
     """The input of an invoice run; `seller` is the setting, JSON or blank. What is None is left out."""
-    given = {name: value for name, value in wanted.items() if value is not None}
-    return given | ({"seller": json.loads(seller)} if seller else {})
+    values = {name: value for name, value in fields.items() if value is not None}
+    return values | ({"seller": json.loads(seller)} if seller else {})
 
 
 def recurring_period(period: str) -> dict[str, Any]:
@@ -52,23 +52,23 @@ def email_input(session: Session, number: str, *, email: str, owner_id: UUID | N
     invoice = read(session, number, owner_id=owner_id)
     if invoice.status == "CANCELLED":
         raise Conflict(f"Invoice {number} is CANCELLED; it is not sent any more.")
-    given = {"customer_id": invoice.customer_id, "email": email, "invoice": printed(invoice)}
-    return input_of(given, seller=seller)
+    values = {"customer_id": invoice.customer_id, "email": email, "invoice": printed(invoice)}
+    return input_of(values, seller=seller)
 
 
 def printed(invoice: InvoiceRecord) -> dict[str, Any]:
     """An invoice as generate_pdf takes it."""
-    said = invoice.as_json()
-    return {name: said[name] for name in PRINTED}
+    fields = invoice.as_json()
+    return {name: fields[name] for name in PRINTED}
 
 
 def status(session: Session, customer_id: str, *, owner_id: UUID | None) -> CustomerStatus:
     """What became of a customer's invoices. Raises NotFound for a customer of whom nothing is known."""
-    found, _ = workflows.find(session, _runs(customer_id), visible_to=owner_id, before=None, limit=1)
+    runs, _ = workflows.find(session, _runs(customer_id), visible_to=owner_id, before=None, limit=1)
     invoices = of_customer(session, customer_id, owner_id=owner_id, limit=MAX_SHOWN)
-    if not found and not invoices:
+    if not runs and not invoices:
         raise NotFound(f"There is no invoice of customer {customer_id!r}, and no run for one.")
-    run = workflows.view(session, found[0].run) if found else None
+    run = workflows.view(session, runs[0].run) if runs else None
     return CustomerStatus(customer_id=customer_id, run=run, invoices=invoices)
 
 

@@ -130,15 +130,20 @@ GIVE_BACK = update(
 
 
 def give_back(
-    session: Session, held: Sequence[Claim], *, reason: str, now: datetime, unchunked: bool = False
+    session: Session, claims: Sequence[Claim], *, reason: str, now: datetime, unchunked: bool = False
 ) -> set[UUID]:
     """Return unfinished tasks of one hint to PENDING without counting the attempt; the ledger dispatches them again.
 
     `unchunked`: from now on each runs in a hint of its own. A task whose cancellation was requested is left out.
     """
-    if not held:
+    if not claims:
         return set()
-    parameters = {"ids": [claim.id for claim in held], "lease": held[0].lease, "reason": reason, "unchunked": unchunked}
+    parameters = {
+        "ids": [claim.id for claim in claims],
+        "lease": claims[0].lease,
+        "reason": reason,
+        "unchunked": unchunked,
+    }
     return set(session.scalars(GIVE_BACK, {**parameters, "now": now}))
 
 
@@ -164,12 +169,12 @@ def is_interrupted_too_often(session: Session, task_id: UUID, attempt: int) -> b
 
 # A row that somebody has locked is passed over, and told again later.
 PROGRESS = sa.text("""
-    WITH news AS (
+    WITH reports AS (
         SELECT *
         FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[]), CAST(:progress AS text[])) AS n (id, lease, progress)
     ), free AS (
-        SELECT tasks.id, CAST(news.progress AS jsonb) AS progress
-        FROM tasks JOIN news USING (id, lease)
+        SELECT tasks.id, CAST(reports.progress AS jsonb) AS progress
+        FROM tasks JOIN reports USING (id, lease)
         ORDER BY tasks.id
         FOR NO KEY UPDATE OF tasks SKIP LOCKED
     )

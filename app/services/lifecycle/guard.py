@@ -53,8 +53,8 @@ def _arrows() -> Iterable[str]:
         for source, target in _pairs(arrow):
             pairs.setdefault((source, target), []).append(NEEDS.get(name, "true"))
     for (source, target), needs in sorted(pairs.items()):
-        wanted = "true" if "true" in needs else " OR ".join(needs)
-        yield f"WHEN '{source.value}>{target.value}' THEN {wanted}"
+        condition = "true" if "true" in needs else " OR ".join(needs)
+        yield f"WHEN '{source.value}>{target.value}' THEN {condition}"
 
 
 def _pairs(arrow: Transition) -> Iterable[tuple[Status, Status]]:

@@ -126,26 +126,26 @@ def move_on(
     """
     dead = []
     for row in rows:
-        held = row.claim
+        claim = row.claim
         if row.cancel_requested_at is not None:
-            stopped(session, held, receipt="killed", now=now)
-        elif held.retries_used < held.max_retries:
-            due_at = now + backoff(held.type, held.retries_used + 1)
-            retry_later(session, held, failure, due_at=due_at, now=now)
+            stopped(session, claim, receipt="killed", now=now)
+        elif claim.retries_used < claim.max_retries:
+            due_at = now + backoff(claim.type, claim.retries_used + 1)
+            retry_later(session, claim, failure, due_at=due_at, now=now)
         else:
-            fail(session, held, failure, now=now, reason="its worker was lost, and no retry is left")
-            dead.append(held)
+            fail(session, claim, failure, now=now, reason="its worker was lost, and no retry is left")
+            dead.append(claim)
     return dead
 
 
 def return_uncounted(session: Session, rows: Sequence[HeldTask], *, reason: str, now: datetime) -> None:
     """Return the tasks of a lost chunk uncounted, from now on each in its own hint: only a single can be charged."""
     for row in rows:
-        held = row.claim
+        claim = row.claim
         if row.cancel_requested_at is not None:
-            stopped(session, held, receipt="killed", now=now)
+            stopped(session, claim, receipt="killed", now=now)
         else:
-            give_back(session, [held], reason=reason, now=now, unchunked=True)
+            give_back(session, [claim], reason=reason, now=now, unchunked=True)
 
 
 def _rows(session: Session, statement: sa.TextClause, **parameters: Any) -> list[HeldTask]:

@@ -26,7 +26,7 @@ LOCK_HELD = sa.text(f"""
 
 def lock_held(session: Session, claims: Sequence[Claim]) -> set[UUID]:
     """Lock the rows of those claims that still hold their lease: until the transaction ends, nobody takes it away."""
-    parameters = {"ids": [held.id for held in claims], "leases": [held.lease for held in claims]}
+    parameters = {"ids": [claim.id for claim in claims], "leases": [claim.lease for claim in claims]}
     return set(session.scalars(LOCK_HELD, parameters))
 
 
@@ -51,8 +51,8 @@ COMPLETE = Prepared(
 def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: datetime) -> set[UUID]:
     """Record the results of several attempts; ids that are not returned had lost their lease: nothing was changed."""
     recorded: set[UUID] = set()
-    for lease in dict.fromkeys(held.lease for held, _ in results):  # one for all tasks of a hint
-        ended = {str(held.id): result for held, result in results if held.lease == lease}
+    for lease in dict.fromkeys(claim.lease for claim, _ in results):  # one for all tasks of a hint
+        ended = {str(claim.id): result for claim, result in results if claim.lease == lease}
         parameters = {"ids": array(ended), "lease": lease, "results": to_json(ended), "now": now}
         recorded.update(COMPLETE.execute(session, parameters).scalars().all())
     return recorded
@@ -83,37 +83,37 @@ STOP = update(
 
 
 def retry_later(
-    session: Session, held: Claim, failure: Failure, *, due_at: datetime, now: datetime, reason: str | None = None
+    session: Session, claim: Claim, failure: Failure, *, due_at: datetime, now: datetime, reason: str | None = None
 ) -> None:
     """Record a failed attempt and when the next one is due. Raises LeaseLost.
 
     A task whose cancellation was requested meanwhile is CANCELLED instead.
     """
-    _end_badly(session, RETRY, held, failure, now=now, reason=reason, due_at=due_at)
+    _end_badly(session, RETRY, claim, failure, now=now, reason=reason, due_at=due_at)
 
 
-def fail(session: Session, held: Claim, failure: Failure, *, now: datetime, reason: str | None = None) -> None:
+def fail(session: Session, claim: Claim, failure: Failure, *, now: datetime, reason: str | None = None) -> None:
     """Record a failed attempt after which no other follows: a dead letter. Raises LeaseLost.
 
     A task whose cancellation was requested meanwhile is CANCELLED instead.
     """
-    _end_badly(session, FAIL, held, failure, now=now, reason=reason)
+    _end_badly(session, FAIL, claim, failure, now=now, reason=reason)
 
 
-def stopped(session: Session, held: Claim, *, receipt: str, now: datetime) -> None:
+def stopped(session: Session, claim: Claim, *, receipt: str, now: datetime) -> None:
     """Confirm a requested cancellation: the handler has stopped. Raises LeaseLost."""
     parameters = {"error": None, "fingerprint": None, "reason": f"cancelled while it ran ({receipt})", "now": now}
-    _one(session, STOP, held, {**parameters, "receipt": receipt})
+    _one(session, STOP, claim, {**parameters, "receipt": receipt})
 
 
-def _end_badly(session: Session, statement: sa.TextClause, held: Claim, failure: Failure, **parameters: Any) -> None:
+def _end_badly(session: Session, statement: sa.TextClause, claim: Claim, failure: Failure, **parameters: Any) -> None:
     described = {"error": to_json(failure.as_json()), "fingerprint": failure.fingerprint}
-    arguments = {"id": held.id, "lease": held.lease, **described, **parameters}
+    arguments = {"id": claim.id, "lease": claim.lease, **described, **parameters}
     if session.scalar(statement, arguments) is None:
         reason = "raised after its cancellation was requested"
-        _one(session, STOP, held, {**described, "now": parameters["now"], "receipt": "stopped", "reason": reason})
+        _one(session, STOP, claim, {**described, "now": parameters["now"], "receipt": "stopped", "reason": reason})
 
 
-def _one(session: Session, statement: sa.TextClause, held: Claim, parameters: dict[str, Any]) -> None:
-    if session.scalar(statement, {"id": held.id, "lease": held.lease, **parameters}) is None:
-        raise LeaseLost(f"task {held.id}, attempt {held.attempt}")
+def _one(session: Session, statement: sa.TextClause, claim: Claim, parameters: dict[str, Any]) -> None:
+    if session.scalar(statement, {"id": claim.id, "lease": claim.lease, **parameters}) is None:
+        raise LeaseLost(f"task {claim.id}, attempt {claim.attempt}")

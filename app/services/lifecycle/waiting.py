@@ -96,8 +96,8 @@ def fall_due(session: Session, *, since: datetime, now: datetime, limit: int) ->
 def admitted(session: Session, ids: Sequence[UUID], *, until: datetime, now: datetime) -> list[Waiting]:
     """Those tasks on hold that still wait, as dispatched now, in the order given; the caller publishes their hints."""
     rows = session.execute(ADMITTED, {"ids": list(ids), "now": now, "until": until}).mappings()
-    found = {row["id"]: _waiting(row) for row in rows}
-    return [found[id_] for id_ in ids if id_ in found]
+    hints = {row["id"]: _waiting(row) for row in rows}
+    return [hints[id_] for id_ in ids if id_ in hints]
 
 
 def _waiting(row: sa.RowMapping) -> Waiting:

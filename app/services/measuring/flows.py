@@ -50,12 +50,12 @@ class RateMeter:
     def __init__(self) -> None:
         self._samples: deque[tuple[datetime, Mapping[str, FlowSums]]] = deque()
 
-    def read(self, found: Mapping[str, FlowSums], now: datetime) -> dict[str, Flow]:
+    def read(self, totals: Mapping[str, FlowSums], now: datetime) -> dict[str, Flow]:
         """Take the counts of this moment; returns the flows up to it."""
-        self._samples.append((now, found))
+        self._samples.append((now, totals))
         while now - self._samples[0][0] > LONGEST:
             self._samples.popleft()
-        return {name: self._flow(name, now) for name in found}
+        return {name: self._flow(name, now) for name in totals}
 
     def _flow(self, name: str, now: datetime) -> Flow:
         came, seconds = self._since(name, now - MINUTE, now)
@@ -74,6 +74,6 @@ class RateMeter:
         )
 
     def _since(self, name: str, moment: datetime, now: datetime) -> tuple[FlowSums, float]:
-        at, first = next(((at, found) for at, found in self._samples if at >= moment), self._samples[-1])
+        at, first = next(((at, sample) for at, sample in self._samples if at >= moment), self._samples[-1])
         newest = self._samples[-1][1]
         return newest[name].minus(first.get(name, FlowSums())), (now - at).total_seconds()

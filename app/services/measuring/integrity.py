@@ -57,20 +57,22 @@ class Report:
     @property
     def findings(self) -> list[str]:
         """What should not be, in sentences."""
-        found = []
+        sentences = []
         if self.overdue_tasks:
-            found.append(
+            sentences.append(
                 f"{self.overdue_tasks} tasks are past due by more than {OVERDUE_AFTER.seconds} s, the first since "
                 f"{self.overdue_since:%Y-%m-%dT%H:%M:%SZ}: is a dispatcher running, and the broker reachable?"
             )
         if self.leases_without_live_worker:
-            found.append(
+            sentences.append(
                 f"{self.leases_without_live_worker} tasks are leased to workers that are not alive: "
                 "the dispatcher moves them on within 20 s"
             )
         if self.outcomes_recorded_twice:
-            found.append(f"{self.outcomes_recorded_twice} outcomes were recorded on top of another: please report this")
-        return found
+            sentences.append(
+                f"{self.outcomes_recorded_twice} outcomes were recorded on top of another: please report this"
+            )
+        return sentences
 
     @property
     def clean(self) -> bool:
@@ -102,8 +104,8 @@ def report(session: Session, waiting_hints: Mapping[str, int | None], *, now: da
 
 def _recorded_twice(session: Session) -> int:
     """Two endings in a row, with nothing that reopened the task between them; counted, not read off the history."""
-    found = stats.changes(session)
-    return sum(each.n for each in found if each.status in FINISHED and each.previous_status in FINISHED)
+    changes = stats.changes(session)
+    return sum(each.n for each in changes if each.status in FINISHED and each.previous_status in FINISHED)
 
 
 def _all_counters(session: Session) -> dict[str, int]:

@@ -39,24 +39,24 @@ COUNTED = {
 
 def families(session: Session, *, drain_seconds: int, concurrency_per_worker: int, now: datetime) -> list[Metric]:
     """All of them. The counts are those of the last measurement, up to some seconds old; see `levels`."""
-    found = levels.read(session, now=now)
+    snapshot = levels.read(session, now=now)
     live = workers.alive(session, now=now)
     paused = queues.pauses(session)
-    figures = queue_report.queue_figures(found, live, paused, homes=queues.homes(), now=now)
+    figures = queue_report.queue_figures(snapshot, live, paused, homes=queues.homes(), now=now)
     return [
-        *_tasks(found),
-        *_queues(found, figures, now),
+        *_tasks(snapshot),
+        *_queues(snapshot, figures, now),
         *_scaling(figures, drain_seconds, concurrency_per_worker),
         *_counters(counters.read(session)),
-        *_growing(found, now),
+        *_growing(snapshot, now),
         *_sinks(session, now),
         _circuits(session),
         *_duties(session, now),
-        _measured(found, now),
+        _measured(snapshot, now),
     ]
 
 
-def _tasks(found: Levels) -> Iterator[Metric]:
+def _tasks(snapshot: Levels) -> Iterator[Metric]:
     submitted = CounterMetricFamily("taskledger_tasks_submitted", "Tasks accepted", labels=["type"])
     finished = CounterMetricFamily(
         "taskledger_tasks_finished", "Tasks that ended, as often as they did", labels=["type", "status"]
@@ -64,9 +64,9 @@ def _tasks(found: Levels) -> Iterator[Metric]:
     retries = CounterMetricFamily(
         "taskledger_task_retries", "Failed attempts that another one follows", labels=["type"]
     )
-    names = sorted(set(load_types()) | {each.type for each in found.totals})
+    names = sorted(set(load_types()) | {each.type for each in snapshot.totals})
     for name in names:
-        totals = [each for each in found.totals if each.type == name]
+        totals = [each for each in snapshot.totals if each.type == name]
         submitted.add_metric([name], sum(each.n for each in totals if each.previous_status is None))
         retries.add_metric([name], sum(each.n for each in totals if each.status == Status.RETRYING))
         for status in sorted(FINISHED):
@@ -74,12 +74,12 @@ def _tasks(found: Levels) -> Iterator[Metric]:
     yield from (submitted, finished, retries)
 
 
-def _queues(found: Levels, figures: Iterable[QueueFigures], now: datetime) -> Iterator[Metric]:
+def _queues(snapshot: Levels, figures: Iterable[QueueFigures], now: datetime) -> Iterator[Metric]:
     tasks = GaugeMetricFamily(
         "taskledger_queue_tasks", "Unfinished tasks by where they stand", labels=["queue", "type", "status"]
     )
     by_place: dict[tuple[str, str, str], int] = {}
-    for each in found.levels:
+    for each in snapshot.levels:
         place = (each.queue, each.type, each.status)
         by_place[place] = by_place.get(place, 0) + each.tasks
     for place, count in sorted(by_place.items()):
@@ -102,7 +102,7 @@ def _queues(found: Levels, figures: Iterable[QueueFigures], now: datetime) -> It
     lag = GaugeMetricFamily(
         "taskledger_due_lag_seconds",
         "By how much the dispatcher is late: the oldest task that is due and has no hint",
-        value=found.due_lag_seconds(now),
+        value=snapshot.due_lag_seconds(now),
     )
     yield from (tasks, oldest, serving, concurrency, slots, paused, lag)
 
@@ -128,8 +128,8 @@ def _counters(read: dict[str, int]) -> Iterator[Metric]:
         yield CounterMetricFamily(metric, text, value=read.get(name, 0))
 
 
-def _growing(found: Levels, now: datetime) -> Iterator[Metric]:
-    backlog = found.backlog
+def _growing(snapshot: Levels, now: datetime) -> Iterator[Metric]:
+    backlog = snapshot.backlog
     if backlog is None:
         return
     dead = GaugeMetricFamily("taskledger_dead_letters", "Tasks that are FAILED", labels=["type"])
@@ -170,13 +170,13 @@ def _sinks(session: Session, now: datetime) -> Iterator[Metric]:
 
 
 def _circuits(session: Session) -> Metric:
-    found = GaugeMetricFamily(
+    family = GaugeMetricFamily(
         "taskledger_webhook_circuits", "Receivers of webhooks whose circuit is not closed", labels=["state"]
     )
     counts = circuits.counts(session)
     for state in (State.OPEN, State.HALF_OPEN):
-        found.add_metric([state.value], counts.get(state, 0))
-    return found
+        family.add_metric([state.value], counts.get(state, 0))
+    return family
 
 
 def _duties(session: Session, now: datetime) -> Iterator[Metric]:
@@ -189,9 +189,9 @@ def _duties(session: Session, now: datetime) -> Iterator[Metric]:
     yield age
 
 
-def _measured(found: Levels, now: datetime) -> Metric:
+def _measured(snapshot: Levels, now: datetime) -> Metric:
     return GaugeMetricFamily(
         "taskledger_measurement_age_seconds",
         "Age of the counts above: the dispatcher measures every two seconds or so",
-        value=max(0.0, (now - found.measured_at).total_seconds()),
+        value=max(0.0, (now - snapshot.measured_at).total_seconds()),
     )

@@ -108,12 +108,12 @@ class Levels:
 
     def by(self, name: str, status: Status) -> dict[str, int]:
         """How many tasks are in a status, by queue, type or priority."""
-        found: dict[str, int] = {}
+        groups: dict[str, int] = {}
         for each in self.levels:
             if each.status == status:
                 key = getattr(each, name)
-                found[key] = found.get(key, 0) + each.tasks
-        return found
+                groups[key] = groups.get(key, 0) + each.tasks
+        return groups
 
     def waiting_since(self, **which: str) -> datetime | None:
         """Since when the first PENDING task waits."""
@@ -236,17 +236,17 @@ def lock_measuring(session: Session) -> bool:
     return bool(session.scalar(_LOCK))
 
 
-def write(session: Session, found: Levels) -> None:
+def write(session: Session, snapshot: Levels) -> None:
     """Keep a measurement in place of the last one."""
     value = {
-        "levels": [{name: _plain(each) for name, each in asdict(level).items()} for level in found.levels],
-        "flows": {name: asdict(flow) for name, flow in found.flows.items()},
-        "totals": [[each.type, each.previous_status, each.status, each.n] for each in found.totals],
-        "backlog": found.backlog and {name: _plain(each) for name, each in asdict(found.backlog).items()},
+        "levels": [{name: _plain(each) for name, each in asdict(level).items()} for level in snapshot.levels],
+        "flows": {name: asdict(flow) for name, flow in snapshot.flows.items()},
+        "totals": [[each.type, each.previous_status, each.status, each.n] for each in snapshot.totals],
+        "backlog": snapshot.backlog and {name: _plain(each) for name, each in asdict(snapshot.backlog).items()},
         "marks": [[queue, priority, [[_plain(mark.at), mark.ahead] for mark in line]]
-                  for (queue, priority), line in found.marks.items()],
+                  for (queue, priority), line in snapshot.marks.items()],
     }  # fmt: skip
-    session.execute(_WRITE, {"name": NAME, "at": found.measured_at, "value": to_json(value)})
+    session.execute(_WRITE, {"name": NAME, "at": snapshot.measured_at, "value": to_json(value)})
 
 
 def read(session: Session, *, now: datetime) -> Levels:

@@ -61,13 +61,13 @@ class QueueFigures:
 
 def read(session: Session, *, now: datetime) -> tuple[Levels, list[QueueFigures]]:
     """The newest measurement, and every queue in figures by it."""
-    found = levels.read(session, now=now)
+    snapshot = levels.read(session, now=now)
     live, paused = workers.alive(session, now=now), queues.pauses(session)
-    return found, queue_figures(found, live, paused, homes=queues.homes(), now=now)
+    return snapshot, queue_figures(snapshot, live, paused, homes=queues.homes(), now=now)
 
 
 def queue_figures(
-    found: Levels, live: Sequence[WorkerSeen], paused: Sequence[Paused], *, homes: Mapping[str, str], now: datetime
+    snapshot: Levels, live: Sequence[WorkerSeen], paused: Sequence[Paused], *, homes: Mapping[str, str], now: datetime
 ) -> list[QueueFigures]:
     """Every queue that a type uses, a task waits in, a worker serves or somebody has paused.
 
@@ -75,14 +75,14 @@ def queue_figures(
     """
     pauses = {each.name: each for each in paused if each.kind == "queue"}
     served = {name for each in live for name in each.queues}
-    names = {*homes.values(), *(each.queue for each in found.levels), *served, *pauses, "tasks"}
-    moving = {name: homes[name] for name in found.flows if name in homes}
-    return [_queue(name, found, live, pauses.get(name), moving, now) for name in sorted(names)]
+    names = {*homes.values(), *(each.queue for each in snapshot.levels), *served, *pauses, "tasks"}
+    moving = {name: homes[name] for name in snapshot.flows if name in homes}
+    return [_queue(name, snapshot, live, pauses.get(name), moving, now) for name in sorted(names)]
 
 
 def _queue(
     name: str,
-    found: Levels,
+    snapshot: Levels,
     live: Sequence[WorkerSeen],
     paused: Paused | None,
     moving: Mapping[str, str],
@@ -90,14 +90,14 @@ def _queue(
 ) -> QueueFigures:
     serving = [each for each in live if name in each.queues]
     at_home = {type_ for type_, home in moving.items() if home == name}
-    types = sorted({each.type for each in found.levels if each.queue == name} | at_home)
+    types = sorted({each.type for each in snapshot.levels if each.queue == name} | at_home)
     return QueueFigures(
         name=name,
-        figures=_figures(found, found.flow_of(types), now, queue=name),
+        figures=_figures(snapshot, snapshot.flow_of(types), now, queue=name),
         types=[
             TypeFigures(
                 type=type_,
-                figures=_figures(found, found.flow_of([type_]), now, queue=name, type=type_),
+                figures=_figures(snapshot, snapshot.flow_of([type_]), now, queue=name, type=type_),
                 known_by_workers=sum(type_ in each.types for each in serving),
             )
             for type_ in types
@@ -108,14 +108,14 @@ def _queue(
     )
 
 
-def _figures(found: Levels, flow: Flow, now: datetime, **which: str) -> Figures:
-    pending = found.having(Status.PENDING, **which)
-    waiting, since = sum(each.tasks for each in pending), found.waiting_since(**which)
+def _figures(snapshot: Levels, flow: Flow, now: datetime, **which: str) -> Figures:
+    pending = snapshot.having(Status.PENDING, **which)
+    waiting, since = sum(each.tasks for each in pending), snapshot.waiting_since(**which)
     shrinking = flow.finished - flow.submitted
     return Figures(
         waiting=waiting,
-        running=found.count(Status.PROCESSING, **which),
-        scheduled=found.count(Status.SCHEDULED, **which) + found.count(Status.RETRYING, **which),
+        running=snapshot.count(Status.PROCESSING, **which),
+        scheduled=snapshot.count(Status.SCHEDULED, **which) + snapshot.count(Status.RETRYING, **which),
         held=sum(each.held for each in pending),
         oldest_seconds=None if since is None else max(0.0, (now - since).total_seconds()),
         rate_in=flow.submitted,
@@ -198,20 +198,20 @@ def scaling(queue: QueueFigures, *, drain_seconds: int, concurrency_per_worker: 
     for a handler, up to twice of what there is (and one worker's at least).
     """
     seen = queue.figures
-    wanted, reason = 0, "nothing waits or runs"
+    desired, reason = 0, "nothing waits or runs"
     if queue.paused is not None:
-        wanted, reason = seen.running, "the queue is paused: only what runs needs a handler"
+        desired, reason = seen.running, "the queue is paused: only what runs needs a handler"
     elif seen.rate_out > 0 and seen.running:
         each = seen.rate_out / seen.running
-        wanted = math.ceil((seen.rate_in + seen.waiting / drain_seconds) / each)
-        wanted = max(wanted, min(seen.running + seen.waiting, 1))
+        desired = math.ceil((seen.rate_in + seen.waiting / drain_seconds) / each)
+        desired = max(desired, min(seen.running + seen.waiting, 1))
         reason = (
             f"{seen.rate_in:.2f} tasks/s come in and {seen.waiting} wait; one handler does {each:.2f}/s, and all of it "
             f"shall be done within {drain_seconds} s"
         )
     elif seen.waiting or seen.running:
         most = max(2 * queue.concurrency, concurrency_per_worker)
-        wanted = seen.running + min(seen.waiting, max(0, most - seen.running))
+        desired = seen.running + min(seen.waiting, max(0, most - seen.running))
         reason = "nothing was measured yet: a handler for each task, up to twice of what there is"
     return Scaling(
         queue=queue.name,
@@ -219,6 +219,6 @@ def scaling(queue: QueueFigures, *, drain_seconds: int, concurrency_per_worker: 
         running=seen.running,
         concurrency=queue.concurrency,
         workers=queue.workers,
-        desired_concurrency=wanted,
+        desired_concurrency=desired,
         reason=reason,
     )

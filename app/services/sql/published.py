@@ -98,13 +98,13 @@ def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _kinds(schema: dict[str, Any]) -> set[str]:
     """Kinds of JSON that may fit; all of them where the schema leaves it open."""
-    said = schema.get("type")
-    if said is None:
+    declared_type = schema.get("type")
+    if declared_type is None:
         below = [_kinds(choice) for choice in _choices(schema)]
         return set().union(*below) if below else set(KINDS)
-    words = [said] if isinstance(said, str) else said
-    found = {"number" if word == "integer" else word for word in words}
-    return found | ({"null"} if any(choice.get("type") == "null" for choice in _choices(schema)) else set())
+    words = [declared_type] if isinstance(declared_type, str) else declared_type
+    names = {"number" if word == "integer" else word for word in words}
+    return names | ({"null"} if any(choice.get("type") == "null" for choice in _choices(schema)) else set())
 
 
 def _objects(schema: dict[str, Any]) -> list[dict[str, Any]]:

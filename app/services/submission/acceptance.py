@@ -51,15 +51,15 @@ def accept(
     first = None if key is None else idempotency.first_use(session, key, task_id, now=now)
     if first is not None:
         return Accepted(task=_first_task(session, first), is_new=False)
-    made = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
+    new = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
     unique = submission.unique
-    other = None if unique is None else uniqueness.take(session, made, unique, now=now)
+    other = None if unique is None else uniqueness.take(session, new, unique, now=now)
     if other is not None:
         if key is not None:
             idempotency.lead_to(session, key, other.id)
         return Accepted(task=other, is_new=False)
     make_room(1)
-    [stored] = store(session, [made])
+    [stored] = store(session, [new])
     return Accepted(task=stored, is_new=True)
 
 

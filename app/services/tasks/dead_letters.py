@@ -30,44 +30,44 @@ class DeadLetterFilter:
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """As SQL."""
-        found: list[sa.ColumnElement[bool]] = [TASKS.c.status == Status.FAILED.value]
+        conditions: list[sa.ColumnElement[bool]] = [TASKS.c.status == Status.FAILED.value]
         if self.type is not None:
-            found.append(TASKS.c.type == self.type)
+            conditions.append(TASKS.c.type == self.type)
         if self.fingerprint is not None:
-            found.append(TASKS.c.error_fingerprint == self.fingerprint)
+            conditions.append(TASKS.c.error_fingerprint == self.fingerprint)
         if self.failed_after is not None:
-            found.append(TASKS.c.finished_at >= self.failed_after)
+            conditions.append(TASKS.c.finished_at >= self.failed_after)
         if self.failed_before is not None:
-            found.append(TASKS.c.finished_at < self.failed_before)
+            conditions.append(TASKS.c.finished_at < self.failed_before)
         if self.owner_id is not None:
-            found += belonging_to(self.owner_id, types=(self.type,) if self.type else ())
-        return found
+            conditions += belonging_to(self.owner_id, types=(self.type,) if self.type else ())
+        return conditions
 
 
-def count(session: Session, wanted: DeadLetterFilter) -> int:
+def count(session: Session, criteria: DeadLetterFilter) -> int:
     """How many dead letters match that can be changed by themselves: tasks of runs go with their runs."""
-    theirs = sa.select(sa.func.count()).select_from(TASKS).where(*wanted.conditions(), TASKS.c.run_id.is_(None))
+    theirs = sa.select(sa.func.count()).select_from(TASKS).where(*criteria.conditions(), TASKS.c.run_id.is_(None))
     return session.scalar(theirs) or 0
 
 
-def find(session: Session, wanted: DeadLetterFilter, *, before: UUID | None, limit: int) -> Page[TaskRecord]:
+def find(session: Session, criteria: DeadLetterFilter, *, before: UUID | None, limit: int) -> Page[TaskRecord]:
     """A page of those older than `before`, newest first."""
-    query = sa.select(*RECORD_COLUMNS).where(*wanted.conditions()).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    query = sa.select(*RECORD_COLUMNS).where(*criteria.conditions()).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.execute(query).mappings()]
     return page_of(records, limit)
 
 
-def ids_batch(session: Session, wanted: DeadLetterFilter) -> list[UUID]:
+def ids_batch(session: Session, criteria: DeadLetterFilter) -> list[UUID]:
     """The ids of the next few hundred, oldest first."""
-    theirs = sa.select(TASKS.c.id).where(*wanted.conditions(), TASKS.c.run_id.is_(None))
+    theirs = sa.select(TASKS.c.id).where(*criteria.conditions(), TASKS.c.run_id.is_(None))
     return list(session.scalars(theirs.order_by(TASKS.c.id).limit(BATCH)))
 
 
-def types_of(session: Session, wanted: DeadLetterFilter) -> list[str]:
+def types_of(session: Session, criteria: DeadLetterFilter) -> list[str]:
     """The types of those that match and can be changed by themselves."""
-    theirs = sa.select(TASKS.c.type).where(*wanted.conditions(), TASKS.c.run_id.is_(None)).distinct()
+    theirs = sa.select(TASKS.c.type).where(*criteria.conditions(), TASKS.c.run_id.is_(None)).distinct()
     return list(session.scalars(theirs.order_by(TASKS.c.type)))
 
 
@@ -84,12 +84,12 @@ _PASSED_ON = sa.text("""
 """)
 
 
-def purge_batch(session: Session, wanted: DeadLetterFilter) -> int:
+def purge_batch(session: Session, criteria: DeadLetterFilter) -> int:
     """Delete the next few hundred with their history; returns how many, 0 when all are done.
 
     One whose events have not been passed on yet stays, as with DELETE: nobody would be told of its failure.
     """
-    theirs = sa.select(TASKS.c.id).where(*wanted.conditions(), TASKS.c.run_id.is_(None), _PASSED_ON)
+    theirs = sa.select(TASKS.c.id).where(*criteria.conditions(), TASKS.c.run_id.is_(None), _PASSED_ON)
     query = theirs.order_by(TASKS.c.id).limit(BATCH).with_for_update()
     ids = list(session.scalars(query))
     if ids:

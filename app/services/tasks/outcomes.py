@@ -69,7 +69,7 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
     An id that is missing had lost its lease: of it nothing was recorded. A Completed whose writes were refused is
     returned as what was recorded instead. A step's run moves on in the same transaction, and is locked before any task.
     """
-    runs = workflows.lock_runs(session, {held.run_id for held, _ in ended if held.run_id is not None})
+    runs = workflows.lock_runs(session, {claim.run_id for claim, _ in ended if claim.run_id is not None})
     recorded = _record(session, ended, now)
     for run in runs:
         workflows.advance(session, run, now=now)
@@ -77,24 +77,24 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
 
 
 def _record(session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime) -> dict[UUID, Outcome]:
-    settled = [(held, _bounded(session, held, outcome)) for held, outcome in _make_writes(session, ended, now)]
-    completed = [(held, outcome.result) for held, outcome in settled if isinstance(outcome, Completed)]
+    settled = [(claim, _bounded(session, claim, outcome)) for claim, outcome in _make_writes(session, ended, now)]
+    completed = [(claim, outcome.result) for claim, outcome in settled if isinstance(outcome, Completed)]
     recorded = lifecycle.complete(session, completed, now=now) if completed else set()
-    for held, outcome in settled:
+    for claim, outcome in settled:
         if isinstance(outcome, Completed):
             continue
         with contextlib.suppress(LeaseLost):
-            _record_one(session, held, outcome, now)
-            recorded.add(held.id)
-    return {held.id: outcome for held, outcome in settled if held.id in recorded}
+            _record_one(session, claim, outcome, now)
+            recorded.add(claim.id)
+    return {claim.id: outcome for claim, outcome in settled if claim.id in recorded}
 
 
 def takes_one_statement(ended: Sequence[tuple[Claim, Outcome]]) -> bool:
     """Whether `record` needs no transaction around it: handlers returned, and nothing else follows from that."""
     lease = ended[0][0].lease
     return all(
-        isinstance(outcome, Completed) and not outcome.writes and held.run_id is None and held.lease == lease
-        for held, outcome in ended
+        isinstance(outcome, Completed) and not outcome.writes and claim.run_id is None and claim.lease == lease
+        for claim, outcome in ended
     )
 
 
@@ -104,11 +104,11 @@ def _make_writes(
     """Make the writes of those that still hold their lease, which they cannot lose until the transaction ends."""
     if not any(isinstance(outcome, Completed) and outcome.writes for _, outcome in ended):
         return ended
-    held_ids = lifecycle.lock_held(session, [held for held, _ in ended])
+    held_ids = lifecycle.lock_held(session, [claim for claim, _ in ended])
     return [
-        (held, _written(session, outcome, now) if isinstance(outcome, Completed) and outcome.writes else outcome)
-        for held, outcome in ended
-        if held.id in held_ids
+        (claim, _written(session, outcome, now) if isinstance(outcome, Completed) and outcome.writes else outcome)
+        for claim, outcome in ended
+        if claim.id in held_ids
     ]
 
 
@@ -127,25 +127,25 @@ def _written(session: Session, outcome: Completed, now: datetime) -> Outcome:
         return outcome.otherwise(error)
 
 
-def _bounded(session: Session, held: Claim, outcome: Outcome) -> Outcome:
+def _bounded(session: Session, claim: Claim, outcome: Outcome) -> Outcome:
     """What is recorded of an attempt: one that was interrupted too often ends as if its worker had been lost."""
     if not isinstance(outcome, GivenBack) or outcome.instead is None:
         return outcome
-    return outcome.instead if lifecycle.is_interrupted_too_often(session, held.id, held.attempt) else outcome
+    return outcome.instead if lifecycle.is_interrupted_too_often(session, claim.id, claim.attempt) else outcome
 
 
-def _record_one(session: Session, held: Claim, outcome: Outcome, now: datetime) -> None:
+def _record_one(session: Session, claim: Claim, outcome: Outcome, now: datetime) -> None:
     match outcome:
         case Retrying(failure=failure, delay=delay):
-            lifecycle.retry_later(session, held, failure, due_at=now + delay, now=now)
+            lifecycle.retry_later(session, claim, failure, due_at=now + delay, now=now)
         case Failed(failure=failure, reason=reason):
-            lifecycle.fail(session, held, failure, now=now, reason=reason)
+            lifecycle.fail(session, claim, failure, now=now, reason=reason)
         case Stopped():
-            lifecycle.stopped(session, held, receipt="stopped", now=now)
+            lifecycle.stopped(session, claim, receipt="stopped", now=now)
         case GivenBack(reason=reason):
-            _give_back(session, held, reason, now)
+            _give_back(session, claim, reason, now)
 
 
-def _give_back(session: Session, held: Claim, reason: str, now: datetime) -> None:
-    if not lifecycle.give_back(session, [held], reason=reason, now=now):
-        lifecycle.stopped(session, held, receipt="stopped", now=now)  # raises LeaseLost unless a cancel came first
+def _give_back(session: Session, claim: Claim, reason: str, now: datetime) -> None:
+    if not lifecycle.give_back(session, [claim], reason=reason, now=now):
+        lifecycle.stopped(session, claim, receipt="stopped", now=now)  # raises LeaseLost unless a cancel came first

@@ -26,30 +26,30 @@ class PurgeFilter:
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """As SQL; the index of what is unfinished serves them."""
-        found: list[sa.ColumnElement[bool]] = [
+        conditions: list[sa.ColumnElement[bool]] = [
             TASKS.c.due_at.is_not(None),
             TASKS.c.queue == self.queue,
             TASKS.c.created_at < self.created_before,
             TASKS.c.status.in_(sorted(self.statuses or [status.value for status in WAITING])),
         ]
         if self.types:
-            found.append(TASKS.c.type.in_(sorted(self.types)))
-        return found
+            conditions.append(TASKS.c.type.in_(sorted(self.types)))
+        return conditions
 
 
-def count(session: Session, wanted: PurgeFilter) -> dict[str, int]:
+def count(session: Session, criteria: PurgeFilter) -> dict[str, int]:
     """How many match, by status."""
-    query = sa.select(TASKS.c.status, sa.func.count()).where(*wanted.conditions()).group_by(TASKS.c.status)
-    found: Any = session.execute(query).all()
-    return {Status(status).value: tasks for status, tasks in found}
+    query = sa.select(TASKS.c.status, sa.func.count()).where(*criteria.conditions()).group_by(TASKS.c.status)
+    rows: Any = session.execute(query).all()
+    return {Status(status).value: tasks for status, tasks in rows}
 
 
-def purge_batch(session: Session, wanted: PurgeFilter, *, by: str, now: datetime) -> int:
+def purge_batch(session: Session, criteria: PurgeFilter, *, by: str, now: datetime) -> int:
     """Cancel the next few hundred; returns how many, 0 when all are done. A transaction for each batch."""
     while True:
-        ids = list(session.scalars(sa.select(TASKS.c.id).where(*wanted.conditions()).limit(BATCH)))
+        ids = list(session.scalars(sa.select(TASKS.c.id).where(*criteria.conditions()).limit(BATCH)))
         if not ids:
             return 0
         # A worker may have claimed all of them meanwhile: then the next ones are looked at.
-        if cancelled := lifecycle.cancel(session, ids, reason=f"purged from {wanted.queue} by {by}", now=now):
+        if cancelled := lifecycle.cancel(session, ids, reason=f"purged from {criteria.queue} by {by}", now=now):
             return len(cancelled)

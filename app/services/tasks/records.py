@@ -72,11 +72,13 @@ def read_finished(connection: sa.Connection, ids: Collection[UUID]) -> list[Task
     return [TaskRecord(**row) for row in connection.execute(_FINISHED_OF, {"ids": list(ids)}).mappings()]
 
 
-def find(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int) -> Page[TaskRecord]:
+def find(
+    session: Session, criteria: Filter, *, owner: UUID | None, before: UUID | None, limit: int
+) -> Page[TaskRecord]:
     """A page of the tasks older than `before`, newest first."""
-    query = _TASK.where(*conditions(session, wanted)).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    query = _TASK.where(*conditions(session, criteria)).order_by(TASKS.c.id.desc()).limit(limit + 1)
     if owner is not None:
-        query = query.where(*belonging_to(owner, types=wanted.types))
+        query = query.where(*belonging_to(owner, types=criteria.types))
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.connection().execute(query).mappings()]
@@ -97,27 +99,27 @@ def belonging_to(owner: UUID, *, types: Collection[str] = ()) -> list[sa.ColumnE
     return theirs if types else [*theirs, TASKS.c.type != DELIVERY_TYPE]
 
 
-def conditions(session: Session, wanted: Filter) -> list[sa.ColumnElement[bool]]:
+def conditions(session: Session, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     """The filter as SQL, with what lets an index serve it."""
-    found: list[sa.ColumnElement[bool]] = [TASKS.c.labels.contains({key: value}) for key, value in wanted.labels]
-    if wanted.labels:
-        found.append(
+    clauses: list[sa.ColumnElement[bool]] = [TASKS.c.labels.contains({key: value}) for key, value in criteria.labels]
+    if criteria.labels:
+        clauses.append(
             TASKS.c.labels != sa.text("'{}'")
         )  # says nothing new; an index of labels, where one was made, has it
-    if wanted.statuses:
-        found.append(TASKS.c.status.in_(sorted(wanted.statuses)))
-        if not FINISHED & set(wanted.statuses):
-            found.append(TASKS.c.due_at.is_not(None))  # says nothing new; the partial index needs to be told
-    if wanted.types:
-        found.append(TASKS.c.type.in_(sorted(wanted.types)))
-    if wanted.created_after is not None:
-        found.append(TASKS.c.created_at >= wanted.created_after)
-    if wanted.created_before is not None:
-        found.append(TASKS.c.created_at < wanted.created_before)
-    if wanted.text:
+    if criteria.statuses:
+        clauses.append(TASKS.c.status.in_(sorted(criteria.statuses)))
+        if not FINISHED & set(criteria.statuses):
+            clauses.append(TASKS.c.due_at.is_not(None))  # says nothing new; the partial index needs to be told
+    if criteria.types:
+        clauses.append(TASKS.c.type.in_(sorted(criteria.types)))
+    if criteria.created_after is not None:
+        clauses.append(TASKS.c.created_at >= criteria.created_after)
+    if criteria.created_before is not None:
+        clauses.append(TASKS.c.created_at < criteria.created_before)
+    if criteria.text:
         places = (TASKS.c.name, TASKS.c.type, TASKS.c.error["message"].astext)
-        found.append(folding.holds(session, wanted.text, places))
-    return found
+        clauses.append(folding.holds(session, criteria.text, places))
+    return clauses
 
 
 def events(session: Session, task_id: UUID, *, owner: UUID | None, after: int | None, limit: int) -> Page[EventRecord]:

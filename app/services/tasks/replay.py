@@ -67,22 +67,24 @@ def replay(
     return read(session, task_id, owner=owner)
 
 
-def replay_batch(session: Session, wanted: DeadLetterFilter, *, now: datetime, allowance: Allowance = ANYTHING) -> int:
+def replay_batch(
+    session: Session, criteria: DeadLetterFilter, *, now: datetime, allowance: Allowance = ANYTHING
+) -> int:
     """Start the next few hundred over; returns how many, 0 when all are done. A transaction for each batch.
 
     Raises TypeNotAllowed or QuotaReached; then none of them starts over.
     """
-    ids = ids_batch(session, wanted)
+    ids = ids_batch(session, criteria)
     if not ids:
         return 0
-    check_all(session, wanted, allowance=allowance)
+    check_all(session, criteria, allowance=allowance)
     owners = session.execute(_OWNERS, {"ids": ids}).all()
     for row in owners:
         allowance.room_of(row.owner_id)(row.tasks)
     return len(lifecycle.replay(session, ids, now=now))
 
 
-def check_all(session: Session, wanted: DeadLetterFilter, *, allowance: Allowance) -> None:
+def check_all(session: Session, criteria: DeadLetterFilter, *, allowance: Allowance) -> None:
     """Raises TypeNotAllowed when a dead letter that matches is of a type that may not be used."""
     if allowance.rights:
-        allowance.check_types(types_of(session, wanted))
+        allowance.check_types(types_of(session, criteria))

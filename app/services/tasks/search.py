@@ -54,21 +54,21 @@ _COLUMNS = [
 ]
 
 
-def search(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID | None, limit: int) -> Found:
+def search(session: Session, criteria: Filter, *, owner: UUID | None, before: UUID | None, limit: int) -> Found:
     """The newest tasks that match, of those older than `before`.
 
     A filter that no index serves is tried on the next MAX_LOOKED_AT tasks only, so that a page always comes soon.
     """
     within: list[sa.ColumnElement[bool]] = []
     if owner is not None:
-        within += belonging_to(owner, types=wanted.types)
+        within += belonging_to(owner, types=criteria.types)
     if before is not None:
         within.append(TASKS.c.id < before)
-    floor = None if is_served(wanted) else _floor(session, within)
+    floor = None if is_served(criteria) else _floor(session, within)
     if floor is not None:
         within.append(TASKS.c.id >= floor)
     query = (
-        sa.select(*_COLUMNS).where(*conditions(session, wanted), *within).order_by(TASKS.c.id.desc()).limit(limit + 1)
+        sa.select(*_COLUMNS).where(*conditions(session, criteria), *within).order_by(TASKS.c.id.desc()).limit(limit + 1)
     )
     lines = [TaskLine(**row) for row in session.connection().execute(query).mappings()]
     if len(lines) > limit:
@@ -76,14 +76,14 @@ def search(session: Session, wanted: Filter, *, owner: UUID | None, before: UUID
     return Found(items=lines, next_before=floor, is_partial=floor is not None)
 
 
-def is_served(wanted: Filter) -> bool:
+def is_served(criteria: Filter) -> bool:
     """Whether an index leads to what the filter names, or nearly all tasks match it. Pure."""
-    if wanted.text or wanted.labels:
+    if criteria.text or criteria.labels:
         return False
-    statuses = set(wanted.statuses)
+    statuses = set(criteria.statuses)
     if statuses and (statuses <= ENDED_BADLY or not statuses & FINISHED):
         return True
-    return not statuses and not wanted.types and wanted.created_after is None and wanted.created_before is None
+    return not statuses and not criteria.types and criteria.created_after is None and criteria.created_before is None
 
 
 def _floor(session: Session, within: Sequence[sa.ColumnElement[bool]]) -> UUID | None:

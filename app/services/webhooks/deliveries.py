@@ -50,8 +50,8 @@ def fan_out(session: Session, events: Sequence[Numbered], *, now: datetime) -> i
 
     Exactly one for an event and endpoint, in the transaction of the caller. Deliveries themselves cause none.
     """
-    told = [event for event in events if event.type != DELIVERY_TYPE]
-    addressed = [*_for_webhooks(session, told), *_for_callbacks(session, told)]
+    relevant = [event for event in events if event.type != DELIVERY_TYPE]
+    addressed = [*_for_webhooks(session, relevant), *_for_callbacks(session, relevant)]
     if not addressed:
         return 0
     tasks = _tasks(session, {each.event.task_id for each in addressed})
@@ -175,9 +175,9 @@ def send_again(
     """Send a delivery once more, with the same id and body. Raises NotFound, and Conflict while it is under way."""
     webhook = read_webhook(session, webhook_id, owner=owner, lock=True)
     _check_enabled(webhook.enabled)
-    held = read(session, delivery_id, webhook_id=webhook_id)
-    if held.status not in (*FINISHED, "DELETED"):
-        raise Conflict(f"The delivery is {held.status}: it is still under way by itself.")
+    delivery = read(session, delivery_id, webhook_id=webhook_id)
+    if delivery.status not in (*FINISHED, "DELETED"):
+        raise Conflict(f"The delivery is {delivery.status}: it is still under way by itself.")
     task_id = new_id()
     session.execute(sa.update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(task_id=task_id))
     to = circuits.of_webhook(webhook_id, webhook.owner_id)

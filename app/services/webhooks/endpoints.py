@@ -37,7 +37,7 @@ class NewWebhook:
 
 
 def create(
-    session: Session, wanted: NewWebhook, *, owner_id: UUID, key: Key | None, keys: sealing.Keys, now: datetime
+    session: Session, new: NewWebhook, *, owner_id: UUID, key: Key | None, keys: sealing.Keys, now: datetime
 ) -> tuple[WebhookRecord, str | None]:
     """Store an endpoint; returns it and its secret, which is shown this once.
 
@@ -49,17 +49,17 @@ def create(
     if first is not None:
         return _first(session, first, owner_id), None
     lock_owner_count(session, "webhooks", owner_id)
-    held = session.scalar(sa.select(sa.func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.owner_id == owner_id))
-    if (held or 0) >= MAX_PER_ACCOUNT:
+    count = session.scalar(sa.select(sa.func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.owner_id == owner_id))
+    if (count or 0) >= MAX_PER_ACCOUNT:
         raise Refused({"url": [f"an account has at most {MAX_PER_ACCOUNT} webhooks; delete one first"]})
     secret = secrets.new_secret()
     values = {
         "id": webhook_id,
         "owner_id": owner_id,
-        "url": wanted.url,
-        "events": list(wanted.events),
-        "types": list(wanted.types),
-        "description": wanted.description,
+        "url": new.url,
+        "events": list(new.events),
+        "types": list(new.types),
+        "description": new.description,
         "secret": secrets.kept(secret, owner_id, keys=keys),
         "enabled": True,
         "created_at": now,
@@ -105,20 +105,20 @@ def find(session: Session, *, owner: UUID | None, before: UUID | None, limit: in
 
 
 def change(
-    session: Session, webhook_id: UUID, given: Mapping[str, Any], *, owner: UUID | None, now: datetime
+    session: Session, webhook_id: UUID, changes: Mapping[str, Any], *, owner: UUID | None, now: datetime
 ) -> WebhookRecord:
     """Change url, events, types, description or enabled; what is left out stays. Raises NotFound.
 
     Enabling forgets past failures. What was not sent while it was disabled is not sent later.
     """
     read(session, webhook_id, owner=owner, lock=True)
-    values: dict[str, Any] = {**given, "updated_at": now}
-    if given.get("enabled") is True:
+    values: dict[str, Any] = {**changes, "updated_at": now}
+    if changes.get("enabled") is True:
         values |= {"disabled_at": None, "disabled_reason": None, "failing_since": None}
-    elif given.get("enabled") is False:
+    elif changes.get("enabled") is False:
         values |= {"disabled_at": now, "disabled_reason": "disabled by its owner"}
     session.execute(sa.update(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id).values(values))
-    if "url" in given or "enabled" in given:
+    if "url" in changes or "enabled" in changes:
         # Another address has done nothing yet; and what waits for one that is disabled shall end, not wait.
         circuits.forget(session, circuits.of_webhook(webhook_id, None).key)
     return read(session, webhook_id, owner=owner)

@@ -49,14 +49,14 @@ def rotate_account(
     secret = new_secret()
     first = {"owner_id": owner_id, "secret": kept(secret, owner_id, keys=keys), "updated_at": now}
     # Two who make the first one at once: the second waits here for the first, and then rotates.
-    made = postgresql.insert(SECRETS).values(first).on_conflict_do_nothing().returning(SECRETS.c.owner_id)
-    if session.scalar(made) is not None:
+    first_secret = postgresql.insert(SECRETS).values(first).on_conflict_do_nothing().returning(SECRETS.c.owner_id)
+    if session.scalar(first_secret) is not None:
         return secret, None
-    held = session.execute(sa.select(SECRETS.c.secret).where(SECRETS.c.owner_id == owner_id).with_for_update()).one()
+    row = session.execute(sa.select(SECRETS.c.secret).where(SECRETS.c.owner_id == owner_id).with_for_update()).one()
     until = now + OVERLAP
     values = {
         "secret": kept(secret, owner_id, keys=keys),
-        "previous_secret": held.secret,
+        "previous_secret": row.secret,
         "previous_secret_until": until,
         "updated_at": now,
     }

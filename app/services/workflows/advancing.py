@@ -1,7 +1,7 @@
-"""Moving a run on: what has ended is taken in, what can begin begins, and when nothing is left the run ends.
+"""Advancing a run: what has ended is taken in, what can begin begins, and when nothing is left the run ends.
 
-Called with the run locked, in the transaction that recorded a step's outcome, or by the duty for steps that ended by
-another door. Calling it once more changes nothing.
+Called with the run locked, in the transaction that recorded a step's outcome, or by the duty for steps that ended
+elsewhere. Calling it once more changes nothing.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -158,17 +158,17 @@ def _start(
         skipped = []
         for step in ready:
             try:
-                made = _drafted(session, run, step, states, current, now)
+                draft = _drafted(session, run, step, states, current, now)
             except (StepRefused, UnknownTaskType) as error:
                 number = max((each.completion_order or 0 for each in current.values()), default=0) + 1
-                said = {"type": type(error).__name__, "message": str(error)[:2000]}
-                steps.end(session, run.id, step.key, StepState.FAILED, number=number, error=said, at=now)
+                failure = {"type": type(error).__name__, "message": str(error)[:2000]}
+                steps.end(session, run.id, step.key, StepState.FAILED, number=number, error=failure, at=now)
                 return None
-            states[step.key] = StepState.SKIPPED if made is None else StepState.STARTED
-            if made is None:
+            states[step.key] = StepState.SKIPPED if draft is None else StepState.STARTED
+            if draft is None:
                 skipped.append(step.key)
             else:
-                drafts.append(made)
+                drafts.append(draft)
         steps.skip(session, run.id, skipped, now=now)
         moved, candidates = True, _followers(definition, skipped)
     store(session, drafts)
@@ -193,8 +193,8 @@ def _drafted(
     if step.after and all(states[before] == StepState.SKIPPED for before in step.after):
         return None
     most = get_settings().max_payload_bytes
-    wanted = [*references(step.payload, step.when), *(each for word in step.sharing for each in references(word))]
-    lookup = lookup_of(session, run, current, list(dict.fromkeys(wanted)))
+    needed = [*references(step.payload, step.when), *(each for word in step.sharing for each in references(word))]
+    lookup = lookup_of(session, run, current, list(dict.fromkeys(needed)))
     if step.when is not None and not holds(step.when, bounded(lookup, most * LOOKED_AT)):
         return None
     return draft_task(

@@ -57,7 +57,7 @@ def check_input(definition: Definition, given: Any) -> dict[str, Any]:
 def start_once(
     session: Session,
     name: str,
-    wanted: NewRun,
+    new: NewRun,
     *,
     key: Key | None,
     caller: Caller,
@@ -74,7 +74,7 @@ def start_once(
         workflow = read(session, name, caller=caller, now=now)
         allowance.check_types(types_of(definition_of(session, workflow.version_id)))
         allowance.room_of(caller.owner_id)(places_of(session, workflow))
-        return start(session, workflow, wanted, owner_id=caller.owner_id, now=now, run_id=run_id)
+        return start(session, workflow, new, owner_id=caller.owner_id, now=now, run_id=run_id)
 
     def find(run_id: UUID) -> RunRecord | None:
         return next(iter(run_statements.lock(session, [run_id])), None)
@@ -93,7 +93,7 @@ def places_of(session: Session, workflow: WorkflowRecord) -> int:
 def start(
     session: Session,
     workflow: WorkflowRecord,
-    wanted: NewRun,
+    new: NewRun,
     *,
     owner_id: UUID | None,
     now: datetime,
@@ -104,7 +104,7 @@ def start(
     if not workflow.active:
         raise Conflict(f"Workflow {workflow.name!r} is not active: activate it first.")
     definition = definition_of(session, workflow.version_id)
-    values = check_input(definition, wanted.input)
+    values = check_input(definition, new.input)
     run = RunRecord(
         id=run_id or new_id(),
         workflow_name=workflow.name,
@@ -115,10 +115,10 @@ def start(
         ending=None,
         reason=None,
         input=values,
-        labels=dict(wanted.labels) | _labels(definition, values),
-        priority=wanted.priority,
+        labels=dict(new.labels) | _labels(definition, values),
+        priority=new.priority,
         created_at=now,
-        starts_at=wanted.starts_at,
+        starts_at=new.starts_at,
         finished_at=None,
         updated_at=now,
     )
@@ -214,10 +214,10 @@ def compensate(
 
 
 def _locked(session: Session, run_id: UUID, visible_to: UUID | None) -> RunRecord:
-    found = run_statements.lock(session, [run_id])
-    if not found or (visible_to is not None and found[0].owner_id != visible_to):
+    runs = run_statements.lock(session, [run_id])
+    if not runs or (visible_to is not None and runs[0].owner_id != visible_to):
         raise NotFound(f"There is no run {run_id}: check the id; it may also have been deleted.")
-    return found[0]
+    return runs[0]
 
 
 def _going_on(session: Session, run_id: UUID, visible_to: UUID | None) -> RunRecord:
@@ -231,8 +231,8 @@ def _going_on(session: Session, run_id: UUID, visible_to: UUID | None) -> RunRec
 def _moved(session: Session, run: RunRecord, arrow: Transition, reason: str | None, *, now: datetime) -> RunRecord:
     moved = run_statements.move(session, run, arrow, reason=reason, now=now)
     if moved is None:
-        wanted = " or ".join(source.value for source in arrow.sources)
-        raise Conflict(f"The run is {run.status}; for this it must be {wanted}.")
+        statuses = " or ".join(source.value for source in arrow.sources)
+        raise Conflict(f"The run is {run.status}; for this it must be {statuses}.")
     return moved
 
 

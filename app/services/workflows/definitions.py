@@ -62,7 +62,7 @@ def types_of(definition: Definition) -> list[str]:
 
 def create_once(
     session: Session,
-    wanted: NewWorkflow,
+    new: NewWorkflow,
     *,
     key: Key | None,
     owner_id: UUID | None,
@@ -73,12 +73,12 @@ def create_once(
 
     Raises Refused, TypeNotAllowed, Conflict for a name that is taken, Gone for one that was deleted since.
     """
-    definition = checked(wanted.definition)
+    definition = checked(new.definition)
     allowance.check_types(types_of(definition))
     return idempotency.once(
         session,
         key,
-        create=lambda workflow_id: _create(session, wanted, definition, workflow_id, owner_id=owner_id, now=now),
+        create=lambda workflow_id: _create(session, new, definition, workflow_id, owner_id=owner_id, now=now),
         find=lambda workflow_id: records.one(session, WORKFLOWS.c.id == workflow_id),
         what="workflow",
         now=now,
@@ -87,28 +87,28 @@ def create_once(
 
 def _create(
     session: Session,
-    wanted: NewWorkflow,
+    new: NewWorkflow,
     definition: Definition,
     workflow_id: UUID,
     *,
     owner_id: UUID | None,
     now: datetime,
 ) -> WorkflowRecord:
-    if wanted.name in load_workflows():
-        raise Conflict(f"The service itself has a workflow called {wanted.name!r}; take another name.")
+    if new.name in load_workflows():
+        raise Conflict(f"The service itself has a workflow called {new.name!r}; take another name.")
     lock_owner_count(session, "workflows", owner_id)
     theirs = sa.select(sa.func.count()).select_from(WORKFLOWS).where(WORKFLOWS.c.owner_id == owner_id)
     if session.execute(theirs).scalar_one() >= MAX_OF_AN_OWNER:
         raise Refused({"_schema": [f"there are {MAX_OF_AN_OWNER} workflows already; delete one first"]})
-    if records.one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == wanted.name):
-        raise Conflict(f"There is a workflow called {wanted.name!r} already; PATCH it, or take another name.")
-    row: dict[str, Any] = {"id": workflow_id, "owner_id": owner_id, "name": wanted.name, "version": 1}
-    row |= {"description": wanted.description, "active": wanted.active, "created_at": now, "updated_at": now}
+    if records.one(session, WORKFLOWS.c.owner_id == owner_id, WORKFLOWS.c.name == new.name):
+        raise Conflict(f"There is a workflow called {new.name!r} already; PATCH it, or take another name.")
+    row: dict[str, Any] = {"id": workflow_id, "owner_id": owner_id, "name": new.name, "version": 1}
+    row |= {"description": new.description, "active": new.active, "created_at": now, "updated_at": now}
     session.connection().execute(sa.insert(WORKFLOWS), row)
     versions.store(session, workflow_id, 1, definition, now=now)
-    made = records.one(session, WORKFLOWS.c.id == workflow_id)
-    assert made is not None  # noqa: S101 (just inserted)
-    return made
+    workflow = records.one(session, WORKFLOWS.c.id == workflow_id)
+    assert workflow is not None  # noqa: S101 (just inserted)
+    return workflow
 
 
 def read(session: Session, name: str, *, caller: Caller, now: datetime, number: int | None = None) -> WorkflowRecord:
@@ -120,11 +120,11 @@ def read(session: Session, name: str, *, caller: Caller, now: datetime, number: 
     services = WORKFLOWS.c.owner_id.is_(None)
     visible = sa.true() if caller.sees_all else sa.or_(mine, services)
     order = (mine.desc(), services.desc(), WORKFLOWS.c.id.desc())
-    found = records.one(session, WORKFLOWS.c.name == name, visible, order=order, number=number)
-    if found is None:
+    workflow = records.one(session, WORKFLOWS.c.name == name, visible, order=order, number=number)
+    if workflow is None:
         which = f"version {number} of workflow {name!r}" if number else f"workflow {name!r}"
         raise NotFound(f"There is no {which}, or it is not yours.")
-    return found if number is not None else declared.as_declared(session, found)
+    return workflow if number is not None else declared.as_declared(session, workflow)
 
 
 def find(
@@ -192,13 +192,13 @@ def change(
 
 def set_active(session: Session, name: str, active: bool, *, caller: Caller, now: datetime) -> WorkflowRecord:
     """Allow or forbid new runs; those under way go on. Raises NotFound, or Conflict for one of the service's own."""
-    found = read(session, name, caller=caller, now=now)
-    if found.is_the_services_own and not caller.sees_all:
+    workflow = read(session, name, caller=caller, now=now)
+    if workflow.is_the_services_own and not caller.sees_all:
         raise Conflict(f"Workflow {name!r} belongs to the service: only an admin can do this.")
-    if found.active != active:
+    if workflow.active != active:
         values = {"active": active, "updated_at": now}
-        session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == found.id).values(values))
-    return replace(found, active=active)
+        session.connection().execute(sa.update(WORKFLOWS).where(WORKFLOWS.c.id == workflow.id).values(values))
+    return replace(workflow, active=active)
 
 
 def stay(session: Session, workflow: WorkflowRecord) -> None:
@@ -210,8 +210,8 @@ def stay(session: Session, workflow: WorkflowRecord) -> None:
 
 def delete(session: Session, name: str, *, caller: Caller, now: datetime) -> None:
     """Forget a workflow; its finished runs stay. Raises NotFound, or Conflict while runs are under way."""
-    found = _own(session, name, caller=caller, now=now)
-    theirs = sa.select(VERSIONS.c.id).where(VERSIONS.c.workflow_id == found.id)
+    workflow = _own(session, name, caller=caller, now=now)
+    theirs = sa.select(VERSIONS.c.id).where(VERSIONS.c.workflow_id == workflow.id)
     unfinished = (
         sa.select(sa.func.count())
         .select_from(RUNS)
@@ -220,19 +220,19 @@ def delete(session: Session, name: str, *, caller: Caller, now: datetime) -> Non
     if count := session.execute(unfinished).scalar_one():
         raise Conflict(f"{count} runs of workflow {name!r} are under way: wait for their end, or cancel them.")
     unused = sa.delete(VERSIONS).where(
-        VERSIONS.c.workflow_id == found.id, ~sa.exists().where(RUNS.c.version_id == VERSIONS.c.id)
+        VERSIONS.c.workflow_id == workflow.id, ~sa.exists().where(RUNS.c.version_id == VERSIONS.c.id)
     )
     session.connection().execute(unused)
-    session.connection().execute(sa.delete(WORKFLOWS).where(WORKFLOWS.c.id == found.id))
+    session.connection().execute(sa.delete(WORKFLOWS).where(WORKFLOWS.c.id == workflow.id))
 
 
 def _own(session: Session, name: str, *, caller: Caller, now: datetime) -> WorkflowRecord:
     """One that the caller may change, locked. Raises NotFound or Conflict."""
-    found = read(session, name, caller=caller, now=now)
-    if found.is_the_services_own:
+    workflow = read(session, name, caller=caller, now=now)
+    if workflow.is_the_services_own:
         raise Conflict(f"Workflow {name!r} belongs to the service: it is written in tasks/workflows/.")
-    session.connection().execute(sa.select(WORKFLOWS.c.id).where(WORKFLOWS.c.id == found.id).with_for_update())
-    locked = records.one(session, WORKFLOWS.c.id == found.id)
+    session.connection().execute(sa.select(WORKFLOWS.c.id).where(WORKFLOWS.c.id == workflow.id).with_for_update())
+    locked = records.one(session, WORKFLOWS.c.id == workflow.id)
     if locked is None:
         raise NotFound(f"There is no workflow {name!r} any more.")
     return locked

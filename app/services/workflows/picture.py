@@ -132,12 +132,12 @@ def _line(before: Node, after: Node) -> str:
 def _box(node: Node) -> str:
     shown = _shown_state(node)
     fill, stroke = COLOURS["UNDONE" if shown == "UNDONE" else node.state or "WAITING"]
-    said = f"{node.type} · {shown}" if shown else node.type
+    title = f"{node.type} · {shown}" if shown else node.type
     return (
-        f"<g><title>{escape(f'{node.key}: {said}')}</title>"
+        f"<g><title>{escape(f'{node.key}: {title}')}</title>"
         f'<rect x="{node.x}" y="{node.y}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="{fill}" stroke="{stroke}"/>'
         f'<text x="{node.x + 12}" y="{node.y + 19}" font-weight="600" fill="#18181b">{_short(node.key)}</text>'
-        f'<text x="{node.x + 12}" y="{node.y + 35}" font-size="10" fill="#3f3f46">{_short(said, 34)}</text></g>'
+        f'<text x="{node.x + 12}" y="{node.y + 35}" font-size="10" fill="#3f3f46">{_short(title, 34)}</text></g>'
     )
 
 

@@ -128,13 +128,13 @@ def view(session: Session, run: RunRecord) -> RunView:
 
 
 def find(
-    session: Session, wanted: Filter, *, visible_to: UUID | None, before: UUID | None, limit: int
+    session: Session, criteria: Filter, *, visible_to: UUID | None, before: UUID | None, limit: int
 ) -> Page[RunView]:
     """A page of the runs older than `before`, newest first.
 
     They come without their steps.
     """
-    query = _RUN.where(*_conditions(wanted)).order_by(RUNS.c.id.desc()).limit(limit + 1)
+    query = _RUN.where(*_conditions(criteria)).order_by(RUNS.c.id.desc()).limit(limit + 1)
     if visible_to is not None:
         query = query.where(RUNS.c.owner_id == visible_to)
     if before is not None:
@@ -153,36 +153,36 @@ def events(session: Session, run_id: UUID) -> list[Mapping[str, Any]]:
     return [dict(row) for row in rows.mappings()]
 
 
-def task_ids(wanted: Filter, *, visible_to: UUID | None) -> sa.Select[Any]:
+def task_ids(criteria: Filter, *, visible_to: UUID | None) -> sa.Select[Any]:
     """A query for the ids of all tasks of the runs: their steps' and those that compensate them."""
-    runs = sa.select(RUNS.c.id).where(*_conditions(wanted))
+    runs = sa.select(RUNS.c.id).where(*_conditions(criteria))
     if visible_to is not None:
         runs = runs.where(RUNS.c.owner_id == visible_to)
     both = sa.func.unnest(postgresql.array([STEPS.c.task_id, STEPS.c.compensation_id]))
     return sa.select(both).where(STEPS.c.run_id.in_(runs))
 
 
-def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = [RUNS.c.labels.contains({key: value}) for key, value in wanted.labels]
-    if wanted.workflow is not None:
-        conditions.append(RUNS.c.workflow_name == wanted.workflow)
-    if wanted.names:
-        conditions.append(RUNS.c.workflow_name.in_(sorted(wanted.names)))
-    if wanted.statuses:
-        conditions.append(RUNS.c.status.in_(sorted(wanted.statuses)))
-    if wanted.created_after is not None:
-        conditions.append(RUNS.c.created_at >= wanted.created_after)
-    if wanted.created_before is not None:
-        conditions.append(RUNS.c.created_at < wanted.created_before)
+def _conditions(criteria: Filter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = [RUNS.c.labels.contains({key: value}) for key, value in criteria.labels]
+    if criteria.workflow is not None:
+        conditions.append(RUNS.c.workflow_name == criteria.workflow)
+    if criteria.names:
+        conditions.append(RUNS.c.workflow_name.in_(sorted(criteria.names)))
+    if criteria.statuses:
+        conditions.append(RUNS.c.status.in_(sorted(criteria.statuses)))
+    if criteria.created_after is not None:
+        conditions.append(RUNS.c.created_at >= criteria.created_after)
+    if criteria.created_before is not None:
+        conditions.append(RUNS.c.created_at < criteria.created_before)
     return conditions
 
 
 def _states(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    found: dict[UUID, list[str]] = {}
+    states: dict[UUID, list[str]] = {}
     counted = sa.select(STEPS.c.run_id, STEPS.c.state, sa.func.count().label("n")).where(STEPS.c.run_id.in_(ids))
     for row in session.connection().execute(counted.group_by(STEPS.c.run_id, STEPS.c.state)):
-        found.setdefault(row.run_id, []).extend([row.state] * row.n)
-    return found
+        states.setdefault(row.run_id, []).extend([row.state] * row.n)
+    return states
 
 
 def _progress(states: Collection[str]) -> Progress:

@@ -33,16 +33,16 @@ _VALUES = sa.text("""
 
 def references(template: Any, condition: Any = None) -> list[Reference]:
     """All references of a payload, and of a condition."""
-    found = check(template, (), Faults())
+    named = check(template, (), Faults())
     if condition is not None:
-        found += check_condition(condition, (), Faults())
-    pending = [reference for _, reference in found]
+        named += check_condition(condition, (), Faults())
+    pending = [reference for _, reference in named]
     return list(dict.fromkeys(pending))
 
 
-def lookup_of(session: Session, run: RunRecord, steps: Mapping[str, StepRecord], wanted: Sequence[Reference]) -> Lookup:
+def lookup_of(session: Session, run: RunRecord, steps: Mapping[str, StepRecord], needed: Sequence[Reference]) -> Lookup:
     """A lookup that knows these references."""
-    values = _results(session, steps, [each for each in wanted if each.source == "result"])
+    values = _results(session, steps, [each for each in needed if each.source == "result"])
 
     def lookup(reference: Reference) -> Any:
         if reference.source == "input":
@@ -75,8 +75,8 @@ def _fact(run: RunRecord, name: str) -> Any:
     return facts[name]
 
 
-def _results(session: Session, steps: Mapping[str, StepRecord], wanted: Sequence[Reference]) -> dict[Reference, Any]:
-    known = [each for each in wanted if (steps.get(each.step or "")) and steps[each.step or ""].task_id]
+def _results(session: Session, steps: Mapping[str, StepRecord], needed: Sequence[Reference]) -> dict[Reference, Any]:
+    known = [each for each in needed if (steps.get(each.step or "")) and steps[each.step or ""].task_id]
     for each in known:
         _check_shown(steps[each.step or ""], each)
     if not known:

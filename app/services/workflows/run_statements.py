@@ -1,4 +1,4 @@
-"""The one door of runs: the only module that writes `workflow_runs.status`, each time by one guarded statement.
+"""The statements of runs: the only module that writes `workflow_runs.status`, each time by one guarded statement.
 
 Whoever moves a run on has locked it first, before any task (DESIGN 3.11); so what follows from its steps is decided by
 one transaction at a time.
@@ -28,10 +28,10 @@ def insert(session: Session, run: RunRecord) -> None:
 
 def lock(session: Session, ids: Iterable[UUID], *, skip_locked: bool = False) -> list[RunRecord]:
     """Lock runs, in the order of their ids; those that are gone (or, if so asked, in other hands) are left out."""
-    wanted = list(ids)
-    if not wanted:  # outcomes of tasks that belong to no run come here, too, and cost nothing
+    run_ids = list(ids)
+    if not run_ids:  # outcomes of tasks that belong to no run come here, too, and cost nothing
         return []
-    chosen = sa.select(*_COLUMNS).where(RUNS.c.id.in_(wanted)).order_by(RUNS.c.id)
+    chosen = sa.select(*_COLUMNS).where(RUNS.c.id.in_(run_ids)).order_by(RUNS.c.id)
     locked = chosen.with_for_update(key_share=True, skip_locked=skip_locked)
     return [RunRecord.of(row) for row in session.connection().execute(locked).mappings()]
 

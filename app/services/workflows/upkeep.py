@@ -75,20 +75,20 @@ def stuck(session: Session, *, now: datetime, limit: int) -> list[UUID]:
 
 def advance(session: Session, run_id: UUID, *, now: datetime) -> bool:
     """Advance a run, unless somebody else has it locked, who then sees its wake-ups; whether it was advanced."""
-    found = run_statements.lock(session, [run_id], skip_locked=True)
-    for run in found:
+    runs = run_statements.lock(session, [run_id], skip_locked=True)
+    for run in runs:
         advancing.advance(session, run, now=now, look_at_all=True)
-    if not found:
+    if not runs:
         session.execute(_FORGET_WAKE_UPS, {"run_id": run_id})
-    return bool(found)
+    return bool(runs)
 
 
 def prune(session: Session, ages: Ages, *, now: datetime, limit: int) -> int:
     """Delete old runs with their tasks, as the tasks' own ages say; returns how many."""
     gone: list[UUID] = []
     for status, kept in ages.by_status.items():
-        wanted = {"before": now - kept, "statuses": [each.value for each in _LIKE[status]], "limit": limit}
-        gone += [row.id for row in session.execute(_OLD, wanted)]
+        values = {"before": now - kept, "statuses": [each.value for each in _LIKE[status]], "limit": limit}
+        gone += [row.id for row in session.execute(_OLD, values)]
     if gone:
         session.execute(_DELETE_TASKS, {"ids": gone})
         session.execute(_DELETE_RUNS, {"ids": gone})

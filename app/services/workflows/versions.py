@@ -31,8 +31,8 @@ def store(session: Session, workflow_id: UUID, number: int, definition: Definiti
     row: dict[str, Any] = {"id": new_id(), "workflow_id": workflow_id, "number": number, "created_at": now}
     row |= {"definition": definition.as_json(), "digest": digest_of(definition)}
     session.connection().execute(sa.insert(VERSIONS), row)
-    found: UUID = row["id"]
-    return found
+    version_id: UUID = row["id"]
+    return version_id
 
 
 def definition_of(session: Session, version_id: UUID) -> Definition:
@@ -42,9 +42,9 @@ def definition_of(session: Session, version_id: UUID) -> Definition:
             _cache.move_to_end(version_id)
             return _cache[version_id]
     chosen = sa.select(VERSIONS.c.definition).where(VERSIONS.c.id == version_id)
-    made = Definition.stored(session.connection().execute(chosen).scalar_one())
+    definition = Definition.stored(session.connection().execute(chosen).scalar_one())
     with _lock:
-        _cache[version_id] = made
+        _cache[version_id] = definition
         while len(_cache) > KEPT:
             _cache.popitem(last=False)
-    return made
+    return definition

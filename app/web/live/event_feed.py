@@ -36,13 +36,13 @@ class Client:
 
     def __init__(
         self,
-        wanted: EventFilter,
+        criteria: EventFilter,
         *,
         after: int = 0,
         who: Caller = NOBODY,
         connection: socket.socket | None = None,
     ) -> None:
-        self.wanted = wanted
+        self.criteria = criteria
         self.who = who
         self.after = after
         self.is_too_slow = False
@@ -101,7 +101,7 @@ class Feed:
 
     def join(
         self,
-        wanted: EventFilter,
+        criteria: EventFilter,
         after: int | None = None,
         *,
         who: Caller = NOBODY,
@@ -116,7 +116,7 @@ class Feed:
             if not self._share.take(who):
                 return None
             try:
-                client = Client(wanted, after=self._begin(after), who=who, connection=connection)
+                client = Client(criteria, after=self._begin(after), who=who, connection=connection)
             except BaseException:
                 self._share.leave(who)
                 raise
@@ -205,7 +205,7 @@ class Feed:
         """Read what is new, and give it to whoever wants it; whether there is probably more."""
         with Session(self._engine) as session:
             page = events.read_after(session, self._position, limit=PAGE)
-            wants_labels = any(client.wanted.labels for client in list(self._clients))
+            wants_labels = any(client.criteria.labels for client in list(self._clients))
             labels = events.labels_of(session, page.events) if wants_labels and page.events else {}
         with self._changed:
             if page.after == self._position:  # nobody came first after all had left, and began elsewhere
@@ -216,18 +216,20 @@ class Feed:
     def _hand_out(self, page: Page, labels: Labels) -> None:
         texts: dict[int, bytes] = {}
         for client in self._clients:
-            wanted = [
-                event for event in page.events if event.position > client.after and client.wanted.matches(event, labels)
+            matching = [
+                event
+                for event in page.events
+                if event.position > client.after and client.criteria.matches(event, labels)
             ]
-            if wanted:
-                client.hand(len(wanted), b"".join(_text(event, texts) for event in wanted))
+            if matching:
+                client.hand(len(matching), b"".join(_text(event, texts) for event in matching))
 
 
-def _text(event: Numbered, made: dict[int, bytes]) -> bytes:
+def _text(event: Numbered, texts: dict[int, bytes]) -> bytes:
     """The event as it is sent, put together once for all streams."""
-    text = made.get(event.position)
+    text = texts.get(event.position)
     if text is None:
-        text = made[event.position] = as_text([event])
+        text = texts[event.position] = as_text([event])
     return text
 
 
@@ -254,8 +256,8 @@ def _data(event: Numbered) -> str:
 
 def feed() -> Feed:
     """The feed of this application."""
-    found: Feed = current_app.extensions["taskledger.feed"]
-    return found
+    registered: Feed = current_app.extensions["taskledger.feed"]
+    return registered
 
 
 def register(app: Flask, settings: Settings) -> None:

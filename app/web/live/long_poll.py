@@ -113,8 +113,8 @@ class Hub:
 
 def hub() -> Hub:
     """The hub of this application."""
-    found: Hub = current_app.extensions["taskledger.hub"]
-    return found
+    registered: Hub = current_app.extensions["taskledger.hub"]
+    return registered
 
 
 def register(app: Flask, *, most: int) -> None:

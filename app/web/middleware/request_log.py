@@ -23,9 +23,9 @@ ACCEPTABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")  # anything else could for
 
 def begin() -> None:
     """Bind the request's id to the log lines of this thread."""
-    given = request.headers.get(HEADER, "")
+    request_id = request.headers.get(HEADER, "")
     g.request_id = (
-        given if ACCEPTABLE.fullmatch(given) else f"{random.getrandbits(64):016x}"
+        request_id if ACCEPTABLE.fullmatch(request_id) else f"{random.getrandbits(64):016x}"
     )  # no secret: no reason to ask the kernel
     g.started = time.perf_counter()
     correlation.begin(g.request_id, correlation.accepted_traceparent(request.headers.get(correlation.TRACE_HEADER, "")))
@@ -40,11 +40,11 @@ def end(response: Response) -> Response:
     status = response.status_code
     write = log.debug if status < 400 else log.info if status < 500 else log.warning
     milliseconds = round((time.perf_counter() - g.started) * 1000, 1)
-    said = {"method": request.method, "path": request.path, "status": status, "milliseconds": milliseconds}
+    fields = {"method": request.method, "path": request.path, "status": status, "milliseconds": milliseconds}
     principal = g.get("principal")
     if principal is not None:  # who it was, by an id: addresses of people have no place in a log
-        said["account"] = str(principal.user_id)
-    write("request_answered", **said)
+        fields["account"] = str(principal.user_id)
+    write("request_answered", **fields)
     _timed(request.method, request.url_rule.rule if request.url_rule else "none", status).observe(milliseconds / 1000)
     metrics.sample_pool(db.engine.pool, process="api")
     return response

@@ -11,20 +11,20 @@ from app.web.current_settings import SIGNED_BY, signing_keys
 TOKEN_SECONDS = 15 * 60
 
 
-def token_for(action: str, said: dict[str, Any]) -> str:
+def token_for(action: str, choice: dict[str, Any]) -> str:
     """A token for this action on what was counted."""
-    return str(_serializer(action).dumps(said))
+    return str(_serializer(action).dumps(choice))
 
 
-def said_in(action: str, token: str | None) -> dict[str, Any]:
+def choice_in(action: str, token: str | None) -> dict[str, Any]:
     """What was counted. Raises Refused without a token, and for one that is not valid (any more)."""
     if token is None:
         raise Refused({"token": ['is missing: ask with "dry_run": true first, and send the token that it returns']})
     try:
-        said: dict[str, Any] = _serializer(action).loads(token, max_age=TOKEN_SECONDS)
+        choice: dict[str, Any] = _serializer(action).loads(token, max_age=TOKEN_SECONDS)
     except BadSignature:
         raise Refused({"token": ["is not valid, or older than 15 minutes: do the dry run again"]}) from None
-    return said
+    return choice
 
 
 def _serializer(action: str) -> URLSafeTimedSerializer:

@@ -59,9 +59,9 @@ def file_name(sent: str, field: str) -> str:
 
 
 def _media_type(part: File, name: str) -> str:
-    said = parse_options_header(part.headers.get("Content-Type", ""))[0].lower()
-    if MEDIA_TYPE.fullmatch(said) and said != UNKNOWN_TYPE:
-        return said
+    media_type = parse_options_header(part.headers.get("Content-Type", ""))[0].lower()
+    if MEDIA_TYPE.fullmatch(media_type) and media_type != UNKNOWN_TYPE:
+        return media_type
     return mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
 
 

@@ -29,9 +29,9 @@ def set_attachment(response: Response, name: str) -> None:
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 
-def media_type(said: str) -> str:
+def media_type(name: str) -> str:
     """What the file is said to be; where that is no type, bytes."""
-    return said if WITH_PARAMETERS.fullmatch(said) else UNKNOWN_TYPE
+    return name if WITH_PARAMETERS.fullmatch(name) else UNKNOWN_TYPE
 
 
 def _in_ascii(name: str) -> str:

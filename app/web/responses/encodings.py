@@ -17,10 +17,10 @@ class CompressedBody(UnsupportedMediaType):
 
 def check() -> Response | None:
     """Raises UnsupportedMediaType for a body in a Content-Encoding."""
-    said = [each.strip().lower() for each in request.headers.get("Content-Encoding", "").split(",")]
+    encodings = [each.strip().lower() for each in request.headers.get("Content-Encoding", "").split(",")]
     has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
-    if has_body and not PLAIN.issuperset(said):
-        names = ", ".join(each for each in said if each not in PLAIN)[:40]
+    if has_body and not PLAIN.issuperset(encodings):
+        names = ", ".join(each for each in encodings if each not in PLAIN)[:40]
         raise CompressedBody(f"The body is sent as Content-Encoding: {names}; send it as it is, without that header.")
     return None
 

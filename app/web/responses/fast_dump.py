@@ -14,7 +14,7 @@ AS_THEY_ARE = (ma.fields.String, ma.fields.Integer, Verbatim)
 """Fields whose attribute is what the answer shows already."""
 
 
-class QuickView(ma.Schema):
+class FastView(ma.Schema):
     """A view whose objects are records with an attribute for each field; its declaration is documentation and plan."""
 
     def __init__(self, **options: Any) -> None:

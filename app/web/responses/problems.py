@@ -97,9 +97,9 @@ def bounded(errors: Mapping[str, Any], most: int = MAX_ERRORS) -> dict[str, Any]
     whole = {"_schema": errors["_schema"]} if "_schema" in errors else {}  # first, so that it is among them
     kept: dict[str, Any] = _bounded({**whole, **errors}, left)
     if left[0] < 0:
-        said = kept.get("_schema", [])
-        said = said if isinstance(said, list) else [said]
-        kept["_schema"] = [*said, f"{-left[0]} more faults are not listed"]
+        messages = kept.get("_schema", [])
+        messages = messages if isinstance(messages, list) else [messages]
+        kept["_schema"] = [*messages, f"{-left[0]} more faults are not listed"]
     return kept
 
 

@@ -20,8 +20,8 @@ def email() -> strict.MailAddress:
 def new_password() -> strict.Text:
     """A password to be."""
     length = validate.Length(passwords.SHORTEST, passwords.LONGEST, error="must have {min} to {max} characters")
-    said = {"format": "password", "pattern": r"^[^\u0000]*$", "description": "None of the most common ones"}
-    return strict.Text(required=True, validate=[length], metadata={**said, "examples": ["correct horse battery"]})
+    metadata = {"format": "password", "pattern": r"^[^\u0000]*$", "description": "None of the most common ones"}
+    return strict.Text(required=True, validate=[length], metadata={**metadata, "examples": ["correct horse battery"]})
 
 
 class NewUser(StrictSchema):

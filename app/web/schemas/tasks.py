@@ -14,7 +14,7 @@ from app.services.submission import MAX_RETRIES, Submission, longest_timeout
 from app.web.fields import Few, Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
-from app.web.responses.fast_dump import QuickView
+from app.web.responses.fast_dump import FastView
 from app.web.responses.masking import presentable
 from app.web.schemas.fairness import sharing_fields, unique_field
 from taskledger_sdk.payload import PayloadSpec
@@ -163,7 +163,7 @@ def _shown(description: str, **options: Any) -> dict[str, Any]:
     return {"required": True, "metadata": {"description": description, **options.pop("schema", {})}, **options}
 
 
-class TaskView(QuickView):
+class TaskView(FastView):
     """A task."""
 
     def shown(self, record: TaskRecord) -> TaskRecord:

@@ -61,7 +61,7 @@ class CreateWebhook(WebhookFields):
     )
 
     @ma.post_load
-    def make(self, given: dict[str, Any], **_: Any) -> NewWebhook:
+    def make(self, fields: dict[str, Any], **_: Any) -> NewWebhook:
         """As the service takes it."""
-        lists: dict[str, Any] = {name: tuple(given[name]) for name in ("events", "types") if name in given}
-        return NewWebhook(**{**given, **lists})
+        lists: dict[str, Any] = {name: tuple(fields[name]) for name in ("events", "types") if name in fields}
+        return NewWebhook(**{**fields, **lists})

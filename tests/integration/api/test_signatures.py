@@ -56,7 +56,7 @@ def test_what_was_signed_with_sha_1_is_refused(asked, application, settings, adm
     with pytest.raises(Exception, match="is not a cursor of this list"):
         pagination.decode(cursor, "tasks")
     with pytest.raises(Exception, match="is not valid, or older"):
-        dry_run.said_in("replay", token)
+        dry_run.choice_in("replay", token)
     with application.test_request_context("/tasks", headers={"Cookie": f"taskledger={cookie}"}) as context:
         assert not context.session
-    assert dry_run.said_in("replay", dry_run.token_for("replay", {"count": 1})) == {"count": 1}
+    assert dry_run.choice_in("replay", dry_run.token_for("replay", {"count": 1})) == {"count": 1}

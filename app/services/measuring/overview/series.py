@@ -94,9 +94,9 @@ def recent(session: Session, *, owner: UUID | None, waiting: int, now: datetime,
     width = width_for(now - since)
     since = datetime.fromtimestamp(int(since.timestamp()) // width * width + width, tz=UTC)
     parameters |= {"since": since, "width": width, "claims": MAX_CLAIMS}
-    found = {row.bucket: row for row in session.execute(_READ, parameters)}
+    buckets = {row.bucket: row for row in session.execute(_READ, parameters)}
     times = list(range(int(since.timestamp()), int(now.timestamp()) + 1, width))
-    return _series(times, width, found, waiting)
+    return _series(times, width, buckets, waiting)
 
 
 def width_for(window: timedelta) -> int:
@@ -105,9 +105,9 @@ def width_for(window: timedelta) -> int:
     return next((width for width in WIDTHS if seconds / width <= BUCKETS), WIDTHS[-1])
 
 
-def _series(times: list[int], width: int, found: Mapping[int, Any], waiting: int) -> Series:
+def _series(times: list[int], width: int, buckets: Mapping[int, Any], waiting: int) -> Series:
     def column(name: str) -> list[int]:
-        return [int(getattr(found[time], name)) if time in found else 0 for time in times]
+        return [int(getattr(buckets[time], name)) if time in buckets else 0 for time in times]
 
     depth, left = [], waiting
     for change in reversed(column("change")):
@@ -119,8 +119,8 @@ def _series(times: list[int], width: int, found: Mapping[int, Any], waiting: int
         width_seconds=width,
         times=ended,
         depth=depth[:0:-1],
-        wait_median=[_seconds(found[time].median) if time in found else None for time in ended],
-        wait_p95=[_seconds(found[time].p95) if time in found else None for time in ended],
+        wait_median=[_seconds(buckets[time].median) if time in buckets else None for time in ended],
+        wait_p95=[_seconds(buckets[time].p95) if time in buckets else None for time in ended],
         totals={name: sum(values) for name, values in counts.items()},
         **{name: values[:-1] for name, values in counts.items()},
     )

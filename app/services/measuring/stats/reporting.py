@@ -30,17 +30,17 @@ class Tally:
     """Attempts after which another one was planned."""
 
     @classmethod
-    def of(cls, found: Iterable[Change], *, net: bool) -> "Tally":
+    def of(cls, counted: Iterable[Change], *, net: bool) -> "Tally":
         """Add up; `net` takes away those that were finished and began anew, which a part of the time cannot tell."""
-        found = list(found)
+        counted = list(counted)
 
         def arrived(status: Status, *, net: bool = net) -> int:
-            came = sum(each.n for each in found if each.status == status)
-            left = sum(each.n for each in found if each.previous_status == status) if net else 0
+            came = sum(each.n for each in counted if each.status == status)
+            left = sum(each.n for each in counted if each.previous_status == status) if net else 0
             return came - left
 
         return cls(
-            submitted=sum(each.n for each in found if each.previous_status is None),
+            submitted=sum(each.n for each in counted if each.previous_status is None),
             jobs_done=arrived(Status.COMPLETED),
             jobs_failed=arrived(Status.FAILED),
             cancelled=arrived(Status.CANCELLED),
@@ -95,27 +95,27 @@ def report(
     now: datetime,
 ) -> Stats:
     """Everybody's figures (`owner` None) or one account's; `unit` adds them by hour or day from `since` on."""
-    found = [
+    counted = [
         each
         for each in changes(session, owner=owner, since=since, by_hour=unit is not None)
         if not types or each.type in types
     ]
     waiting = {name: tasks for name, tasks in _waiting(session, owner, now).items() if not types or name in types}
-    names = sorted(set(waiting) | {each.type for each in found})
+    names = sorted(set(waiting) | {each.type for each in counted})
     return Stats(
         at=now,
         since=since,
         total_jobs_in_queue=sum(waiting.values()),
-        tally=Tally.of(found, net=since is None),
+        tally=Tally.of(counted, net=since is None),
         by_type=[
             TypeStats(
                 type=name,
                 jobs_in_queue=waiting.get(name, 0),
-                tally=Tally.of((each for each in found if each.type == name), net=since is None),
+                tally=Tally.of((each for each in counted if each.type == name), net=since is None),
             )
             for name in names
         ],
-        by_period=_periods(found, _start_of[unit]) if unit else [],
+        by_period=_periods(counted, _start_of[unit]) if unit else [],
     )
 
 
@@ -123,14 +123,14 @@ def _waiting(session: Session, owner: UUID | None, now: datetime) -> dict[str, i
     """What is PENDING or RETRYING, by type."""
     if owner is not None:
         return {row.type: row.tasks for row in session.execute(_WAITING, {"owner": owner})}
-    found = levels.read(session, now=now)
-    pending, retrying = found.by("type", Status.PENDING), found.by("type", Status.RETRYING)
+    snapshot = levels.read(session, now=now)
+    pending, retrying = snapshot.by("type", Status.PENDING), snapshot.by("type", Status.RETRYING)
     return {name: pending.get(name, 0) + retrying.get(name, 0) for name in set(pending) | set(retrying)}
 
 
-def _periods(found: Sequence[Change], start_of: Callable[[datetime], datetime]) -> list[Period]:
+def _periods(counted: Sequence[Change], start_of: Callable[[datetime], datetime]) -> list[Period]:
     by_start: dict[datetime, list[Change]] = {}
-    for each in found:
+    for each in counted:
         if each.hour is not None:
             by_start.setdefault(start_of(each.hour.astimezone(UTC)), []).append(each)
     return [Period(start=start, tally=Tally.of(each, net=False)) for start, each in sorted(by_start.items())]

@@ -69,13 +69,13 @@ def wish(type_name: str, payload: Any, key: str | None, options: Mapping[str, An
     if kind.internal:
         raise PermanentError(f"{where}: is submitted by the service itself only")
     _checked(_KEY, key, where, "key")
-    said = _checked(_OPTIONS, {name: _as_json(value) for name, value in options.items()}, where, "")
+    checked = _checked(_OPTIONS, {name: _as_json(value) for name, value in options.items()}, where, "")
     text, copied = _copied(payload, where)
     try:
         kind.check(copied)
     except PayloadRefused as error:
         raise PermanentError(_refusal(where, flatten(error.errors), is_secret=kind.sensitive)) from None
-    fields = {name: getattr(said, name) for name in ChildOptions.__dataclass_fields__}
+    fields = {name: getattr(checked, name) for name in ChildOptions.__dataclass_fields__}
     return Wish(type=kind, submission=Submission(type=kind.name, payload=copied, **fields), text=text)
 
 

@@ -35,16 +35,16 @@ class Child:
 
 
 def draft(
-    wanted: Wish, *, parent_id: UUID, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys
+    wish: Wish, *, parent_id: UUID, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys
 ) -> TaskRecord:
     """The row to be. Raises PermanentError for what a submission refuses; Refused where no key can encrypt it."""
     try:
-        made = submission.draft(wanted.submission, owner_id=owner_id, now=now, payload_keys=payload_keys)
+        task = submission.draft(wish.submission, owner_id=owner_id, now=now, payload_keys=payload_keys)
     except Refused as error:
         if error.code == "sealing_unavailable":
             raise  # another worker may have the key
-        raise refused(wanted.type.name, error) from None
-    return replace(made, parent_id=parent_id)
+        raise refused(wish.type.name, error) from None
+    return replace(task, parent_id=parent_id)
 
 
 def store(session: Session, parent_id: UUID, children: Sequence[Child], *, now: datetime) -> set[UUID]:
