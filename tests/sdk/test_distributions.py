@@ -1,6 +1,7 @@
 """The SDK as it is distributed: its files, what it says of itself, and its own tests where the service is not."""
 
 import ast
+import re
 import shutil
 import sys
 import tarfile
@@ -130,3 +131,14 @@ def test_its_own_tests_pass_on_the_wheel(environment, tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_the_example_on_its_page_works(environment, said, tmp_path):
+    page = said.get_payload()
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "acme.py").write_text(example)
+    program = "import acme; from taskledger_sdk import testing; print(testing.run(acme.greet, {'name': 'Ann'}).result)"
+
+    done = environment.run("-W", "error", "-c", program, directory=tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert done.stdout == "{'greeting': 'Hello, Ann!'}\n", done.stderr

@@ -50,7 +50,7 @@ class Attempt:
     type: str = "test"
     attempt: int = 1
     timeout_seconds: float | None = None
-    """None: that of the type."""
+    """The task's own time limit; None: that of its type."""
     now: Callable[[], datetime] = _utcnow
     artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
     reported: list[Report] = field(default_factory=list)
@@ -58,6 +58,8 @@ class Attempt:
     submitted: list[Submission] = field(default_factory=list)
     given_back: int = 0
     """How many of the attempts before this one were given back, and so used no retry."""
+    type_seconds: float = field(default=TIMEOUT_SECONDS, init=False)
+    """The time limit of its type."""
     seconds: float = field(default=0.0, init=False)
     """How much time has passed in this attempt."""
     stopped: Reason | None = field(default=None, init=False)
@@ -71,7 +73,7 @@ class Attempt:
     @property
     def limit_seconds(self) -> float:
         """After how much time TimeLimitReached is raised."""
-        return TIMEOUT_SECONDS if self.timeout_seconds is None else self.timeout_seconds
+        return self.type_seconds if self.timeout_seconds is None else self.timeout_seconds
 
     @property
     def deadline(self) -> datetime:

@@ -78,8 +78,7 @@ def _type_of(handler: Callable[..., Any] | str) -> TaskType:
 def _belonging_to(kind: TaskType, task: Attempt) -> Attempt:
     """The attempt with the name, the limit and the settings of the type: others it does not see in a worker either."""
     task.type = kind.name
-    if task.timeout_seconds is None:
-        task.timeout_seconds = kind.timeout_seconds
+    task.type_seconds = kind.timeout_seconds
     task.settings = {name: value for name, value in task.settings.items() if name in kind.settings}
     return task
 
