@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
@@ -32,6 +33,7 @@ from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, R
 from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
 from app.worker.context import AttemptContext
+from app.worker.fair_gate import FairGate
 from app.worker.in_progress import HintInProgress, Running
 from app.worker.leftovers import LEFTOVERS
 from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, retry_while_unavailable
@@ -108,7 +110,7 @@ def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
     tries = itertools.count()
 
     def work() -> list[Claim]:
-        with transaction(autocommit=True) as session:
+        with _connections(), transaction(autocommit=True) as session:
             before = lifecycle.held_under(session, lease, ids, lease_seconds=lease_seconds) if next(tries) else []
             return before + lifecycle.claim(
                 session,
@@ -295,10 +297,17 @@ def _publish_dead_letter(held: Claim, outcome: Outcome) -> None:
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
-    return in_transaction(
-        lambda session: outcomes.record(session, batch, now=clock.utcnow()),
-        autocommit=outcomes.takes_one_statement(batch),
-    )
+    with _connections():
+        return in_transaction(
+            lambda session: outcomes.record(session, batch, now=clock.utcnow()),
+            autocommit=outcomes.takes_one_statement(batch),
+        )
+
+
+@cache
+def _connections() -> FairGate:
+    """As many threads claim or record at a time as the pools keep connections for."""
+    return FairGate(get_settings().database_pool_size)
 
 
 def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:
