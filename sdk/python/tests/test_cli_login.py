@@ -1,11 +1,8 @@
 """`tledger login`, `logout`, `whoami`, `profiles`; keys stay out of everything that is shown."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 
+import pseudo_terminal
 import pytest
 
 from taskledger_sdk import credentials
@@ -113,35 +110,11 @@ def test_logging_out_forgets_one_profile_or_all(nobody):
 
 def test_a_person_types_a_key_that_nobody_sees(nobody, service, tmp_path):
     service.answer("GET", "/auth/me", ME)
-    terminal, end = pty.openpty()
-    environment = {
-        "XDG_CONFIG_HOME": str(tmp_path),
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "taskledger_sdk.cli", "login"],
-        env=environment, stdin=end, stdout=end, stderr=end, start_new_session=True,
-    )  # fmt: skip
-    os.close(end)
-    seen = ""
 
-    def answer(question: str, text: str) -> None:
-        nonlocal seen
-        while question not in seen:
-            seen += os.read(terminal, 1024).decode()
-        os.write(terminal, f"{text}\n".encode())
+    answers = [("Address of the service", service.url), ("API key", "tl_typed")]
+    status, seen = pseudo_terminal.run(["login"], environment={"XDG_CONFIG_HOME": str(tmp_path)}, answers=answers)
 
-    answer("Address of the service", service.url)
-    answer("API key", "tl_typed")
-    try:
-        while chunk := os.read(terminal, 1024):
-            seen += chunk.decode()
-    except OSError:  # its other end is closed
-        pass
-    os.close(terminal)
-
-    assert process.wait(timeout=30) == 0, seen
+    assert status == 0, seen
     assert "Logged in" in seen
     assert "tl_typed" not in seen
     assert "tl_typed" in (tmp_path / "taskledger" / "credentials.json").read_text()

@@ -8,6 +8,7 @@ import time
 from importlib.metadata import EntryPoint
 
 import click
+import pseudo_terminal
 import pytest
 from click.testing import CliRunner
 
@@ -157,3 +158,41 @@ def test_a_reader_that_has_left_is_no_reason_to_complain(environment, service):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(timeout=30) == 1
+
+
+GREEN = "\x1b[32m"
+
+
+def in_terminal(service, environment, *arguments, **more):
+    task = {"id": "01a20187-e99f-7588-b4c3-6d36409e4538", "type": "reverse_string", "status": "COMPLETED", "attempt": 1}
+    task |= {"result": "evil \x1b]0;title\x07 " + "x" * 200, "error": None, "created_at": "2026-11-29T01:00:00Z"}
+    service.answer("GET", "/tasks", {"items": [task], "next": None})
+    status, seen = pseudo_terminal.run(["tasks", "list", *arguments], environment={**environment, **more})
+    assert status == 0, seen
+    return seen
+
+
+def test_a_terminal_sees_colours_whole_ids_and_lines_that_fit(service, environment):
+    seen = in_terminal(service, environment)
+    plain = seen.replace(GREEN, "").replace("\x1b[0m", "")
+
+    assert GREEN in seen
+    assert "01a20187-e99f-7588-b4c3-6d36409e4538" in plain
+    assert [line for line in plain.splitlines() if len(line) > 80] == []
+    assert "\x1b" not in plain
+
+
+@pytest.mark.parametrize("more", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_no_colours_sees_none(service, environment, more):
+    assert "\x1b" not in in_terminal(service, environment, **more)
+
+
+def test_a_person_is_asked_before_dead_letters_are_purged(service, environment):
+    service.answer("POST", "/dead-letters/purge", {"count": 3, "token": "t"})
+
+    status, seen = pseudo_terminal.run(["dead-letters", "purge"], environment=environment, answers=[("Go on?", "n")])
+
+    assert status == 1
+    assert "Nothing was changed" in seen
+    assert "delete, with their history: 3" in seen
+    assert [asked.body["dry_run"] for asked in service.requests] == [True]

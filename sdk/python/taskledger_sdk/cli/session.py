@@ -42,12 +42,13 @@ class Session:
             self.api.close()
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Go on only if a person agrees. Raises click.Abort, or UsageError where nobody can be asked."""
+        """Go on only if a person agrees. Raises Failed, or UsageError where nobody can be asked."""
         if yes:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise click.UsageError(f"{question} There is nobody to ask here: give --yes.")
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            raise Failed("Nothing was changed.")
 
 
 def calls_the_api(command: Callable[..., None]) -> Callable[..., None]:
