@@ -204,6 +204,7 @@ def _schedule(
                 most=most,
                 now=now,
                 allowance=quotas.allowance_in(session),
+                numbers_name=True,
             )
     except Refused as error:
         raise _in_words_of_the_request(error, now) from None

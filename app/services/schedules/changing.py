@@ -59,10 +59,12 @@ def create(
     now: datetime,
     schedule_id: UUID | None = None,
     allowance: Allowance = ANYTHING,
+    numbers_name: bool = False,
 ) -> ScheduleRecord:
     """Store a schedule. Raises Refused, TypeNotAllowed, or Conflict for a name that is taken; then nothing is stored.
 
-    `most`: how many an owner may have.
+    `most`: how many an owner may have. With `numbers_name` a name that is taken gets a number, as "report (2)": for
+    names that nobody has chosen.
 
     One that is to run at once because its moment is past raises QuotaReached, too.
     """
@@ -73,7 +75,8 @@ def create(
     target = targets.target_of(
         session, wanted_task, wanted_workflow, owner_id=owner_id, time_zone=rule.time_zone, now=now
     )
-    check_name(session, owner_id, wanted.name)
+    if not numbers_name:  # else the trigger does
+        check_name(session, owner_id, wanted.name)
     check_room(session, owner_id, most=most)
     row = {
         **values,

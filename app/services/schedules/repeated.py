@@ -24,6 +24,7 @@ def create_once(
     most: int,
     now: datetime,
     allowance: Allowance = ANYTHING,
+    numbers_name: bool = False,
 ) -> tuple[ScheduleRecord, bool]:
     """Store a schedule, or return the one that an earlier request with the same key made; and whether it is new.
 
@@ -32,7 +33,14 @@ def create_once(
 
     def create_new(schedule_id: UUID) -> ScheduleRecord:
         return create(
-            session, wanted, schedule_id=schedule_id, owner_id=owner_id, most=most, now=now, allowance=allowance
+            session,
+            wanted,
+            schedule_id=schedule_id,
+            owner_id=owner_id,
+            most=most,
+            now=now,
+            allowance=allowance,
+            numbers_name=numbers_name,
         )
 
     def find(schedule_id: UUID) -> ScheduleRecord | None:

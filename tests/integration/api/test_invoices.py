@@ -124,6 +124,15 @@ def test_a_moment_that_is_past_is_refused(client):
     assert (answer.status_code, list(answer.json["errors"])) == (422, ["scheduled_at"])
 
 
+def test_invoices_of_one_customer_may_be_scheduled_as_often_as_one_likes(client):
+    moments = ("2099-01-01T00:00:00Z", "2099-02-01T00:00:00Z")
+
+    made = [client.post(f"{INVOICES}/workflow/scheduled", json={**JANUARY, "scheduled_at": at}) for at in moments]
+
+    assert [each.status_code for each in made] == [201, 201]
+    assert [each.json["name"] for each in made] == ["invoice customer-1", "invoice customer-1 (2)"]
+
+
 def test_recurring_invoices_are_for_the_period_before_each_slot(client, session):
     body = {"customer_id": "customer-1", "cron_expression": "0 6 1 * *", "time_zone": "Europe/Berlin"}
     made = client.post(f"{INVOICES}/workflow/recurring", json=body)
