@@ -1,4 +1,4 @@
-"""Admission: which of the tasks on hold may go to the workers now, under limits, by owner's turn and in order by key."""
+"""Admission: which tasks on hold may go to the workers now, under limits, by owner's turn and in order by key."""
 
 from app.services.admission import declared
 from app.services.admission.explaining import Obstacle, obstacle
