@@ -57,9 +57,8 @@ class Admission:
         if self._swept_at is not None and now - self._swept_at < SWEEP_EVERY:
             return 0
         brought = in_transaction(lambda session: admission.bring_under_limits(session, now=now, limit=BATCH))
-        if (
-            self._may_find_earlier
-        ):  # of a release before, whose sinks may still run: once, and what is new requires admission
+        # Of a release before, whose sinks may still run: once, because what is new requires admission by itself.
+        if self._may_find_earlier:
             adopted = in_transaction(lambda session: webhooks.adopt_earlier(session, limit=BATCH))
             self._may_find_earlier = adopted > 0
             brought += adopted

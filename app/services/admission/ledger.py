@@ -108,7 +108,7 @@ FIRST_LANE: dict[str, Any] = {
 
 
 class LaneCursor:
-    """Where the search for lanes with tasks on hold goes on: of very many, a round looks at some, the next at more."""
+    """Where the search for lanes with tasks on hold goes on: of very many, each round looks at some."""
 
     def __init__(self, *, boost_after: timedelta) -> None:
         self._after, self._boost_after = FIRST_LANE, boost_after
