@@ -193,7 +193,7 @@ def schedules(client: Any, name: str) -> None:
     task = {"type": "reverse_string", "payload": "at night"}
     made = client.schedules.create(name=f"{name} one", cron="0 2 * * *", task=task)
     put = client.schedules.put(f"{name} two", cron="0 3 * * *", task=task)
-    again = client.schedules.put(f"{name} two", cron="0 4 * * *")
+    again = client.schedules.put(f"{name} two", cron="0 4 * * *", task=task)
     assert (again.id, again.cron) == (put.id, "0 4 * * *")
     assert client.schedules.change(made, enabled=False).next_at is None
     assert {each.id for each in client.schedules.list()} >= {made.id, put.id}

@@ -267,16 +267,14 @@ class TestChanging:
         assert request.body == {"priority": "high", "name": None}
 
     def test_a_schedule_is_put_by_its_name(self, service, client):
-        service.answer("GET", "/schedules", {"items": [{"id": ID, "name": "nightly"}], "next": None})
-        service.answer("PATCH", f"/schedules/{ID}", {"id": ID, "name": "nightly"})
-        service.answer("POST", "/schedules", {"id": ID, "name": "other"}, status=201)
+        service.answer("PUT", "/schedules/every%20night", b"", status=0)
+        service.answer("PUT", "/schedules/every%20night", {"id": ID, "name": "every night"}, status=201)
 
-        client.schedules.put("nightly", cron="0 2 * * *")
-        client.schedules.put("other", cron="0 3 * * *", task={"type": "greet", "payload": 1})
+        made = client.schedules.put("every night", cron="0 2 * * *", task={"type": "greet", "payload": 1})
 
-        assert service.asked("PATCH", f"/schedules/{ID}")[0].body == {"cron": "0 2 * * *"}
-        assert service.asked("POST", "/schedules")[0].body["name"] == "other"
-        assert "idempotency-key" in service.asked("POST", "/schedules")[0].headers
+        assert made.name == "every night"
+        bodies = [each.body for each in service.requests]
+        assert bodies == [{"cron": "0 2 * * *", "task": {"type": "greet", "payload": 1}}] * 2
 
 
 def test_ids_are_of_version_7_and_of_now():

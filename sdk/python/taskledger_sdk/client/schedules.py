@@ -37,17 +37,8 @@ def _change(schedule: ScheduleId, said: Mapping[str, Any]) -> Steps[Schedule]:
 
 
 def _put(name: str, said: Mapping[str, Any]) -> Steps[Schedule]:
-    cursor = None
-    while True:
-        answer = yield _ALL.page(cursor)
-        found = next((each for each in answer.data["items"] if each["name"] == name), None)
-        if found is not None:
-            changed: Schedule = yield from _change(found["id"], said)
-            return changed
-        cursor = answer.data.get("next")
-        if cursor is None:
-            made: Schedule = yield from _create({"name": name, **said})
-            return made
+    answer = yield Call(method="PUT", path=path_of("schedules", name), content=as_json(said), headers=JSON)
+    return Schedule.of(answer.data)
 
 
 def _delete(schedule: ScheduleId) -> Steps[None]:
@@ -65,9 +56,9 @@ class Schedules:
         return self._client._run(_create({"name": name, **said}))
 
     def put(self, name: str, **said: Unpack[ScheduleOptions]) -> Schedule:
-        """Change your schedule of this name, or make it where there is none.
+        """Make your schedule of this name, or replace it as a whole; the same again changes nothing.
 
-        The service lets several have one name: two programs that put a new one at the same moment make two.
+        Without `enabled`, one that a person has paused stays paused.
         """
         return self._client._run(_put(name, said))
 
@@ -99,7 +90,7 @@ class AsyncSchedules:
         return await self._client._run(_create({"name": name, **said}))
 
     async def put(self, name: str, **said: Unpack[ScheduleOptions]) -> Schedule:
-        """Change your schedule of this name, or make it where there is none; see Schedules.put."""
+        """Make your schedule of this name, or replace it as a whole; see Schedules.put."""
         return await self._client._run(_put(name, said))
 
     async def get(self, schedule: ScheduleId) -> Schedule:
