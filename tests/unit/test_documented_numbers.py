@@ -49,6 +49,7 @@ from app.worker import event_loop, heartbeat, lifespans, shutdown
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
 from taskledger_sdk import defaults
+from taskledger_sdk.client.settings import RETRY_SECONDS
 from taskledger_sdk.defaults import rate_of
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType
 from taskledger_sdk.results import RESULT_BYTES
@@ -150,6 +151,8 @@ CLAIMS = [
     Claim("protect-an-installation.md", "tokens of dry runs | 15 minutes", (dry_run.TOKEN_SECONDS / 60,)),
     Claim("protect-an-installation.md", "The last 30 days are always kept", (MIN_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
+    Claim("python-client.md", "for `retry_seconds` (60 unless given)", (RETRY_SECONDS,)),
+    Claim("python-client.md", "The service remembers it for 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
     Claim("run-without-containers.md", "worker | `SHUTDOWN_GRACE_SECONDS` and 10 s",
           (shutdown.GRACE_AFTER_SIGNAL_SECONDS + shutdown.RECORD_SECONDS,)),

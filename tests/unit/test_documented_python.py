@@ -36,7 +36,7 @@ from app.database import Base
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
 from app.services.tasks.children.asking import wish
 from app.web.schemas.schedules import PutSchedule
-from taskledger_sdk import TaskContext, lifespans, registry, schedules, testing
+from taskledger_sdk import TaskContext, client, lifespans, registry, schedules, testing
 from taskledger_sdk import errors as task_errors
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.registry import TaskType, load_types
@@ -47,6 +47,7 @@ from tests.support.servers.databases import ROOT
 from tests.unit.documents import PAGES, Block, python_blocks, spans
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXM="
+CLIENT_PAGE = "python-client.md"
 GENERATED = ("cli.md", "api.md", "tables.md", "changelog.md")
 FOR_CONTRIBUTORS = {page.name for page in PAGES if page.parent.name in ("contributing", "decisions")}
 ENTRY_POINT_GROUPS = {"taskledger.tasks", "taskledger.commands"}
@@ -193,12 +194,19 @@ def run_tests(block: Block, tmp_path: Path) -> None:
     assert tests
 
 
+def run_client(block: Block, _tmp_path: Path) -> None:
+    """A program with a client: tests/acceptance/test_python_client.py runs those of this page beside a service."""
+    assert block.page.name == CLIENT_PAGE
+    compile(block.text, str(block), "exec")
+
+
 RUNNERS: tuple[tuple[str, Callable[[Block, Path], None]], ...] = (
     (r'^"""\w+: .*^@task_type\(', run_type),
     (r'^"""\w+: .*^\w+ = workflow\(', run_workflow),
     (r'^"""\w+: .*^\w+ = schedule\(', run_schedule),
     (r"^\w+: .* = rule\(", run_fields),
     (r"^def test_", run_tests),
+    (r"^from taskledger_sdk import .*Client", run_client),
     (r"Webhook\(.*\)\.verify\(", run_receiver),
 )
 """Which blocks are run how, by what they hold. A block of another kind needs a runner; to compile it is not enough."""
@@ -218,6 +226,7 @@ MODULES: tuple[Any, ...] = (
     tasks,
     task_errors,
     testing,
+    client,
     models,
     validate,
     marshmallow,
@@ -294,6 +303,8 @@ def _fault_of_name(path: list[str], call: ast.Call | None, page: str) -> str | N
         return None
     if path[0] == "task":
         return _fault_of_member(testing.Attempt if page in WITH_ATTEMPTS else TaskContext, path[1:], call)
+    if path[0] == "client" and len(path) == 2:
+        return _fault_of_member(client.Client, path[1:], call)
     if path[0] == "testing" and len(path) == 2:
         path = path[1:]
     table = Base.metadata.tables.get(path[0])

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from taskledger_sdk.client import AsyncClient, Client, Submission
     from taskledger_sdk.context import TaskContext
     from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
     from taskledger_sdk.lifespans import Lifespan, lifespan
@@ -22,12 +23,15 @@ __version__ = "0.1.0"
 """The version of this release, of the SDK and of the service, which go together: the one place that says it."""
 
 _HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
     "Lifespan": "lifespans",
     "PermanentError": "errors",
     "Places": "payload",
     "RetryLater": "errors",
     "RetryPolicy": "retry",
     "ShuttingDown": "errors",
+    "Submission": "client",
     "TaskCancelled": "errors",
     "TaskContext": "context",
     "TimeLimitReached": "errors",
@@ -42,12 +46,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Lifespan",
     "PermanentError",
     "Places",
     "RetryLater",
     "RetryPolicy",
     "ShuttingDown",
+    "Submission",
     "TaskCancelled",
     "TaskContext",
     "TimeLimitReached",

@@ -36,6 +36,8 @@ class Wanted:
     url: str | None = None
     profile: str | None = None
     may_be_plain: bool = False
+    api_key: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
 
 
 def find(
@@ -65,8 +67,10 @@ def find(
     may_be_plain = wanted.may_be_plain or environ.get("TASKLEDGER_INSECURE_HTTP", "").lower() in YES
     may_be_plain = may_be_plain or (profile is not None and profile.may_be_plain and profile.url == url)
     url = base_url_of(url, may_be_plain=may_be_plain)
-    ca_file = environ.get("TASKLEDGER_CA_FILE")
+    ca_file = wanted.ca_file or environ.get("TASKLEDGER_CA_FILE")
     found = Connection(url=url, ca_file=Path(ca_file) if ca_file else None)
+    if wanted.api_key is not None:
+        return _with_key(found, wanted.api_key, "api_key")
     if said.get("TASKLEDGER_API_KEY"):
         return _with_key(found, said["TASKLEDGER_API_KEY"], "TASKLEDGER_API_KEY")
     if profile is not None and profile.url == url:

@@ -1,5 +1,5 @@
-"""HTTP to a Taskledger service: addresses, retries, typed errors, a transport and live streams.
+"""HTTP to a Taskledger service: addresses, retries, typed errors, transports and live streams.
 
-Everything but `transport` and `streams` is computed without input and output, so that a client that waits and one
-that is `async` can stand on the same rules.
+Everything but `transport`, `async_transport` and `streams` is computed without input and output: the transport that
+blocks and the one of coroutines decide by the same rules.
 """

@@ -73,6 +73,14 @@ class TooManyRequests(Refused):
     """429: a rate limit, or a quota; `retry_after` may say for how long."""
 
 
+class RateLimited(TooManyRequests):
+    """`too_many_requests`: too many requests within a minute; the same one will do after `retry_after`."""
+
+
+class QuotaReached(TooManyRequests):
+    """`quota_reached`: too many tasks of the account wait already; there is room when some are done."""
+
+
 class Unavailable(Refused):
     """5xx: the service cannot answer now."""
 
@@ -86,6 +94,7 @@ KINDS: dict[int, type[Refused]] = {
     412: Conflict,
     429: TooManyRequests,
 }
+KINDS_BY_CODE: dict[str, type[Refused]] = {"too_many_requests": RateLimited, "quota_reached": QuotaReached}
 
 
 def failure_of(status: int, headers: Mapping[str, str], content: bytes, *, url: str) -> RequestFailed:
@@ -95,8 +104,7 @@ def failure_of(status: int, headers: Mapping[str, str], content: bytes, *, url: 
     """
     problem = as_object(content)
     if problem is not None and "status" in problem and ("detail" in problem or "code" in problem):
-        kind = KINDS.get(status, Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Invalid)
-        return kind(problem, status, retry_after=seconds_of(headers.get("retry-after")))
+        return refusal_of(problem, status, retry_after=seconds_of(headers.get("retry-after")))
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         place = headers.get("location", "elsewhere")
         said = f"{url} answered {status} and points to {place}: give the address that it points to."
@@ -105,6 +113,20 @@ def failure_of(status: int, headers: Mapping[str, str], content: bytes, *, url: 
         return Unreachable(f"{url} answered {status}, as a proxy does while the service behind it is away: try again.")
     said = f"{url} answered {status} with something that is not Taskledger's: is the address right?"
     return Unreachable(said, may_pass=False)
+
+
+def refusal_of(problem: Mapping[str, Any], status: int, *, retry_after: float | None = None) -> Refused:
+    """A problem as the type of its code, or else of its status. Pure."""
+    by_status = KINDS.get(status, Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Invalid)
+    return KINDS_BY_CODE.get(str(problem.get("code")), by_status)(problem, status, retry_after=retry_after)
+
+
+def copy_of(error: RequestFailed) -> RequestFailed:
+    """Another one that says the same, for each of several callers who share what went wrong."""
+    made = type(error).__new__(type(error), *error.args)
+    made.__dict__.update(error.__dict__)
+    made.__cause__ = error.__cause__
+    return made
 
 
 def as_object(content: bytes) -> dict[str, Any] | None:

@@ -1,0 +1,229 @@
+"""The client of programs of coroutines: the same methods as `Client`, to be awaited."""
+
+import asyncio
+import os
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
+from uuid import UUID
+
+from taskledger_sdk.client import forks, operations, settings
+from taskledger_sdk.client.artifacts import AsyncArtifacts
+from taskledger_sdk.client.lanes import AsyncLanes
+from taskledger_sdk.client.operations import BATCH_ITEMS, Listing, RunId, TaskId, task_of
+from taskledger_sdk.client.options import ChangeOptions, TaskOptions
+from taskledger_sdk.client.results import Attempt, Event, LogLine, Run, Submitted, Task, TaskType, Why
+from taskledger_sdk.client.schedules import AsyncSchedules
+from taskledger_sdk.client.steps import carry_out_async
+from taskledger_sdk.client.submissions import Submission, parts_of, prepared
+from taskledger_sdk.http.async_transport import AsyncTransport
+from taskledger_sdk.http.streams import follow_async
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A Taskledger service, for coroutines: one client serves those of one event loop.
+
+    `url` and `api_key` are those given, or of TASKLEDGER_URL and TASKLEDGER_API_KEY, or what `tledger login` keeps (of
+    `profile`). `ca_file` holds the certificate of a private authority; plain HTTP goes to this machine only, unless
+    `allow_http`. What is safe to repeat is repeated for `retry_seconds`, with growing pauses.
+
+    Its methods raise RequestFailed: Refused and its kinds for what the service answered, Unreachable for no answer.
+    Close it, or use it in an `async with`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        profile: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        allow_http: bool = False,
+        retry_seconds: float = settings.RETRY_SECONDS,
+    ) -> None:
+        self._connection = settings.connection_of(url, api_key, profile, ca_file, allow_http=allow_http)
+        self._patience = settings.patience_of(retry_seconds)
+        self._streams: weakref.WeakSet[AsyncGenerator[Event, None]] = weakref.WeakSet()
+        self._start_afresh()
+        self._transport = AsyncTransport(self._connection, patience=self._patience)
+        self.artifacts = AsyncArtifacts(self)
+        self.schedules = AsyncSchedules(self)
+        forks.watch(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {self._connection.url}>"
+
+    async def close(self) -> None:
+        """Close the connections, and the streams that were left before their end."""
+        for each in list(self._streams):
+            with suppress(RuntimeError):  # somebody is reading it, and will see the connection end
+                await each.aclose()
+        await self._transport.close()
+
+    async def submit(self, type: str, payload: Any, *, id: UUID | None = None, **options: Unpack[TaskOptions]) -> Task:
+        """Submit a task; when this returns, it is durable. Many coroutines at once share requests.
+
+        The options are those of POST /tasks. Repeated by itself, it makes one task only; with an `id` of yours (see
+        `new_id`), so does a second call that says the same, within 24 hours. The task's own id is in the answer.
+        Raises RequestFailed: Invalid with `errors` by path, QuotaReached, Unsendable, ….
+        """
+        return task_of(await self._lanes.submit(prepared(type, payload, options, id)))
+
+    async def submit_many(
+        self, submissions: Iterable[Submission], *, progress: Callable[[int], None] | None = None
+    ) -> AsyncIterator[Submitted]:
+        """Submit any number in batches, as they come; what became of each, in their order.
+
+        Nothing is sent before the first result is asked for, and what is not asked for is not sent. `progress` is told
+        how many are done. Raises RequestFailed for what concerns all of them: those that were yielded are submitted,
+        and of the batch after them it is not known.
+        """
+        done = 0
+        for part in parts_of(operations.prepare_each(submissions), most_items=BATCH_ITEMS):
+            results = await self._run(operations.submit_part(part, done))
+            done += len(results)
+            if progress is not None:
+                progress(done)
+            for each in results:
+                yield each
+
+    async def get(self, task: TaskId) -> Task:
+        """Read a task. Raises NotFound."""
+        return await self._run(operations.get_task(task))
+
+    async def wait(self, task: TaskId, timeout: float | None = None) -> Task:
+        """Wait until a task has ended, however it did: see its `status`. Raises NotFinished after `timeout` seconds."""
+        return await self._run(operations.wait_for_task(task, timeout))
+
+    def list(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        type: str | Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        q: str | None = None,
+    ) -> AsyncIterator[Task]:
+        """Tasks that match all that is given, newest first, read page by page."""
+        filters: dict[str, Any] = {"status": status, "type": type, "q": q}
+        filters |= {"created_after": created_after, "created_before": created_before}
+        return self._listed(operations.tasks(filters, labels))
+
+    async def change(
+        self, task: TaskId, *, unless_changed: Task | None = None, **changes: Unpack[ChangeOptions]
+    ) -> Task:
+        """Change a task that has not started. Raises Conflict: too late, or `unless_changed` is not its state now."""
+        return await self._run(operations.change_task(task, unless_changed, changes))
+
+    async def delete(self, task: TaskId) -> None:
+        """Delete a finished task and its history. Raises Conflict for one that is not finished."""
+        await self._run(operations.delete_task(task))
+
+    async def cancel(self, task: TaskId) -> Task:
+        """Cancel a task; one that runs is asked to stop. Raises Conflict for one that has ended."""
+        return await self._run(operations.cancel_task(task))
+
+    async def retry(self, task: TaskId, **changes: Any) -> Task:
+        """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict."""
+        return await self._run(operations.retry_task(task, changes))
+
+    async def logs(self, task: TaskId) -> tuple[LogLine, ...]:
+        """What the task's handler wrote, oldest first."""
+        return await self._run(operations.logs(task))
+
+    async def attempts(self, task: TaskId) -> tuple[Attempt, ...]:
+        """The task's attempts, oldest first."""
+        return await self._run(operations.attempts(task))
+
+    async def why(self, task: TaskId) -> Why:
+        """Why the task does not run: one cause, its evidence, and what to do."""
+        return await self._run(operations.why(task))
+
+    async def types(self) -> tuple[TaskType, ...]:
+        """The task types of the installation, by name."""
+        return await self._run(operations.task_types())
+
+    async def run_workflow(
+        self,
+        workflow: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        priority: Literal["high", "normal", "low"] | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Start a run of a workflow. Raises NotFound, Invalid with `errors` by path."""
+        options = {"priority": priority, "labels": labels}
+        return await self._run(operations.start_run(workflow, input or {}, options, idempotency_key))
+
+    async def get_run(self, run: RunId) -> Run:
+        """Read a run with its steps. Raises NotFound."""
+        return await self._run(operations.get_run(run))
+
+    async def wait_run(self, run: RunId, timeout: float | None = None) -> Run:
+        """Wait until a run has ended, however it did. Raises NotFinished after `timeout` seconds."""
+        return await self._run(operations.wait_for_run(run, timeout))
+
+    async def cancel_run(self, run: RunId) -> Run:
+        """Cancel a run; what it has completed stays. Raises Conflict for one that has ended."""
+        return await self._run(operations.cancel_run(run))
+
+    def stream(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        type: str | Iterable[str] = (),
+        task: Iterable[TaskId] = (),
+        labels: Mapping[str, str] | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[Event]:
+        """Your events as they happen, each once and without end, from now on or from the number `after` on.
+
+        A connection that breaks is made again, and goes on where it was.
+        """
+        filters = operations.filters_of_stream(status, type, task, labels)
+        events = follow_async(self._transport, filters, after=after, read=operations.event_of)
+        self._streams.add(events)
+        return events
+
+    def _start_afresh(self) -> None:
+        """With new lanes; connections are opened when they are needed, for little should happen after a fork."""
+        self._opened: AsyncTransport | None = None
+        self._lanes = AsyncLanes(self._run)
+
+    @property
+    def _transport(self) -> AsyncTransport:
+        if self._opened is None:
+            self._opened = AsyncTransport(self._connection, patience=self._patience)
+        return self._opened
+
+    @_transport.setter
+    def _transport(self, transport: AsyncTransport) -> None:
+        self._opened = transport
+
+    async def _run(self, steps: Generator[Any, Any, T]) -> T:
+        return await carry_out_async(steps, self._transport.answer, asyncio.sleep)
+
+    async def _listed(self, listing: Listing[T]) -> AsyncIterator[T]:
+        cursor = None
+        while True:
+            page = (await self._transport.answer(listing.page(cursor))).data
+            for each in page["items"]:
+                yield listing.read(each)
+            cursor = page.get("next")
+            if cursor is None:
+                return

@@ -1,0 +1,218 @@
+"""The client of programs with threads, or without."""
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack
+from uuid import UUID
+
+from taskledger_sdk.client import forks, operations, settings
+from taskledger_sdk.client.artifacts import Artifacts
+from taskledger_sdk.client.lanes import Lanes
+from taskledger_sdk.client.operations import BATCH_ITEMS, Listing, RunId, TaskId, task_of
+from taskledger_sdk.client.options import ChangeOptions, TaskOptions
+from taskledger_sdk.client.results import Attempt, Event, LogLine, Run, Submitted, Task, TaskType, Why
+from taskledger_sdk.client.schedules import Schedules
+from taskledger_sdk.client.steps import carry_out
+from taskledger_sdk.client.submissions import Submission, parts_of, prepared
+from taskledger_sdk.http.streams import follow
+from taskledger_sdk.http.transport import Transport
+
+T = TypeVar("T")
+
+
+class Client:
+    """A Taskledger service, for threads: one client serves all threads of a process, and children that it forks.
+
+    `url` and `api_key` are those given, or of TASKLEDGER_URL and TASKLEDGER_API_KEY, or what `tledger login` keeps (of
+    `profile`). `ca_file` holds the certificate of a private authority; plain HTTP goes to this machine only, unless
+    `allow_http`. What is safe to repeat is repeated for `retry_seconds`, with growing pauses.
+
+    Its methods raise RequestFailed: Refused and its kinds for what the service answered, Unreachable for no answer.
+    Close it, or use it in a `with`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        profile: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        allow_http: bool = False,
+        retry_seconds: float = settings.RETRY_SECONDS,
+    ) -> None:
+        self._connection = settings.connection_of(url, api_key, profile, ca_file, allow_http=allow_http)
+        self._patience = settings.patience_of(retry_seconds)
+        self._start_afresh()
+        self._transport = Transport(self._connection, patience=self._patience)
+        self.artifacts = Artifacts(self)
+        self.schedules = Schedules(self)
+        forks.watch(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._connection.url}>"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def submit(self, type: str, payload: Any, *, id: UUID | None = None, **options: Unpack[TaskOptions]) -> Task:
+        """Submit a task; when this returns, it is durable. Many threads at once share requests.
+
+        The options are those of POST /tasks. Repeated by itself, it makes one task only; with an `id` of yours (see
+        `new_id`), so does a second call that says the same, within 24 hours. The task's own id is in the answer.
+        Raises RequestFailed: Invalid with `errors` by path, QuotaReached, Unsendable, ….
+        """
+        return task_of(self._lanes.submit(prepared(type, payload, options, id)))
+
+    def submit_many(
+        self, submissions: Iterable[Submission], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Submitted]:
+        """Submit any number in batches, as they come; what became of each, in their order.
+
+        Nothing is sent before the first result is asked for, and what is not asked for is not sent. `progress` is told
+        how many are done. Raises RequestFailed for what concerns all of them: those that were yielded are submitted,
+        and of the batch after them it is not known.
+        """
+        done = 0
+        for part in parts_of(operations.prepare_each(submissions), most_items=BATCH_ITEMS):
+            results = self._run(operations.submit_part(part, done))
+            done += len(results)
+            if progress is not None:
+                progress(done)
+            yield from results
+
+    def get(self, task: TaskId) -> Task:
+        """Read a task. Raises NotFound."""
+        return self._run(operations.get_task(task))
+
+    def wait(self, task: TaskId, timeout: float | None = None) -> Task:
+        """Wait until a task has ended, however it did: see its `status`. Raises NotFinished after `timeout` seconds."""
+        return self._run(operations.wait_for_task(task, timeout))
+
+    def list(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        type: str | Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        q: str | None = None,
+    ) -> Iterator[Task]:
+        """Tasks that match all that is given, newest first, read page by page."""
+        filters: dict[str, Any] = {"status": status, "type": type, "q": q}
+        filters |= {"created_after": created_after, "created_before": created_before}
+        return self._listed(operations.tasks(filters, labels))
+
+    def change(self, task: TaskId, *, unless_changed: Task | None = None, **changes: Unpack[ChangeOptions]) -> Task:
+        """Change a task that has not started. Raises Conflict: too late, or `unless_changed` is not its state now."""
+        return self._run(operations.change_task(task, unless_changed, changes))
+
+    def delete(self, task: TaskId) -> None:
+        """Delete a finished task and its history. Raises Conflict for one that is not finished."""
+        self._run(operations.delete_task(task))
+
+    def cancel(self, task: TaskId) -> Task:
+        """Cancel a task; one that runs is asked to stop. Raises Conflict for one that has ended."""
+        return self._run(operations.cancel_task(task))
+
+    def retry(self, task: TaskId, **changes: Any) -> Task:
+        """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict."""
+        return self._run(operations.retry_task(task, changes))
+
+    def logs(self, task: TaskId) -> tuple[LogLine, ...]:
+        """What the task's handler wrote, oldest first."""
+        return self._run(operations.logs(task))
+
+    def attempts(self, task: TaskId) -> tuple[Attempt, ...]:
+        """The task's attempts, oldest first."""
+        return self._run(operations.attempts(task))
+
+    def why(self, task: TaskId) -> Why:
+        """Why the task does not run: one cause, its evidence, and what to do."""
+        return self._run(operations.why(task))
+
+    def types(self) -> tuple[TaskType, ...]:
+        """The task types of the installation, by name."""
+        return self._run(operations.task_types())
+
+    def run_workflow(
+        self,
+        workflow: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        priority: Literal["high", "normal", "low"] | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Start a run of a workflow. Raises NotFound, Invalid with `errors` by path."""
+        options = {"priority": priority, "labels": labels}
+        return self._run(operations.start_run(workflow, input or {}, options, idempotency_key))
+
+    def get_run(self, run: RunId) -> Run:
+        """Read a run with its steps. Raises NotFound."""
+        return self._run(operations.get_run(run))
+
+    def wait_run(self, run: RunId, timeout: float | None = None) -> Run:
+        """Wait until a run has ended, however it did. Raises NotFinished after `timeout` seconds."""
+        return self._run(operations.wait_for_run(run, timeout))
+
+    def cancel_run(self, run: RunId) -> Run:
+        """Cancel a run; what it has completed stays. Raises Conflict for one that has ended."""
+        return self._run(operations.cancel_run(run))
+
+    def stream(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        type: str | Iterable[str] = (),
+        task: Iterable[TaskId] = (),
+        labels: Mapping[str, str] | None = None,
+        after: str | None = None,
+    ) -> Iterator[Event]:
+        """Your events as they happen, each once and without end, from now on or from the number `after` on.
+
+        A connection that breaks is made again, and goes on where it was.
+        """
+        filters = operations.filters_of_stream(status, type, task, labels)
+        for said in follow(self._transport, filters, after=after):
+            yield operations.event_of(said)
+
+    def _start_afresh(self) -> None:
+        """With new lanes; connections are opened when they are needed, for little should happen after a fork."""
+        self._opened: Transport | None = None
+        self._lanes = Lanes(self._run)
+
+    @property
+    def _transport(self) -> Transport:
+        if self._opened is None:
+            self._opened = Transport(self._connection, patience=self._patience)
+        return self._opened
+
+    @_transport.setter
+    def _transport(self, transport: Transport) -> None:
+        self._opened = transport
+
+    def _run(self, steps: Generator[Any, Any, T]) -> T:
+        return carry_out(steps, self._transport.answer, time.sleep)
+
+    def _listed(self, listing: Listing[T]) -> Iterator[T]:
+        cursor = None
+        while True:
+            page = self._transport.answer(listing.page(cursor)).data
+            yield from (listing.read(each) for each in page["items"])
+            cursor = page.get("next")
+            if cursor is None:
+                return

@@ -1,0 +1,212 @@
+"""Group commit over two lanes, without a time window: who finds a lane free goes at once.
+
+What comes while both are busy waits, and goes together with the next lane that is free. There is no thread and no
+timer: whoever submits sends, alone or for a group, and then hands the lane on to one of those who wait.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, TypeAlias
+
+from taskledger_sdk.client.submissions import LARGEST_SHARED, MOST_BYTES, MOST_ITEMS, Prepared, batch
+from taskledger_sdk.http.calls import Answer, Call
+from taskledger_sdk.http.errors import (
+    NotAuthenticated,
+    NotPermitted,
+    QuotaReached,
+    RequestFailed,
+    TooManyRequests,
+    Unavailable,
+    Unreachable,
+    copy_of,
+    refusal_of,
+)
+
+LANES = 2
+INTERNAL_ERROR = 500
+Sending: TypeAlias = Generator[Call, Answer, None]
+
+
+class Entry:
+    """A submission between its caller and the answer."""
+
+    __slots__ = ("group", "is_gone", "outcome", "prepared", "since", "wake")
+
+    def __init__(self, prepared: Prepared, wake: Callable[[], None]) -> None:
+        self.prepared = prepared
+        self.wake = wake
+        self.since = time.monotonic()
+        self.group: list[Entry] | None = None
+        """What its caller has to send, itself first; None while that is somebody else's business."""
+        self.outcome: Answer | RequestFailed | None = None
+        self.is_gone = False
+        """Whether its caller was interrupted, and waits no more."""
+
+    def answer(self) -> Answer:
+        """What the service said to it. Raises what went wrong."""
+        if isinstance(self.outcome, RequestFailed):
+            raise self.outcome
+        assert self.outcome is not None  # noqa: S101  (a caller comes back with one, or is interrupted)
+        return self.outcome
+
+
+class Queue:
+    """Which entries go when, and in whose hands. Pure; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._busy = 0
+        self._waiting: deque[Entry] = deque()
+
+    def enter(self, entry: Entry) -> None:
+        """Give it a lane if one is free; else it waits to be woken."""
+        if self._busy < LANES:
+            self._busy += 1
+            entry.group = [entry]
+        else:
+            self._waiting.append(entry)
+
+    def leave(self, entry: Entry) -> list[Entry]:
+        """Its caller goes, served or interrupted; those to wake are returned. A lane that it had is handed on."""
+        if entry.group is None:
+            if entry.outcome is None:
+                entry.is_gone = True
+                if entry in self._waiting:
+                    self._waiting.remove(entry)
+            return []
+        rest = entry.group[1:]
+        entry.group = None
+        served = [each for each in rest if each.outcome is not None]
+        # Those whose caller was interrupted in between; what was perhaps carried out already is only answered again.
+        unserved = [each for each in rest if each.outcome is None and not each.is_gone]
+        self._waiting.extendleft(reversed(unserved))
+        group = self._next_group()
+        if not group:
+            self._busy -= 1
+            return served
+        group[0].group = group
+        return [*served, group[0]]
+
+    def _next_group(self) -> list[Entry]:
+        group: list[Entry] = []
+        size = 0
+        while self._waiting and len(group) < MOST_ITEMS:
+            length = len(self._waiting[0].prepared.body)
+            if group and (length > LARGEST_SHARED or size + length > MOST_BYTES):
+                break
+            group.append(self._waiting.popleft())
+            size += length
+            if length > LARGEST_SHARED:
+                break
+        return group
+
+
+def sending(group: Sequence[Entry]) -> Sending:
+    """The requests that submit a group, one after the other; sets the outcome of each entry. Knows no sockets."""
+    since = min(each.since for each in group)
+    if len(group) > 1:
+        try:
+            answer = yield batch([each.prepared for each in group], since=since)
+            _share(group, results_of(answer, len(group)))
+            return
+        except RequestFailed as error:
+            if concerns_everybody(error):
+                _share(group, [copy_of(error) for _ in group])
+                return
+    for place, entry in enumerate(group):
+        try:
+            entry.outcome = yield entry.prepared.alone(since)
+        except RequestFailed as error:
+            entry.outcome = error
+            if concerns_everybody(error):
+                rest = group[place + 1 :]
+                _share(rest, [copy_of(error) for _ in rest])
+                return
+
+
+def results_of(answer: Answer, count: int) -> list[Answer | RequestFailed]:
+    """What a batch said to each of its items. Raises Unreachable for what is no answer to this batch."""
+    results = answer.data.get("results")
+    if not isinstance(results, list) or len(results) != count:
+        raise Unreachable("The answer to a batch does not fit it: is something in between?", may_pass=False)
+    return [_result(each) for each in results]
+
+
+def concerns_everybody(error: RequestFailed) -> bool:
+    """Whether a refusal says nothing of a single submission: each of them would meet the same."""
+    if isinstance(error, Unavailable):
+        return error.status != INTERNAL_ERROR  # which one item alone may have caused
+    if isinstance(error, QuotaReached):
+        return False  # there may be room for some
+    return isinstance(error, Unreachable | NotAuthenticated | NotPermitted | TooManyRequests) and (
+        getattr(error, "code", "") != "type_not_allowed"
+    )
+
+
+def _result(said: dict[str, Any]) -> Answer | RequestFailed:
+    if "task" in said:
+        return Answer(status=said["status"], data=said["task"])
+    return refusal_of(said["problem"], said["status"])
+
+
+def _share(group: Sequence[Entry], outcomes: Sequence[Answer | RequestFailed]) -> None:
+    for entry, outcome in zip(group, outcomes, strict=True):
+        entry.outcome = outcome
+
+
+class Lanes:
+    """For threads. `send` carries out what `sending` asks for, and returns when that has ended."""
+
+    def __init__(self, send: Callable[[Sending], None]) -> None:
+        self._send = send
+        self._queue = Queue()
+        self._lock = threading.Lock()
+
+    def submit(self, prepared: Prepared) -> Answer:
+        """The answer to this one submission. Raises RequestFailed."""
+        woken = threading.Lock()
+        woken.acquire()
+        entry = Entry(prepared, woken.release)
+        try:
+            with self._lock:
+                self._queue.enter(entry)
+            if entry.group is None:
+                woken.acquire()
+            if entry.group is not None:
+                self._send(sending(entry.group))
+        finally:
+            with self._lock:
+                to_wake = self._queue.leave(entry)
+            for each in to_wake:
+                each.wake()
+        return entry.answer()
+
+
+class AsyncLanes:
+    """For coroutines of one event loop."""
+
+    def __init__(self, send: Callable[[Sending], Awaitable[None]]) -> None:
+        self._send = send
+        self._queue = Queue()
+
+    async def submit(self, prepared: Prepared) -> Answer:
+        """The answer to this one submission. Raises RequestFailed."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        entry = Entry(prepared, wake)
+        try:
+            self._queue.enter(entry)
+            if entry.group is None:
+                await woken
+            if entry.group is not None:
+                await self._send(sending(entry.group))
+        finally:
+            for each in self._queue.leave(entry):
+                each.wake()
+        return entry.answer()

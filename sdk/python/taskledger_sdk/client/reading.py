@@ -1,0 +1,72 @@
+"""How results are read from JSON. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from functools import cache
+from typing import Any, Self, get_type_hints
+from uuid import UUID
+
+LONGEST_SHOWN = 60
+
+
+class Read:
+    """Base of the results: made from an object of the API, which it keeps whole as `raw`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], **more: Any) -> Self:
+        """From what the API says; what it does not say is None, what is not known here is in `raw` only."""
+        readers = _readers(cls)  # type: ignore[arg-type]  # a class is hashable
+        values: dict[str, Any] = {name: read(data.get(name)) for name, read in readers}
+        values["raw"] = data
+        return cls(**values, **more)
+
+
+def moment(text: Any) -> datetime | None:
+    """An aware datetime; None for null."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def identifier(text: Any) -> UUID | None:
+    """A UUID; None for null."""
+    return None if text is None else UUID(text)
+
+
+def same(value: Any) -> Any:
+    """As it is."""
+    return value
+
+
+def several(cls: type[Read]) -> Callable[[Any], tuple[Read, ...]]:
+    """A reader of lists."""
+    return lambda items: tuple(cls.of(each) for each in items or ())
+
+
+def nested(cls: type[Read]) -> Callable[[Any], Read | None]:
+    """A reader of an object that may be null."""
+    return lambda data: None if data is None else cls.of(data)
+
+
+def shown(value: Any) -> str:
+    """For a repr: not longer than a person reads at a glance."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
+
+
+@cache
+def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """Each field that the API has, and how it is read: by its metadata, or else by its type."""
+    hints = get_type_hints(cls)
+    by_type: dict[Any, Callable[[Any], Any]] = {
+        UUID: identifier,
+        UUID | None: identifier,
+        datetime: moment,
+        datetime | None: moment,
+    }
+    return tuple(
+        (each.name, each.metadata.get("read") or by_type.get(hints[each.name], same))
+        for each in fields(cls)
+        if each.name != "raw" and not each.metadata.get("local")
+    )

@@ -1,0 +1,97 @@
+"""Submissions as they are sent: alone, or as lines of a batch. Pure, but for the random part of new ids."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from taskledger_sdk.client.options import TaskOptions, as_json
+from taskledger_sdk.http.calls import ANSWER_SECONDS, Call
+
+MOST_ITEMS, MOST_BYTES = 200, 256 * 1024
+"""Of a group that is sent together."""
+LARGEST_SHARED = 64 * 1024
+"""Bytes; what is larger is sent alone."""
+NDJSON = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A task to be, for submit_many(): `Submission("send_email", {...}, {"priority": "high"})`."""
+
+    type: str
+    payload: Any
+    options: TaskOptions = field(default_factory=lambda: TaskOptions())
+    id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A submission in JSON, with what makes it the same one however often it is sent.
+
+    This is the one place that knows how that is said: by an Idempotency-Key, which the service takes alone and in
+    batches and which share their keys.
+    """
+
+    body: bytes
+    identity: str
+
+    def alone(self, since: float) -> Call:
+        """The request that submits it."""
+        return Call(
+            method="POST",
+            path="/tasks",
+            content=self.body,
+            headers=JSON,
+            idempotency_key=self.identity,
+            since=since,
+        )
+
+    def line(self) -> bytes:
+        """It as a line of a batch."""
+        return b'%s,"idempotency_key":"%s"}' % (self.body[:-1], self.identity.encode())
+
+
+def prepared(type_: str, payload: Any, options: Mapping[str, Any], id_: UUID | None) -> Prepared:
+    """A submission as it can be sent. Raises Unsendable."""
+    said = {name: value for name, value in options.items() if value is not None}
+    return Prepared(as_json({"type": type_, "payload": payload, **said}), str(id_ or new_id()))
+
+
+def batch(prepared: Sequence[Prepared], *, since: float | None = None, minimal: bool = False) -> Call:
+    """The request that submits them together; repeating it is harmless, as each has its identity."""
+    headers = NDJSON | {"Prefer": "return=minimal"} if minimal else NDJSON
+    return Call(
+        method="POST",
+        path="/tasks/batch",
+        content=b"\n".join(each.line() for each in prepared),
+        headers=headers,
+        seconds=ANSWER_SECONDS,
+        is_harmless=True,
+        since=since,
+    )
+
+
+def parts_of(items: Iterable[Prepared], *, most_items: int, most_bytes: int = MOST_BYTES) -> Iterator[list[Prepared]]:
+    """The items in batches of a size that the service takes, one after the other as they come."""
+    part: list[Prepared] = []
+    size = 0
+    for item in items:
+        if part and (len(part) == most_items or size + len(item.body) > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += len(item.body)
+    if part:
+        yield part
+
+
+def new_id() -> UUID:
+    """A UUID of version 7: its first 48 bits are the milliseconds of now, the rest is random."""
+    random = int.from_bytes(os.urandom(10))
+    number = (time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80 | random
+    number = number & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

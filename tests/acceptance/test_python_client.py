@@ -1,0 +1,290 @@
+"""The Python client against the real service: every method of both clients, many threads, and an API that is killed."""
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from taskledger_sdk import AsyncClient, Client, Submission
+from taskledger_sdk.client import Conflict, Invalid, NotFound, new_id
+from tests.conftest import empty_broker_url
+from tests.support.servers.processes import kill_all
+from tests.support.servers.stack import Stack
+from tests.unit.documents import python_blocks
+
+pytestmark = pytest.mark.timeout(300)  # three programs start, and are awaited as long as a busy machine needs
+
+DEFINITION = {"steps": {"shout": {"type": "uppercase_text", "payload": {"$from": "input.text"}}}}
+PAGE = "python-client.md"
+LATER = timedelta(hours=1)
+PATIENT = 180.0  # seconds: on a busy machine an API takes long until it answers again
+BY_LABEL = "SELECT count(*) AS n, count(DISTINCT id) AS ids, count(DISTINCT payload::text) AS payloads FROM tasks \
+WHERE labels @> jsonb_build_object('test', %(label)s::text)"
+IDS_BY_LABEL = "SELECT id FROM tasks WHERE labels @> jsonb_build_object('test', %(label)s::text)"
+
+
+@pytest.fixture(scope="module")
+def stack(databases, request, tmp_path_factory) -> Iterator[Stack]:
+    database_url = databases.create(f"client_{uuid4().hex[:8]}")
+    files = f"file://{tmp_path_factory.mktemp('files')}"
+    with Stack(database_url=database_url, broker_url=empty_broker_url(request), artifacts_url=files) as stack:
+        yield stack
+    databases.drop(database_url)
+
+
+def key_of(stack: Stack) -> str:
+    return str(stack.http.headers["Authorization"]).removeprefix("Bearer ")
+
+
+class Called:
+    """A client, or a part of one, that remembers which of its methods were called. An AsyncClient's are awaited."""
+
+    def __init__(self, client: Any, called: set[str], loop: asyncio.AbstractEventLoop | None, prefix: str = "") -> None:
+        self._client = client
+        self._called = called
+        self._loop = loop
+        self._prefix = prefix
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not callable(found):
+            return Called(found, self._called, self._loop, f"{name}.")
+        self._called.add(f"{self._prefix}{name}")
+        return lambda *given, **named: self._now(found(*given, **named))
+
+    def _now(self, answer: Any) -> Any:
+        if inspect.isawaitable(answer):
+            return self._loop.run_until_complete(answer)
+        return self._each(answer) if hasattr(answer, "__anext__") else answer
+
+    def _each(self, answers: Any) -> Iterator[Any]:
+        while True:
+            try:
+                yield self._loop.run_until_complete(anext(answers))
+            except StopAsyncIteration:
+                return
+
+
+def methods_of(client: Any) -> set[str]:
+    own = {name for name in vars(type(client)) if not name.startswith("_")}
+    parts = {"artifacts": client.artifacts, "schedules": client.schedules}
+    return own.union(*({f"{part}.{name}" for name in methods_of_part(each)} for part, each in parts.items()))
+
+
+def methods_of_part(part: Any) -> set[str]:
+    return {name for name in vars(type(part)) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_every_method(kind, stack, tmp_path):
+    client = kind(stack.api.url, key_of(stack))
+    called: set[str] = set()
+    with asyncio.Runner() as runner:
+        every = Called(client, called, runner.get_loop() if kind is AsyncClient else None)
+        try:
+            tasks(every, str(uuid4()))
+            runs(every, stack, kind.__name__.lower())
+            files(every, tmp_path)
+            schedules(every, kind.__name__)
+        finally:
+            every.close()
+    assert called == methods_of(client)
+
+
+def tasks(client: Any, label: str) -> None:
+    labels = {"test": label}
+    assert "reverse_string" in {each.name for each in client.types()}
+    begun = client.submit("reverse_string", "before", labels=labels)
+    stream = client.stream(labels=labels, after="0")
+    seen = [next(stream).status for _ in range(3)]
+    assert seen == ["PENDING", "PROCESSING", "COMPLETED"]
+    done = client.wait(begun, timeout=60)
+    assert (done.status, done.result) == ("COMPLETED", "erofeb")
+    assert done.created_at <= done.started_at <= done.finished_at <= datetime.now(UTC) + timedelta(seconds=5)
+    assert client.get(done.id) == client.get(str(done.id))
+    [attempt] = client.attempts(done)
+    assert attempt.outcome
+    assert client.logs(done) == ()
+
+    later = client.submit("reverse_string", "later", labels=labels, scheduled_at=datetime.now(UTC) + LATER)
+    assert client.why(later).cause == "not_due"
+    read = client.get(later)
+    changed = client.change(later, unless_changed=read, priority="high", name="mine")
+    assert (changed.priority, changed.name) == ("high", "mine")
+    with pytest.raises(Conflict):
+        client.change(later, unless_changed=read, name="too late")
+    assert client.cancel(later).status == "CANCELLED"
+    assert client.cancel(later).status == "CANCELLED"
+    assert client.retry(later, payload="again").status in ("PENDING", "SCHEDULED")
+    client.cancel(later)
+    assert {task.id for task in client.list(labels=labels, status=["COMPLETED", "CANCELLED"])} == {done.id, later.id}
+
+    id_ = new_id()
+    first = client.submit("reverse_string", "once", id=id_, labels=labels)
+    again = client.submit("reverse_string", "once", id=id_, labels=labels)
+    assert (first.is_new, again.is_new, again.id) == (True, False, first.id)
+    with pytest.raises(Invalid) as caught:
+        client.submit("reverse_string", 5)
+    assert [path for path, _ in caught.value.field_errors()] == ["payload"]
+    with pytest.raises(NotFound):
+        client.get(uuid4())
+
+    told: list[int] = []
+    many = (Submission("no_such_type" if n == 3 else "reverse_string", str(n), {"labels": labels}) for n in range(700))
+    results = list(client.submit_many(many, progress=told.append))
+    assert [each.index for each in results if each.error] == [3]
+    assert len({each.id for each in results if each.id}) == 699
+    assert told == [500, 700]
+    delete(client, done)
+
+
+def delete(client: Any, task: Any) -> None:
+    """It can be deleted once its events are numbered, which the dispatcher does soon."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            client.delete(task)
+            return
+        except Conflict:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+
+def runs(client: Any, stack: Stack, name: str) -> None:
+    assert stack.post("/workflows", {"name": name, "definition": DEFINITION}).status_code == 201
+    run = client.run_workflow(name, {"text": "hello"}, priority="high")
+    ended = client.wait_run(run, timeout=60)
+    assert ended.status == "COMPLETED"
+    assert [step.key for step in ended.steps] == ["shout"]
+    assert client.get_run(run.id) == ended
+    with pytest.raises(Conflict):
+        client.cancel_run(run)
+
+
+def files(client: Any, folder: Any) -> None:
+    content, told = b"0123456789" * 300_000, []
+    path = folder / "numbers.txt"
+    path.write_bytes(content)
+    made = client.artifacts.upload(path, progress=lambda done, size: told.append((done, size)))
+    assert told[-1] == (len(content), len(content))
+    assert (made.name, made.media_type, made.size) == ("numbers.txt", "text/plain", len(content))
+    assert client.artifacts.get(made) == made
+    assert made.id in {each.id for each in client.artifacts.list()}
+    told.clear()
+    client.artifacts.download(made, folder / "back.txt", progress=lambda done, size: told.append((done, size)))
+    assert (folder / "back.txt").read_bytes() == content
+    assert told[-1] == (len(content), len(content))
+    client.artifacts.delete(made)
+    with pytest.raises(NotFound):
+        client.artifacts.download(made)
+
+
+def schedules(client: Any, name: str) -> None:
+    task = {"type": "reverse_string", "payload": "at night"}
+    made = client.schedules.create(name=f"{name} one", cron="0 2 * * *", task=task)
+    put = client.schedules.put(f"{name} two", cron="0 3 * * *", task=task)
+    again = client.schedules.put(f"{name} two", cron="0 4 * * *", task=task)
+    assert (again.id, again.cron) == (put.id, "0 4 * * *")
+    assert client.schedules.change(made, enabled=False).next_at is None
+    assert {each.id for each in client.schedules.list()} >= {made.id, put.id}
+    for each in (made, put):
+        client.schedules.delete(each)
+    with pytest.raises(NotFound):
+        client.schedules.get(made)
+
+
+@pytest.mark.parametrize("block", [each for each in python_blocks() if each.page.name == PAGE], ids=str)
+def test_programs_of_the_page_run(block, stack, tmp_path):
+    environment = {**os.environ, "TASKLEDGER_URL": stack.api.url, "TASKLEDGER_API_KEY": key_of(stack)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.text],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout or "assert" in block.text
+
+
+def test_threads_that_submit_one_at_a_time_each_get_their_own_answer(stack):
+    label, client = str(uuid4()), Client(stack.api.url, key_of(stack))
+
+    def submit(number: int) -> tuple[int, Any, bool]:
+        moment = datetime.now(UTC) + LATER
+        task = client.submit("reverse_string", str(number), labels={"test": label}, scheduled_at=moment)
+        return number, task.payload, task.is_new
+
+    with client, ThreadPoolExecutor(32) as pool:
+        told = list(pool.map(submit, range(640)))
+
+    assert told == [(number, str(number), True) for number in range(640)]
+    assert stack.rows(BY_LABEL, {"label": label}) == [{"n": 640, "ids": 640, "payloads": 640}]
+
+
+def kill_and_start(stack: Stack) -> None:
+    """kill -9 of the API with the processes that answer; it comes up while the clients try again."""
+    process = psutil.Process(stack.api.pid)
+    kill_all([process, *process.children(recursive=True)])
+    stack.api.wait()
+    stack.api.start()
+
+
+def test_a_killed_api_loses_nothing_and_doubles_nothing(stack):
+    label, kills = str(uuid4()), 0
+    client = Client(stack.api.url, key_of(stack), retry_seconds=PATIENT)
+    acknowledged: dict[int, Any] = {}
+    moment = datetime.now(UTC) + LATER
+
+    def submit(number: int) -> None:
+        task = client.submit("reverse_string", str(number), labels={"test": label}, scheduled_at=moment)
+        acknowledged[number] = task.id
+
+    with client, ThreadPoolExecutor(32) as pool:
+        futures = [pool.submit(submit, number) for number in range(2_000)]
+        for share in (200, 700, 1_200):
+            while len(acknowledged) < share:
+                assert not any(future.done() and future.exception() for future in futures)
+                time.sleep(0.001)
+            assert not all(future.done() for future in futures)
+            kill_and_start(stack)
+            kills += 1
+        for future in futures:
+            future.result()
+
+    assert kills == 3
+    assert len(acknowledged) == len(set(acknowledged.values())) == 2_000
+    assert stack.rows(BY_LABEL, {"label": label}) == [{"n": 2_000, "ids": 2_000, "payloads": 2_000}]
+    rows = stack.rows(
+        "SELECT id FROM tasks WHERE labels @> jsonb_build_object('test', %(label)s::text)", {"label": label}
+    )
+    assert {str(row["id"]) for row in rows} == {str(id_) for id_ in acknowledged.values()}
+
+
+def test_coroutines_survive_a_killed_api_too(stack):
+    label = str(uuid4())
+    moment = datetime.now(UTC) + LATER
+    acknowledged: list[Any] = []
+
+    async def main() -> None:
+        async with AsyncClient(stack.api.url, key_of(stack), retry_seconds=PATIENT) as client:
+
+            async def submit(number: int) -> None:
+                task = await client.submit("reverse_string", str(number), labels={"test": label}, scheduled_at=moment)
+                acknowledged.append(task.id)
+                if len(acknowledged) == 1:  # the others are on their way, or wait for it
+                    kill_and_start(stack)
+
+            await asyncio.gather(*(submit(number) for number in range(1_000)))
+
+    asyncio.run(main())
+
+    assert len(set(acknowledged)) == 1_000
+    assert stack.rows(BY_LABEL, {"label": label}) == [{"n": 1_000, "ids": 1_000, "payloads": 1_000}]
