@@ -140,7 +140,6 @@ class LoopThread:
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     """Run the loop for ever. What a task or a callback made by a handler does to it is told, and it goes on."""
-    asyncio.set_event_loop(loop)
     while True:
         why = "somebody called its stop()"
         try:

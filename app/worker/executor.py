@@ -1,16 +1,13 @@
 """A worker's run of one hint: claim, run, record. A single task is a chunk of one, so there is one code path."""
 
-import itertools
 import logging
 import math
 import os
 import time
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NoReturn
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 from billiard.common import clear_terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 from billiard.pool import EX_RECYCLE
@@ -19,24 +16,24 @@ from celery.exceptions import Retry as CeleryRetry
 
 from app import clock, messaging
 from app.config import get_settings
-from app.database import in_transaction, transaction
+from app.database import in_transaction
 from app.messaging import DeadLetter
 from app.messaging.dead_letter import BODY_CHARACTERS
 from app.messaging.hint import BACKSTOP_SECONDS
 from app.messaging.signing import is_signed
-from app.observability.metrics import TASK_RUN_SECONDS, TASK_WAIT_SECONDS
-from app.services import lifecycle
-from app.services.lifecycle import Claim, Holder
+from app.observability.metrics import TASK_RUN_SECONDS
+from app.services.lifecycle import Claim
 from app.services.measuring import counters
 from app.services.tasks import outcomes
 from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
-from app.worker import attempt, heartbeat, identity
+from app.worker import attempt, heartbeat
 from app.worker.attempt import LeaseGone, run_attempt
+from app.worker.claims import claim_hint
 from app.worker.context import AttemptContext
-from app.worker.fair_gate import FairGate
+from app.worker.fair_gate import connections
 from app.worker.in_progress import HintInProgress, Running
 from app.worker.leftovers import LEFTOVERS
-from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, DatabaseAway, is_passing, retry_while_unavailable
+from app.worker.outages import RECORD_SECONDS, is_passing, retry_while_unavailable
 from taskledger_sdk.errors import TaskCancelled
 from taskledger_sdk.registry import TaskType, get_type
 
@@ -44,7 +41,6 @@ log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 0.2  # outcomes of a chunk are recorded at least this often
 CHUNK_SECONDS = 1.0  # a chunk starts no further task after this long
-REQUEUE_PAUSE_SECONDS = 1.0
 PARENT_SECONDS = 1.0  # how much later than its child a parent may hear of the same SIGTERM
 
 
@@ -73,9 +69,7 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
     if stopper.shutting_down:
         raise Reject("the worker is shutting down", requeue=True)
     task_type = get_type(type_name)
-    claims = _claim(task_type, ids)
-    if len(claims) < len(ids):
-        _account_for_rest(ids, claims)
+    claims = claim_hint(task_type, ids)
     if not claims:
         raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
     try:
@@ -100,55 +94,6 @@ def _end_spoilt_process() -> None:
 def _end_process() -> NoReturn:
     clear_terminate_handler_fired()  # else the pool would think that this hint was cut off, and wait for it
     raise SystemExit(EX_RECYCLE)
-
-
-def _claim(task_type: TaskType, ids: Sequence[UUID]) -> list[Claim]:
-    holder = Holder(worker=identity.worker_id(), pid=identity.pid())
-    lease_seconds = task_type.lease_seconds or get_settings().lease_seconds
-    lease = uuid4()  # one for all tries: an answer that got lost on its way is read again under it
-
-    tries = itertools.count()
-
-    def work() -> list[Claim]:
-        with _connections(), transaction(autocommit=True) as session:
-            before = lifecycle.held_under(session, lease, ids, lease_seconds=lease_seconds) if next(tries) else []
-            return before + lifecycle.claim(
-                session,
-                task_type.name,
-                ids,
-                lease=lease,
-                holder=holder,
-                lease_seconds=lease_seconds,
-                now=clock.utcnow(),
-            )
-
-    try:
-        claims = retry_while_unavailable(work, seconds=CLAIM_SECONDS, counted_as="claim")
-    except DatabaseAway as error:
-        time.sleep(REQUEUE_PAUSE_SECONDS)
-        raise Reject(f"the database is away: {error}", requeue=True) from error
-    heartbeat.HEARTBEAT.note_claims(claims)
-    _count_waits(task_type.name, claims)
-    return claims
-
-
-def _count_waits(type_name: str, claims: list[Claim]) -> None:
-    now, waits = clock.utcnow(), TASK_WAIT_SECONDS.labels(type_name)
-    for held in claims:
-        if held.waiting_since is not None:
-            waits.observe(max(0.0, (now - held.waiting_since).total_seconds()))
-
-
-def _account_for_rest(ids: Sequence[UUID], claims: list[Claim]) -> None:
-    """Of the tasks that could not be claimed: hold those whose type is paused, count the others as duplicates."""
-    rest = set(ids) - {held.id for held in claims}
-    try:
-        held_back = in_transaction(lambda session: lifecycle.hold_paused(session, sorted(rest)))
-    except sa.exc.SQLAlchemyError as error:
-        # What was claimed must run; the others are found by the dispatcher, which publishes their hints again.
-        log.warning("rest_not_accounted_for", count=len(rest), error=type(error).__name__)
-        return
-    heartbeat.HEARTBEAT.count(counters.DUPLICATES_SUPPRESSED, len(rest - held_back))
 
 
 class _HintWork:
@@ -297,17 +242,11 @@ def _publish_dead_letter(held: Claim, outcome: Outcome) -> None:
 
 
 def _record(batch: list[tuple[Claim, Outcome]]) -> dict[UUID, Outcome]:
-    with _connections():
+    with connections():
         return in_transaction(
             lambda session: outcomes.record(session, batch, now=clock.utcnow()),
             autocommit=outcomes.takes_one_statement(batch),
         )
-
-
-@cache
-def _connections() -> FairGate:
-    """As many threads claim or record at a time as the pools keep connections for."""
-    return FairGate(get_settings().database_pool_size)
 
 
 def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:

@@ -2,7 +2,10 @@
 
 import threading
 from collections import deque
+from functools import cache
 from types import TracebackType
+
+from app.config import get_settings
 
 
 class FairGate:
@@ -51,3 +54,9 @@ class FairGate:
                 self._waiting.remove(mine)
         if not is_waiting:
             self._leave()  # it had just been handed a place
+
+
+@cache
+def connections() -> FairGate:
+    """The gate of this process: as many threads claim or record at a time as a pool keeps connections."""
+    return FairGate(get_settings().database_pool_size)

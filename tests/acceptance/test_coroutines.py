@@ -1,5 +1,7 @@
 """Handlers that are coroutine functions, in real workers with each of the pools."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +126,18 @@ def test_at_shutdown_one_that_waits_is_given_back_uncounted(stack, tmp_path, poo
     [row] = stack.rows("SELECT status, attempt FROM tasks WHERE id = %(id)s", {"id": task_id})
     assert row == {"status": "PENDING", "attempt": 0}
     stack.post(f"/tasks/{task_id}/cancel", {})
+
+
+def test_a_signal_that_ends_its_process_lets_it_clean_up(stack, tmp_path):
+    path = tmp_path / "moments"
+    with Worker(stack.environment):
+        task_id = start(stack, path)
+        [row] = stack.rows("SELECT leased_pid FROM tasks WHERE id = %(id)s", {"id": task_id})
+        os.kill(row["leased_pid"], signal.SIGTERM)
+        stack.wait_until("FAILED", [task_id])
+
+    assert "cleaned up" in moments(path)
+    assert stack.task(task_id)["error"]["type"] == "WorkerLost"
 
 
 def test_one_that_ignores_its_cancellation_ends_with_its_child(stack, tmp_path):
