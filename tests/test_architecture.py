@@ -29,7 +29,8 @@ def test_imports_only_go_down():
 def test_no_modules_import_each_other_in_a_circle():
     import grimp
 
-    graph = grimp.build_graph("app", "tasks", "taskledger_sdk", cache_dir=None)
+    # Names that the SDK loads when they are asked for are imported at its top for type checkers alone.
+    graph = grimp.build_graph("app", "tasks", "taskledger_sdk", exclude_type_checking_imports=True, cache_dir=None)
 
     assert _circles(graph) == []
 
