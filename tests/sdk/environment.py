@@ -17,12 +17,13 @@ from packaging.utils import canonicalize_name
 from tests.support.servers.databases import ROOT
 
 SDK = ROOT / "sdk" / "python"
+SECONDS = 280  # each takes a few; for machines that have much else to do
 BUILD = "import sys, flit_core.buildapi as build; build.build_wheel(sys.argv[1]); build.build_sdist(sys.argv[1])"
 
 
 def build(folder: Path) -> tuple[Path, Path]:
     """The wheel and the source distribution, built as a release builds them."""
-    subprocess.run([sys.executable, "-c", BUILD, folder], cwd=SDK, check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-c", BUILD, folder], cwd=SDK, check=True, capture_output=True, timeout=SECONDS)
     [wheel], [source] = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, source
 
@@ -32,7 +33,7 @@ class SdkEnvironment:
 
     def __init__(self, folder: Path, wheel: Path, *, others: Iterable[str]) -> None:
         self.python = folder / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=SECONDS)
         self.packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
         self.install(wheel)
         [ours] = metadata.distributions(name="taskledger-sdk", path=[str(self.packages)])
@@ -43,7 +44,7 @@ class SdkEnvironment:
         """Install a wheel or a project, without what it needs."""
         pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet", "--no-deps", "--no-index"]
         command = [*pip, "--no-build-isolation", "--disable-pip-version-check", *what]
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run(command, check=True, timeout=SECONDS)
 
     def run(self, *arguments: str | Path, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Python there, or a script of the environment if the first argument names one."""
@@ -56,7 +57,7 @@ class SdkEnvironment:
             env={"PATH": path, "HOME": str(directory), "LC_ALL": "C.UTF-8"} | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SECONDS,
         )
 
 

@@ -20,6 +20,8 @@ from taskledger_sdk import __version__
 from tests.sdk.environment import SDK
 from tests.support.servers.databases import ROOT
 
+pytestmark = pytest.mark.timeout(300)
+
 PACKAGE = SDK / "taskledger_sdk"
 CACHES = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 OF_THE_SERVICE = ("app", "tasks", "flask", "celery", "kombu", "sqlalchemy", "redis", "gunicorn")

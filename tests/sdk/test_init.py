@@ -11,6 +11,8 @@ import yaml
 from tests.sdk.environment import SdkEnvironment
 from tests.support.servers.databases import ROOT
 
+pytestmark = pytest.mark.timeout(300)
+
 BUILD = "import sys, flit_core.buildapi as build; print(build.build_wheel(sys.argv[1]))"
 LOAD = """
 from taskledger_sdk import packages

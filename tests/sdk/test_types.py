@@ -9,6 +9,8 @@ import pytest
 
 from tests.sdk.environment import SdkEnvironment
 
+pytestmark = pytest.mark.timeout(300)
+
 REPORTED = re.compile(r"^(?:[^:]+):(\d+): error: .*\[([a-z-]+)\]$", re.MULTILINE)
 EXPECTED = re.compile(r"# error: ([a-z-]+)$")
 RIGHT = '''
