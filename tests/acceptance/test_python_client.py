@@ -1,4 +1,4 @@
-"""The Python client against the real service: every method of both clients, many threads, and an API that is killed."""
+"""The Python client against the real service: every method of both clients, and the programs of its page."""
 
 import asyncio
 import inspect
@@ -7,18 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 
 from taskledger_sdk import AsyncClient, Client, Submission
 from taskledger_sdk.client import Conflict, Invalid, NotFound, new_id
 from tests.conftest import empty_broker_url
-from tests.support.servers.processes import kill_all
 from tests.support.servers.stack import Stack
 from tests.unit.documents import python_blocks
 
@@ -27,10 +24,6 @@ pytestmark = pytest.mark.timeout(300)  # three programs start, and are awaited a
 DEFINITION = {"steps": {"shout": {"type": "uppercase_text", "payload": {"$from": "input.text"}}}}
 PAGE = "python-client.md"
 LATER = timedelta(hours=1)
-PATIENT = 180.0  # seconds: on a busy machine an API takes long until it answers again
-BY_LABEL = "SELECT count(*) AS n, count(DISTINCT id) AS ids, count(DISTINCT payload::text) AS payloads FROM tasks \
-WHERE labels @> jsonb_build_object('test', %(label)s::text)"
-IDS_BY_LABEL = "SELECT id FROM tasks WHERE labels @> jsonb_build_object('test', %(label)s::text)"
 
 
 @pytest.fixture(scope="module")
@@ -212,79 +205,3 @@ def test_programs_of_the_page_run(block, stack, tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout or "assert" in block.text
-
-
-def test_threads_that_submit_one_at_a_time_each_get_their_own_answer(stack):
-    label, client = str(uuid4()), Client(stack.api.url, key_of(stack))
-
-    def submit(number: int) -> tuple[int, Any, bool]:
-        moment = datetime.now(UTC) + LATER
-        task = client.submit("reverse_string", str(number), labels={"test": label}, scheduled_at=moment)
-        return number, task.payload, task.is_new
-
-    with client, ThreadPoolExecutor(32) as pool:
-        told = list(pool.map(submit, range(640)))
-
-    assert told == [(number, str(number), True) for number in range(640)]
-    assert stack.rows(BY_LABEL, {"label": label}) == [{"n": 640, "ids": 640, "payloads": 640}]
-
-
-def kill_and_start(stack: Stack) -> None:
-    """kill -9 of the API with the processes that answer; it comes up while the clients try again."""
-    process = psutil.Process(stack.api.pid)
-    kill_all([process, *process.children(recursive=True)])
-    stack.api.wait()
-    stack.api.start()
-
-
-def test_a_killed_api_loses_nothing_and_doubles_nothing(stack):
-    label, kills = str(uuid4()), 0
-    client = Client(stack.api.url, key_of(stack), retry_seconds=PATIENT)
-    acknowledged: dict[int, Any] = {}
-    moment = datetime.now(UTC) + LATER
-
-    def submit(number: int) -> None:
-        task = client.submit("reverse_string", str(number), labels={"test": label}, scheduled_at=moment)
-        acknowledged[number] = task.id
-
-    with client, ThreadPoolExecutor(32) as pool:
-        futures = [pool.submit(submit, number) for number in range(2_000)]
-        for share in (200, 700, 1_200):
-            while len(acknowledged) < share:
-                assert not any(future.done() and future.exception() for future in futures)
-                time.sleep(0.001)
-            assert not all(future.done() for future in futures)
-            kill_and_start(stack)
-            kills += 1
-        for future in futures:
-            future.result()
-
-    assert kills == 3
-    assert len(acknowledged) == len(set(acknowledged.values())) == 2_000
-    assert stack.rows(BY_LABEL, {"label": label}) == [{"n": 2_000, "ids": 2_000, "payloads": 2_000}]
-    rows = stack.rows(
-        "SELECT id FROM tasks WHERE labels @> jsonb_build_object('test', %(label)s::text)", {"label": label}
-    )
-    assert {str(row["id"]) for row in rows} == {str(id_) for id_ in acknowledged.values()}
-
-
-def test_coroutines_survive_a_killed_api_too(stack):
-    label = str(uuid4())
-    moment = datetime.now(UTC) + LATER
-    acknowledged: list[Any] = []
-
-    async def main() -> None:
-        async with AsyncClient(stack.api.url, key_of(stack), retry_seconds=PATIENT) as client:
-
-            async def submit(number: int) -> None:
-                task = await client.submit("reverse_string", str(number), labels={"test": label}, scheduled_at=moment)
-                acknowledged.append(task.id)
-                if len(acknowledged) == 1:  # the others are on their way, or wait for it
-                    kill_and_start(stack)
-
-            await asyncio.gather(*(submit(number) for number in range(1_000)))
-
-    asyncio.run(main())
-
-    assert len(set(acknowledged)) == 1_000
-    assert stack.rows(BY_LABEL, {"label": label}) == [{"n": 1_000, "ids": 1_000, "payloads": 1_000}]
