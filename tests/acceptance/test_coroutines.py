@@ -16,6 +16,8 @@ from tests.support.servers.programs import Worker
 from tests.support.servers.stack import Stack
 from tests.support.servers.waiting import wait_for
 
+pytestmark = pytest.mark.long
+
 REACH_SECONDS = 1.5  # so long at most until a coroutine that waits hears that it is to stop
 GRACE_SECONDS = 1
 POOLS = {"prefork": 2, "threads": 50, "solo": 1}

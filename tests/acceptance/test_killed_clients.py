@@ -17,7 +17,10 @@ from taskledger_sdk import AsyncClient, Client
 from tests.support.servers.processes import kill_all
 from tests.support.servers.stack import Stack
 
-pytestmark = pytest.mark.timeout(300)  # three programs start, and are awaited as long as a busy machine needs
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(300),
+]  # three programs start, and are awaited as long as a busy machine needs
 
 LATER = timedelta(hours=1)
 PATIENT = 180.0  # seconds: on a busy machine an API takes long until it answers again

@@ -281,3 +281,13 @@ def test_faults_have_codes_where_they_do_not_depend_on_what_stands_inside():
         ("more",): Code.UNKNOWN_FIELD,
     }
     assert PayloadSpec.of(str).faults("fits") == []
+
+
+def test_a_whole_number_just_above_what_the_schema_allows_is_refused_although_it_would_round_down():
+    spec = PayloadSpec.of(float)
+    largest = int(Decimal(repr(sys.float_info.max)))  # a little less than the float itself
+
+    assert spec.load(sys.float_info.max) == sys.float_info.max
+    assert spec.load(largest) == sys.float_info.max
+    with pytest.raises(PayloadRefused, match="must be a finite number"):
+        spec.load(largest + 1)

@@ -26,6 +26,8 @@ RFC_3339 = re.compile(
 )
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LARGEST = sys.float_info.max
+# The same as a schema writes it, 1.7976931348623157e+308, and as a decimal that is a little less than the float.
+LARGEST_WHOLE = int(Decimal(repr(LARGEST)))
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -134,7 +136,8 @@ class Real(Strict, fields.Float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong("a number", value)
         # Compared before it is converted: an integer just above the largest float would be rounded down to it.
-        if not -LARGEST <= value <= LARGEST:
+        largest = LARGEST_WHOLE if isinstance(value, int) else LARGEST
+        if not -largest <= value <= largest:
             raise ValidationError(f"must be a finite number, at most {LARGEST} either way")
         return float(value)
 
