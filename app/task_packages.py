@@ -16,6 +16,8 @@ from tasks import BUILT_IN, task_packages
 
 ONLY_OURS = {"flower", "sink"}
 """Commands that run no handler and check no payload of anybody's: they import only what the service brings."""
+OTHERS = {"worker", "beat", "setup"}
+"""Commands that need all types; an argument of theirs may be called as one of the above, such as a node `flower`."""
 NEEDED = {"compensation"}
 """Of our types, those that the service submits for accounts whatever is offered."""
 
@@ -23,7 +25,8 @@ NEEDED = {"compensation"}
 def use(settings: Settings, arguments: Sequence[str] | None = None) -> None:
     """Import the types and workflows of the service and of the configured packages. Raises BrokenFiles."""
     theirs: list[str] = []
-    if not ONLY_OURS & set((sys.argv if arguments is None else arguments)[1:]):
+    given = set((sys.argv if arguments is None else arguments)[1:])
+    if OTHERS & given or not ONLY_OURS & given:
         theirs = task_packages.named(words(settings.task_packages))
     if faults := task_packages.faults(theirs):
         raise BrokenFiles(faults)

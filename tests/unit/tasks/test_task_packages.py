@@ -107,6 +107,12 @@ def test_programs_that_run_no_handler_import_only_ours(folder, program):
     assert folder.used("acme_jobs", program).returncode == 0
 
 
+def test_a_worker_whose_node_is_called_flower_imports_all(folder):
+    folder.write("acme_jobs/echo.py", TYPE, name="acme.echo")
+
+    assert "acme.echo" in folder.used("acme_jobs", "worker", "-n", "flower").stdout.split()
+
+
 def test_of_our_types_only_those_are_offered_that_the_setting_names(folder):
     some = folder.used("", BUILTIN_TASK_TYPES="reverse_string, http_request").stdout.splitlines()
     none = folder.used("", BUILTIN_TASK_TYPES="").stdout.splitlines()
