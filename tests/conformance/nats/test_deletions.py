@@ -64,11 +64,14 @@ def work_through(stack, harm) -> list[str]:
 
 
 def assert_said_once(log: str) -> None:
-    """One line for each thing that was found missing; a publisher may have made a queue again before."""
+    """One line for each thing that was found missing; a publisher may have made a queue again before.
+
+    Two queues, and their bindings in two parts: streams are deleted one after the other, and a look may fall between.
+    """
     assert "Traceback" not in log
     said = [line.split("] ", 1)[1] for line in log.splitlines() if "made again" in line]
     assert said
-    assert len(said) == len(set(said)) <= 3, said
+    assert len(said) == len(set(said)) <= 4, said
 
 
 def test_all_streams_deleted_under_work_are_made_again_in_seconds_and_remote_control_works(stack, operator):
