@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import ClassVar
 
 import pytest
@@ -66,6 +67,12 @@ def test_left_out_fields_are_not_sent_and_others_have_their_names(client, fake):
     client.submit("greet", Greet("by name"))
 
     assert [each["payload"] for each in bodies(fake)] == [{"text": "a", "from": 0}, "hello", "by name"]
+
+
+def test_decimals_are_written_without_an_exponent(client, fake):
+    client.submit("charge", {"total": Decimal("1E+2"), "tax": Decimal("0.0000001"), "rate": Decimal("12.50")})
+
+    assert bodies(fake)[0]["payload"] == {"total": "100", "tax": "0.0000001", "rate": "12.50"}
 
 
 def test_a_type_without_a_payload_or_two_payloads_are_refused_before_anything_is_sent(client, fake):

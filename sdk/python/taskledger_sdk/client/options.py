@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, UUID | Decimal):
-        return str(value)
+        return format(value, "f") if isinstance(value, Decimal) else str(value)  # 100, and not 1E+2
     if isinstance(value, Enum):
         return _member(value)
     if isinstance(value, ValuePayload):
