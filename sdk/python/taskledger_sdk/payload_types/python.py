@@ -1,5 +1,6 @@
 """The model as a module of Python: frozen dataclasses."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from taskledger_sdk.payload_types.model import (
@@ -28,17 +29,16 @@ HEADER = '''\
 
 Written by `tledger types --python`. Do not change it: make it again when the types have changed.
 """
-
-import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, ClassVar, Literal, TypeAlias
-from uuid import UUID
-
-from taskledger_sdk.typed_payloads import JSON_NAME, UNSET, TypedPayload, Unset, ValuePayload
 '''
 """It turns formatters and linters off, whose settings differ from team to team."""
+IMPORTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("collections.abc", ("Mapping",)),
+    ("dataclasses", ("dataclass", "field")),
+    ("decimal", ("Decimal",)),
+    ("typing", ("Any", "ClassVar", "Literal", "TypeAlias")),
+    ("uuid", ("UUID",)),
+)
+OWN_IMPORTS = (("taskledger_sdk.typed_payloads", ("JSON_NAME", "UNSET", "TypedPayload", "Unset", "ValuePayload")),)
 INDENT = "    "
 SCALARS: dict[Kind, str] = {
     "string": "str",
@@ -58,13 +58,31 @@ FEW_LETTERS = 60
 
 def python_source(payloads: Sequence[Payload]) -> str:
     """The module with the classes of all payloads; the same payloads make the same text."""
-    lines = [HEADER.rstrip()]
+    lines: list[str] = []
     for payload in payloads:
         for part in _payload(payload):
             lines += ["", "", *part]
+    lines = [HEADER.rstrip(), *_imports("\n".join(lines)), *lines]
     exported = [quoted(payload.name) for payload in payloads]
     lines += ["", "", "__all__ = [", *filled(exported, INDENT), "]"] if exported else ["", "__all__: list[str] = []"]
     return "\n".join(lines) + "\n"
+
+
+def _imports(text: str) -> Iterator[str]:
+    """Of what the text has the names of: checkers and editors complain of what is not used."""
+    words = set(re.findall(r"\w+", text))
+    standard = [f"from {module} import {', '.join(used)}" for module, used in _used(IMPORTS, words)]
+    if "dt" in words:
+        standard.insert(0, "import datetime as dt")
+    own = [f"from {module} import {', '.join(used)}" for module, used in _used(OWN_IMPORTS, words)]
+    for group in (standard, own):
+        yield from ["", *group] if group else []
+
+
+def _used(imports: Sequence[tuple[str, tuple[str, ...]]], words: set[str]) -> Iterator[tuple[str, list[str]]]:
+    for module, names in imports:
+        if used := [name for name in names if name in words]:
+            yield module, used
 
 
 def _payload(payload: Payload) -> Iterator[list[str]]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, cast
 
 from taskledger_sdk.payload_types.model import (
@@ -81,10 +82,10 @@ class _Reader:
             return ANY
         if "$ref" in schema:
             return Unsayable("its schema is a reference")
+        if together := _typed(schema.get("allOf", ())):
+            return self.read(reduce(_merged, together, _without(schema, "allOf")), words, path)
         if "const" in schema or "enum" in schema:
             return _choice([schema["const"]] if "const" in schema else schema["enum"])
-        for member in _typed(schema.get("allOf", ())):
-            schema = _merged(_without(schema, "allOf"), member)
         for word in ("oneOf", "anyOf"):
             members = schema.get(word, ())
             if members and len(_typed(members)) == len(members):
