@@ -1,6 +1,7 @@
 """What classes and fields are called, and that no text of a service is more than a text."""
 
 import ast
+import inspect
 import json
 import re
 
@@ -94,6 +95,15 @@ def test_a_field_that_is_called_as_a_type_hides_none():
     order = made["AcmeOrder"](list_=["a"], str_=["b"], Any_=["c"], field_=[], dt_=[], Literal_=[], self=["d"])
 
     assert list(json.loads(as_json(order))) == list(fields)
+
+
+@pytest.mark.parametrize(
+    "text", ['"', '""', '"""', '""""', "\\", '\\"', '\\\\"', 'say "hi"', '"a"\n"b"', "a\\\nb", "a\n\n\nb"]
+)
+def test_a_docstring_says_what_was_said(text):
+    [made] = [each for each in module_of(task_type(TEXT, description=text)).values() if hasattr(each, "TASK_TYPE")]
+
+    assert inspect.getdoc(made) == text
 
 
 def test_what_a_service_says_ends_no_text_and_runs_nothing():

@@ -1,6 +1,7 @@
 """Texts of a service in source: they say what they say, and end nothing that they stand in."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from taskledger_sdk.payload_types.model import ShapeField
@@ -25,11 +26,10 @@ def printable_lines(text: str) -> list[str]:
 
 def docstring(text: str, indent: str) -> Iterator[str]:
     """The lines of a docstring of Python; none for an empty text."""
-    lines = [line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') for line in printable_lines(text)]
+    shown = "\n".join(printable_lines(text)).replace("\\", "\\\\")
+    lines = re.sub(r'"(?="|\Z)', r'\\"', shown).splitlines()
     if not lines:
         return
-    if lines[-1].endswith('"'):
-        lines[-1] = f'{lines[-1][:-1]}\\"'
     if len(lines) == 1:
         yield f'{indent}"""{lines[0]}"""'
         return
