@@ -199,6 +199,9 @@ def schedules(client: Any, name: str) -> None:
 @pytest.mark.parametrize("block", [each for each in python_blocks() if each.page.name == PAGE], ids=str)
 def test_programs_of_the_page_run(block, stack, tmp_path):
     environment = {**os.environ, "TASKLEDGER_URL": stack.api.url, "TASKLEDGER_API_KEY": key_of(stack)}
+    if "from payloads import" in block.text:
+        write = [sys.executable, "-m", "taskledger_sdk.cli", "types", "--python", "--out", "payloads.py"]
+        subprocess.run(write, env=environment, cwd=tmp_path, check=True, timeout=120)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block.text],
         env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,

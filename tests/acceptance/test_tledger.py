@@ -1,13 +1,17 @@
 """`tledger` against a running service: what people and scripts do with it, from another machine."""
 
 import json
+import runpy
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from click.testing import CliRunner
 
+from taskledger_sdk import Client
 from taskledger_sdk.cli import cli
 from tests.support.servers.databases import ROOT
 
@@ -102,6 +106,32 @@ def test_a_task_is_submitted_waited_for_found_and_shown(tledger):
     assert [each["outcome"] for each in json.loads(tledger("tasks", "attempts", task_id, "--json"))["items"]] == [
         "completed"
     ]
+
+
+def test_payload_types_are_written_and_what_they_make_is_accepted(tledger, call, stack, home):
+    options = ("types", "--python", "--out", "payloads.py")
+    assert tledger(*options) == ""
+    assert tledger(*options, "--check") == ""
+    made = runpy.run_path(str(home / "payloads.py"))
+    line = made["CreateInvoiceLinesItem"](
+        description="Beans", quantity=Decimal("1.5"), unit_price=Decimal("18.90"), tax_percent=Decimal(7)
+    )
+    invoice = made["CreateInvoice"](
+        customer_id="typed", date_from=date(2026, 1, 1), date_to=date(2026, 1, 31), lines=[line]
+    )
+
+    class Older(made["ReverseString"]):
+        SCHEMA_HASH = "000000000000"
+
+    with Client(stack.api.url, stack.http.headers["Authorization"].removeprefix("Bearer ")) as client:
+        tasks = [client.submit(each) for each in (invoice, made["ReverseString"]("abc"), Older("def"))]
+        results = [client.wait(each, timeout=60).result for each in tasks]
+
+    assert "currency" not in tasks[0].payload
+    assert (results[0]["currency"], results[0]["net"], results[1:]) == ("EUR", "28.35", ["cba", "fed"])
+    (home / "payloads.py").write_text("")
+    assert call(*options, "--check").exit_code == 1
+    assert "send_email" in tledger("types", "--typescript")
 
 
 def test_a_file_of_payloads_makes_one_task_for_each_line(tledger):

@@ -32,6 +32,7 @@ OTHERS = {
     "COMPOSE_FILE",
     "FLASK_DEBUG",
     "REQUIRE_SERVICES",
+    "SCHEMA_HASH",
     "SOAK_MINUTES",
     "SOAK_SEED",
     "TASKLEDGER_API_KEY",
@@ -39,7 +40,7 @@ OTHERS = {
     "TASKLEDGER_INSECURE_HTTP",
     "TASKLEDGER_PROFILE",
     "TASKLEDGER_URL",
-}  # a status, variables of Compose's and Flask's, those of the tests and of the SDK
+}  # a status, variables of Compose's and Flask's, those of the tests and of the SDK, one of a generated class
 TLEDGER = click.Group("tledger", commands={name: own_command(name, module) for name, (module, _) in COMMANDS.items()})
 ADDED_COMMANDS = ("up", "server")  # of the wheel taskledger-server
 OURS = ("app/", "tasks/", "sdk/", "deploy/", "docs/", "tests/", "benchmarks/")
@@ -111,7 +112,8 @@ def words_of(text: str) -> list[str]:
 def fault_of(group: click.Group, words: list[str]) -> str | None:
     """What of `words` this group does not know; `db` is Flask-Migrate's own."""
     command: click.Command = group
-    for word in words:
+    rest = iter(words)
+    for word in rest:
         if word in ("db", "er-diagram"):
             return None
         if isinstance(command, click.Group) and not word.startswith("-"):
@@ -120,11 +122,18 @@ def fault_of(group: click.Group, words: list[str]) -> str | None:
             command = command.commands[word]
         elif word.startswith("--") and word.partition("=")[0] not in options_of(command):
             return f"{command.name} has no option {word}"
+        elif isinstance(command, click.Group) and word in options_with_values(command):
+            next(rest, None)
     return None
 
 
 def options_of(command: click.Command) -> set[str]:
     return {name for option in command.params for name in option.opts} | {"--help"}
+
+
+def options_with_values(command: click.Command) -> set[str]:
+    options = (each for each in command.params if isinstance(each, click.Option) and not each.is_flag)
+    return {name for option in options for name in option.opts}
 
 
 def test_make_targets_exist(page):

@@ -244,6 +244,7 @@ FOREIGN = {
     "deploy-on-kubernetes.md": {"ReadWriteMany", "broker", "database", "migration", "secrets", "serviceAccount"},
     "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
     "brokers.md": {"Connection"},
+    "python-client.md": {"CreateInvoiceLinesItem", "DataProcessingFilter", "DataProcessingSort", "TaskPayloads"},
     "test-your-tasks.md": {"outcome", "rates"},
     "your-own-package.md": {"acme_jobs"},
     "0022-payloads-stay-on-marshmallow.md": {"TypeAdapter", "PayloadSpec"},

@@ -25,7 +25,7 @@ COMMANDS = {
     "runs": ("runs", "Start, follow and steer runs of workflows."),
     "schedules": ("schedules", "Store, list, pause and delete schedules."),
     "tasks": ("tasks", "Submit, follow and steer tasks."),
-    "types": ("types", "List, show, pause and resume task types."),
+    "types": ("types", "List, show, pause and resume task types, or write their payloads for type checkers."),
     "whoami": ("login", "Show which service and which account commands use."),
     "why": ("why", "Tell why a task, a run or a schedule does not go on, and what to do."),
     "workflows": ("workflows", "Store, list and show workflows."),

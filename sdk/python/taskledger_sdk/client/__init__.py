@@ -37,8 +37,10 @@ from taskledger_sdk.http.errors import (
     Unavailable,
     Unreachable,
 )
+from taskledger_sdk.typed_payloads import UNSET, TypedPayload
 
 __all__ = [
+    "UNSET",
     "Artifact",
     "AsyncClient",
     "Attempt",
@@ -65,6 +67,7 @@ __all__ = [
     "TaskError",
     "TaskType",
     "TooManyRequests",
+    "TypedPayload",
     "Unavailable",
     "Unreachable",
     "Unsendable",

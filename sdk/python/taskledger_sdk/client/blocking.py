@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from uuid import UUID
 
 from taskledger_sdk.client import forks, operations, settings
@@ -19,6 +19,7 @@ from taskledger_sdk.client.steps import carry_out
 from taskledger_sdk.client.submissions import Submission, parts_of, prepared
 from taskledger_sdk.http.streams import follow
 from taskledger_sdk.http.transport import Transport
+from taskledger_sdk.typed_payloads import UNSET, TypedPayload
 
 T = TypeVar("T")
 
@@ -67,17 +68,26 @@ class Client:
         """Close the connections."""
         self._transport.close()
 
-    def submit(self, type: str, payload: Any, *, id: UUID | None = None, **options: Unpack[TaskOptions]) -> Task:
+    @overload
+    def submit(self, payload: TypedPayload, /, *, id: UUID | None = None, **options: Unpack[TaskOptions]) -> Task: ...
+
+    @overload
+    def submit(self, type: str, payload: Any, *, id: UUID | None = None, **options: Unpack[TaskOptions]) -> Task: ...
+
+    def submit(
+        self, type: str | TypedPayload, payload: Any = UNSET, *, id: UUID | None = None, **options: Unpack[TaskOptions]
+    ) -> Task:
         """Submit a task; when this returns, it is durable. Many threads at once share requests.
 
-        The options are those of POST /tasks. Repeated by itself, it makes one task only; with an `id` of yours (see
-        `new_id`), so does a second call that says the same, within 24 hours. The task's own id is in the answer.
+        Give the name of a type and a payload, or one payload of a class that `tledger types` writes. The options are
+        those of POST /tasks. Repeated by itself, it makes one task only; with an `id` of yours (see `new_id`), so does
+        a second call that says the same, within 24 hours. The task's own id is in the answer.
         Raises RequestFailed: Invalid with `errors` by path, QuotaReached, Unsendable, ….
         """
         return task_of(self._lanes.submit(prepared(type, payload, options, id)))
 
     def submit_many(
-        self, submissions: Iterable[Submission], *, progress: Callable[[int], None] | None = None
+        self, submissions: Iterable[Submission | TypedPayload], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Submitted]:
         """Submit any number in batches, as they come; what became of each, in their order.
 

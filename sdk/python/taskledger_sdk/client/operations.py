@@ -27,6 +27,7 @@ from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.calls import ANSWER_SECONDS, LARGEST_PAGE, Answer, Call
 from taskledger_sdk.http.errors import RequestFailed
 from taskledger_sdk.http.streams import StreamedEvent
+from taskledger_sdk.typed_payloads import TypedPayload
 
 T = TypeVar("T")
 TaskId: TypeAlias = UUID | str | Task
@@ -181,9 +182,10 @@ def cancel_run(run: RunId) -> Steps[Run]:
     return Run.of(answer.data)
 
 
-def prepare_each(items: Iterable[Submission]) -> Iterator[Prepared]:
+def prepare_each(items: Iterable[Submission | TypedPayload]) -> Iterator[Prepared]:
     """Each submission as it is sent, as they come. Raises Unsendable."""
-    for item in items:
+    for each in items:
+        item = Submission.of(each) if isinstance(each, TypedPayload) else each
         yield prepared(item.type, item.payload, item.options, item.id)
 
 

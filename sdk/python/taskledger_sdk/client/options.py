@@ -11,6 +11,7 @@ from uuid import UUID
 
 from taskledger_sdk.context import SubmitOptions
 from taskledger_sdk.http.errors import RequestFailed
+from taskledger_sdk.typed_payloads import JSON_NAME, UNSET, ValuePayload
 
 
 class Unsendable(RequestFailed, ValueError):
@@ -78,13 +79,27 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, UUID | Decimal):
-        return str(value)
+        return format(value, "f") if isinstance(value, Decimal) else str(value)  # 100, and not 1E+2
     if isinstance(value, Enum):
+        return _member(value)
+    if isinstance(value, ValuePayload):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return _fields(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return list(value)
     raise TypeError(f"a value of type {type(value).__name__} has no place in JSON")
+
+
+def _member(value: Enum) -> Any:
+    if value is UNSET:
+        raise TypeError("UNSET leaves out a field of a payload's class, and stands nowhere else")
+    return value.value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Of a dataclass: by their names in JSON, without those that are left out."""
+    pairs = ((each.metadata.get(JSON_NAME, each.name), getattr(value, each.name)) for each in dataclasses.fields(value))
+    return {name: each for name, each in pairs if each is not UNSET}

@@ -4,11 +4,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from taskledger_sdk.client.options import TaskOptions, as_json
 from taskledger_sdk.http.calls import ANSWER_SECONDS, Call
+from taskledger_sdk.typed_payloads import UNSET, TypedPayload
 
 MOST_ITEMS, MOST_BYTES = 200, 256 * 1024
 """Of a group that is sent together."""
@@ -20,12 +21,20 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A task to be, for submit_many(): `Submission("send_email", {...}, {"priority": "high"})`."""
+    """A task to be, for submit_many(): `Submission("send_email", {...}, {"priority": "high"})`.
+
+    With a class of `tledger types`: `Submission.of(SendEmail(...), {"priority": "high"})`.
+    """
 
     type: str
     payload: Any
     options: TaskOptions = field(default_factory=lambda: TaskOptions())
     id: UUID | None = None
+
+    @classmethod
+    def of(cls, payload: TypedPayload, options: TaskOptions | None = None, id: UUID | None = None) -> Self:  # noqa: A002
+        """Of a payload that knows its type."""
+        return cls(payload.TASK_TYPE, payload, options or TaskOptions(), id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,17 @@ class Prepared:
         return b'%s,"idempotency_key":"%s"}' % (self.body[:-1], self.identity.encode())
 
 
-def prepared(type_: str, payload: Any, options: Mapping[str, Any], id_: UUID | None) -> Prepared:
-    """A submission as it can be sent. Raises Unsendable."""
+def prepared(type_: str | TypedPayload, payload: Any, options: Mapping[str, Any], id_: UUID | None) -> Prepared:
+    """A submission as it can be sent; a payload that knows its type stands alone, and UNSET for the other.
+
+    Raises Unsendable, and TypeError for one of them without the other.
+    """
+    if isinstance(type_, TypedPayload):
+        if payload is not UNSET:
+            raise TypeError(f"{type(type_).__name__} is a payload and knows its type: give no second one")
+        type_, payload = type_.TASK_TYPE, type_
+    elif payload is UNSET:
+        raise TypeError("submit() takes a type and a payload, or one payload of a class that `tledger types` writes")
     said = {name: value for name, value in options.items() if value is not None}
     return Prepared(as_json({"type": type_, "payload": payload, **said}), str(id_ or new_id()))
 

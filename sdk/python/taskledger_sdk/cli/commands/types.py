@@ -1,12 +1,16 @@
-"""`tledger types`: list, show, pause, resume."""
+"""`tledger types`: list, show, pause, resume, and what they accept as source for type checkers."""
 
 import json
 import shlex
+from pathlib import Path
+from typing import Any
 
 import click
 
 from taskledger_sdk.cli import text
+from taskledger_sdk.cli.options import connection_options, remember
 from taskledger_sdk.cli.pausing import pause_one, resume_one
+from taskledger_sdk.cli.payload_types import Language, write_payload_types
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
 from taskledger_sdk.http.addresses import path_of
@@ -21,9 +25,27 @@ COLUMNS = (
 name_argument = click.argument("name")
 
 
-@click.group()
-def types() -> None:
-    """List, show, pause and resume task types."""
+@click.group(invoke_without_command=True, no_args_is_help=True)
+@click.option("--python", "language", flag_value="python", help="Write the payloads as dataclasses of Python.")
+@click.option("--typescript", "language", flag_value="typescript", help="Write them as interfaces of TypeScript.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to; else they are printed.")
+@click.option("--check", is_flag=True, help="Write nothing: exit with 1 if --out is not what would be written.")
+@connection_options(hidden=True)
+@click.pass_context
+def types(
+    context: click.Context, /, language: Language | None, out: Path | None, *, check: bool, **connection: Any
+) -> None:
+    """List, show, pause and resume task types, or write their payloads for type checkers."""
+    wanted = remember(context, **connection)
+    if context.invoked_subcommand is not None:
+        if language or out or check:
+            raise click.UsageError(f"--python and --typescript stand without {context.invoked_subcommand}.")
+        return
+    if language is None:
+        raise click.UsageError("Give a command, or --python or --typescript.")
+    if check and out is None:
+        raise click.UsageError("--check compares with a file: give it with --out.")
+    write_payload_types(wanted, language, out, check=check)
 
 
 @types.command(name="list")
