@@ -99,10 +99,11 @@ def programs(package) -> Path:
     folder.mkdir()
     for program in PROGRAMS:
         (folder / f"{program.number}.ts").write_text(program.text, encoding="utf-8")
-    settings = {"extends": "../tsconfig.json", "compilerOptions": {"rootDir": ".", "outDir": "."}, "include": ["*.ts"]}
+    options = {"rootDir": ".", "outDir": "../dist/programs"}
+    settings = {"extends": "../tsconfig.json", "compilerOptions": options, "include": ["*.ts"]}
     (folder / "tsconfig.json").write_text(json.dumps(settings))
     run(["npx", "tsc", "-p", "programs"], package)
-    return folder
+    return package / "dist" / "programs"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
