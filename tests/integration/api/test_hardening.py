@@ -225,7 +225,7 @@ def test_a_configured_origin_is_let_in_and_no_other(build, database_url):
     answer = client.get(TASKS, headers={"Origin": "https://app.example.com"})
 
     assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, "https://app.example.com")
-    assert SENT_BY_CLIENTS <= set(preflight.headers["Access-Control-Allow-Headers"].split(", "))
+    assert set(preflight.headers["Access-Control-Allow-Headers"].split(", ")) >= SENT_BY_CLIENTS
     assert "Access-Control-Allow-Origin" not in other.headers
     assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Credentials" not in answer.headers
