@@ -13,7 +13,7 @@ KUBERNETES_STAMP := $(VENV)/.installed-kubernetes-$(call hash,deploy/kubernetes/
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo check test test-container long chaos soak conformance conformance-containers containers browser ci screenshots \
-	bench lint style images wheels manifests kubernetes-tools docs changelog format migrate requirements hooks venv clean-venv
+	bench lint style typescript images wheels manifests kubernetes-tools docs changelog format migrate requirements hooks venv clean-venv
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -36,7 +36,7 @@ test-container: ## Run unit and integration tests on the Python of the images, i
 		$(if $(filter tests,$(TESTS)),tests/unit sdk/python/tests tests/integration,$(TESTS)) $(ARGS)
 
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
-	$(BIN)/python -m pytest -m long --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
+	$(BIN)/python -m pytest -m "long and not typescript" --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
 
 # Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)
@@ -63,6 +63,9 @@ bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (1
 browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (3 minutes; on Debian it installs chromium by apt)
 	@$(call chromium)
 	$(BIN)/python -m pytest -m browser --durations=20 tests/browser $(ARGS)
+
+typescript: $(DEV_STAMP) ## Build the TypeScript client, and call every method of it beside a service (2 minutes; Node.js and npm)
+	$(BIN)/python -m pytest -m typescript --durations=5 tests/acceptance/test_typescript_client.py $(ARGS)
 
 screenshots: $(DEV_STAMP) ## Take pictures of all pages in var/screenshots (ARGS="--only tasks" takes some, --kept those of the documents)
 	@$(call chromium)

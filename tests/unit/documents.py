@@ -17,7 +17,7 @@ SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A fenced block of Python and the page that it is on."""
+    """A fenced block of code and the page that it is on."""
 
     page: Path
     number: int
@@ -28,11 +28,16 @@ class Block:
 
 
 def python_blocks() -> list[Block]:
+    return blocks("python")
+
+
+def blocks(wanted: str) -> list[Block]:
+    """Those of one language."""
     return [
         Block(page=page, number=number, text=textwrap.dedent(text))
         for page in PAGES
         for number, (language, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
-        if language == "python"
+        if language == wanted
     ]
 
 

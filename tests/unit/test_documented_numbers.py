@@ -152,6 +152,7 @@ CLAIMS = [
     Claim("protect-an-installation.md", "The last 30 days are always kept", (MIN_KEPT.days,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
     Claim("python-client.md", "for `retry_seconds` (60 unless given)", (RETRY_SECONDS,)),
+    Claim("typescript-client.md", "The service remembers it for 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("python-client.md", "The service remembers it for 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
     Claim("run-without-containers.md", "worker | `SHUTDOWN_GRACE_SECONDS` and 10 s",

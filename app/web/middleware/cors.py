@@ -5,7 +5,9 @@ from flask import Flask, Response, request
 from app.config import Settings, words
 
 METHODS = "GET, POST, PATCH, PUT, DELETE"
-REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID, Last-Event-ID"
+REQUEST_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-ID, Last-Event-ID"
+)
 ANSWER_HEADERS = (
     "ETag, Location, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-ID, "
     "Idempotent-Replayed"

@@ -1,0 +1,62 @@
+"""Write the part of the OpenAPI document that the client's types are made of: document.py PATH (see generate.sh).
+
+Only schemas, and only those that the client reads and writes: the file that is made of them stays short, and changes
+when they do. What depends on the task types of an installation is replaced by one that takes any type.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+KEPT = (
+    "ArtifactView", "AttemptView", "ChangeSchedule", "ChangeTask", "CreateSchedule", "LogLineView", "Problem",
+    "PutSchedule", "RetryTask", "RunDetails", "ScheduleView", "StartRun", "Submission", "TaskTypeView", "TaskView",
+    "WhyView",
+)  # fmt: skip
+REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
+NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
+
+
+def whole_document() -> dict[str, Any]:
+    """As the service answers with it; no server is needed."""
+    os.environ.update(NOWHERE)
+    from app.factory import create_app  # of the checkout, which generate.sh puts on the path
+
+    document: dict[str, Any] = json.loads(create_app().test_client().get("/openapi.json").get_data(as_text=True))
+    return document
+
+
+def of_any_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of one task type, opened for all."""
+    opened = {
+        "type": {"type": "string", "description": "A task type of the installation"},
+        "payload": {"description": "What the handler of this type takes"},
+        "timeout": {"type": ["integer", "null"], "description": "Seconds that an attempt may take"},
+    }
+    return {**schema, "properties": {**schema["properties"], **opened}}
+
+
+def part_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The schemas that are kept, and what they refer to. Pure."""
+    schemas = document["components"]["schemas"]
+    schemas["Submission"] = of_any_type(schemas["ReverseStringSubmission"])
+    schemas["TaskTemplate"] = of_any_type(schemas["ReverseStringTemplate"])
+    kept: dict[str, Any] = {}
+    wanted = set(KEPT)
+    while wanted:
+        name = wanted.pop()
+        kept[name] = schemas[name]
+        wanted |= set(REFERENCE.findall(json.dumps(schemas[name]))) - set(kept)
+    return {
+        "openapi": document["openapi"],
+        "info": document["info"],
+        "paths": {},
+        "components": {"schemas": dict(sorted(kept.items()))},
+    }
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps(part_of(whole_document())), encoding="utf-8")
