@@ -1,5 +1,6 @@
 """What every test of the SDK may rely on, and what it may ask for: a service, and a command line that talks to it."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +18,16 @@ def _own_types(monkeypatch):
     """The task types that a test declares are gone after it."""
     monkeypatch.setattr(registry, "_types", dict(load_types()))
     monkeypatch.setattr(registry, "_found", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_of_httpx2():
+    """Another test of this process may have set up logging as a service does; a command line has none."""
+    logger = logging.getLogger("httpx2")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture
