@@ -27,7 +27,7 @@ def use(settings: Settings, arguments: Sequence[str] | None = None) -> None:
     theirs: list[str] = []
     given = set((sys.argv if arguments is None else arguments)[1:])
     if OTHERS & given or not ONLY_OURS & given:
-        theirs = task_packages.named(words(settings.task_packages))
+        theirs = task_packages.named(settings.task_packages)
     if faults := task_packages.faults(theirs):
         raise BrokenFiles(faults)
     packages.use(*BUILT_IN, *theirs)

@@ -2,7 +2,7 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -15,10 +15,11 @@ OURS = {"app", "tasks", "celeryconfig"}
 REMOTE = "run it as a remote worker, in a process of its own"
 
 
-def named(setting: Iterable[str]) -> list[str]:
-    """The import names of the setting, then those of installed packages; each once, in a fixed order."""
+def named(setting: str) -> list[str]:
+    """The import names of TASK_PACKAGES, parted by commas, then those of installed packages; each once, in order."""
+    given = (name.strip() for name in setting.split(","))
     installed = sorted(each.value.partition(":")[0] for each in metadata.entry_points(group=GROUP))
-    return list(dict.fromkeys([*setting, *installed]))
+    return list(dict.fromkeys([*filter(None, given), *installed]))
 
 
 def faults(packages: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ def _described(entity: Exchange | Queue, vhost: str, **more: Any) -> dict[str, A
 def main(arguments: list[str]) -> None:
     """`python -m tasks.topology [classic | quorum [VHOST]]`."""
     queue_type, vhost = (*arguments, *("classic", "/")[len(arguments) :])
-    theirs = task_packages.named(filter(None, os.environ.get("TASK_PACKAGES", "").replace(" ", "").split(",")))
+    theirs = task_packages.named(os.environ.get("TASK_PACKAGES", ""))
     packages.use(*BUILT_IN, *theirs)
     try:
         names = queue_names()

@@ -7,12 +7,12 @@ import click
 from flask.cli import with_appcontext
 
 from app.clock import utcnow
-from app.commands.files import readable
 from app.errors import Refused, TaskledgerError
 from app.models import Role, Scope
 from app.services.accounts import api_keys, audit, password_reset, passwords, registration, users
 from app.web.current_settings import signing_keys
 from app.web.transactions import transaction
+from taskledger_sdk.cli.inputs import readable
 
 
 @click.group()

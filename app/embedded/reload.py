@@ -13,7 +13,6 @@ from pathlib import Path
 
 from supervisor.states import ProcessStates
 
-from app.config import words
 from app.embedded.console import Console
 from app.embedded.programs import TRIED_AGAIN
 from app.embedded.settings import ROOT, EmbeddedSettings
@@ -85,7 +84,7 @@ class Reload:
 
 def watched() -> list[Path]:
     """The folders (or files) of the packages that are used; in a checkout those of our own types, too."""
-    names = task_packages.named(words(os.environ.get("TASK_PACKAGES", "")))
+    names = task_packages.named(os.environ.get("TASK_PACKAGES", ""))
     places = [ROOT / "tasks" / "handlers", ROOT / "tasks" / "workflows"]
     for name in names:
         spec = importlib.util.find_spec(name.partition(".")[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from app.commands.files import readable
+from taskledger_sdk.cli.inputs import readable
 
 
 def payload_of(text: str | None) -> Any:

@@ -201,4 +201,4 @@ def test_types_that_two_packages_declare_name_both(folder):
 
 
 def test_a_package_that_is_named_twice_counts_once():
-    assert task_packages.named(["one", "two", "one"])[:2] == ["one", "two"]
+    assert task_packages.named("one, two,one,")[:2] == ["one", "two"]
