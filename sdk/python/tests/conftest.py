@@ -15,7 +15,8 @@ KEY = "tl_the-key-of-the-tests"
 
 @pytest.fixture(autouse=True)
 def _own_types(monkeypatch):
-    """The task types that a test declares are gone after it."""
+    """The task types that a test declares are gone after it, and nobody is asked for others."""
+    monkeypatch.setattr(registry, "_elsewhere", None)
     monkeypatch.setattr(registry, "_types", dict(load_types()))
     monkeypatch.setattr(registry, "_found", None)
 

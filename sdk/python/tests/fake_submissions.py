@@ -6,9 +6,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
-from uuid import uuid4
+
+from fake_service import serving
 
 MOMENT = "2026-01-02T03:04:05.678901Z"
 
@@ -18,7 +19,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
-        self.tasks: dict[str, dict[str, Any]] = {}  # by key
+        self.tasks: dict[str, dict[str, Any]] = {}  # by id
         self.script: deque[Any] = deque()
         self.delay = 0.0
         self.gate: threading.Event | None = None
@@ -30,12 +31,12 @@ class FakeService:
         """The path of each request that submits, and how many it had."""
         return [(path, len(body) if isinstance(body, list) else 1) for _, path, _, body in self.requests]
 
-    def accept(self, key: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def accept(self, id_: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         with self.lock:
             if body["type"] == "refused":
                 return 422, problem(422, "unknown_task_type", f"No such type: {body['payload']}.")
-            is_new = key not in self.tasks
-            task = self.tasks.setdefault(key, task_of(body))
+            is_new = id_ not in self.tasks
+            task = self.tasks.setdefault(id_, task_of(body))
             return (201 if is_new else 200), task
 
     def say(
@@ -48,11 +49,11 @@ class FakeService:
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:
         if path == "/api/v1/tasks" and method == "POST":
-            return self.accept(headers["Idempotency-Key"], body)
+            return self.accept(body["id"], body)
         if path == "/api/v1/tasks/batch":
             results = []
             for index, each in enumerate(body):
-                status, said = self.accept(each.pop("idempotency_key"), each)
+                status, said = self.accept(each["id"], each)
                 results.append({"index": index, "status": status, "task" if status < 300 else "problem": said})
             return 200, {"results": results, "accepted": 0, "refused": 0}
         return 404, problem(404, "not_found")
@@ -60,7 +61,7 @@ class FakeService:
 
 def task_of(body: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": str(uuid4()), "type": body["type"], "payload": body["payload"], "status": "PENDING", "attempt": 0,
+        "id": body["id"], "type": body["type"], "payload": body["payload"], "status": "PENDING", "attempt": 0,
         "created_at": MOMENT, "updated_at": MOMENT, "finished_at": None, "labels": body.get("labels", {}),
         "error": None, "result": None, "later": {"field": 1},
     }  # fmt: skip
@@ -115,15 +116,5 @@ def running() -> Iterator[FakeService]:
     for method in ("GET", "POST", "PATCH", "DELETE"):
         setattr(Handler, f"do_{method}", Handler._answer)
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(Handler) as service.url:
         yield service
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -19,6 +19,7 @@ def test_a_submission_is_sent_once_and_its_id_is_printed(tledger, service):
     done = tledger(
         *("tasks", "submit", "reverse_string", "hello world", "--priority", "high", "--label", "team=billing"),
         *("--time-limit", "9", "--at", "2030-01-01T00:00:00+00:00"),
+        *("--queue", "bulk", "--ordering-key", "c7", "--concurrency-key", "crm"),
     )
 
     assert (done.exit_code, done.stdout) == (0, f"{ID}\n")
@@ -28,6 +29,9 @@ def test_a_submission_is_sent_once_and_its_id_is_printed(tledger, service):
         "type": "reverse_string",
         "payload": "hello world",
         "priority": "high",
+        "queue": "bulk",
+        "ordering_key": "c7",
+        "concurrency_key": "crm",
         "labels": {"team": "billing"},
         "timeout": 9,
         "scheduled_at": "2030-01-01T00:00:00+00:00",
@@ -133,6 +137,62 @@ def test_payloads_of_a_file_go_together_and_refusals_are_named(tledger, service)
     assert [item["payload"] for item in service.requests[0].body["tasks"]] == [1, "x"]
 
 
+def test_a_line_of_a_file_ends_where_json_lines_do(tledger, service):
+    results = [{"index": 0, "status": 201, "task": task("PENDING")}]
+    service.answer("POST", "/tasks/batch", {"results": results, "accepted": 1, "refused": 0})
+
+    done = tledger("tasks", "submit", "reverse_string", "--each", "-", stdin='"a\u2028b\u0085c"\r\n')
+
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert [item["payload"] for item in service.requests[0].body["tasks"]] == ["a\u2028b\u0085c"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tasks", "submit", "x", r'"\ud800"'),
+        ("tasks", "submit", "x", "1e999"),
+        ("tasks", "submit", "x", "1", "--name", "\udcff"),
+        ("tasks", "submit", "x", "1", "--idempotency-key", "schlüssel"),
+        ("tasks", "list", "--text", "\udcff"),
+    ],
+)
+def test_what_cannot_be_sent_is_wrong_usage_and_no_traceback(tledger, service, arguments):
+    done = tledger(*arguments)
+
+    assert (done.exit_code, service.requests) == (2, [])
+    assert "Error: This cannot be sent: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("retries", "shown"),
+    [(3, "3; after at most 2.0 s, then 2 times as long each, up to 10 min 00 s"), (0, "none")],
+)
+def test_a_type_is_shown_with_its_pauses(tledger, service, retries, shown):
+    limits = {"timeout_seconds": 60, "longest_timeout_seconds": 600, "grace_seconds": 10}
+    retry = {"max_retries": retries, "base_seconds": 2.0, "factor": 2.0, "cap_seconds": 600.0}
+    said = {"name": "x", "summary": "", "queue": "tasks", "limits": limits, "retry": retry, "compensable": False}
+    service.answer(
+        "GET",
+        "/task-types/x",
+        {**said, "schema_hash": "0", "reaches_outside": False, "payload": {}, "examples": []},
+    )
+
+    lines = tledger("types", "show", "x").stdout.splitlines()
+
+    assert f"retries             {shown}" in lines
+
+
+@pytest.mark.parametrize(("allowed", "shown"), [(None, None), ([], "none at all"), (["a", "b"], "a, b")])
+def test_who_may_use_nothing_is_told_so(tledger, service, allowed, shown):
+    account = {"email": "a@b.c", "name": "Ada", "role": "user", "scopes": ["tasks:read"], "quotas": {}}
+    service.answer("GET", "/auth/me", {**account, "allowed_types": allowed, "allowed_queues": allowed})
+
+    lines = dict(line.split("  ", 1) for line in tledger("whoami").stdout.splitlines())
+
+    assert [lines.get(name, "").strip() or None for name in ("only types", "only queues")] == [shown, shown]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "exit_code", "advice"),
     [
@@ -162,10 +222,14 @@ def test_a_problem_is_told_with_its_fields_and_what_to_do(tledger, service, stat
         ("tasks", "submit", "x", "{broken"),
         ("tasks", "submit", "x", "1", "--at", "soon"),
         ("tasks", "submit", "x", "1", "--each", "-"),
+        ("tasks", "submit", "x", "1", "--timeout", "9"),
+        ("runs", "start", "w", "--timeout", "9"),
+        ("repairs", "start", "--type", "x", "--timeout", "9"),
         ("tasks", "show", "no-id"),
         ("tasks", "list", "--label", "team"),
         ("runs", "start", "w", "[1]"),
         ("limits", "set", "type", "x", "--rate", "fast"),
+        ("limits", "set", "type", "x", "--reason", "quiet"),
         ("schedules", "next"),
         ("workflows", "apply", "missing.json"),
         ("dead-letters", "purge", "--since", "then"),
@@ -210,6 +274,17 @@ def test_why_asks_for_a_task_then_a_run_then_a_schedule(tledger, service):
 
     assert [asked.path.split("/")[1] for asked in service.requests] == ["tasks", "runs", "schedules"]
     assert done.stdout == "not_due: Not yet.\n  next at  2030-01-01 00:00:00 UTC\nTo do: Nothing.\n"
+
+
+def test_why_takes_the_name_of_a_schedule(tledger, service):
+    service.answer(
+        "GET",
+        "/schedules/nightly/why",
+        {"cause": "not_due", "summary": "Not yet.", "evidence": {}, "next_at": None, "fix": "Nothing."},
+    )
+
+    assert tledger("why", "nightly").stdout == "not_due: Not yet.\nTo do: Nothing.\n"
+    assert "There is no schedule weekly" in tledger("why", "weekly").stderr
 
 
 def test_why_of_what_is_not_there_says_so(tledger, service):

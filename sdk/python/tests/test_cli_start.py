@@ -75,7 +75,8 @@ def walk(command: click.Command, path: list[str]):
 
 
 def test_every_command_that_asks_the_service_can_print_json():
-    leaves = [(path, each) for path, each in walk(cli, []) if not isinstance(each, click.Group) and path != ["init"]]
+    local = (["init"], ["adopt", "check"])
+    leaves = [(path, each) for path, each in walk(cli, []) if not isinstance(each, click.Group) and path not in local]
 
     assert len(leaves) > 50
     assert [path for path, each in leaves if "--json" not in {o for p in each.params for o in p.opts}] == []

@@ -79,29 +79,33 @@ def test_moments_are_of_this_machines_zone_and_say_so(monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "payload"),
-    [(None, {}), ("hello world", "hello world"), ("7", 7), ('{"a": 1}', {"a": 1}), ("null", None), ('"7"', "7")],
+    [
+        *((None, {}), ("hello world", "hello world"), ("7", 7), ('{"a": 1}', {"a": 1}), ("null", None), ('"7"', "7")),
+        *(("NaN", "NaN"), ("-Infinity", "-Infinity")),
+    ],
 )
 def test_a_payload_is_json_or_a_word(given, payload):
     assert payload_of(given) == payload
 
 
-@pytest.mark.parametrize("given", ["{a", "[1,", "@missing", "@"])
+@pytest.mark.parametrize("given", ["{a", "[1,", "[NaN]", "@missing", "@"])
 def test_a_broken_payload_is_not_a_word(given):
     with pytest.raises(BadParameter):
         payload_of(given)
 
 
 def test_labels_take_a_colon_or_an_equals_sign():
-    assert labels_of(["team:billing", "at=noon", "url:http://x=y"]) == {
+    assert labels_of(["team:billing", "at=noon", "url:http://x=y", "from=http://x:1"]) == {
         "team": "billing",
         "at": "noon",
         "url": "http://x=y",
+        "from": "http://x:1",
     }
     with pytest.raises(BadParameter):
         labels_of(["team"])
 
 
-@pytest.mark.parametrize("content", ["", "{", "1", "[1]", "[" * 100_000, b"\xff"])
+@pytest.mark.parametrize("content", ["", "{", "1", "[1]", '{"n": NaN}', "[" * 100_000, b"\xff"])
 def test_a_file_to_apply_holds_objects(tmp_path, content):
     file = tmp_path / "file.json"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())

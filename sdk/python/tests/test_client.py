@@ -31,7 +31,7 @@ from taskledger_sdk.http.transport import Transport
 
 KEY = "tl_test"
 ID = "018f3c5e-7d2a-7000-8000-0123456789ab"
-TASK = {**task_of({"type": "greet", "payload": "hello"}), "id": ID}
+TASK = task_of({"id": ID, "type": "greet", "payload": "hello"})
 DONE = {**TASK, "status": "COMPLETED", "result": "olleh", "attempt": 1, "finished_at": MOMENT}
 
 
@@ -97,6 +97,7 @@ class TestSubmitting:
         )
 
         [request] = service.requests
+        id_ = request.body.pop("id")
         assert request.body == {
             "type": "greet",
             "payload": {"when": "2026-01-02", "price": "1.10"},
@@ -104,7 +105,8 @@ class TestSubmitting:
             "priority": "high",
         }
         assert request.headers["authorization"] == f"Bearer {KEY}"
-        assert UUID(request.headers["idempotency-key"]).version == 7
+        assert UUID(id_).version == 7
+        assert "idempotency-key" not in request.headers
         assert task.is_new
         assert task.id == UUID(ID)
 
@@ -113,7 +115,7 @@ class TestSubmitting:
         id_ = new_id()
 
         assert not client.submit("greet", 1, id=id_).is_new
-        assert service.requests[0].headers["idempotency-key"] == str(id_)
+        assert service.requests[0].body["id"] == str(id_)
 
     @pytest.mark.parametrize(
         "payload",
@@ -158,12 +160,12 @@ class TestRepeating:
             client.get(ID)
         assert 2 <= len(service.requests) <= 5
 
-    def test_a_broken_connection_is_made_again_with_the_same_key(self, service, client):
+    def test_a_broken_connection_is_made_again_with_the_same_id(self, service, client):
         service.answer("POST", "/tasks", b"", status=0)
         service.answer("POST", "/tasks", TASK, status=201)
         client.submit("greet", 1)
         first, second = service.requests
-        assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+        assert first.body == second.body
 
     def test_what_is_not_safe_is_not_repeated(self, service, client):
         service.answer("POST", f"/tasks/{ID}/retry", b"", status=0)
@@ -275,6 +277,40 @@ class TestChanging:
         assert made.name == "every night"
         bodies = [each.body for each in service.requests]
         assert bodies == [{"cron": "0 2 * * *", "task": {"type": "greet", "payload": 1}}] * 2
+
+    def test_an_event_is_told_once_however_often_it_is_sent(self, service, client):
+        said = {"id": ID, "name": "order.paid", "data": {"total": 5}, "task_id": ID, "applied_at": None,
+                "received_at": "2026-11-29T01:00:00Z"}  # fmt: skip
+        service.answer("POST", "/events", b"", status=0)
+        service.answer("POST", "/events", said, status=201)
+        matches = [{"event_id": ID, "trigger_id": ID, "state": "started", "task_id": ID, "run_id": None,
+                    "reason": None, "at": "2026-11-29T01:00:01Z"}]  # fmt: skip
+        service.answer("GET", f"/events/{ID}", said | {"state": "applied", "summary": "Of 1 …", "matches": matches})
+
+        event = client.send_event("order.paid", {"total": 5})
+        found = client.get_event(event)
+
+        sent = service.asked("POST", "/events")
+        assert [each.body for each in sent] == [{"name": "order.paid", "data": {"total": 5}}] * 2
+        assert len({each.headers["idempotency-key"] for each in sent}) == 1
+        assert (event.state, event.matches) == (None, ())
+        assert (found.state, [match.state for match in found.matches]) == ("applied", ["started"])
+
+    def test_a_trigger_is_created_changed_and_deleted(self, service, client):
+        trigger = {"id": ID, "event": "order.paid", "enabled": True}
+        service.answer("POST", "/triggers", trigger, status=201)
+        service.answer("PATCH", f"/triggers/{ID}", trigger | {"enabled": False})
+        service.answer("DELETE", f"/triggers/{ID}", b"", status=204)
+
+        made = client.triggers.create("order.paid", task={"type": "greet", "payload": {"$from": "event.data"}})
+        paused = client.triggers.change(made, enabled=False)
+        client.triggers.delete(made)
+
+        assert (made.enabled, paused.enabled) == (True, False)
+        assert service.requests[0].body == {
+            "event": "order.paid",
+            "task": {"type": "greet", "payload": {"$from": "event.data"}},
+        }
 
 
 def test_ids_are_of_version_7_and_of_now():

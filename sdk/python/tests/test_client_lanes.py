@@ -18,7 +18,19 @@ KEY = "tl_test"
 
 
 def entry(size: int = 10) -> Entry:
-    return Entry(Prepared(b"x" * size, "key"), lambda: None)
+    return Entry(Prepared(b"x" * size), lambda: None)
+
+
+def answered_together(queue: Queue, entries: list[Entry]) -> None:
+    """Two go alone, the rest as one group; all have their answers."""
+    for each in entries:
+        queue.enter(each)
+    for each in entries[:2]:
+        queue.leave(each)
+    queue.gather(entries[2])
+    for each in entries[2:]:
+        each.outcome = Answer(status=201, data={})
+    queue.leave(entries[2])
 
 
 @pytest.fixture
@@ -43,6 +55,7 @@ class TestQueue:
         woken = queue.leave(entries[0])
 
         assert woken == [entries[2]]
+        queue.gather(entries[2])
         assert entries[2].group == entries[2:]
 
     def test_a_lane_is_free_again_when_nobody_waits(self):
@@ -68,6 +81,7 @@ class TestQueue:
             queue.enter(each)
 
         queue.leave(ahead[0])
+        queue.gather(waiting[0])
 
         assert len(waiting[0].group) == first
 
@@ -78,6 +92,7 @@ class TestQueue:
 
         queue.leave(entries[2])
         queue.leave(entries[0])
+        queue.gather(entries[3])
 
         assert entries[3].group == entries[3:]
 
@@ -86,15 +101,56 @@ class TestQueue:
         for each in entries:
             queue.enter(each)
         queue.leave(entries[0])
+        queue.gather(entries[2])
         served = entries[3]
         served.outcome = Answer(status=201, data={})
 
         woken = queue.leave(entries[2])  # which had all four in its hands
 
         assert woken == [served, entries[4]]
+        queue.gather(entries[4])
         assert entries[4].group == entries[4:]
         assert queue.leave(entries[4]) == [entries[5]]  # it, too, is interrupted
         assert entries[5].group == [entries[5]]
+
+    def test_those_who_were_answered_together_go_together_again(self):
+        queue, entries = Queue(), [entry() for _ in range(6)]
+        answered_together(queue, entries)
+
+        again = [entry() for _ in range(6)]
+        queue.enter(again[0])
+        assert (again[0].gathers, queue.returning) == (True, 3)
+        for each in again[1:]:
+            queue.enter(each)
+        assert [each.group for each in again[1:]] == [None] * 5  # a lane is free, but somebody gathers
+        queue.gather(again[0])
+
+        assert again[0].group == again
+
+    def test_who_is_interrupted_while_it_gathers_hands_the_lane_on(self):
+        queue, entries = Queue(), [entry() for _ in range(6)]
+        answered_together(queue, entries)
+        again = [entry() for _ in range(3)]
+        for each in again:
+            queue.enter(each)
+
+        assert queue.leave(again[0]) == [again[1]]
+
+        assert again[1].gathers
+        queue.gather(again[1])
+        assert again[1].group == again[1:]
+
+    def test_a_lone_caller_waits_for_nobody_after_others_have_gone(self):
+        queue, entries = Queue(), [entry() for _ in range(6)]
+        answered_together(queue, entries)
+        for place in range(3):
+            one = entry()
+            queue.enter(one)
+            assert one.gathers == (place == 0)  # once: the others do not come back
+            if one.gathers:
+                queue.gather(one)
+            assert one.group == [one]
+            queue.leave(one)
 
 
 class TestThreads:

@@ -21,7 +21,7 @@ from taskledger_sdk.http.transport import Transport
 
 KEY = "tl_test"
 ID = "018f3c5e-7d2a-7000-8000-0123456789ab"
-TASK = {**task_of({"type": "greet", "payload": "hello"}), "id": ID}
+TASK = task_of({"id": ID, "type": "greet", "payload": "hello"})
 DONE = {**TASK, "status": "COMPLETED", "result": "olleh", "attempt": 1, "finished_at": MOMENT}
 
 
@@ -159,6 +159,14 @@ class TestFiles:
             client.artifacts.download(ID, target)
         assert target.read_bytes() == b"hello"
         assert sorted(path.name for path in home.iterdir() if path.is_file()) == ["there.txt"]
+
+    def test_a_download_is_as_readable_as_any_file_that_is_written(self, service, client, home):
+        service.answer("GET", f"/artifacts/{ID}/content", b"hello")
+        (home / "other.txt").write_bytes(b"hello")
+
+        client.artifacts.download(ID, home / "there.txt")
+
+        assert (home / "there.txt").stat().st_mode == (home / "other.txt").stat().st_mode
 
 
 class TestCoroutines:

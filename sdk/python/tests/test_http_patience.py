@@ -1,7 +1,10 @@
 """How long a request is tried again: by tries, by time, and whether a quota is waited for."""
 
+import time
+
 import pytest
 
+from taskledger_sdk.client.operations import wait_for_task
 from taskledger_sdk.http.calls import Call, Tries
 from taskledger_sdk.http.errors import QuotaReached, RateLimited, Refused, Unavailable, Unreachable, copy_of, refusal_of
 from taskledger_sdk.http.retrying import LONGEST_BACKOFF, Patience
@@ -35,6 +38,17 @@ def test_the_last_try_begins_within_the_time(took):
 def test_the_time_counts_from_when_the_caller_came():
     assert tries(FOR_A_MINUTE, since=41).pause_after(AWAY) == 0.25
     assert tries(FOR_A_MINUTE, since=39).pause_after(AWAY) is None
+
+
+def test_a_long_poll_that_falls_silent_is_asked_again():
+    poll = next(wait_for_task("01990000-0000-7000-8000-000000000000", None))
+    assert isinstance(poll, Call)
+    now = [time.monotonic()]
+    of_the_poll = Tries(poll, FOR_A_MINUTE, random=lambda: 0.0, clock=lambda: now[0])
+
+    now[0] += poll.seconds
+
+    assert of_the_poll.pause_after(AWAY) == 0.25
 
 
 def test_a_quota_is_waited_for_only_by_those_who_say_so():

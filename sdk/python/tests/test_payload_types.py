@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from payload_schemas import HASH, TEXT, module_of, objects, task_type
 
-from taskledger_sdk.client.options import Unsendable, as_json
+from taskledger_sdk.client.options import as_json
+from taskledger_sdk.http.errors import Unsendable
 from taskledger_sdk.payload_types import source
 from taskledger_sdk.typed_payloads import UNSET, TypedPayload, ValuePayload
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskledger_sdk.workflows.conditions import holds
+from taskledger_sdk.workflows.conditions import holds, unmet
 from taskledger_sdk.workflows.errors import Faults, InputRefused, StepRefused
 from taskledger_sdk.workflows.inputs import loaded, parse_inputs
 from taskledger_sdk.workflows.templates import Missing, below, bounded, reference_of, render
@@ -158,3 +158,41 @@ def test_each_type_takes_its_own(kind, good, bad):
 def test_an_input_that_does_not_fit_is_refused(given):
     with pytest.raises(InputRefused):
         loaded(declared(a={"type": "string"}), given)
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        (True, None),
+        (False, "when: it is false"),
+        ({"equals": [from_("input.n"), 5]}, None),
+        ({"equals": [from_("input.n"), 6]}, "when.equals: 5 is not 6"),
+        ({"not_equals": [from_("input.n"), 5]}, "when.not_equals: 5 is 5"),
+        ({"greater": [from_("input.n"), 5]}, "when.greater: 5 is not greater than 5"),
+        ({"at_least": [from_("input.n"), 6]}, "when.at_least: 5 is less than 6"),
+        ({"less": [from_("input.n"), 5]}, "when.less: 5 is not less than 5"),
+        ({"at_most": [from_("input.n"), 4]}, "when.at_most: 5 is greater than 4"),
+        ({"in": [from_("input.n"), [1, 2]]}, "when.in: 5 is not in [1, 2]"),
+        ({"exists": from_("input.none")}, "when.exists: there is no input.none"),
+        ({"all": [from_("input.yes"), {"any": [False, False]}]}, "when.all.1.any: none of its parts holds"),
+        ({"not": from_("input.yes")}, "when.not: what it denies holds"),
+    ],
+)
+def test_a_condition_that_does_not_hold_says_where_and_why(condition, reason):
+    assert unmet(condition, lookup, lookup) == reason
+
+
+def test_the_reason_shows_what_may_be_shown():
+    said = unmet({"equals": [from_("input.name"), "Eve"]}, lookup, lambda _: "[redacted]")
+
+    assert said == 'when.equals: "[redacted]" is not "Eve"'
+
+
+@pytest.mark.parametrize("text", ["event.data", "event.data.a.0", "event.name", "event.id", "event.received_at"])
+def test_references_to_an_event_are_known(text):
+    assert str(reference_of(text)) == text
+
+
+@pytest.mark.parametrize("text", ["event", "event.total", "event.name.first"])
+def test_what_an_event_does_not_have_is_no_reference(text):
+    assert reference_of(text) is None

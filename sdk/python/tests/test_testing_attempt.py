@@ -189,7 +189,7 @@ def test_who_goes_on_after_a_stop_is_stopped_again(why):
 
 
 def test_a_stop_has_one_moment():
-    with pytest.raises(ValueError, match="give one of at_check, at_progress and after_seconds"):
+    with pytest.raises(ValueError, match="give one of at_check, at_checkpoint, at_progress and after_seconds"):
         Attempt().stop(TaskCancelled, at_check=1, at_progress=0.5)
 
 

@@ -282,3 +282,47 @@ def test_a_coroutine_that_ends_the_process_ends_its_attempt():
         sys.exit(1)
 
     assert isinstance(testing.run(task_type("run_test.coroutine")(leaving), None), Retrying)
+
+
+def counting(task: TaskContext, _payload: Any) -> int:
+    step = task.last_checkpoint or 0
+    while step < 3:
+        step += 1
+        task.checkpoint(step)
+    return step
+
+
+@pytest.mark.parametrize(("why", "stopped"), [(ShuttingDown, GivenBack()), (TaskCancelled, Cancelled())])
+def test_a_handler_stops_at_a_checkpoint_which_is_kept(why, stopped):
+    task = Attempt()
+    task.stop(why, at_checkpoint=2)
+
+    assert testing.run(declared(counting), None, task) == stopped
+    assert (task.last_checkpoint, task.checkpoints) == (2, [1, 2])
+
+
+def test_the_next_attempt_goes_on_from_the_last_checkpoint():
+    task = Attempt()
+    task.stop(ShuttingDown, at_checkpoint=2)
+
+    assert testing.run_until_done(declared(counting), None, task) == (GivenBack(), Completed(3))
+    assert task.checkpoints == [1, 2, 3]
+
+
+def test_a_coroutine_stops_at_a_checkpoint_too():
+    async def handler(task: TaskContext, _payload: Any) -> None:
+        task.checkpoint({"page": (1, 2)})
+
+    task = Attempt()
+    task.stop(ShuttingDown, at_checkpoint=1)
+
+    assert testing.run(task_type("run_test.coroutine")(handler), None, task) == GivenBack()
+    assert task.last_checkpoint == {"page": [1, 2]}
+
+
+@pytest.mark.parametrize("value", ["x" * 64 * 1024, {1}])
+def test_a_checkpoint_that_cannot_be_kept_fails_the_task_for_good(value):
+    outcome = testing.run(declared(lambda task, _payload: task.checkpoint(value)), None)
+
+    assert isinstance(outcome, Failed)
+    assert "task.checkpoint() was given" in str(outcome)
