@@ -5,13 +5,25 @@ Names are loaded when they are first asked for, so that a program that only subm
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from taskledger_sdk.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from taskledger_sdk.client import AsyncClient, Client, Submission
     from taskledger_sdk.context import TaskContext
-    from taskledger_sdk.errors import PermanentError, RetryLater, ShuttingDown, TaskCancelled, TimeLimitReached
+    from taskledger_sdk.durable import AsyncDurableTask, DurableTask, child
+    from taskledger_sdk.errors import (
+        ChildFailed,
+        LeaseLost,
+        NotDeterministic,
+        PermanentError,
+        RetryLater,
+        ShuttingDown,
+        TaskCancelled,
+        TimeLimitReached,
+        WaitTimedOut,
+    )
     from taskledger_sdk.lifespans import Lifespan, lifespan
     from taskledger_sdk.payload import Places, rule
     from taskledger_sdk.registry import task_type
@@ -24,8 +36,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncClient": "client",
+    "AsyncDurableTask": "durable",
+    "ChildFailed": "errors",
     "Client": "client",
+    "DurableTask": "durable",
+    "LeaseLost": "errors",
     "Lifespan": "lifespans",
+    "NotDeterministic": "errors",
     "PermanentError": "errors",
     "Places": "payload",
     "RetryLater": "errors",
@@ -35,6 +52,8 @@ _HOMES = {
     "TaskCancelled": "errors",
     "TaskContext": "context",
     "TimeLimitReached": "errors",
+    "WaitTimedOut": "errors",
+    "child": "durable",
     "lifespan": "lifespans",
     "ref": "workflows",
     "rule": "payload",
@@ -47,8 +66,13 @@ _HOMES = {
 
 __all__ = [
     "AsyncClient",
+    "AsyncDurableTask",
+    "ChildFailed",
     "Client",
+    "DurableTask",
+    "LeaseLost",
     "Lifespan",
+    "NotDeterministic",
     "PermanentError",
     "Places",
     "RetryLater",
@@ -58,7 +82,9 @@ __all__ = [
     "TaskCancelled",
     "TaskContext",
     "TimeLimitReached",
+    "WaitTimedOut",
     "__version__",
+    "child",
     "lifespan",
     "ref",
     "rule",
@@ -70,13 +96,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

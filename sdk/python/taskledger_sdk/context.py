@@ -30,8 +30,9 @@ class TaskContext(Protocol):
     """The running attempt as its handler sees it; the worker implements it, a test may fake it.
 
     All of it is plain functions, which may be called from any thread, and from coroutines. What asks the ledger or the
-    store of files blocks the caller for as long as that takes: `submit` and all of `artifacts`. A coroutine hands them
-    to a thread, so that the event loop goes on: `await asyncio.to_thread(task.submit, "send_email", payload)`.
+    store of files blocks the caller for as long as that takes: `submit`, `checkpoint`, `last_checkpoint` and all of
+    `artifacts`. A coroutine hands them to a thread, so that the event loop goes on:
+    `await asyncio.to_thread(task.submit, "send_email", payload)`.
     """
 
     @property
@@ -57,6 +58,23 @@ class TaskContext(Protocol):
     @property
     def artifacts(self) -> Artifacts:
         """The files of the task's owner."""
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What this attempt or an earlier one has kept with checkpoint() last; None: nothing, so begin at the start.
+
+        The first look of an attempt asks the ledger, and blocks for as long as that takes.
+        """
+
+    def checkpoint(self, value: Any) -> None:
+        """Keep a value, as JSON of at most 64 KB, that the next attempt of this task can go on from.
+
+        It is in the ledger when this returns, or within a second where the last one was less than a second ago; the
+        newest replaces the ones before. An attempt that has lost its lease keeps nothing.
+        Call it where stopping is safe. Raises TaskCancelled when cancelling was asked for; ShuttingDown when the
+        worker stops: another one goes on from here, and no attempt is counted. Let both pass.
+        Raises PermanentError for a value that is no JSON, or too long.
+        """
 
     def submit(
         self,

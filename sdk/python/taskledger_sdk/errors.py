@@ -65,6 +65,10 @@ class PayloadRefused(PermanentError):
         return "; ".join(f"{path}: {message}" for path, message in _leaves(self.errors))
 
 
+class UpgradeFailed(PermanentError):
+    """A payload of an earlier release could not be upgraded: the function raised, or made what the type refuses."""
+
+
 class UnknownTaskType(TaskError):
     """No task type has this name; `known` are those that exist, `nearest` the one that was probably meant."""
 
@@ -93,6 +97,79 @@ class TaskCancelled(BaseException):
 
 class ShuttingDown(BaseException):
     """The worker stops and gives the task back, uncounted; not an Exception, for the same reason."""
+
+
+class Suspended(BaseException):
+    """A durable handler gives its worker back, and waits; it ends the run, so nothing may catch it.
+
+    `wait` says what for (taskledger_sdk.durable.values.Wait).
+    """
+
+    def __init__(self, wait: Any) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+    def __str__(self) -> str:
+        return f"the task waits for {self.wait}"
+
+
+class StartOver(BaseException):
+    """A durable handler forgets its steps, and begins anew with `payload`; it ends the run, so nothing may catch it."""
+
+    def __init__(self, payload: Any) -> None:
+        super().__init__(payload)
+        self.payload = payload
+
+    def __str__(self) -> str:
+        return "the task begins anew"
+
+
+class LeaseLost(BaseException):
+    """Another worker has the task: whatever this attempt does from here on counts for nothing. Let it pass."""
+
+
+class NotDeterministic(PermanentError):
+    """A durable handler asks for something else under a name than it did in an earlier run of the same task.
+
+    The task fails, nothing of it is undone, and what it remembers stays: with a handler that fits, it can be replayed.
+    """
+
+    def __init__(self, step: str, remembered: str, asked: str) -> None:
+        super().__init__(step, remembered, asked)
+        self.step, self.remembered, self.asked = step, remembered, asked
+
+    def __str__(self) -> str:
+        other = " with another payload" if self.remembered == self.asked else ""
+        return (
+            f"the handler asks for the step {self.step!r} as {self.asked}{other}, and the task remembers it as "
+            f"{self.remembered}: give a step that is changed another name, and replay the task"
+        )
+
+
+class ChildFailed(PermanentError):
+    """A child that a durable handler waited for has failed or was cancelled; uncaught, it fails the task, too.
+
+    `task_id` and `type` are the child's, `error_type` and `message` its error's.
+    """
+
+    def __init__(self, step: str, task_id: str, type: str, error_type: str, message: str) -> None:  # noqa: A002
+        super().__init__(step, task_id, type, error_type, message)
+        self.step, self.task_id, self.type = step, task_id, type
+        self.error_type, self.message = error_type, message
+
+    def __str__(self) -> str:
+        return f"{self.step}: task {self.task_id} ({self.type}) did not complete: {self.error_type}: {self.message}"
+
+
+class WaitTimedOut(PermanentError):
+    """No signal came in time, and task.wait_for() had no default."""
+
+    def __init__(self, signal: str) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+    def __str__(self) -> str:
+        return f"the signal {self.signal!r} did not come in time"
 
 
 def _leaves(errors: Any, path: str = "") -> Iterator[tuple[str, str]]:

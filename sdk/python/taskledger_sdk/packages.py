@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,9 @@ from taskledger_sdk.errors import TaskError
 EXIT_STATUS = 2
 """With which every process and command ends that needs them."""
 ADVICE = "mend or remove the file, or install what it imports"
+
+GROUP = "taskledger.tasks"
+"""The entry point group in which an installed package names the module with its task types."""
 
 _packages: tuple[str, ...] = ()
 _loaded = False
@@ -30,6 +34,13 @@ class BrokenFiles(TaskError):
 
     def __str__(self) -> str:
         return "\n".join(self.faults)
+
+
+def named(setting: str) -> list[str]:
+    """The import names of TASK_PACKAGES, parted by commas, then those of installed packages; each once, in order."""
+    given = (name.strip() for name in setting.split(","))
+    installed = sorted(each.value.partition(":")[0] for each in metadata.entry_points(group=GROUP))
+    return list(dict.fromkeys([*filter(None, given), *installed]))
 
 
 def use(*packages: str) -> None:

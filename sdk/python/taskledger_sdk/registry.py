@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import re
 import threading
 import typing
@@ -13,20 +11,25 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack
 
 from taskledger_sdk import packages
 from taskledger_sdk.defaults import Defaults, Rate, defaults_of, rate_of, simple_faults
-from taskledger_sdk.errors import BadDeclaration, UnknownTaskType
-from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.errors import BadDeclaration, PayloadRefused, UnknownTaskType, UpgradeFailed
+from taskledger_sdk.payload import PayloadCheck, PayloadSpec
 from taskledger_sdk.retry import RetryPolicy
+from taskledger_sdk.upgrades import Upgrade, schema_hash_of, upgrade_faults, upgraded
 
 NAME = re.compile(r"(?=.{1,63}$)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+TYPE_NAME = re.compile(r"(?=.{1,200}$)[A-Za-z_][A-Za-z0-9_-]*([.:][A-Za-z0-9_-]+)*")
+"""Names of all task types: remote ones may be called as programs elsewhere call them, as Celery's tasks are."""
 QUEUE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
-# RabbitMQ closes the channel of a consumer that has not acknowledged for 30 minutes; this leaves it four to spare.
-MAX_HARD_LIMIT_SECONDS = 1560
+MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
+MAX_GRACE_SECONDS = 3600
+MAX_HARD_LIMIT_SECONDS = MAX_TIMEOUT_SECONDS + MAX_GRACE_SECONDS
 MIN_LEASE_SECONDS = 5
 UNDO_PARAMETERS = 3
+STOP, COMPENSATE = "stop", "compensate"
 
 Handler = Callable[..., Any]
 Undo = Callable[..., Any]
@@ -43,6 +46,8 @@ class TaskType:
     completed task, as part of a compensation: undo(task: TaskContext, payload, result), where `payload` is what the
     handler was given, `result` what it returned, and `task` the attempt of the compensation. Both may be coroutine
     functions.
+    A `remote` type has no handler here: its tasks are worked off over HTTP, and its payload is checked by the JSON
+    Schema that it was declared with.
     Tasks of an `internal` type are submitted by the service itself only. A type that `reaches_outside` sends to
     addresses that its payload names: accounts use it only when they may reach outside.
 
@@ -50,11 +55,20 @@ class TaskType:
     `concurrency_key` are paths of the payload, or texts with paths in braces, `labels` are such texts by name, and
     `search` names fields of the payload that become labels of that name. `after_failure` goes with an ordering key.
     `rate` (such as "100/min") and `concurrency` are an admission limit of the type.
+
+    `upgrade` says what becomes of payloads that an earlier release accepted: by the hash of the schema that they were
+    accepted under, a function from such a payload to one of the schema as it is now. It is applied in memory, at each
+    attempt.
+
+    The handler of a `durable` type gets a DurableTask, or an AsyncDurableTask if it is a coroutine function: it is run
+    again from its top after each wait, `timeout_seconds` is for each stretch in between, and it never travels in a
+    chunk. `on_failure` says what becomes of steps that have an undo when its task fails or is cancelled: "compensate"
+    takes them back in reverse order, "stop" leaves them as they are.
     """
 
     name: str
     handler: Handler
-    payload: PayloadSpec
+    payload: PayloadCheck
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_seconds: int = 300
     grace_seconds: int = 10
@@ -75,8 +89,12 @@ class TaskType:
     labels: Mapping[str, str] = field(default_factory=dict)
     search: tuple[str, ...] = ()
     examples: tuple[Any, ...] = ()
+    upgrade: Mapping[str, Upgrade] = field(default_factory=dict)
+    durable: bool = False
+    on_failure: str = COMPENSATE
     summary: str = ""
     description: str = ""
+    remote: bool = False
 
     def __post_init__(self) -> None:
         for fault in _faults(self):
@@ -116,11 +134,29 @@ class TaskType:
         if self.defaults is not None:
             self.defaults.of(payload)
 
+    def load(self, payload: Any, accepted_under: str | None = None) -> Any:
+        """What the handler is given of a stored payload, which is upgraded before where it has to be.
+
+        `accepted_under` is the schema hash of the release that accepted it; None is not known. Raises PayloadRefused,
+        or UpgradeFailed.
+        """
+        if accepted_under is None or accepted_under not in self.upgrade:
+            return self.payload.load(payload)
+        try:
+            return self.payload.load(upgraded(self.upgrade, payload, accepted_under))
+        except PayloadRefused as error:
+            said = f"the upgrade from schema {accepted_under} made a payload that the type refuses: {error}"
+            raise UpgradeFailed(said) from error
+
     @cached_property
     def schema_hash(self) -> str:
         """Twelve hex digits that change when the payload's JSON Schema does."""
-        text = json.dumps(self.payload.json_schema(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return schema_hash_of(self.payload.json_schema())
+
+    @cached_property
+    def understood(self) -> tuple[str, ...]:
+        """The schema hashes whose payloads it takes, whatever they are: its own, and those that it upgrades."""
+        return (self.schema_hash, *self.upgrade)
 
 
 class Options(TypedDict, total=False):
@@ -146,10 +182,24 @@ class Options(TypedDict, total=False):
     labels: Mapping[str, str]
     search: tuple[str, ...]
     examples: tuple[Any, ...]
+    upgrade: Mapping[str, Upgrade]
+    durable: bool
+    on_failure: Literal["stop", "compensate"]
+
+
+class Elsewhere(Protocol):
+    """Task types that are declared outside of the code of this process."""
+
+    def find(self, name: str) -> TaskType | None:
+        """The type of this name; None where none is declared."""
+
+    def all(self) -> Mapping[str, TaskType]:
+        """All of them by name, sorted; they may be some seconds old."""
 
 
 _types: dict[str, TaskType] = {}
 _found: Mapping[str, TaskType] | None = None
+_elsewhere: Elsewhere | None = None
 # Not the lock of the imports: a thread may import one handler, and register it, while another imports them all.
 _registering = threading.Lock()
 
@@ -183,7 +233,7 @@ def task_type(name: str, **options: Unpack[Options]) -> Callable[[H], H]:
 
 
 def load_types() -> Mapping[str, TaskType]:
-    """All task types by name, sorted; the first call imports every module of the packages that are used.
+    """All task types of the code by name, sorted; the first call imports every module of the packages that are used.
 
     Raises BrokenFiles where one of them cannot be imported.
     """
@@ -196,18 +246,36 @@ def load_types() -> Mapping[str, TaskType]:
     return found
 
 
+def look_elsewhere(source: Elsewhere | None) -> None:
+    """Ask this source, too, for the types that the code of this process does not have."""
+    global _elsewhere
+    _elsewhere = source
+
+
+def known_types() -> Mapping[str, TaskType]:
+    """All task types by name, sorted: those of the code, and those that were declared elsewhere."""
+    types = load_types()
+    others = {} if _elsewhere is None else _elsewhere.all()
+    return types if not others else MappingProxyType(dict(sorted({**others, **types}.items())))
+
+
+def offered_types() -> Mapping[str, TaskType]:
+    """Those that may be submitted: all but the internal ones, which the service itself submits."""
+    return {name: each for name, each in known_types().items() if not each.internal}
+
+
 def get_type(name: str) -> TaskType:
     """The task type of this name. Raises UnknownTaskType, which knows the nearest name."""
-    types = load_types()
-    try:
-        return types[name]
-    except KeyError:
-        raise UnknownTaskType(name, tuple(types)) from None
+    found = find_type(name)
+    if found is None:
+        raise UnknownTaskType(name, tuple(offered_types()))
+    return found
 
 
 def find_type(name: str) -> TaskType | None:
     """The task type of this name; None where there is none (any more): tasks outlive their types."""
-    return load_types().get(name)
+    found = load_types().get(name)
+    return _elsewhere.find(name) if found is None and _elsewhere is not None else found
 
 
 def register(made: TaskType) -> None:
@@ -258,25 +326,28 @@ def _check_names(name: str, options: Mapping[str, Any]) -> None:
 
 def _faults(made: TaskType) -> Iterator[str]:
     """What is wrong with the values of a type, each with what to do."""
-    soft, grace = made.timeout_seconds, made.grace_seconds
-    if soft < 1 or grace < 1 or soft + grace > MAX_HARD_LIMIT_SECONDS:
+    if not 1 <= made.timeout_seconds <= MAX_TIMEOUT_SECONDS:
         yield (
-            f"timeout_seconds={soft} and grace_seconds={grace}; each must be at least 1 and their sum at most "
-            f"{MAX_HARD_LIMIT_SECONDS}; split longer work into several tasks"
+            f"timeout_seconds={made.timeout_seconds}; give at least 1 and at most {MAX_TIMEOUT_SECONDS} (7 days); "
+            "split longer work into several tasks"
         )
+    if not 1 <= made.grace_seconds <= MAX_GRACE_SECONDS:
+        yield f"grace_seconds={made.grace_seconds}; give at least 1 and at most {MAX_GRACE_SECONDS}, to clean up in"
     if made.chunk < 1 or (made.chunk > 1) != (made.max_seconds_each is not None):
         yield f"chunk={made.chunk} and max_seconds_each={made.max_seconds_each}; give both (chunk from 2) or neither"
     if made.max_seconds_each is not None and not 0 < made.max_seconds_each <= 1:
         yield f"max_seconds_each={made.max_seconds_each}; give at most 1, as a chunk starts nothing after a second"
     if made.lease_seconds is not None and made.lease_seconds < MIN_LEASE_SECONDS:
         yield f"lease_seconds={made.lease_seconds}; give at least {MIN_LEASE_SECONDS}, or a short pause loses it"
-    if not QUEUE.fullmatch(made.queue):
+    if not made.remote and not QUEUE.fullmatch(made.queue):
         yield f"queue={made.queue!r}; give up to 63 of a-z, 0-9, _, - and ., a letter first"
     yield from simple_faults(after_failure=made.after_failure, concurrency=made.concurrency, labels=made.labels)
     for option, value in (("settings", made.settings), ("search", made.search), ("examples", made.examples)):
         if not isinstance(value, tuple):
             yield f"{option}={value!r}; give a tuple: {option}=({value!r},)"
     yield from _generators(made)
+    yield from upgrade_faults(made.upgrade, lambda: made.schema_hash)
+    yield from _durable_faults(made)
     if made.undo is not None and len(inspect.signature(made.undo).parameters) != UNDO_PARAMETERS:
         yield "its undo takes other than 3 parameters; write def undo(task, payload, result) -> …"
 
@@ -288,3 +359,12 @@ def _generators(made: TaskType) -> Iterator[str]:
                 f"its {what} {_place(function)} has a yield, and nobody would run what is behind it; return the result "
                 "at the end, and tell what comes before by task.progress() or task.log()"
             )
+
+
+def _durable_faults(made: TaskType) -> Iterator[str]:
+    if made.durable and made.chunk > 1:
+        yield f"durable=True and chunk={made.chunk}; a durable handler never travels in a chunk: leave chunk out"
+    if made.durable and made.undo is not None:
+        yield "durable=True and undo=…; give each step its own undo: task.once(…, undo=(type, payload))"
+    if made.on_failure not in (STOP, COMPENSATE):
+        yield f"on_failure={made.on_failure!r}; give 'stop' or 'compensate'"

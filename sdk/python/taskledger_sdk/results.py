@@ -1,4 +1,4 @@
-"""What a handler may return: JSON that the ledger can keep. Pure."""
+"""What a handler may return, and keep as a checkpoint: JSON that the ledger can hold. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,34 @@ from typing import Any
 from taskledger_sdk.errors import PermanentError
 
 RESULT_BYTES = 1024 * 1024
+CHECKPOINT_BYTES = 64 * 1024
 
 
 def storable_result(result: Any) -> Any:
     """The result, if the ledger can keep it. Raises PermanentError: running it again would return the same."""
+    return storable(result, "the handler returned", RESULT_BYTES)
+
+
+def storable_checkpoint(value: Any) -> Any:
+    """The value, if the ledger can keep it as a checkpoint. Raises PermanentError."""
+    return storable(value, "task.checkpoint() was given", CHECKPOINT_BYTES)
+
+
+def storable(value: Any, what: str, most_bytes: int) -> Any:
+    """The value, if the ledger can keep it; `what` begins the sentence otherwise. Raises PermanentError."""
     try:
-        text = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise PermanentError(f"the handler returned what JSON cannot hold: {error}") from error
-    if "\\u0000" in text and _holds_nul(result):
-        raise PermanentError("the handler returned a NUL character, which PostgreSQL cannot keep")
+        raise PermanentError(f"{what} what JSON cannot hold: {error}") from error
+    if "\\u0000" in text and _holds_nul(value):
+        raise PermanentError(f"{what} a NUL character, which PostgreSQL cannot keep")
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise PermanentError("the handler returned half a surrogate pair, which PostgreSQL cannot keep") from error
-    if size > RESULT_BYTES:
-        raise PermanentError(f"the handler returned {size} bytes; at most {RESULT_BYTES} fit into a row")
-    return result
+        raise PermanentError(f"{what} half a surrogate pair, which PostgreSQL cannot keep") from error
+    if size > most_bytes:
+        raise PermanentError(f"{what} {size} bytes; at most {most_bytes} are kept; refer to an artifact")
+    return value
 
 
 def _holds_nul(value: Any) -> bool:

@@ -25,6 +25,12 @@ export interface Download extends Asked {
 }
 
 const UPLOAD_MS = 120_000;
+const SLOWEST_BYTES_A_MS = 20;
+
+/** How long an upload of so many bytes may take: fetch tells nothing of one that goes on. */
+function uploadMs(bytes: number): number {
+  return UPLOAD_MS + Math.ceil(bytes / SLOWEST_BYTES_A_MS);
+}
 
 export class Artifacts {
   readonly #transport: Transport;
@@ -46,7 +52,7 @@ export class Artifacts {
     form.set("file", blob, name ?? (source as Partial<File>).name ?? "file");
     const content = progress && isNode() ? () => told(form, blob.size, progress) : () => ({ body: form });
     const { data } = await this.#transport.answer({
-      method: "POST", path: "/artifacts", content, idempotencyKey: newId(), timeoutMs: UPLOAD_MS, signal,
+      method: "POST", path: "/artifacts", content, idempotencyKey: newId(), timeoutMs: uploadMs(blob.size), signal,
     });
     progress?.(blob.size, blob.size);
     return read<View>(data);

@@ -57,7 +57,7 @@ export interface components {
              * @description null while it runs
              * @enum {string|null}
              */
-            outcome: "completed" | "failed" | "given_back" | "stopped" | null;
+            outcome: "completed" | "failed" | "given_back" | "stopped" | "suspended" | null;
             error: components["schemas"]["AttemptErrorView"] | null;
         };
         ChangeSchedule: {
@@ -147,6 +147,23 @@ export interface components {
             /** @description Gets a POST when it is finished */
             callback_url?: string | null;
         };
+        ChangeTrigger: {
+            /**
+             * @description What happened
+             * @example order.paid
+             */
+            event?: string;
+            /** @description A condition, as of a step of a workflow; null: every event of the name */
+            when?: unknown;
+            /** @description What is submitted; or else `workflow` */
+            task?: components["schemas"]["TriggerTask"];
+            /** @description What a run is started of */
+            workflow?: components["schemas"]["TriggerWorkflow"];
+            /** @description For people; not unique */
+            name?: string | null;
+            /** @description Whether it starts anything now; true unless given */
+            enabled?: boolean;
+        };
         CreateSchedule: {
             /** @description Unique within the account; its tasks take it if they have none */
             name?: string | null;
@@ -198,9 +215,46 @@ export interface components {
             /** @description Whether it has slots now */
             enabled?: boolean;
         };
+        CreateTrigger: {
+            /**
+             * @description What happened
+             * @example order.paid
+             */
+            event: string;
+            /** @description A condition, as of a step of a workflow; null: every event of the name */
+            when?: unknown;
+            /** @description What is submitted; or else `workflow` */
+            task?: components["schemas"]["TriggerTask"];
+            /** @description What a run is started of */
+            workflow?: components["schemas"]["TriggerWorkflow"];
+            /** @description For people; not unique */
+            name?: string | null;
+            /** @description Whether it starts anything now; true unless given */
+            enabled?: boolean;
+        };
         ErrorView: {
             type: string;
             message: string;
+        };
+        HeartbeatState: {
+            /** Format: uuid */
+            task_id: string;
+            /** @enum {integer} */
+            status: 200 | 404 | 409;
+            /** @enum {string|null} */
+            code: "not_found" | "lease_lost" | null;
+            lease_seconds: number | null;
+            cancel_requested: boolean | null;
+        };
+        HeartbeatStates: {
+            items: components["schemas"]["HeartbeatState"][];
+        };
+        ItemsOfStep: {
+            total: number;
+            completed: number;
+            failed: number;
+            /** @description Let go, and not ended: max_parallel at most */
+            running: number;
         };
         LimitsView: {
             /** @description Soft limit unless the task sets one */
@@ -216,6 +270,97 @@ export interface components {
             attempt: number;
             message: string;
             fields: Record<string, never>;
+        };
+        MatchView: {
+            /** Format: uuid */
+            event_id: string;
+            /** Format: uuid */
+            trigger_id: string;
+            /** @enum {string} */
+            state: "started" | "refused";
+            /** Format: uuid */
+            task_id: string | null;
+            /** Format: uuid */
+            run_id: string | null;
+            /** @description Why it could start nothing */
+            reason: string | null;
+            /** Format: date-time */
+            at: string;
+        };
+        OutcomeState: {
+            /** Format: uuid */
+            task_id: string;
+            /** @enum {integer} */
+            status: 200 | 404 | 409;
+            /** @enum {string|null} */
+            code: "not_found" | "lease_lost" | null;
+            /** @enum {string|null} */
+            outcome: "completed" | "retrying" | "failed" | "stopped" | "given_back" | null;
+        };
+        OutcomeStates: {
+            items: components["schemas"]["OutcomeState"][];
+        };
+        OutsideEventDetails: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            owner: string | null;
+            name: string;
+            /** @description Secrets in it show as [redacted] */
+            readonly data: unknown[] | boolean | null | number | Record<string, never> | string;
+            /** Format: date-time */
+            received_at: string;
+            /**
+             * Format: date-time
+             * @description null: not all triggers are applied
+             */
+            applied_at: string | null;
+            /**
+             * Format: uuid
+             * @description The task that applies the triggers
+             */
+            task_id: string;
+            readonly links: {
+                self?: string;
+                task?: string;
+            };
+            /**
+             * @description Of its triggers. stopped: their task has ended, and not all are applied
+             * @enum {string}
+             */
+            state: "applied" | "waiting" | "stopped";
+            /** @description The same in one sentence */
+            summary: string;
+            triggers: components["schemas"]["TriggerCounts"];
+            /** @description The first 100 */
+            matches: components["schemas"]["MatchView"][];
+            /** @description The first 100 */
+            unmatched: components["schemas"]["UnmatchedView"][];
+        };
+        OutsideEventView: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            owner: string | null;
+            name: string;
+            /** @description Secrets in it show as [redacted] */
+            readonly data: unknown[] | boolean | null | number | Record<string, never> | string;
+            /** Format: date-time */
+            received_at: string;
+            /**
+             * Format: date-time
+             * @description null: not all triggers are applied
+             */
+            applied_at: string | null;
+            /**
+             * Format: uuid
+             * @description The task that applies the triggers
+             */
+            task_id: string;
+            readonly links: {
+                self?: string;
+                task?: string;
+            };
         };
         Problem: {
             /** @description A URN that ends with the code */
@@ -297,6 +442,8 @@ export interface components {
             payload?: unknown;
             /** @description Retries from here on; as before unless given */
             max_retries?: number;
+            /** @description A durable task forgets its steps, and does all of it anew; needed with another payload */
+            fresh?: boolean;
         };
         RetryView: {
             max_retries: number;
@@ -405,6 +552,30 @@ export interface components {
                 slots?: string;
             };
         };
+        SignalView: {
+            /** @description Order in which they came */
+            id: number;
+            name: string;
+            /** @description What was told; secrets of sensitive types are hidden */
+            data: unknown;
+            /**
+             * Format: uuid
+             * @description The account that sent it; null: the service itself
+             */
+            sent_by: string | null;
+            /**
+             * Format: date-time
+             * @description When it was sent
+             */
+            at: string;
+            /** @description The step that took it; null: it lies */
+            taken_by: string | null;
+            /**
+             * Format: date-time
+             * @description When that was recorded
+             */
+            taken_at: string | null;
+        };
         StartRun: {
             /** @description As the definition declares it */
             input?: Record<string, never>;
@@ -422,6 +593,16 @@ export interface components {
             labels?: {
                 [key: string]: string;
             } & unknown;
+            /**
+             * Format: date-time
+             * @description No step begins before this moment
+             */
+            starts_at?: string | null;
+            /**
+             * Format: uuid
+             * @description Chosen by the caller: a UUID of version 7, made in the last 24 hours. The same request sent again is answered with the first one; the id of anything else is refused
+             */
+            id?: string;
         };
         StepErrorView: {
             type: string;
@@ -429,8 +610,10 @@ export interface components {
         };
         StepOfRun: {
             key: string;
-            /** @description Task type */
+            /** @description Task type; with `for_each`, of its items */
             type: string;
+            /** @description null: without `for_each`, or not begun */
+            items: components["schemas"]["ItemsOfStep"] | null;
             after: string[];
             /** @enum {string} */
             state: "WAITING" | "STARTED" | "COMPLETED" | "FAILED" | "CANCELLED" | "SKIPPED";
@@ -506,6 +689,49 @@ export interface components {
             after_failure?: "block" | "release" | null;
             /** @description Accept no second one for now */
             unique?: components["schemas"]["Unique"] | null;
+            /**
+             * Format: uuid
+             * @description Chosen by the caller: a UUID of version 7, made in the last 24 hours. The same submission sent again is answered with the first one; the id of anything else is refused
+             */
+            id?: string;
+            /** @description One that a task type names; the type's own unless given */
+            queue?: string;
+        };
+        TaskStepView: {
+            /** @description What its handler calls it */
+            name: string;
+            /** @description once, sleep, signal, call, gather, run or checkpoint */
+            kind: string;
+            /** @enum {string} */
+            state: "BEGUN" | "DONE" | "FAILED" | "UNDONE";
+            /** @description What came of it, and is never asked for again */
+            result: unknown;
+            /** @description What it failed with */
+            error: components["schemas"]["ErrorView"] | null;
+            /**
+             * Format: uuid
+             * @description The task that does it
+             */
+            child_id: string | null;
+            /** @description Where that task stands; null: it is gone */
+            child_status: string | null;
+            /** @description Whether it said how it is undone */
+            is_undoable: boolean;
+            /**
+             * Format: date-time
+             * @description When that task was let start
+             */
+            released_at: string | null;
+            /**
+             * Format: date-time
+             * @description When its wait ends, whatever has come; null: never
+             */
+            wakes_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended
+             */
+            ended_at: string | null;
         };
         TaskTemplate: {
             /** @description A task type of the installation */
@@ -583,6 +809,8 @@ export interface components {
             reaches_outside: boolean;
             /** @description Up to so many tasks travel in one hint */
             chunk: number;
+            /** @description Declared over HTTP: its tasks are worked off over HTTP, too */
+            remote: boolean;
         };
         TaskView: {
             /**
@@ -598,7 +826,7 @@ export interface components {
              * @description Where it stands
              * @enum {string}
              */
-            status: "SCHEDULED" | "PENDING" | "PROCESSING" | "RETRYING" | "COMPLETED" | "FAILED" | "CANCELLED";
+            status: "SCHEDULED" | "PENDING" | "PROCESSING" | "RETRYING" | "WAITING" | "COMPLETED" | "FAILED" | "CANCELLED";
             /** @description Why, where that is not obvious */
             reason: string | null;
             /** @description What the handler is given; secrets show as [redacted] */
@@ -687,6 +915,8 @@ export interface components {
              * @enum {string|null}
              */
             cancel_receipt: "never_started" | "stopped" | "killed" | "finished_first" | null;
+            /** @description While it is WAITING: the `step` that waits, and its `signal`, its `children`, or `until` when */
+            waits_for: Record<string, never> | null;
             /**
              * Format: uuid
              * @description The task whose handler submitted it; null: from outside
@@ -699,8 +929,73 @@ export interface components {
                 attempts?: string;
                 logs?: string;
                 children?: string;
+                steps?: string;
+                signals?: string;
                 parent?: string | null;
             };
+        };
+        TriggerCounts: {
+            started: number;
+            unmatched: number;
+            /** @description Matched, and could start nothing */
+            refused: number;
+        };
+        TriggerTask: {
+            /** @description Of each task */
+            type: string;
+            /** @description Templates as in workflows; {"$from": "event.data.NAME"} refers to the event */
+            payload: unknown;
+            /** @description For people; not unique */
+            name?: string | null;
+            /**
+             * @description normal unless given
+             * @enum {string}
+             */
+            priority?: "high" | "normal" | "low";
+            /** @description The type's unless given */
+            max_retries?: number;
+            /** @description Seconds; the type's unless given */
+            timeout?: number | null;
+            /** @description Texts, or templates that come to texts */
+            labels?: Record<string, never>;
+            /** @description A text, or a template that comes to one */
+            ordering_key?: string | Record<string, never> | null;
+            /** @description A text, or a template that comes to one */
+            concurrency_key?: string | Record<string, never> | null;
+            /** @description Gets a POST when the task is finished */
+            callback_url?: string | null;
+        };
+        TriggerView: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            owner: string | null;
+            name: string | null;
+            event: string;
+            /** @description null: every event of the name */
+            when: unknown;
+            /** @description Secrets in it show as [redacted] */
+            readonly task: Record<string, never> | null;
+            readonly workflow: Record<string, never> | null;
+            enabled: boolean;
+            /**
+             * Format: date-time
+             * @description Earlier events do not concern it
+             */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Paths of what belongs to it */
+            readonly links: {
+                self?: string;
+                matches?: string;
+            };
+        };
+        TriggerWorkflow: {
+            /** @description Of a workflow of yours, or of the service */
+            name: string;
+            /** @description Templates as in workflows; {"$from": "event.data.NAME"} refers to the event */
+            input?: Record<string, never>;
         };
         Unique: {
             /**
@@ -714,14 +1009,20 @@ export interface components {
             /** @description Seconds from its submission for which no second is accepted; null: no end */
             for?: number | null;
             /** @description The first one counts while it is in one of these; unfinished ones unless given */
-            states?: ("SCHEDULED" | "PENDING" | "PROCESSING" | "RETRYING" | "COMPLETED" | "FAILED" | "CANCELLED")[];
+            states?: ("SCHEDULED" | "PENDING" | "PROCESSING" | "RETRYING" | "WAITING" | "COMPLETED" | "FAILED" | "CANCELLED")[];
+        };
+        UnmatchedView: {
+            /** Format: uuid */
+            trigger_id: string;
+            name: string | null;
+            reason: string;
         };
         WhyView: {
             /** Format: uuid */
             task_id: string;
             status: string;
             /** @enum {string} */
-            cause: "finished" | "worker_lost" | "stopping" | "running" | "not_due" | "retry_due" | "type_paused" | "queue_paused" | "no_live_worker" | "no_worker_takes_queue" | "no_worker_knows_type" | "circuit_open" | "limit_reached" | "rate_reached" | "blocked_by_order" | "dispatcher_away" | "waiting_for_its_turn" | "waiting_for_dispatch" | "message_lost" | "in_line";
+            cause: "finished" | "worker_lost" | "stopping" | "running" | "cancelling" | "waiting_for_signal" | "waiting_for_children" | "sleeping" | "waiting" | "not_due" | "retry_due" | "type_paused" | "queue_paused" | "no_live_worker" | "no_worker_takes_queue" | "no_worker_knows_type" | "needs_newer_worker" | "circuit_open" | "limit_reached" | "rate_reached" | "blocked_by_order" | "dispatcher_away" | "waiting_for_its_turn" | "waiting_for_dispatch" | "message_lost" | "workers_busy" | "in_line";
             /** @description The cause in a sentence */
             summary: string;
             /** @description What it was concluded from; `also` names other causes that hold as well */
@@ -733,6 +1034,37 @@ export interface components {
             next_at: string | null;
             /** @description What to do */
             fix: string;
+        };
+        WorkItem: {
+            /** Format: uuid */
+            task_id: string;
+            type: string;
+            /** @description As the schema of its type says */
+            payload: unknown;
+            /** @description Number of this attempt, from 1 on */
+            attempt: number;
+            /** @description Retries that the task has in all */
+            max_retries: number;
+            /**
+             * Format: uuid
+             * @description The right to end this attempt; sent with everything told of it
+             */
+            lease: string;
+            /** @description So long it holds without a heartbeat; send one each third of it */
+            lease_seconds: number;
+            /** @description The attempt is to end by itself within this */
+            timeout_seconds: number;
+            /** @description So long after that, or after a cancel, the lease is taken away */
+            grace_seconds: number;
+            /** @description What an earlier attempt has kept last; null: nothing */
+            checkpoint: unknown;
+            /** @description W3C trace context in which it was submitted */
+            traceparent: string | null;
+        };
+        WorkItems: {
+            items: components["schemas"]["WorkItem"][];
+            /** @description Too many claims wait here: ask again in so many seconds; null otherwise */
+            retry_after: number | null;
         };
         WorkflowTemplate: {
             /** @description Of a workflow of yours, or of the service */

@@ -28,10 +28,22 @@ export type Attempt = Result<Schemas["AttemptView"]>;
 export type LogLine = Result<Schemas["LogLineView"]>;
 /** Why a task does not run: one cause, what it was concluded from, and what to do. */
 export type Why = Result<Schemas["WhyView"]>;
+/** What a task or a run was told; it lies until a wait takes it. */
+export type Signal = Result<Schemas["SignalView"]>;
+/** Something that the handler of a durable task has done, or waits for, under a name of its own. */
+export type TaskStep = Result<Schemas["TaskStepView"]>;
 /** A stored file. */
 export type Artifact = Result<Schemas["ArtifactView"]>;
 /** A rule that submits tasks or starts runs. */
 export type Schedule = Result<Schemas["ScheduleView"]>;
+/** A rule that submits tasks or starts runs when something happened elsewhere. */
+export type Trigger = Result<Schemas["TriggerView"]>;
+/** An event for which a trigger's condition held, and what was started; `reason`: why nothing was. */
+export type Match = Result<Schemas["MatchView"]>;
+/** Something that happened elsewhere, as it was accepted. */
+export type OutsideEvent = Result<Schemas["OutsideEventView"]>;
+/** The same with what became of it: what it started, and which triggers did not match and why. */
+export type EventDetails = Result<Schemas["OutsideEventDetails"]>;
 /** A task type of the installation; `payload` is the JSON Schema of its payload. */
 export type TaskType = Result<Schemas["TaskTypeView"]>;
 /** A step of a run. */

@@ -14,7 +14,7 @@ const encoder = new TextEncoder();
 
 /** What a task may be submitted with, besides its type and payload. */
 export interface TaskOptions extends Omit<Given<Schemas["Submission"]>, "type" | "payload"> {
-  /** Stands for this submission: the same again makes no second task. See `newId`. */
+  /** The id of the task, from `newId`: the same submission again with it makes no second task. */
   readonly id?: string | undefined;
 }
 
@@ -27,28 +27,27 @@ export type Submission<Types = Payloads> = {
   [Type in TypeOf<Types>]: TaskOptions & { readonly type: Type; readonly payload: Types[Type] };
 }[TypeOf<Types>];
 
-/** A submission in JSON, with the key that makes it the same one however often it is sent. */
+/** A submission in JSON, with the id that makes it the same one however often it is sent. */
 export interface Prepared {
   readonly body: string;
   readonly bytes: number;
-  readonly key: string;
 }
 
 /** A submission as it can be sent. Throws Unsendable. */
 export function prepared(type: string, payload: unknown, options: TaskOptions): Prepared {
-  const { id, ...rest } = options;
-  const body = asJson({ type, payload, ...said(rest) });
-  return { body, bytes: encoder.encode(body).length, key: id ?? newId() };
+  const { id = newId(), ...rest } = options;
+  const body = asJson({ type, payload, ...said(rest), id });
+  return { body, bytes: encoder.encode(body).length };
 }
 
 /** The request that submits one. */
 export function alone(prepared: Prepared): Call {
-  return { method: "POST", path: "/tasks", content: json(prepared.body), idempotencyKey: prepared.key };
+  return { method: "POST", path: "/tasks", content: json(prepared.body), isHarmless: true };
 }
 
-/** The request that submits several; repeating it is harmless, as each has its key. */
+/** The request that submits several; repeating it is harmless, as each has its id. */
 export function together(prepared: readonly Prepared[], headers: Readonly<Record<string, string>> = {}): Call {
-  const body = prepared.map(({ body, key }) => `${body.slice(0, -1)},"idempotency_key":${JSON.stringify(key)}}`).join("\n");
+  const body = prepared.map(({ body }) => body).join("\n");
   const content = { body, headers: { "Content-Type": "application/x-ndjson" } };
   return { method: "POST", path: "/tasks/batch", content: () => content, headers, isHarmless: true, timeoutMs: ANSWER_MS };
 }

@@ -22,7 +22,8 @@ export async function waitForTask(transport: Transport, id: string, { timeoutMs 
     const began = performance.now();
     const left = Math.max(0, Math.min(LONG_POLL_MS, until - began));
     const query = left ? { wait: (left / 1000).toFixed(3) } : {};
-    const answer = await transport.answer({ method: "GET", path: pathOf("tasks", id), query, timeoutMs: ANSWER_MS + left, signal });
+    const since = began + left; // it waits on purpose: a connection that breaks meanwhile has cost none of the patience
+    const answer = await transport.answer({ method: "GET", path: pathOf("tasks", id), query, timeoutMs: ANSWER_MS + left, since, signal });
     const found = taskOf(answer.data, answer);
     if (found.isFinished) return found;
     const now = performance.now();

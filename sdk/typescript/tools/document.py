@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 KEPT = (
-    "ArtifactView", "AttemptView", "ChangeSchedule", "ChangeTask", "CreateSchedule", "LogLineView", "Problem",
-    "PutSchedule", "RetryTask", "RunDetails", "ScheduleView", "StartRun", "Submission", "TaskTypeView", "TaskView",
-    "WhyView",
+    "ArtifactView", "AttemptView", "ChangeSchedule", "ChangeTask", "ChangeTrigger", "CreateSchedule", "CreateTrigger",
+    "HeartbeatStates", "LogLineView", "MatchView", "OutcomeStates", "OutsideEventDetails", "OutsideEventView",
+    "Problem", "PutSchedule", "RetryTask", "RunDetails", "ScheduleView", "SignalView", "StartRun", "Submission",
+    "TaskStepView", "TaskTypeView", "TaskView", "TriggerTask", "TriggerView", "WhyView", "WorkItems",
 )  # fmt: skip
 REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}

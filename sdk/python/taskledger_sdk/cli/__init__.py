@@ -13,8 +13,10 @@ from taskledger_sdk.cli.options import connection_options, remember
 PROGRAM = "tledger"
 INTERRUPTED = 130  # as shells say of what Ctrl-C ended
 COMMANDS = {
+    "adopt": ("adopt", "Tell what becomes of a Celery application when the ledger is put under it."),
     "dead-letters": ("dead_letters", "List, replay and purge tasks that have FAILED."),
-    "events": ("events", "Follow what happens, as it happens."),
+    "deploy-check": ("deploy_check", "Tell what a new release of task types would break, before it is deployed."),
+    "events": ("events", "Follow what happens, and tell of what happened elsewhere."),
     "init": ("init", "Write a project for your task types into a new folder here."),
     "keys": ("keys", "List, make and revoke API keys."),
     "limits": ("limits", "List, set and remove admission limits; for admins."),
@@ -22,9 +24,12 @@ COMMANDS = {
     "logout": ("login", "Forget the API key of a profile."),
     "profiles": ("login", "List the services that you are logged in to."),
     "queues": ("queues", "List, pause and resume queues."),
+    "repairs": ("repairs", "Replay many dead letters together: patched, at a rate, a canary first."),
     "runs": ("runs", "Start, follow and steer runs of workflows."),
     "schedules": ("schedules", "Store, list, pause and delete schedules."),
+    "signal": ("signal", "Tell a task or a run what it waits for."),
     "tasks": ("tasks", "Submit, follow and steer tasks."),
+    "triggers": ("triggers", "Create, list, pause and delete rules that start work on events."),
     "types": ("types", "List, show, pause and resume task types, or write their payloads for type checkers."),
     "whoami": ("login", "Show which service and which account commands use."),
     "why": ("why", "Tell why a task, a run or a schedule does not go on, and what to do."),

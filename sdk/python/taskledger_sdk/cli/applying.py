@@ -9,7 +9,7 @@ import click
 from taskledger_sdk.cli.inputs import documents_of
 
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
-REDACTED = "[redacted]"
+MASKED = "[redacted]"
 
 
 def wanted_of(files: Sequence[str], *, what: str, server_says: frozenset[str]) -> list[dict[str, Any]]:
@@ -23,8 +23,8 @@ def wanted_of(files: Sequence[str], *, what: str, server_says: frozenset[str]) -
         for document in documents_of(file):
             if not isinstance(document.get("name"), str) or not document["name"]:
                 raise click.BadParameter(f"{file}: a {what} has no name", param_hint="FILE")
-            if REDACTED in json.dumps(document):
-                said = f"{file}: {document['name']} has {REDACTED} where a secret belongs: put the secret there"
+            if MASKED in json.dumps(document):
+                said = f"{file}: {document['name']} has {MASKED} where a secret belongs: put the secret there"
                 raise click.BadParameter(said, param_hint="FILE")
             found.append({name: value for name, value in document.items() if name not in server_says})
     return found

@@ -13,11 +13,13 @@ from taskledger_sdk.http.errors import (
     RequestFailed,
     Unavailable,
     Unreachable,
+    Unsendable,
 )
 
 REFUSED, USAGE, UNREACHABLE, NOT_PERMITTED, NOT_COMPLETED, TIMED_OUT = 1, 2, 3, 4, 5, 124
 STATUSES: tuple[tuple[type[RequestFailed], int], ...] = (
     (NotConfigured, USAGE),
+    (Unsendable, USAGE),
     (Unreachable, UNREACHABLE),
     (Unavailable, UNREACHABLE),
     (NotAuthenticated, NOT_PERMITTED),
@@ -34,6 +36,7 @@ ADVICE = {
     "payload_refused": "`tledger types show TYPE` shows what the payload must look like.",
     "input_refused": "`tledger workflows show NAME` shows what the input must look like.",
     "wrong_status": "Look at it again, then decide: `tledger why ID`.",
+    "repair_under_way": "`tledger repairs list` shows it; `tledger repairs watch ID` follows it.",
     "too_many_requests": "Wait, then go on.",
     "quota_reached": "Wait until some are done, or ask an admin for a larger quota.",
     "internal_error": "The log of the service has it; report it.",

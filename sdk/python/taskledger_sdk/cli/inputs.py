@@ -1,10 +1,11 @@
 """What people type or pipe in, as it goes into a request."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -33,6 +34,15 @@ def text_of(path: str, hint: str) -> str:
         return str(file.read())
 
 
+def json_of(text: str) -> Any:
+    """What a text of JSON says. Raises ValueError, also for NaN and Infinity, and RecursionError."""
+    return json.loads(text, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
 def payload_of(text: str | None, hint: str = "PAYLOAD") -> Any:
     """The payload: JSON where it is JSON, else the text itself; @file and - read it from a file or stdin."""
     if text is None:
@@ -41,7 +51,7 @@ def payload_of(text: str | None, hint: str = "PAYLOAD") -> Any:
     if is_file:
         text = text_of(text.removeprefix("@"), hint)
     try:
-        return json.loads(text)
+        return json_of(text)
     except (ValueError, RecursionError):
         # 'hello world' is a payload of reverse_string; a broken object or a file is a mistake, not a string
         if is_file or text.lstrip().startswith(("{", "[")):
@@ -52,10 +62,11 @@ def payload_of(text: str | None, hint: str = "PAYLOAD") -> Any:
 def payloads_of(path: str) -> list[Any]:
     """One payload a line, as JSON."""
     found = []
-    for number, line in enumerate(text_of(path, "--each").splitlines(), 1):
+    # Not splitlines(): it also ends a line at U+2028 and others, which JSON allows within a text.
+    for number, line in enumerate(text_of(path, "--each").split("\n"), 1):
         if line.strip():
             try:
-                found.append(json.loads(line))
+                found.append(json_of(line))
             except (ValueError, RecursionError) as error:
                 said = error if isinstance(error, ValueError) else DEEP
                 raise click.BadParameter(f"line {number} is no JSON: {said}", param_hint="--each") from None
@@ -67,7 +78,7 @@ def documents_of(path: str) -> list[dict[str, Any]]:
     text = text_of(path, "FILE")
     shown = "standard input" if path == "-" else path
     try:
-        found = json.loads(text)
+        found = json_of(text)
     except (ValueError, RecursionError) as error:
         said = error if isinstance(error, ValueError) else DEEP
         raise click.BadParameter(f"{shown} is no JSON: {said}", param_hint="FILE") from None
@@ -78,13 +89,13 @@ def documents_of(path: str) -> list[dict[str, Any]]:
 
 
 def labels_of(words: Iterable[str]) -> dict[str, str]:
-    """{"team": "billing"} of team:billing; = may stand for the colon."""
+    """{"team": "billing"} of team:billing; = may stand for the colon. No key has either of them in it."""
     found = {}
     for word in words:
-        key, colon, value = (word if ":" in word else word.replace("=", ":", 1)).partition(":")
-        if not colon:
+        key, *value = re.split("[:=]", word, maxsplit=1)
+        if not value:
             raise click.BadParameter(f"{word} is not key:value", param_hint="--label")
-        found[key] = value
+        (found[key],) = value
     return found
 
 

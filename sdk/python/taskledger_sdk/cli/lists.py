@@ -6,6 +6,7 @@ from typing import Any
 from taskledger_sdk.cli.failures import Failed
 from taskledger_sdk.cli.session import Session
 from taskledger_sdk.cli.tables import Column
+from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.errors import RequestFailed
 from taskledger_sdk.http.transport import LARGEST_PAGE, NOTHING, Transport
 
@@ -75,3 +76,13 @@ def each(
             session.out.line(answer)
     if failed is not None:
         raise SystemExit(Failed(failed).exit_code)
+
+
+def delete(session: Session, collection: str, ids: Sequence[str], *, called: str) -> None:
+    """Delete things of a collection; `called` is the name of their ids in what --json prints."""
+
+    def delete_one(id_: str) -> dict[str, Any]:
+        session.api.delete(path_of(collection, id_))
+        return {called: id_, "deleted": True}
+
+    each(session, ids, delete_one, lambda done: f"{done[called]} deleted")

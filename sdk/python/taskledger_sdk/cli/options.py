@@ -45,6 +45,12 @@ def list_options(function: F) -> F:
     return function
 
 
+def see_that_it_waits(timeout: float | None, *, waits: bool) -> None:
+    """Raises UsageError for a --timeout without --wait: it would bound nothing."""
+    if timeout is not None and not waits:
+        raise click.UsageError("--timeout belongs to --wait: it says how long this command waits")
+
+
 def remember(context: click.Context, *, url: str | None, profile: str | None, insecure_http: bool) -> Wanted:
     """Keep what was said about the connection; what a command says wins over what stands before it."""
     said = context.find_object(Wanted) or Wanted()

@@ -27,7 +27,7 @@ def finish(session: Session, ids: Sequence[str], timeout: float | None, *, as_li
 
     With --json: the task as the API shows it; of several, or with `as_lines`, one a line as soon as it has finished.
     """
-    give_up = _after(timeout)
+    give_up = moment_after(timeout)
     ended = []
     for number, id_ in enumerate(ids):
         task = _wait_for_task(session, id_, give_up, f"{number + 1} of {len(ids)}: " if len(ids) > 1 else "")
@@ -38,40 +38,40 @@ def finish(session: Session, ids: Sequence[str], timeout: float | None, *, as_li
             session.out.document(task)
     if not session.out.as_json:
         _show(session, ended)
-    _exit([task["status"] for task in ended], TASK_FINISHED.__contains__)
+    exit_by([task["status"] for task in ended], TASK_FINISHED.__contains__)
 
 
 def finish_run(session: Session, run_id: str, timeout: float | None, show: Callable[[dict[str, Any]], None]) -> None:
     """Wait for a run, show it, and exit with a status that tells."""
-    give_up = _after(timeout)
+    give_up = moment_after(timeout)
     pause = SHORTEST_PAUSE
     while True:
         run = session.api.get(path_of("runs", run_id))
         progress = run["progress"]
-        _tell(f"{run['status']} {progress['done']} of {progress['total']} steps")
-        if run["status"] not in RUN_UNFINISHED or _is_over(give_up):
+        tell(f"{run['status']} {progress['done']} of {progress['total']} steps")
+        if run["status"] not in RUN_UNFINISHED or is_over(give_up):
             break
         time.sleep(pause if give_up is None else max(0.0, min(pause, give_up - time.monotonic())))
         pause = min(2.0, pause * 1.2)
-    _tell("")
+    tell("")
     show(run)
-    _exit([run["status"]], lambda status: status not in RUN_UNFINISHED)
+    exit_by([run["status"]], lambda status: status not in RUN_UNFINISHED)
 
 
 def _wait_for_task(session: Session, id_: str, give_up: float | None, place: str) -> dict[str, Any]:
     path = path_of("tasks", id_)
     task = session.api.get(path)
     longest = WATCHED_SECONDS if sys.stderr.isatty() else LONG_POLL_SECONDS
-    while task["status"] not in TASK_FINISHED and not _is_over(give_up):
+    while task["status"] not in TASK_FINISHED and not is_over(give_up):
         progress = task.get("progress") or {}
         fraction = f"{progress['fraction']:.0%} " if isinstance(progress.get("fraction"), int | float) else ""
-        _tell(f"{place}{task['status']} {fraction}{progress.get('message') or ''}")
+        tell(f"{place}{task['status']} {fraction}{progress.get('message') or ''}")
         left = longest if give_up is None else min(longest, give_up - time.monotonic())
         asked = time.monotonic()
         task = session.api.get(path, {"wait": max(0.1, left)}, seconds=ANSWER_SECONDS + left)
         if task["status"] not in TASK_FINISHED and time.monotonic() - asked < SHORTEST_PAUSE < left:
             time.sleep(SHORTEST_PAUSE)
-    _tell("")
+    tell("")
     return task
 
 
@@ -82,7 +82,8 @@ def _show(session: Session, ended: list[dict[str, Any]]) -> None:
         session.out.table(COLUMNS, ended, empty=NO_TASKS)
 
 
-def _exit(statuses: Sequence[str], has_finished: Callable[[str], bool]) -> None:
+def exit_by(statuses: Sequence[str], has_finished: Callable[[str], bool]) -> None:
+    """End with a status that tells, unless all are COMPLETED."""
     if not all(map(has_finished, statuses)):
         click.echo("Not everything has finished in time.", err=True)
         raise SystemExit(TIMED_OUT)
@@ -90,15 +91,17 @@ def _exit(statuses: Sequence[str], has_finished: Callable[[str], bool]) -> None:
         raise SystemExit(NOT_COMPLETED)
 
 
-def _after(timeout: float | None) -> float | None:
+def moment_after(timeout: float | None) -> float | None:
+    """When to give up, by the monotonic clock; None: never."""
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _is_over(give_up: float | None) -> bool:
+def is_over(give_up: float | None) -> bool:
+    """Whether it is time to give up."""
     return give_up is not None and time.monotonic() >= give_up
 
 
-def _tell(said: str) -> None:
+def tell(said: str) -> None:
     """Replace the line on a terminal; nothing elsewhere."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{text.cut(text.printable(said, one_line=True), 78)}", nl=False, err=True)

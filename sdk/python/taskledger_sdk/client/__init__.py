@@ -5,23 +5,28 @@
 
 from taskledger_sdk.client.asynchronous import AsyncClient
 from taskledger_sdk.client.blocking import Client
-from taskledger_sdk.client.options import Unsendable
 from taskledger_sdk.client.results import (
     Artifact,
     Attempt,
     Event,
     LogLine,
+    Match,
     NotFinished,
+    OutsideEvent,
     Run,
     Schedule,
+    Signal,
     Step,
     Submitted,
     Task,
     TaskError,
+    TaskStep,
     TaskType,
+    Trigger,
     Why,
 )
 from taskledger_sdk.client.submissions import Submission, new_id
+from taskledger_sdk.client.work import WorkTask
 from taskledger_sdk.http.errors import (
     Conflict,
     Invalid,
@@ -36,6 +41,7 @@ from taskledger_sdk.http.errors import (
     TooManyRequests,
     Unavailable,
     Unreachable,
+    Unsendable,
 )
 from taskledger_sdk.typed_payloads import UNSET, TypedPayload
 
@@ -49,28 +55,34 @@ __all__ = [
     "Event",
     "Invalid",
     "LogLine",
+    "Match",
     "NotAuthenticated",
     "NotConfigured",
     "NotFinished",
     "NotFound",
     "NotPermitted",
+    "OutsideEvent",
     "QuotaReached",
     "RateLimited",
     "Refused",
     "RequestFailed",
     "Run",
     "Schedule",
+    "Signal",
     "Step",
     "Submission",
     "Submitted",
     "Task",
     "TaskError",
+    "TaskStep",
     "TaskType",
     "TooManyRequests",
+    "Trigger",
     "TypedPayload",
     "Unavailable",
     "Unreachable",
     "Unsendable",
     "Why",
+    "WorkTask",
     "new_id",
 ]

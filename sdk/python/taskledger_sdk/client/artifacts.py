@@ -2,11 +2,11 @@
 
 import io
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from mimetypes import guess_type
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias
 from uuid import UUID
 
@@ -105,13 +105,15 @@ def _writer(to: Target | None) -> Iterator[IO[bytes]]:
         yield to
     else:
         path = Path(to)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
+        # No file of `tempfile`: only its owner may read such a one, also under its last name.
+        draft = path.with_name(f".{path.name}.{token_hex(4)}")
+        with draft.open("xb") as file:
             try:
-                yield draft
-                draft.flush()
-                Path(draft.name).replace(path)
+                yield file
+                file.flush()
+                draft.replace(path)
             except BaseException:
-                Path(draft.name).unlink(missing_ok=True)
+                draft.unlink(missing_ok=True)
                 raise
 
 

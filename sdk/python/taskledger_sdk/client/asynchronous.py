@@ -10,16 +10,32 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from uuid import UUID
 
-from taskledger_sdk.client import forks, operations, settings
+from taskledger_sdk.client import forks, operations, settings, triggers
 from taskledger_sdk.client.artifacts import AsyncArtifacts
 from taskledger_sdk.client.lanes import AsyncLanes
 from taskledger_sdk.client.operations import BATCH_ITEMS, Listing, RunId, TaskId, task_of
 from taskledger_sdk.client.options import ChangeOptions, TaskOptions
-from taskledger_sdk.client.results import Attempt, Event, LogLine, Run, Submitted, Task, TaskType, Why
+from taskledger_sdk.client.results import (
+    Attempt,
+    Event,
+    LogLine,
+    OutsideEvent,
+    Run,
+    Signal,
+    Submitted,
+    Task,
+    TaskStep,
+    TaskType,
+    Why,
+)
 from taskledger_sdk.client.schedules import AsyncSchedules
 from taskledger_sdk.client.steps import carry_out_async
 from taskledger_sdk.client.submissions import Submission, parts_of, prepared
+from taskledger_sdk.client.triggers import AsyncTriggers, EventId
+from taskledger_sdk.client.work.coroutines import AsyncHandler, CoroutineWorker, stop_by_signals
+from taskledger_sdk.client.work.threads import life_of
 from taskledger_sdk.http.async_transport import AsyncTransport
+from taskledger_sdk.http.retrying import Patience
 from taskledger_sdk.http.streams import follow_async
 from taskledger_sdk.typed_payloads import UNSET, TypedPayload
 
@@ -54,6 +70,7 @@ class AsyncClient:
         self._transport = AsyncTransport(self._connection, patience=self._patience)
         self.artifacts = AsyncArtifacts(self)
         self.schedules = AsyncSchedules(self)
+        self.triggers = AsyncTriggers(self)
         forks.watch(self)
 
     async def __aenter__(self) -> Self:
@@ -91,7 +108,7 @@ class AsyncClient:
 
         Give the name of a type and a payload, or one payload of a class that `tledger types` writes. The options are
         those of POST /tasks. Repeated by itself, it makes one task only; with an `id` of yours (see `new_id`), so does
-        a second call that says the same, within 24 hours. The task's own id is in the answer.
+        a second call that says the same, for as long as the task is there: it is the id of the task.
         Raises RequestFailed: Invalid with `errors` by path, QuotaReached, Unsendable, ….
         """
         return task_of(await self._lanes.submit(prepared(type, payload, options, id)))
@@ -152,7 +169,10 @@ class AsyncClient:
         return await self._run(operations.cancel_task(task))
 
     async def retry(self, task: TaskId, **changes: Any) -> Task:
-        """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict."""
+        """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict.
+
+        A durable task goes on with what it remembers; `fresh=True` makes it forget that.
+        """
         return await self._run(operations.retry_task(task, changes))
 
     async def logs(self, task: TaskId) -> tuple[LogLine, ...]:
@@ -167,6 +187,26 @@ class AsyncClient:
         """Why the task does not run: one cause, its evidence, and what to do."""
         return await self._run(operations.why(task))
 
+    async def signal(self, task: TaskId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
+        """Tell a task what it waits for, or will wait for: `data` is what its wait returns.
+
+        Repeated by itself, it is sent once; with a `key` of yours, so is a second call that says the same. Raises
+        Conflict: the task has ended, or 100 signals lie untaken; Invalid: the wait does not take this data.
+        """
+        return await self._run(operations.signal_task(task, name, data, key))
+
+    async def signal_run(self, run: RunId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
+        """The same for a run: the step that waits for it goes on."""
+        return await self._run(operations.signal_run(run, name, data, key))
+
+    def signals(self, task: TaskId) -> AsyncIterator[Signal]:
+        """What the task was told, newest first, read page by page."""
+        return self._listed(operations.signals(task))
+
+    def steps(self, task: TaskId) -> AsyncIterator[TaskStep]:
+        """What the handler of a durable task has behind it, in its order, read page by page."""
+        return self._listed(operations.steps(task))
+
     async def types(self) -> tuple[TaskType, ...]:
         """The task types of the installation, by name."""
         return await self._run(operations.task_types())
@@ -178,11 +218,14 @@ class AsyncClient:
         *,
         priority: Literal["high", "normal", "low"] | None = None,
         labels: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
+        id: UUID | None = None,
     ) -> Run:
-        """Start a run of a workflow. Raises NotFound, Invalid with `errors` by path."""
+        """Start a run of a workflow; with an `id` of yours (see `new_id`), saying the same again starts no second one.
+
+        Raises NotFound, Invalid with `errors` by path.
+        """
         options = {"priority": priority, "labels": labels}
-        return await self._run(operations.start_run(workflow, input or {}, options, idempotency_key))
+        return await self._run(operations.start_run(workflow, input or {}, options, id))
 
     async def get_run(self, run: RunId) -> Run:
         """Read a run with its steps. Raises NotFound."""
@@ -195,6 +238,21 @@ class AsyncClient:
     async def cancel_run(self, run: RunId) -> Run:
         """Cancel a run; what it has completed stays. Raises Conflict for one that has ended."""
         return await self._run(operations.cancel_run(run))
+
+    async def send_event(
+        self, name: str, data: Any = None, *, ordering_key: str | None = None, idempotency_key: str | None = None
+    ) -> OutsideEvent:
+        """Tell of something that happened; your triggers that listen for it start their work, each once.
+
+        Repeated by itself, it tells of one event only; with an `idempotency_key` of yours, so does a second call that
+        says the same within 24 hours. Events with the same `ordering_key` are applied one at a time, in their order.
+        Raises RequestFailed: Invalid with `errors` by path, QuotaReached.
+        """
+        return await self._run(triggers.send_event(name, data, ordering_key, idempotency_key))
+
+    async def get_event(self, event: EventId) -> OutsideEvent:
+        """Read an event: what it started, and which triggers did not match and why. Raises NotFound."""
+        return await self._run(triggers.get_event(event))
 
     def stream(
         self,
@@ -213,6 +271,36 @@ class AsyncClient:
         events = follow_async(self._transport, filters, after=after, read=operations.event_of)
         self._streams.add(events)
         return events
+
+    async def work(
+        self,
+        handlers: Mapping[str, AsyncHandler],
+        *,
+        concurrency: int = 1,
+        name: str | None = None,
+        stop: asyncio.Event | None = None,
+        stop_seconds: float = 20.0,
+        signals: bool = True,
+    ) -> None:
+        """Work off tasks of remote types, until SIGTERM, SIGINT or `stop`: each handler takes the task and its payload.
+
+        At most `concurrency` run at once; coroutine functions on this loop, others in threads.
+        A handler that raises PermanentError is not tried again, RetryLater says when; what it returns is the result.
+        Leases are renewed while it runs. Once its task is cancelled, or overruns its limit, the coroutine is cancelled.
+        On a stop nothing more is claimed; after `stop_seconds` what still runs is given back, uncounted. `name` is
+        unique within the account, and made anew unless given. Raises RequestFailed where no claim can succeed: the key
+        lacks the scope `work`, or a type is not declared.
+        """
+        life = life_of(name, handlers, concurrency)
+        end = stop or asyncio.Event()
+        transport = AsyncTransport(self._connection, patience=Patience(tries=1))
+        give_back = stop_by_signals(end) if signals else None
+        try:
+            await CoroutineWorker(transport.answer, handlers, life, stop=end, stop_seconds=stop_seconds).run()
+        finally:
+            if give_back is not None:
+                give_back()
+            await transport.close()
 
     def _start_afresh(self) -> None:
         """With new lanes; connections are opened when they are needed, for little should happen after a fork."""

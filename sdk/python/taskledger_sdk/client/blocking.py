@@ -1,6 +1,7 @@
 """The client of programs with threads, or without."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -8,15 +9,30 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from uuid import UUID
 
-from taskledger_sdk.client import forks, operations, settings
+from taskledger_sdk.client import forks, operations, settings, triggers
 from taskledger_sdk.client.artifacts import Artifacts
 from taskledger_sdk.client.lanes import Lanes
 from taskledger_sdk.client.operations import BATCH_ITEMS, Listing, RunId, TaskId, task_of
 from taskledger_sdk.client.options import ChangeOptions, TaskOptions
-from taskledger_sdk.client.results import Attempt, Event, LogLine, Run, Submitted, Task, TaskType, Why
+from taskledger_sdk.client.results import (
+    Attempt,
+    Event,
+    LogLine,
+    OutsideEvent,
+    Run,
+    Signal,
+    Submitted,
+    Task,
+    TaskStep,
+    TaskType,
+    Why,
+)
 from taskledger_sdk.client.schedules import Schedules
 from taskledger_sdk.client.steps import carry_out
 from taskledger_sdk.client.submissions import Submission, parts_of, prepared
+from taskledger_sdk.client.triggers import EventId, Triggers
+from taskledger_sdk.client.work.threads import Handler, ThreadedWorker, life_of, stopped_by_signals
+from taskledger_sdk.http.retrying import Patience
 from taskledger_sdk.http.streams import follow
 from taskledger_sdk.http.transport import Transport
 from taskledger_sdk.typed_payloads import UNSET, TypedPayload
@@ -51,6 +67,7 @@ class Client:
         self._transport = Transport(self._connection, patience=self._patience)
         self.artifacts = Artifacts(self)
         self.schedules = Schedules(self)
+        self.triggers = Triggers(self)
         forks.watch(self)
 
     def __enter__(self) -> Self:
@@ -81,7 +98,7 @@ class Client:
 
         Give the name of a type and a payload, or one payload of a class that `tledger types` writes. The options are
         those of POST /tasks. Repeated by itself, it makes one task only; with an `id` of yours (see `new_id`), so does
-        a second call that says the same, within 24 hours. The task's own id is in the answer.
+        a second call that says the same, for as long as the task is there: it is the id of the task.
         Raises RequestFailed: Invalid with `errors` by path, QuotaReached, Unsendable, ….
         """
         return task_of(self._lanes.submit(prepared(type, payload, options, id)))
@@ -139,7 +156,10 @@ class Client:
         return self._run(operations.cancel_task(task))
 
     def retry(self, task: TaskId, **changes: Any) -> Task:
-        """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict."""
+        """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict.
+
+        A durable task goes on with what it remembers; `fresh=True` makes it forget that.
+        """
         return self._run(operations.retry_task(task, changes))
 
     def logs(self, task: TaskId) -> tuple[LogLine, ...]:
@@ -154,6 +174,26 @@ class Client:
         """Why the task does not run: one cause, its evidence, and what to do."""
         return self._run(operations.why(task))
 
+    def signal(self, task: TaskId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
+        """Tell a task what it waits for, or will wait for: `data` is what its wait returns.
+
+        Repeated by itself, it is sent once; with a `key` of yours, so is a second call that says the same. Raises
+        Conflict: the task has ended, or 100 signals lie untaken; Invalid: the wait does not take this data.
+        """
+        return self._run(operations.signal_task(task, name, data, key))
+
+    def signal_run(self, run: RunId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
+        """The same for a run: the step that waits for it goes on."""
+        return self._run(operations.signal_run(run, name, data, key))
+
+    def signals(self, task: TaskId) -> Iterator[Signal]:
+        """What the task was told, newest first, read page by page."""
+        return self._listed(operations.signals(task))
+
+    def steps(self, task: TaskId) -> Iterator[TaskStep]:
+        """What the handler of a durable task has behind it, in its order, read page by page."""
+        return self._listed(operations.steps(task))
+
     def types(self) -> tuple[TaskType, ...]:
         """The task types of the installation, by name."""
         return self._run(operations.task_types())
@@ -165,11 +205,14 @@ class Client:
         *,
         priority: Literal["high", "normal", "low"] | None = None,
         labels: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
+        id: UUID | None = None,
     ) -> Run:
-        """Start a run of a workflow. Raises NotFound, Invalid with `errors` by path."""
+        """Start a run of a workflow; with an `id` of yours (see `new_id`), saying the same again starts no second one.
+
+        Raises NotFound, Invalid with `errors` by path.
+        """
         options = {"priority": priority, "labels": labels}
-        return self._run(operations.start_run(workflow, input or {}, options, idempotency_key))
+        return self._run(operations.start_run(workflow, input or {}, options, id))
 
     def get_run(self, run: RunId) -> Run:
         """Read a run with its steps. Raises NotFound."""
@@ -182,6 +225,21 @@ class Client:
     def cancel_run(self, run: RunId) -> Run:
         """Cancel a run; what it has completed stays. Raises Conflict for one that has ended."""
         return self._run(operations.cancel_run(run))
+
+    def send_event(
+        self, name: str, data: Any = None, *, ordering_key: str | None = None, idempotency_key: str | None = None
+    ) -> OutsideEvent:
+        """Tell of something that happened; your triggers that listen for it start their work, each once.
+
+        Repeated by itself, it tells of one event only; with an `idempotency_key` of yours, so does a second call that
+        says the same within 24 hours. Events with the same `ordering_key` are applied one at a time, in their order.
+        Raises RequestFailed: Invalid with `errors` by path, QuotaReached.
+        """
+        return self._run(triggers.send_event(name, data, ordering_key, idempotency_key))
+
+    def get_event(self, event: EventId) -> OutsideEvent:
+        """Read an event: what it started, and which triggers did not match and why. Raises NotFound."""
+        return self._run(triggers.get_event(event))
 
     def stream(
         self,
@@ -199,6 +257,33 @@ class Client:
         filters = operations.filters_of_stream(status, type, task, labels)
         for said in follow(self._transport, filters, after=after):
             yield operations.event_of(said)
+
+    def work(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int = 1,
+        name: str | None = None,
+        stop: threading.Event | None = None,
+        stop_seconds: float = 20.0,
+        signals: bool = True,
+    ) -> None:
+        """Work off tasks of remote types, until SIGTERM, SIGINT or `stop`: each handler takes the task and its payload.
+
+        At most `concurrency` run at once, each in a thread of its own.
+        A handler that raises PermanentError is not tried again, RetryLater says when; what it returns is the result.
+        Leases are renewed while it runs. Once its task is cancelled, task.check_cancelled() and task.progress() raise.
+        On a stop nothing more is claimed; after `stop_seconds` what still runs is given back, uncounted. `name` is
+        unique within the account, and made anew unless given. Raises RequestFailed where no claim can succeed: the key
+        lacks the scope `work`, or a type is not declared.
+        """
+        life = life_of(name, handlers, concurrency)
+        end = stop or threading.Event()
+        with (
+            Transport(self._connection, patience=Patience(tries=1)) as transport,
+            stopped_by_signals(end, is_wanted=signals),
+        ):
+            ThreadedWorker(transport.answer, handlers, life, stop=end, stop_seconds=stop_seconds).run()
 
     def _start_afresh(self) -> None:
         """With new lanes; connections are opened when they are needed, for little should happen after a fork."""

@@ -1,7 +1,8 @@
-"""Group commit over two lanes, without a time window: who finds a lane free goes at once.
+"""Group commit over two lanes, without a time window: a lone caller who finds a lane free goes at once.
 
 What comes while both are busy waits, and goes together with the next lane that is free. There is no thread and no
-timer: whoever submits sends, alone or for a group, and then hands the lane on to one of those who wait.
+timer: whoever submits sends, alone or for a group, and then hands the lane on to one of those who wait. Callers that
+were answered together mostly submit again together: the first of them lets the others come, and sends for all.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ from taskledger_sdk.http.errors import (
 )
 
 LANES = 2
+RETURN_SECONDS = 0.0005
+"""How long callers that were answered together are given to submit again, each time, while more of them do."""
+MOST_RETURNS = 8
 INTERNAL_ERROR = 500
 Sending: TypeAlias = Generator[Call, Answer, None]
 
@@ -33,7 +37,7 @@ Sending: TypeAlias = Generator[Call, Answer, None]
 class Entry:
     """A submission between its caller and the answer."""
 
-    __slots__ = ("group", "is_gone", "outcome", "prepared", "since", "wake")
+    __slots__ = ("gathers", "group", "is_gone", "outcome", "prepared", "since", "wake")
 
     def __init__(self, prepared: Prepared, wake: Callable[[], None]) -> None:
         self.prepared = prepared
@@ -41,6 +45,8 @@ class Entry:
         self.since = time.monotonic()
         self.group: list[Entry] | None = None
         """What its caller has to send, itself first; None while that is somebody else's business."""
+        self.gathers = False
+        """Whether its group is not complete before `Queue.gather`."""
         self.outcome: Answer | RequestFailed | None = None
         self.is_gone = False
         """Whether its caller was interrupted, and waits no more."""
@@ -59,14 +65,25 @@ class Queue:
     def __init__(self) -> None:
         self._busy = 0
         self._waiting: deque[Entry] = deque()
+        self._is_gathering = False
+        self.returning = 0
+        """Callers that were answered together, and have not submitted again yet."""
 
     def enter(self, entry: Entry) -> None:
-        """Give it a lane if one is free; else it waits to be woken."""
-        if self._busy < LANES:
+        """Give it a lane if one is free, and nobody gathers who would send it; else it waits to be woken."""
+        self.returning = max(0, self.returning - 1)
+        if self._busy < LANES and not self._is_gathering:
             self._busy += 1
-            entry.group = [entry]
+            self._give_lane(entry, gathers=self.returning > 0)
         else:
             self._waiting.append(entry)
+
+    def gather(self, entry: Entry) -> None:
+        """Complete its group with those who have come by now."""
+        self.returning = 0
+        self._is_gathering = entry.gathers = False
+        self._waiting.appendleft(entry)
+        entry.group = self._next_group()
 
     def leave(self, entry: Entry) -> list[Entry]:
         """Its caller goes, served or interrupted; those to wake are returned. A lane that it had is handed on."""
@@ -78,16 +95,24 @@ class Queue:
             return []
         rest = entry.group[1:]
         entry.group = None
+        if entry.gathers:  # and was interrupted before it had
+            self._is_gathering = entry.gathers = False
         served = [each for each in rest if each.outcome is not None]
         # Those whose caller was interrupted in between; what was perhaps carried out already is only answered again.
         unserved = [each for each in rest if each.outcome is None and not each.is_gone]
         self._waiting.extendleft(reversed(unserved))
-        group = self._next_group()
-        if not group:
+        if rest:
+            self.returning += len(rest) + 1
+        if not self._waiting or self._is_gathering:
             self._busy -= 1
             return served
-        group[0].group = group
-        return [*served, group[0]]
+        first = self._waiting.popleft()
+        self._give_lane(first, gathers=True)
+        return [*served, first]
+
+    def _give_lane(self, entry: Entry, *, gathers: bool) -> None:
+        entry.group = [entry]
+        entry.gathers = self._is_gathering = gathers
 
     def _next_group(self) -> list[Entry]:
         group: list[Entry] = []
@@ -103,12 +128,15 @@ class Queue:
         return group
 
 
-def sending(group: Sequence[Entry]) -> Sending:
-    """The requests that submit a group, one after the other; sets the outcome of each entry. Knows no sockets."""
+def sending(group: Sequence[Entry], *, minimal: bool = False) -> Sending:
+    """The requests that submit a group, one after the other; sets the outcome of each entry. Knows no sockets.
+
+    With `minimal` a group is answered with ids in place of whole tasks.
+    """
     since = min(each.since for each in group)
     if len(group) > 1:
         try:
-            answer = yield batch([each.prepared for each in group], since=since)
+            answer = yield batch([each.prepared for each in group], since=since, minimal=minimal)
             _share(group, results_of(answer, len(group)))
             return
         except RequestFailed as error:
@@ -159,8 +187,9 @@ def _share(group: Sequence[Entry], outcomes: Sequence[Answer | RequestFailed]) -
 class Lanes:
     """For threads. `send` carries out what `sending` asks for, and returns when that has ended."""
 
-    def __init__(self, send: Callable[[Sending], None]) -> None:
+    def __init__(self, send: Callable[[Sending], None], *, minimal: bool = False) -> None:
         self._send = send
+        self._minimal = minimal
         self._queue = Queue()
         self._lock = threading.Lock()
 
@@ -174,14 +203,28 @@ class Lanes:
                 self._queue.enter(entry)
             if entry.group is None:
                 woken.acquire()
+            if entry.gathers:
+                self._let_return()
+                with self._lock:
+                    self._queue.gather(entry)
             if entry.group is not None:
-                self._send(sending(entry.group))
+                self._send(sending(entry.group, minimal=self._minimal))
         finally:
             with self._lock:
                 to_wake = self._queue.leave(entry)
             for each in to_wake:
                 each.wake()
         return entry.answer()
+
+    def _let_return(self) -> None:
+        """Let those who were answered together submit again, as long as more of them do."""
+        before = -1
+        for _ in range(MOST_RETURNS):
+            left = self._queue.returning
+            if left in (0, before):
+                return
+            before = left
+            time.sleep(RETURN_SECONDS)
 
 
 class AsyncLanes:
@@ -204,6 +247,10 @@ class AsyncLanes:
             self._queue.enter(entry)
             if entry.group is None:
                 await woken
+            if entry.gathers:
+                if self._queue.returning:
+                    await asyncio.sleep(0)  # they are called before this one is again
+                self._queue.gather(entry)
             if entry.group is not None:
                 await self._send(sending(entry.group))
         finally:

@@ -16,8 +16,10 @@ from taskledger_sdk.client.results import (
     LogLine,
     NotFinished,
     Run,
+    Signal,
     Submitted,
     Task,
+    TaskStep,
     TaskType,
     Why,
 )
@@ -79,7 +81,9 @@ def wait_for_task(task: TaskId, timeout: float | None) -> Steps[Task]:
         began = time.monotonic()
         left = max(0.0, min(LONG_POLL_SECONDS, until - began))
         query = {"wait": round(left, 3)} if left else {}
-        answer = yield Call(method="GET", path=path, query=query, seconds=ANSWER_SECONDS + left)
+        # It waits on purpose: a connection that breaks meanwhile, or falls silent, has cost none of the patience.
+        due = began + left
+        answer = yield Call(method="GET", path=path, query=query, seconds=ANSWER_SECONDS + left, since=due)
         found = Task.of(answer.data, etag=answer.etag)
         if found.is_finished:
             return found
@@ -137,6 +141,31 @@ def why(task: TaskId) -> Steps[Why]:
     return Why.of(answer.data)
 
 
+def signal_task(task: TaskId, name: str, data: Any, key: str | None) -> Steps[Signal]:
+    """A signal that was sent to a task, once however often this is sent."""
+    return _signal(path_of("tasks", id_of(task), "signals", name), data, key)
+
+
+def signal_run(run: RunId, name: str, data: Any, key: str | None) -> Steps[Signal]:
+    """The same to a run."""
+    return _signal(path_of("runs", id_of(run), "signals", name), data, key)
+
+
+def _signal(path: str, data: Any, key: str | None) -> Steps[Signal]:
+    answer = yield creating(path, {"data": data}, key)
+    return Signal.of(answer.data)
+
+
+def signals(task: TaskId) -> Listing[Signal]:
+    """What a task was told, newest first."""
+    return Listing(path_of("tasks", id_of(task), "signals"), {"limit": LARGEST_PAGE}, Signal.of)
+
+
+def steps(task: TaskId) -> Listing[TaskStep]:
+    """What the handler of a durable task has behind it, in its order."""
+    return Listing(path_of("tasks", id_of(task), "steps"), {"limit": LARGEST_PAGE}, TaskStep.of)
+
+
 def tasks(filters: Mapping[str, Any], labels: Mapping[str, str] | None) -> Listing[Task]:
     """Tasks, newest first."""
     query = {name: _in_query(value) for name, value in filters.items()}
@@ -149,10 +178,12 @@ def task_types() -> Steps[tuple[TaskType, ...]]:
     return tuple(TaskType.of(each) for each in answer.data["items"])
 
 
-def start_run(workflow: str, input_: Mapping[str, Any], options: Mapping[str, Any], key: str | None) -> Steps[Run]:
-    """A run that was started."""
+def start_run(workflow: str, input_: Mapping[str, Any], options: Mapping[str, Any], id_: UUID | None) -> Steps[Run]:
+    """A run that was started, once however often this is sent."""
     said = {name: value for name, value in options.items() if value is not None}
-    answer = yield creating(path_of("workflows", workflow, "runs"), {"input": input_, **said}, key)
+    body = as_json({"input": input_, **said, "id": id_ or new_id()})
+    path = path_of("workflows", workflow, "runs")
+    answer = yield Call(method="POST", path=path, content=body, headers=JSON, is_harmless=True)
     return Run.of(answer.data)
 
 

@@ -10,13 +10,8 @@ from typing import Any, Literal, Required, TypedDict
 from uuid import UUID
 
 from taskledger_sdk.context import SubmitOptions
-from taskledger_sdk.http.errors import RequestFailed
+from taskledger_sdk.http.errors import Unsendable
 from taskledger_sdk.typed_payloads import JSON_NAME, UNSET, ValuePayload
-
-
-class Unsendable(RequestFailed, ValueError):
-    """What was given cannot be written as JSON; nothing was sent. The text says what it is."""
-
 
 Unique = TypedDict("Unique", {"by": Required[Sequence[str]], "for": int | None, "states": Sequence[str]}, total=False)
 """No second task of the same kind: `by` names what makes two alike, `for` is in seconds."""
@@ -26,6 +21,7 @@ class TaskOptions(SubmitOptions, total=False):
     """What submit() takes besides type, payload and id: the options of POST /tasks. Moments are aware."""
 
     unique: Unique | None
+    queue: str | None
 
 
 class ChangeOptions(TypedDict, total=False):
@@ -57,6 +53,16 @@ class ScheduleOptions(TypedDict, total=False):
     jitter_seconds: int
     starts_at: datetime | None
     ends_at: datetime | None
+    enabled: bool
+
+
+class TriggerOptions(TypedDict, total=False):
+    """What a trigger says besides its event: `task` (a submission of templates) or `workflow`, and when."""
+
+    name: str | None
+    when: Any
+    task: Mapping[str, Any]
+    workflow: Mapping[str, Any]
     enabled: bool
 
 

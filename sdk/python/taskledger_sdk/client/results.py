@@ -31,7 +31,7 @@ class Task(Read):
     id: UUID
     type: str
     status: str
-    """SCHEDULED, PENDING, PROCESSING, RETRYING, COMPLETED, FAILED or CANCELLED."""
+    """SCHEDULED, PENDING, PROCESSING, RETRYING, WAITING, COMPLETED, FAILED or CANCELLED."""
     reason: str | None
     name: str | None
     payload: Any
@@ -131,6 +131,40 @@ class Why(Read):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signal(Read):
+    """What a task or a run was told; it lies until a wait takes it."""
+
+    id: int
+    """Order in which they came."""
+    name: str
+    data: Any
+    sent_by: UUID | None
+    at: datetime
+    taken_by: str | None
+    """The step that took it."""
+    taken_at: datetime | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStep(Read):
+    """Something that the handler of a durable task has done, or waits for, under a name of its own."""
+
+    name: str
+    kind: str
+    """once, sleep, signal, call, run or checkpoint."""
+    state: str
+    """BEGUN, DONE, FAILED or UNDONE."""
+    result: Any
+    error: TaskError | None = field(metadata={"read": nested(TaskError)})
+    child_id: UUID | None
+    child_status: str | None
+    wakes_at: datetime | None
+    ended_at: datetime | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Read):
     """A step of a run."""
 
@@ -226,6 +260,61 @@ class Schedule(Read):
         rule = self.cron or self.run_at
         state = f"next at {self.next_at}" if self.enabled else "not enabled"
         return f"<Schedule {self.id} {shown(self.name)} {rule} {self.time_zone}, {state}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Trigger(Read):
+    """A rule that submits tasks or starts runs when something happened elsewhere."""
+
+    id: UUID
+    name: str | None
+    event: str
+    when: Any
+    task: Mapping[str, Any] | None
+    workflow: Mapping[str, Any] | None
+    enabled: bool
+    created_at: datetime
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Trigger {self.id} {shown(self.name)} of {self.event}{'' if self.enabled else ', not enabled'}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match(Read):
+    """An event for which a trigger's condition held, and what was started; `reason`: why nothing was."""
+
+    event_id: UUID
+    trigger_id: UUID
+    state: str
+    task_id: UUID | None
+    run_id: UUID | None
+    reason: str | None
+    at: datetime
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OutsideEvent(Read):
+    """Something that happened elsewhere; what became of it is known once it is read again."""
+
+    id: UUID
+    name: str
+    data: Any
+    """As the service shows it: secrets are [redacted]."""
+    received_at: datetime
+    applied_at: datetime | None
+    """When all triggers had been applied."""
+    task_id: UUID
+    state: str | None = None
+    """Of get_event(): applied, waiting or stopped."""
+    summary: str | None = None
+    matches: tuple[Match, ...] = field(default=(), metadata={"read": several(Match)})
+    unmatched: tuple[Mapping[str, Any], ...] = field(default=(), metadata={"read": lambda said: tuple(said or ())})
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<OutsideEvent {self.id} {self.name}, {self.summary or 'accepted'}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

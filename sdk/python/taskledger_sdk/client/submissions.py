@@ -39,29 +39,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A submission in JSON, with what makes it the same one however often it is sent.
-
-    This is the one place that knows how that is said: by an Idempotency-Key, which the service takes alone and in
-    batches and which share their keys.
-    """
+    """A submission in JSON, with the id that makes it the same one however often it is sent, alone or in a batch."""
 
     body: bytes
-    identity: str
 
     def alone(self, since: float) -> Call:
         """The request that submits it."""
-        return Call(
-            method="POST",
-            path="/tasks",
-            content=self.body,
-            headers=JSON,
-            idempotency_key=self.identity,
-            since=since,
-        )
-
-    def line(self) -> bytes:
-        """It as a line of a batch."""
-        return b'%s,"idempotency_key":"%s"}' % (self.body[:-1], self.identity.encode())
+        return Call(method="POST", path="/tasks", content=self.body, headers=JSON, is_harmless=True, since=since)
 
 
 def prepared(type_: str | TypedPayload, payload: Any, options: Mapping[str, Any], id_: UUID | None) -> Prepared:
@@ -76,16 +60,16 @@ def prepared(type_: str | TypedPayload, payload: Any, options: Mapping[str, Any]
     elif payload is UNSET:
         raise TypeError("submit() takes a type and a payload, or one payload of a class that `tledger types` writes")
     said = {name: value for name, value in options.items() if value is not None}
-    return Prepared(as_json({"type": type_, "payload": payload, **said}), str(id_ or new_id()))
+    return Prepared(as_json({"type": type_, "payload": payload, **said, "id": str(id_ or new_id())}))
 
 
 def batch(prepared: Sequence[Prepared], *, since: float | None = None, minimal: bool = False) -> Call:
-    """The request that submits them together; repeating it is harmless, as each has its identity."""
+    """The request that submits them together; repeating it is harmless, as each has its id."""
     headers = NDJSON | {"Prefer": "return=minimal"} if minimal else NDJSON
     return Call(
         method="POST",
         path="/tasks/batch",
-        content=b"\n".join(each.line() for each in prepared),
+        content=b"\n".join(each.body for each in prepared),
         headers=headers,
         seconds=ANSWER_SECONDS,
         is_harmless=True,

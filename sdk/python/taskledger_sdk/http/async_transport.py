@@ -1,7 +1,6 @@
 """As `transport`, for programs of coroutines."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -9,7 +8,17 @@ from types import TracebackType
 import httpx2
 
 from taskledger_sdk.connection import Connection
-from taskledger_sdk.http.calls import Answer, Call, Tries, client_options, outgoing, read, translated, unreachable
+from taskledger_sdk.http.calls import (
+    JITTER,
+    Answer,
+    Call,
+    Tries,
+    client_options,
+    read,
+    request_of,
+    translated,
+    unreachable,
+)
 from taskledger_sdk.http.errors import RequestFailed, failure_of
 from taskledger_sdk.http.retrying import PATIENCE, Patience
 
@@ -26,7 +35,7 @@ class AsyncTransport:
         *,
         patience: Patience = PATIENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        rand: Callable[[], float] = random.random,
+        rand: Callable[[], float] = JITTER.random,
         http: httpx2.AsyncClient | None = None,
     ) -> None:
         self.connection = connection
@@ -45,7 +54,7 @@ class AsyncTransport:
         while True:
             try:
                 with translated(self.connection.url):
-                    answer = await self._http.send(self._http.build_request(**outgoing(call, self.connection)))
+                    answer = await self._http.send(request_of(self._http, call, self.connection))
                 return read(answer, self.connection.url)
             except RequestFailed as error:
                 pause = tries.pause_after(error)
@@ -74,7 +83,7 @@ class AsyncStream:
     async def __aenter__(self) -> httpx2.Response:
         url = self._connection.url
         with translated(url):
-            request = self._http.build_request(**outgoing(self._call, self._connection))
+            request = request_of(self._http, self._call, self._connection)
             answer = self._answer = await self._http.send(request, stream=True)
             if answer.is_success:
                 return answer

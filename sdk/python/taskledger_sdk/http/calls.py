@@ -3,6 +3,7 @@
 `Transport` and `AsyncTransport` stand on these, so that both decide the same.
 """
 
+import random
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +21,14 @@ from taskledger_sdk.http.errors import (
     Refused,
     RequestFailed,
     Unreachable,
+    Unsendable,
     as_object,
     failure_of,
 )
 from taskledger_sdk.http.retrying import PATIENCE, Failure, Patience, is_repeatable, pause_before_next
 
+# The system's: a program that seeds `random` still gets its own numbers, and forked processes draw different ones.
+JITTER = random.SystemRandom()
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 LARGEST_PAGE = 200
@@ -93,6 +97,15 @@ def outgoing(call: Call, connection: Connection) -> dict[str, Any]:
     if query:
         options["params"] = query
     return {"method": call.method, "url": url, "headers": headers, "timeout": timeout, **options}
+
+
+def request_of(http: httpx2.Client | httpx2.AsyncClient, call: Call, connection: Connection) -> httpx2.Request:
+    """The request that is sent for a call. Raises Unsendable, for NaN or half of a surrogate pair for instance."""
+    options = outgoing(call, connection)
+    try:
+        return http.build_request(**options)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unsendable(f"This cannot be sent: {error}.") from None
 
 
 def read(answer: httpx2.Response, url: str) -> Answer:

@@ -16,6 +16,10 @@ class NotConfigured(RequestFailed):
     """There is no usable address or credential to make a request with: it was not sent."""
 
 
+class Unsendable(RequestFailed, ValueError):
+    """What was given cannot be written as JSON, or into a header; nothing was sent. The text says what it is."""
+
+
 class Unreachable(RequestFailed):
     """No answer came, or one that is not Taskledger's. Whether the request was carried out is not known.
 

@@ -1,6 +1,5 @@
 """Requests to one service with one credential: sent, repeated where that is safe, and read. `Transport` blocks."""
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +11,15 @@ import httpx2
 from taskledger_sdk.connection import Connection
 from taskledger_sdk.http.calls import (
     ANSWER_SECONDS,
+    JITTER,
     LARGEST_PAGE,
     NOTHING,
     Answer,
     Call,
     Tries,
     client_options,
-    outgoing,
     read,
+    request_of,
     translated,
 )
 from taskledger_sdk.http.errors import RequestFailed, failure_of
@@ -40,7 +40,7 @@ class Transport:
         *,
         patience: Patience = PATIENCE,
         sleep: Callable[[float], None] = time.sleep,
-        rand: Callable[[], float] = random.random,
+        rand: Callable[[], float] = JITTER.random,
         http: httpx2.Client | None = None,
     ) -> None:
         self.connection = connection
@@ -102,7 +102,7 @@ class Transport:
         while True:
             try:
                 with translated(self.connection.url):
-                    answer = self._http.send(self._http.build_request(**outgoing(call, self.connection)))
+                    answer = self._http.send(request_of(self._http, call, self.connection))
                 return read(answer, self.connection.url)
             except RequestFailed as error:
                 pause = tries.pause_after(error)
@@ -114,7 +114,7 @@ class Transport:
     def stream(self, call: Call) -> Iterator[httpx2.Response]:
         """An answer whose content is read as it comes; not repeated."""
         with translated(self.connection.url):
-            request = self._http.build_request(**outgoing(call, self.connection))
+            request = request_of(self._http, call, self.connection)
             answer = self._http.send(request, stream=True)
         try:
             with translated(self.connection.url):

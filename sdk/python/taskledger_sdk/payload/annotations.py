@@ -111,7 +111,7 @@ def _said(kind: type[Field], rule: Rule, where: str, options: dict[str, Any], sa
             metadata = {word: said for word, said in metadata.items() if bounds.get(word) is None}
     metadata |= rule.schema
     if rule.secret:
-        metadata["secret"] = rule.secret  # for tasks.redaction; no keyword of JSON Schema, so that apispec skips it
+        metadata["secret"] = rule.secret  # for tasks.masking; no keyword of JSON Schema, so that apispec skips it
     if rule.description:
         metadata["description"] = rule.description
     if rule.examples:

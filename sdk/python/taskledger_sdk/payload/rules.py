@@ -62,7 +62,7 @@ def rule(
     marshmallow's ValidationError. JSON Schema learns of those named here by itself; for another callable say in
     `schema` which keywords describe it, e.g. {"multipleOf": 5}. A field with no default is required.
 
-    A `secret` value is stored and given to the handler, and never shown (tasks.redaction); a function instead of True
+    A `secret` value is stored and given to the handler, and never shown (tasks.masking); a function instead of True
     says what is shown in its place. `or_one` lets a list of texts also be sent as one text, which becomes a list.
     """
     made = Rule(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from marshmallow import ValidationError, fields
 
@@ -27,6 +27,21 @@ class Fault:
     path: tuple[str, ...]
     message: str
     code: Code | None
+
+
+class PayloadCheck(Protocol):
+    """What decides whether a payload is accepted, and says so in JSON Schema."""
+
+    def __hash__(self) -> int: ...
+
+    def load(self, data: Any) -> Any:
+        """Turn parsed JSON into what the handler takes. Raises PayloadRefused with the path of each fault."""
+
+    def faults(self, data: Any) -> list[Fault]:
+        """The first faults of a payload, none when it fits."""
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of the payload, complete in itself: no reference to anywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,16 +83,16 @@ def _faults(messages: Any, path: tuple[str, ...]) -> Iterator[Fault]:
     """The leaves of nested messages; what concerns an object as a whole stands below `_schema`."""
     if isinstance(messages, Mapping):
         for key, below in messages.items():
-            yield from _faults(below, path if key == "_schema" else (*path, _clean(str(key))))
+            yield from _faults(below, path if key == "_schema" else (*path, clean(str(key))))
     else:
         for message in messages:
-            yield Fault(path, _clean(message), message.code if isinstance(message, Message) else None)
+            yield Fault(path, clean(message), message.code if isinstance(message, Message) else None)
 
 
 def _readable(messages: Any, left: list[int]) -> Any:
     """The first messages, fit to be stored, sent and logged: keys, and values quoted in messages, come from outside."""
     if isinstance(messages, str):
-        return _clean(messages)
+        return clean(messages)
     if not isinstance(messages, Mapping):
         left[0] -= 1
         return [_readable(message, left) for message in messages]
@@ -85,9 +100,10 @@ def _readable(messages: Any, left: list[int]) -> Any:
     for key, below in messages.items():
         if left[0] <= 0:
             break
-        kept[_clean(str(key))] = _readable(below, left)
+        kept[clean(str(key))] = _readable(below, left)
     return kept
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """The text so short, and of such characters, that it can be stored, sent and logged."""
     return text[:300].encode(errors="backslashreplace").decode().replace("\x00", "\\u0000")

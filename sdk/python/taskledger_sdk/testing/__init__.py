@@ -13,15 +13,27 @@ def test_words_are_counted():
 
 from taskledger_sdk.testing.artifacts import MemoryArtifacts
 from taskledger_sdk.testing.attempt import TASK_ID, Attempt, Line, Report
-from taskledger_sdk.testing.outcomes import Cancelled, Completed, Failed, GivenBack, Outcome, Retrying
+from taskledger_sdk.testing.durable import DurableAttempt
+from taskledger_sdk.testing.outcomes import (
+    Cancelled,
+    Completed,
+    Failed,
+    GivenBack,
+    Outcome,
+    Retrying,
+    StartedOver,
+    Waiting,
+)
 from taskledger_sdk.testing.running import run, run_until_done
 from taskledger_sdk.testing.submissions import Submission
+from taskledger_sdk.testing.upgrading import schema_hash, upgraded
 
 __all__ = [
     "TASK_ID",
     "Attempt",
     "Cancelled",
     "Completed",
+    "DurableAttempt",
     "Failed",
     "GivenBack",
     "Line",
@@ -29,7 +41,11 @@ __all__ = [
     "Outcome",
     "Report",
     "Retrying",
+    "StartedOver",
     "Submission",
+    "Waiting",
     "run",
     "run_until_done",
+    "schema_hash",
+    "upgraded",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from taskledger_sdk.context import SubmitOptions
 from taskledger_sdk.errors import PermanentError, ShuttingDown, TaskCancelled, TimeLimitReached
+from taskledger_sdk.results import storable_checkpoint
 from taskledger_sdk.testing.artifacts import MemoryArtifacts
 from taskledger_sdk.testing.stops import Moment, Reason, Stop
 from taskledger_sdk.testing.submissions import Submission, submission
@@ -56,6 +58,10 @@ class Attempt:
     reported: list[Report] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     submitted: list[Submission] = field(default_factory=list)
+    last_checkpoint: Any = None
+    """What the attempt begins with, and what it has kept last; it goes on to the next one."""
+    checkpoints: list[Any] = field(default_factory=list)
+    """All that was kept, by this attempt and those before it."""
     given_back: int = 0
     """How many of the attempts before this one were given back, and so used no retry."""
     type_seconds: float = field(default=TIMEOUT_SECONDS, init=False)
@@ -68,6 +74,7 @@ class Attempt:
     """What runs an `async def` handler: it is cancelled, where a plain handler gets an exception."""
     _stops: list[Stop] = field(default_factory=list, init=False, repr=False)
     _checks: int = field(default=0, init=False, repr=False)
+    _checkpoints: int = field(default=0, init=False, repr=False)
     _fraction: float | None = field(default=None, init=False, repr=False)
 
     @property
@@ -90,16 +97,26 @@ class Attempt:
         why: Reason,
         *,
         at_check: int | None = None,
+        at_checkpoint: int | None = None,
         at_progress: float | None = None,
         after_seconds: float | None = None,
     ) -> None:
         """Stop the handler once, in this attempt or the first later one that comes so far.
 
-        At its `at_check`th call of task.check_cancelled(); when it has reported so much progress; after so many
-        seconds; or in its next call of one of these. A plain handler gets `why` as an exception. A coroutine is
-        cancelled, except where it asks: check_cancelled(), progress() and submit() raise in it, too.
+        At its `at_check`th call of task.check_cancelled(); with its `at_checkpoint`th checkpoint, which is kept; when
+        it has reported so much progress; after so many seconds; or in its next call of one of these. A plain handler
+        gets `why` as an exception. A coroutine is cancelled, except where it asks: check_cancelled(), checkpoint(),
+        progress() and submit() raise in it, too.
         """
-        self._stops.append(Stop(why=why, at_check=at_check, at_progress=at_progress, after_seconds=after_seconds))
+        self._stops.append(
+            Stop(
+                why=why,
+                at_check=at_check,
+                at_checkpoint=at_checkpoint,
+                at_progress=at_progress,
+                after_seconds=after_seconds,
+            )
+        )
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in the handler, without waiting: call it in what stands for something slow.
@@ -114,6 +131,15 @@ class Attempt:
         self.given_back += not is_counted
         self.attempt += 1
         self.seconds, self.stopped, self._checks, self._fraction = 0.0, None, 0, None
+        self._checkpoints = 0
+
+    def checkpoint(self, value: Any) -> None:
+        """Remember a value for the next attempt, as the ledger would: tuples become lists, keys strings."""
+        kept = json.loads(json.dumps(storable_checkpoint(value)))
+        self.checkpoints.append(kept)
+        self.last_checkpoint = kept
+        self._checkpoints += 1
+        self._stop_if_due()
 
     def submit(
         self,
@@ -165,7 +191,9 @@ class Attempt:
             raise why
 
     def _due(self) -> Reason | None:
-        moment = Moment(checks=self._checks, fraction=self._fraction, seconds=self.seconds)
+        moment = Moment(
+            checks=self._checks, checkpoints=self._checkpoints, fraction=self._fraction, seconds=self.seconds
+        )
         for stop in self._stops:
             if stop.has_come(moment):
                 self._stops.remove(stop)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from taskledger_sdk.durable.values import Wait
+
 
 class NoResult:
     """An attempt that has no result: who asks for it in a test is told what happened instead."""
@@ -65,7 +67,27 @@ class GivenBack(NoResult):
         return "the task was given back, as its worker shut down"
 
 
-Outcome = Completed | Retrying | Failed | Cancelled | GivenBack
+@dataclass(frozen=True)
+class Waiting(NoResult):
+    """A durable handler waits: for a moment, a signal or children, as `wait` says."""
+
+    wait: Wait
+
+    def __str__(self) -> str:
+        return f"the task waits for {self.wait}"
+
+
+@dataclass(frozen=True)
+class StartedOver(NoResult):
+    """A durable handler begins anew, with this payload."""
+
+    payload: Any
+
+    def __str__(self) -> str:
+        return f"the task begins anew with {self.payload!r}"
+
+
+Outcome = Completed | Retrying | Failed | Cancelled | GivenBack | Waiting | StartedOver
 
 
 def _told(error: BaseException) -> str:

@@ -8,12 +8,23 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from taskledger_sdk.errors import ShuttingDown, TaskCancelled
+from taskledger_sdk.durable.surface import AsyncSurface
+from taskledger_sdk.errors import PermanentError, ShuttingDown, StartOver, Suspended, TaskCancelled
 from taskledger_sdk.registry import TaskType, get_type, load_types
 from taskledger_sdk.results import storable_result
 from taskledger_sdk.retry import Retry, decide
 from taskledger_sdk.testing.attempt import Attempt
-from taskledger_sdk.testing.outcomes import Cancelled, Completed, Failed, GivenBack, Outcome, Retrying
+from taskledger_sdk.testing.durable import DurableAttempt
+from taskledger_sdk.testing.outcomes import (
+    Cancelled,
+    Completed,
+    Failed,
+    GivenBack,
+    Outcome,
+    Retrying,
+    StartedOver,
+    Waiting,
+)
 
 LONGEST = 1_000
 """Attempts of one task, after which a test is told that it never ends."""
@@ -25,18 +36,21 @@ def run(
     task: Attempt | None = None,
     *,
     max_retries: int | None = None,
+    accepted_under: str | None = None,
 ) -> Outcome:
     """Run one attempt of a task, by its handler or by the name of its type.
 
     `payload` is what a client sends, as parsed JSON. `task` is a first attempt unless one is given. `max_retries` is
     the task's own number, where it differs from the type's. Pauses are the longest that the policy allows. What an
-    attempt submits is gone again if it does not complete, except with `now=True`.
-    Raises PayloadRefused for a payload that does not fit, which no attempt would be made for; ValueError for a
-    function that is no handler; TypeError for a payload that is not JSON. Whatever the handler raises is an outcome.
+    attempt submits is gone again if it does not complete, except with `now=True`. `accepted_under`: the payload is one
+    that an earlier release accepted, under the schema with this hash, and is upgraded as the type says.
+    Raises PayloadRefused for a payload that does not fit, which no attempt would be made for, or UpgradeFailed;
+    ValueError for a function that is no handler; TypeError for a payload that is not JSON. Whatever the handler raises
+    is an outcome.
     """
-    kind = _type_of(handler)
-    task = _belonging_to(kind, task or Attempt())
-    sent = kind.payload.load(_as_sent(payload))
+    kind = type_of(handler)
+    task = _belonging_to(kind, task or (DurableAttempt() if kind.durable else Attempt()))
+    sent = kind.load(as_sent(payload), accepted_under)
     outcome = _outcome(kind, task, sent, kind.retry.max_retries if max_retries is None else max_retries)
     if not isinstance(outcome, Completed):
         task.submitted[:] = [each for each in task.submitted if each.now]
@@ -49,23 +63,32 @@ def run_until_done(
     task: Attempt | None = None,
     *,
     max_retries: int | None = None,
+    accepted_under: str | None = None,
 ) -> tuple[Outcome, ...]:
     """Run attempts of a task as run() does until there is no other one; the outcome of each, without any waiting.
 
+    The clock of a durable handler's DurableAttempt jumps to the moment, or the signal, that it waits for.
+
     `task` goes from attempt to attempt: afterwards it is the last one, with all that was reported and kept.
     """
-    task = task or Attempt()
+    task = task or (DurableAttempt() if type_of(handler).durable else Attempt())
     outcomes: list[Outcome] = []
     while len(outcomes) < LONGEST:
-        outcome = run(handler, payload, task, max_retries=max_retries)
+        outcome = run(handler, payload, task, max_retries=max_retries, accepted_under=accepted_under)
         outcomes.append(outcome)
+        if isinstance(outcome, StartedOver):
+            payload, accepted_under = outcome.payload, None
+        if isinstance(task, DurableAttempt) and isinstance(outcome, Waiting | StartedOver):
+            _end_well(task, outcome)
+            continue
         if not isinstance(outcome, Retrying | GivenBack):
             return tuple(outcomes)
         task.begin_next(is_counted=isinstance(outcome, Retrying))
     raise AssertionError(f"the task has not ended after {LONGEST} attempts; the last one: {outcomes[-1]}")
 
 
-def _type_of(handler: Callable[..., Any] | str) -> TaskType:
+def type_of(handler: Callable[..., Any] | str) -> TaskType:
+    """The task type of a handler, or of a name. Raises ValueError or UnknownTaskType."""
     if isinstance(handler, str):
         return get_type(handler)
     for kind in load_types().values():
@@ -75,15 +98,28 @@ def _type_of(handler: Callable[..., Any] | str) -> TaskType:
     raise ValueError(f"{name} is no handler of a task type: put @task_type(…) above it, or give the name of a type")
 
 
+def _end_well(task: DurableAttempt, outcome: Waiting | StartedOver) -> None:
+    """Let come what a durable handler waits for, or forget its steps; the next attempt has a fresh budget."""
+    if isinstance(outcome, Waiting):
+        task.jump(outcome.wait)
+    else:
+        task.forget()
+    task.given_back = task.attempt
+    task.begin_next(is_counted=True)
+
+
 def _belonging_to(kind: TaskType, task: Attempt) -> Attempt:
     """The attempt with the name, the limit and the settings of the type: others it does not see in a worker either."""
+    if kind.durable and not isinstance(task, DurableAttempt):
+        raise TypeError(f"{kind.name} is durable: give its handler a testing.DurableAttempt")
     task.type = kind.name
     task.type_seconds = kind.timeout_seconds
     task.settings = {name: value for name, value in task.settings.items() if name in kind.settings}
     return task
 
 
-def _as_sent(payload: Any) -> Any:
+def as_sent(payload: Any) -> Any:
+    """The payload as it is stored. Raises TypeError for what is no JSON."""
     try:
         return json.loads(json.dumps(payload))
     except TypeError as error:
@@ -91,9 +127,17 @@ def _as_sent(payload: Any) -> Any:
 
 
 def _outcome(kind: TaskType, task: Attempt, payload: Any, max_retries: int) -> Outcome:
+    if isinstance(task, DurableAttempt):
+        task.begin_run()
     try:
         result = storable_result(_returned(kind.handler, task, payload))
+        if isinstance(task, DurableAttempt) and task.durable.ending is not None:
+            raise PermanentError("the handler caught the suspension of its task, which must end it")
         return Completed(json.loads(json.dumps(result)))
+    except Suspended as ending:
+        return Waiting(ending.wait)
+    except StartOver as ending:
+        return StartedOver(ending.payload)
     except (TaskCancelled, ShuttingDown) as error:
         if isinstance(error, TaskCancelled) and task.stopped is TaskCancelled:
             return Cancelled()
@@ -106,7 +150,8 @@ def _outcome(kind: TaskType, task: Attempt, payload: Any, max_retries: int) -> O
 
 
 def _returned(handler: Callable[..., Any], task: Attempt, payload: Any) -> Any:
-    returned = handler(task, payload)
+    is_awaited = inspect.iscoroutinefunction(handler)
+    returned = handler(AsyncSurface(task) if isinstance(task, DurableAttempt) and is_awaited else task, payload)
     if not inspect.iscoroutine(returned):
         return returned
     try:

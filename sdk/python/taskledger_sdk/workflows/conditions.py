@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,17 @@ COMPARING = ("equals", "not_equals", "greater", "at_least", "less", "at_most", "
 JOINING = ("all", "any")
 KNOWN = f"{', '.join((*COMPARING, *JOINING))}, not, exists, or a reference to true or false"
 PAIR = 2
+MAX_SHOWN = 60
+SAID = {
+    "equals": "is not",
+    "not_equals": "is",
+    "greater": "is not greater than",
+    "at_least": "is less than",
+    "less": "is not less than",
+    "at_most": "is greater than",
+    "in": "is not in",
+}
+"""What to say of two values of which a comparison does not hold."""
 
 
 def check_condition(
@@ -63,6 +75,38 @@ def holds(condition: Any, lookup: Lookup, path: tuple[str, ...] = ("when",)) -> 
         return _exists(given, lookup)
     left, right = render(given, lookup, (*path, word))
     return _compared(word, left, right, (*path, word))
+
+
+def unmet(condition: Any, lookup: Lookup, shown: Lookup, path: tuple[str, ...] = ("when",)) -> str | None:
+    """Why a condition does not hold, for people: its first part that does not, with its values; None when it holds.
+
+    `shown` looks up what may be told of a value, where `lookup` compares. Raises StepRefused as `holds` does.
+    """
+    word = next(iter(condition)) if isinstance(condition, dict) else ""
+    if word == "all":
+        parts = enumerate(condition[word])
+        reasons = (unmet(each, lookup, shown, (*path, word, str(index))) for index, each in parts)
+        return next((reason for reason in reasons if reason is not None), None)
+    if holds(condition, lookup, path):
+        return None
+    return f"{'.'.join((*path, word) if word and word != FROM else path)}: {_denied(word, condition, shown)}"
+
+
+def _denied(word: str, condition: Any, shown: Lookup) -> str:
+    """What is so, in the place of a condition that does not hold."""
+    if word in COMPARING:
+        left, right = render(condition[word], shown)
+        return f"{_brief(left)} {SAID[word]} {_brief(right)}"
+    if word == "any":
+        return "none of its parts holds"
+    if word == "exists":
+        return f"there is no {condition[word][FROM]}"
+    return "what it denies holds" if word == "not" else "it is false"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def _exists(given: dict[str, Any], lookup: Lookup) -> bool:

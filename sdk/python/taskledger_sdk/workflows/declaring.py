@@ -79,13 +79,69 @@ def step(
     ordering_key: Any = None,
     concurrency_key: Any = None,
     labels: Mapping[str, Any] | None = None,
+    for_each: Any = None,
+    max_parallel: int | None = None,
 ) -> dict[str, Any]:
-    """A step, as JSON has it; keys and labels, which may be templates, are what its type says unless they are given."""
+    """A step, as JSON has it; keys and labels, which may be templates, are what its type says unless they are given.
+
+    With `for_each`, a template of a list, it runs once for each item: `ref("item")` and `ref("item.index")`.
+    """
     said: dict[str, Any] = {"type": type_name, "payload": payload, "after": list(after), "timeout": timeout}
     said |= {"when": when, "compensate_with": compensate_with}
+    said |= _repeated(for_each, max_parallel)
     sharing = {"ordering_key": ordering_key, "concurrency_key": concurrency_key, "labels": labels and dict(labels)}
     said |= {name: value for name, value in sharing.items() if value is not None}
     return said | ({} if max_retries is None else {"retry": {"max_retries": max_retries}})
+
+
+def wait_for(
+    signal: str,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    timeout: Any = None,
+    on_timeout: str | None = None,
+    after: Sequence[str] = (),
+    when: Any = None,
+) -> dict[str, Any]:
+    """A step that waits for a signal to the run, without a worker; what it returns has its `data`.
+
+    `timeout` is in seconds, or a template that comes to them; `on_timeout` is "fail" (unless given) or "skip".
+    """
+    said = {"schema": schema and dict(schema), "timeout": timeout, "on_timeout": on_timeout}
+    return _without_type("wait_for", signal, said, after, when)
+
+
+def sleep(seconds: Any, *, after: Sequence[str] = (), when: Any = None) -> dict[str, Any]:
+    """A step that waits so many seconds without a worker; they may be a template."""
+    return _without_type("sleep", seconds, {}, after, when)
+
+
+def until(moment: Any, *, after: Sequence[str] = (), when: Any = None) -> dict[str, Any]:
+    """A step that waits for a moment without a worker: a text such as 2030-01-01T00:00:00Z, or a template."""
+    return _without_type("until", moment, {}, after, when)
+
+
+def sub_workflow(
+    name: str,
+    input: Any = None,  # noqa: A002 (as it is called in JSON)
+    *,
+    after: Sequence[str] = (),
+    when: Any = None,
+    for_each: Any = None,
+    max_parallel: int | None = None,
+) -> dict[str, Any]:
+    """A step that starts a run of another workflow, and waits for its end."""
+    said = {"input": input, **_repeated(for_each, max_parallel)}
+    return _without_type("workflow", name, said, after, when)
+
+
+def _without_type(word: str, value: Any, said: Mapping[str, Any], after: Sequence[str], when: Any) -> dict[str, Any]:
+    given = {**said, "after": list(after), "when": when}
+    return {word: value, **{name: each for name, each in given.items() if each is not None}}
+
+
+def _repeated(for_each: Any, max_parallel: int | None) -> dict[str, Any]:
+    return {} if for_each is None else {"for_each": for_each, "max_parallel": max_parallel}
 
 
 def ref(path: str, **default: Any) -> dict[str, Any]:

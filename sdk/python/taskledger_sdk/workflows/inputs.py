@@ -12,7 +12,7 @@ from taskledger_sdk.payload.fields import wrong
 from taskledger_sdk.payload.mail_addresses import recipient
 from taskledger_sdk.workflows.errors import Faults, InputRefused
 from taskledger_sdk.workflows.model import Input
-from taskledger_sdk.workflows.templates import REDACTED, STEP_KEY
+from taskledger_sdk.workflows.templates import MASKED, STEP_KEY
 
 MAX_INPUTS = 100
 DECIMAL = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$"
@@ -63,7 +63,7 @@ def _input(name: str, said: Any, path: Sequence[str], faults: Faults) -> Input |
         faults.add(path, '"required" must be true or false, "description" a text')
         return None
     if said.get("default") is not None:
-        fault = ONLY_SHOWN if said["default"] == REDACTED else _fault(kind, said["default"])
+        fault = ONLY_SHOWN if said["default"] == MASKED else _fault(kind, said["default"])
         if fault:
             faults.add((*path, "default"), fault)
     return Input(type=kind, required=required, default=said.get("default"), description=description)
@@ -94,7 +94,7 @@ def loaded(inputs: Mapping[str, Input] | None, given: Any) -> dict[str, Any]:
 def _fault_of(name: str, value: Any, inputs: Mapping[str, Input]) -> str | None:
     if name not in inputs:
         return f"is not a known input; known: {', '.join(inputs) or 'none'}"
-    if value == REDACTED:
+    if value == MASKED:
         return ONLY_SHOWN
     if value is None and not inputs[name].required:
         return None

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from taskledger_sdk.workflows import control
+
 MAX_STEPS = 1000
-COMPENSATE, STOP = "compensate", "stop"
-ON_FAILURE = (COMPENSATE, STOP)
+COMPENSATE, STOP, FINISH = "compensate", "stop", "finish"
+"""When a step has failed, nothing new begins; with FINISH all that does not come after it does, as in Celery."""
+ON_FAILURE = (COMPENSATE, STOP, FINISH)
 KEYS = ("ordering_key", "concurrency_key")
+MAX_ITEMS = 10_000
+"""Of a step with `for_each`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,8 @@ class Step:
     """One task of a workflow: what it runs, after which others, and under which condition.
 
     `ordering_key`, `concurrency_key` and `labels` are templates; None, or a label left out, means what the type says.
+    With `for_each`, a template of a list, it runs once for each item, `max_parallel` of them at a time. `written` is
+    what stands in the place of type and payload in a step that has none of its own: a wait, or another workflow.
     """
 
     key: str
@@ -43,6 +50,32 @@ class Step:
     ordering_key: Any = None
     concurrency_key: Any = None
     labels: Mapping[str, Any] = field(default_factory=dict)
+    for_each: Any = None
+    max_parallel: int | None = None
+    written: Mapping[str, Any] | None = None
+
+    @property
+    def task_type(self) -> str:
+        """The type of the task that the step is: of one with `for_each`, the task that its items are children of."""
+        return self.type if self.for_each is None else control.FAN_OUT
+
+    @property
+    def takes_back_itself(self) -> bool:
+        """Whether it knows what of it was done and takes that back, also where it has failed or was cancelled."""
+        return self.for_each is not None or self.type == control.SUB_WORKFLOW
+
+    @property
+    def said(self) -> str:
+        """What it does, for people."""
+        if self.written is None:
+            words = self.type
+        elif "wait_for" in self.written:
+            words = f"waits for {self.written['wait_for']}"
+        elif "workflow" in self.written:
+            words = f"workflow {self.written['workflow']}"
+        else:
+            words = "sleeps"
+        return words if self.for_each is None else f"{words}, for each"
 
     @property
     def sharing(self) -> list[Any]:
@@ -51,7 +84,12 @@ class Step:
 
     def as_json(self) -> dict[str, Any]:
         """As it is written, without what is not said."""
-        said: dict[str, Any] = {"type": self.type, "payload": self.payload}
+        plain = {"type": self.type, "payload": self.payload}
+        said: dict[str, Any] = plain if self.written is None else dict(self.written)
+        if self.for_each is not None:
+            said["for_each"] = self.for_each
+        if self.max_parallel is not None:
+            said["max_parallel"] = self.max_parallel
         if self.after:
             said["after"] = list(self.after)
         if self.when is not None:
@@ -130,19 +168,23 @@ class Definition:
 
 
 def _stored_step(key: str, said: Mapping[str, Any]) -> Step:
-    undo = said.get("compensate_with")
+    undo, word = said.get("compensate_with"), control.word_of(said)
+    kind, payload = control.compiled(said, word) if word else (said["type"], said["payload"])
     return Step(
         key=key,
-        type=said["type"],
-        payload=said["payload"],
+        type=kind,
+        payload=payload,
         after=tuple(said.get("after", ())),
         when=said.get("when"),
         max_retries=said.get("retry", {}).get("max_retries"),
-        timeout=said.get("timeout"),
+        timeout=None if word else said.get("timeout"),
         compensate_with=None if undo is None else Undo(**undo),
         ordering_key=said.get("ordering_key"),
         concurrency_key=said.get("concurrency_key"),
         labels=said.get("labels", {}),
+        for_each=said.get("for_each"),
+        max_parallel=said.get("max_parallel"),
+        written=control.written(said, word) if word else None,
     )
 
 

@@ -6,20 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskledger_sdk.errors import UnknownTaskType
-from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type
-from taskledger_sdk.workflows import linear, sharing
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, get_type
+from taskledger_sdk.workflows import control, linear, sharing
 from taskledger_sdk.workflows.conditions import check_condition
 from taskledger_sdk.workflows.errors import DefinitionRefused, Faults
 from taskledger_sdk.workflows.graph import ancestors, ordered
 from taskledger_sdk.workflows.inputs import parse_inputs
-from taskledger_sdk.workflows.model import COMPENSATE, KEYS, MAX_STEPS, ON_FAILURE, Definition, Input, Step, Undo
+from taskledger_sdk.workflows.model import (
+    COMPENSATE,
+    KEYS,
+    MAX_ITEMS,
+    MAX_STEPS,
+    ON_FAILURE,
+    Definition,
+    Input,
+    Step,
+    Undo,
+)
 from taskledger_sdk.workflows.payloads import check_payload
 from taskledger_sdk.workflows.templates import STEP_KEY, Reference, check
 
 MAX_RETRIES, MAX_LABELS = 100, 16
 ROOT = ("definition",)
 TOP = ("steps", "input", "on_failure", "labels", linear.FIRST, linear.TRANSITIONS)
-OF_STEP = ("type", "payload", "after", "when", "retry", "timeout", "compensate_with", *KEYS, "labels")
+OF_EVERY_STEP = ("after", "when", "for_each", "max_parallel", "retry", *KEYS, "labels")
+OF_STEP = ("type", "payload", *OF_EVERY_STEP, "timeout", "compensate_with")
 Found = list[tuple[tuple[str, ...], Reference]]
 
 
@@ -76,6 +87,9 @@ def _step(key: str, said: Any, path: Sequence[str], faults: Faults) -> Step | No
     if not isinstance(said, dict):
         faults.add(path, 'must be an object: {"type": …, "payload": …}')
         return None
+    word = control.word_of(said)
+    if word is not None:
+        return _control_step(key, said, word, path, faults)
     _check_names(said, OF_STEP, path, faults)
     if not _is_runnable(said.get("type"), (*path, "type"), faults):
         return None
@@ -86,14 +100,51 @@ def _step(key: str, said: Any, path: Sequence[str], faults: Faults) -> Step | No
         key=key,
         type=said["type"],
         payload=said["payload"],
-        after=_after(said.get("after", []), (*path, "after"), faults),
-        when=said.get("when"),
-        max_retries=_retries(said.get("retry"), (*path, "retry"), faults),
-        timeout=_timeout(said["type"], said.get("timeout"), (*path, "timeout"), faults),
+        timeout=_timeout(said.get("timeout"), (*path, "timeout"), faults),
         compensate_with=_undo(said.get("compensate_with"), (*path, "compensate_with"), faults),
-        **{name: sharing.key(said.get(name), (*path, name), faults) for name in KEYS},
-        labels=sharing.labels(said.get("labels"), (*path, "labels"), faults),
+        **_of_every_step(said, path, faults),
     )
+
+
+def _control_step(key: str, said: Mapping[str, Any], word: str, path: Sequence[str], faults: Faults) -> Step | None:
+    """A step that waits, or starts a run of another workflow."""
+    _check_names(said, (word, *control.BESIDE[word], *OF_EVERY_STEP), path, faults)
+    control.check(said, word, path, faults)
+    if faults:
+        return None
+    kind, payload = control.compiled(said, word)
+    written = control.written(said, word)
+    return Step(key=key, type=kind, payload=payload, written=written, **_of_every_step(said, path, faults))
+
+
+def _of_every_step(said: Mapping[str, Any], path: Sequence[str], faults: Faults) -> dict[str, Any]:
+    return {
+        "after": _after(said.get("after", []), (*path, "after"), faults),
+        "when": said.get("when"),
+        "max_retries": _retries(said.get("retry"), (*path, "retry"), faults),
+        **{name: sharing.key(said.get(name), (*path, name), faults) for name in KEYS},
+        "labels": sharing.labels(said.get("labels"), (*path, "labels"), faults),
+        "for_each": _for_each(said.get("for_each"), (*path, "for_each"), faults),
+        "max_parallel": _max_parallel(said, (*path, "max_parallel"), faults),
+    }
+
+
+def _for_each(said: Any, path: Sequence[str], faults: Faults) -> Any:
+    is_list = isinstance(said, list) and len(said) <= MAX_ITEMS
+    if said is not None and not is_list and not isinstance(said, dict):
+        faults.add(path, f"must be a template of a list, or a list of at most {MAX_ITEMS} items")
+    return said
+
+
+def _max_parallel(said: Mapping[str, Any], path: Sequence[str], faults: Faults) -> int | None:
+    most = said.get("max_parallel")
+    if most is None:
+        return None
+    if said.get("for_each") is None:
+        faults.add(path, "says nothing without for_each")
+    elif not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MAX_ITEMS:
+        faults.add(path, f"must be a whole number from 1 to {MAX_ITEMS}")
+    return most if isinstance(most, int) else None
 
 
 def _is_runnable(name: Any, path: Sequence[str], faults: Faults) -> bool:
@@ -134,12 +185,11 @@ def _retries(said: Any, path: Sequence[str], faults: Faults) -> int | None:
     return number
 
 
-def _timeout(type_name: str, said: Any, path: Sequence[str], faults: Faults) -> int | None:
+def _timeout(said: Any, path: Sequence[str], faults: Faults) -> int | None:
     if said is None:
         return None
-    longest = MAX_HARD_LIMIT_SECONDS - get_type(type_name).grace_seconds
-    if not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= longest:
-        faults.add(path, f"must be from 1 to {longest} seconds")
+    if not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= MAX_TIMEOUT_SECONDS:
+        faults.add(path, f"must be from 1 to {MAX_TIMEOUT_SECONDS} seconds")
         return None
     return said
 
@@ -178,26 +228,41 @@ def _check_templates(steps: Mapping[str, Step], inputs: Mapping[str, Input] | No
         for name in KEYS:
             found += check(getattr(step, name), (*path, name), faults)
         found += [each for name in step.labels for each in check(step.labels[name], (*path, "labels", name), faults)]
+        items = step.for_each is not None
+        _check_references(found, steps, before[step.key], inputs, faults, items=items)
+        found = check(step.for_each, (*path, "for_each"), faults)
         if step.when is not None:
             found += check_condition(step.when, (*path, "when"), faults)
         _check_references(found, steps, before[step.key], inputs, faults)
         if step.compensate_with is not None:
             undoing = check(step.compensate_with.payload, (*path, "compensate_with", "payload"), faults)
-            _check_references(undoing, steps, before[step.key] | {step.key}, inputs, faults)
+            _check_references(undoing, steps, before[step.key] | {step.key}, inputs, faults, items=items)
     if faults:
         return
     for step in steps.values():
         path = (*ROOT, "steps", step.key)
-        check_payload(step.type, step.payload, (*path, "payload"), faults, None)
+        if step.written is None:  # else what stands in its place was checked
+            check_payload(step.type, step.payload, (*path, "payload"), faults, None)
         if step.compensate_with is not None:
             undo = step.compensate_with
             check_payload(undo.type, undo.payload, (*path, "compensate_with", "payload"), faults, None)
 
 
 def _check_references(
-    found: Found, steps: Mapping[str, Step], before: set[str], inputs: Mapping[str, Input] | None, faults: Faults
+    found: Found,
+    steps: Mapping[str, Step],
+    before: set[str],
+    inputs: Mapping[str, Input] | None,
+    faults: Faults,
+    *,
+    items: bool = False,
 ) -> None:
+    """`items`: whether there is an item to refer to."""
     for place, reference in found:
+        if reference.source == "event":
+            faults.add(place, f"{reference} is known in triggers only: let the trigger put it into the input")
+        if reference.source in ("item", "index") and not items:
+            faults.add(place, f"{reference} is known in a step with for_each only, in its payload, keys and labels")
         _check_input(place, reference, inputs, faults)
         if reference.step is None or reference.step in before:
             continue

@@ -16,9 +16,8 @@ UNKNOWN = ""  # in the place of what is not known yet: a text, which fields that
 
 def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Faults, known: Lookup | None) -> None:
     """Note what the type would refuse, whatever the references that `known` does not know come to."""
-    holes: set[tuple[str, ...]] = set()
     try:
-        sample = _sample(template, (), known, holes)
+        sample, holes = sample_of(template, known)
         found = get_type(type_name).payload.faults(sample)
     except (StepRefused, UnknownTaskType) as error:  # of a stored definition, a type may be gone since
         faults.add(path, str(error))
@@ -26,6 +25,12 @@ def check_payload(type_name: str, template: Any, path: Sequence[str], faults: Fa
     for fault in found:
         if not _is_uncertain(fault, holes):
             faults.add((*path, *fault.path), fault.message)
+
+
+def sample_of(template: Any, known: Lookup | None) -> tuple[Any, set[tuple[str, ...]]]:
+    """The payload as far as it is known, and the places of what is not, which hold a text. Raises StepRefused."""
+    holes: set[tuple[str, ...]] = set()
+    return _sample(template, (), known, holes), holes
 
 
 def _sample(template: Any, place: tuple[str, ...], known: Lookup | None, holes: set[tuple[str, ...]]) -> Any:

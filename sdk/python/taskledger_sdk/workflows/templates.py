@@ -20,22 +20,32 @@ KEY = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 STEP_KEY = re.compile(KEY)
 INDEX = re.compile("-?[0-9]+")
 RUN_FIELDS = ("id", "workflow", "version", "started_at")
-SHAPES = "write input.NAME, steps.KEY.result.NAME, steps.KEY.task_id or run.id"
-REDACTED = "[redacted]"
+EVENT_FIELDS = ("id", "name", "received_at")
+SHAPES = "write input.NAME, steps.KEY.result.NAME, steps.KEY.task_id or run.id; in triggers event.data.NAME"
+TYPES_OF_CONTROL = ("wait_for_signal", "sleep_until", "run_workflow", "fan_out")
+"""Task types of steps that have none of their own."""
+MASKED = "[redacted]"
 _NOTHING = object()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Where a value comes from: the `path` below the input, a step's result, or the facts of the run."""
+    """Where a value comes from: the `path` below the input, a step's result, or the facts of a run or an event.
 
-    source: str  # input, run, result, task_id
+    References to an event stand in triggers, all others in workflows, those to an item in steps with `for_each` only:
+    whoever checks a template says which it knows.
+    """
+
+    source: str  # input, run, result, task_id, event, item, index
     step: str | None
     path: tuple[str, ...]
 
     def __str__(self) -> str:
-        before = [f"steps.{self.step}.{self.source}"] if self.step else [self.source]
+        before = [f"steps.{self.step}.{self.source}"] if self.step else [SHOWN.get(self.source, self.source)]
         return ".".join([*before, *self.path])
+
+
+SHOWN = {"index": "item.index"}
 
 
 class Missing(Exception):
@@ -62,6 +72,19 @@ def reference_of(text: Any) -> Reference | None:
             return Reference(source="task_id", step=step, path=())
         case ["steps", step, "result", *path]:
             return Reference(source="result", step=step, path=tuple(path))
+    return _of_item_or_event(parts)
+
+
+def _of_item_or_event(parts: Sequence[str]) -> Reference | None:
+    match parts:
+        case ["item", "index"]:
+            return Reference(source="index", step=None, path=())
+        case ["item", *path]:
+            return Reference(source="item", step=None, path=tuple(path))
+        case ["event", "data", *_]:
+            return Reference(source="event", step=None, path=tuple(parts[1:]))
+        case ["event", name] if name in EVENT_FIELDS:
+            return Reference(source="event", step=None, path=(name,))
     return None
 
 
@@ -89,7 +112,7 @@ def _places(template: Any, path: tuple[str, ...], faults: Faults) -> Iterator[tu
 
 
 def _check_value(value: Any, place: tuple[str, ...], faults: Faults, found: list[Any]) -> None:
-    if value == REDACTED:
+    if value == MASKED:
         faults.add(place, "is what the service shows in place of a secret: send the secret itself")
     if not isinstance(value, dict):
         return

@@ -87,6 +87,10 @@ test("a task that waits is changed, cancelled and started over", async () => {
   const changed = await tasks.change(later, { priority: "high", name: "mine" }, { unlessChanged: before });
   assert.deepEqual([changed.priority, changed.name], ["high", "mine"]);
   await assert.rejects(tasks.change(later, { name: "too late" }, { unlessChanged: before }), Conflict);
+  const told = await tasks.signal(later, "approved", { ok: true }, { key: mine.test });
+  assert.equal((await tasks.signal(later, "approved", { ok: true }, { key: mine.test })).id, told.id);
+  assert.deepEqual((await all(tasks.signals(later))).map(({ name, data, takenBy }) => [name, data, takenBy]), [["approved", { ok: true }, null]]);
+  assert.deepEqual(await all(tasks.steps(later)), []);
   assert.equal((await tasks.cancel(later)).status, "CANCELLED");
   assert.match((await tasks.retry(later, { payload: "again" })).status, /PENDING|SCHEDULED/);
   await tasks.cancel(later);
@@ -98,7 +102,12 @@ test("the same id makes no second task, and a refusal says where", async () => {
   const id = newId();
   const first = await tasks.submit("reverse_string", "once", { id, labels });
   const again = await tasks.submit("reverse_string", "once", { id, labels });
-  assert.deepEqual([first.isNew, again.isNew, again.id], [true, false, first.id]);
+  assert.deepEqual([first.isNew, again.isNew, first.id, again.id], [true, false, id, id]);
+  await assert.rejects(tasks.submit("reverse_string", "twice", { id, labels }), (error) => {
+    assert.ok(error instanceof Invalid);
+    assert.equal(error.code, "id_taken");
+    return true;
+  });
   await assert.rejects(tasks.submit("reverse_string", 5), (error) => {
     assert.ok(error instanceof Invalid);
     assert.deepEqual(error.fieldErrors().map(([path]) => path), ["payload"]);
@@ -121,12 +130,24 @@ test("many are submitted at once, by many callers or one", async () => {
 });
 
 test("a run is started and awaited", async () => {
-  const run = await tasks.runWorkflow("typescript", { text: "hello" }, { priority: "high" });
+  const id = newId();
+  const run = await tasks.runWorkflow("typescript", { text: "hello" }, { priority: "high", id });
+  assert.equal(run.id, id);
+  assert.equal((await tasks.runWorkflow("typescript", { text: "hello" }, { priority: "high", id })).id, id);
   const ended = await tasks.waitRun(run, { timeoutMs: 60_000 });
   assert.equal(ended.status, "COMPLETED");
   assert.deepEqual(ended.steps.map(({ key, taskStatus }) => [key, taskStatus]), [["shout", "COMPLETED"]]);
   assert.deepEqual((await tasks.getRun(run)).finishedAt, ended.finishedAt);
   await assert.rejects(tasks.cancelRun(run), Conflict);
+  await assert.rejects(tasks.signalRun(run, "approved"), Conflict);
+});
+
+test("an event from outside is sent once and read back", async () => {
+  const idempotencyKey = newId();
+  const sent = await tasks.sendEvent("order.paid", { id: 7 }, { idempotencyKey });
+  assert.equal((await tasks.sendEvent("order.paid", { id: 7 }, { idempotencyKey })).id, sent.id);
+  const found = await tasks.getEvent(sent);
+  assert.deepEqual([found.id, found.name, found.data], [sent.id, "order.paid", { id: 7 }]);
 });
 
 test("files go there and back", async () => {
@@ -148,6 +169,29 @@ test("files go there and back", async () => {
   assert.equal(new TextDecoder().decode(await artifacts.download(made.id)), content);
   await artifacts.delete(made);
   await assert.rejects(artifacts.download(made), NotFound);
+});
+
+test("tasks of a remote type are worked off", async () => {
+  const { TASKLEDGER_URL: url = "", TASKLEDGER_API_KEY: key = "" } = process.env;
+  const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+  const body = JSON.stringify({ name: "echo_typescript", schema: { type: "string" } });
+  assert.equal((await fetch(`${url}/api/v1/task-types`, { method: "POST", headers, body })).status, 201);
+  const made = await Promise.all(["one", "two"].map((text) => client.submit("echo_typescript", text)));
+  const controller = new AbortController();
+  const running = tasks.work(
+    {
+      echo_typescript: async (task, payload) => {
+        task.progress(0.5, "half");
+        await sleep(10);
+        return `${String(payload)}!`;
+      },
+    },
+    { concurrency: 2, signal: controller.signal },
+  );
+  const done = await Promise.all(made.map((each) => client.wait(each, { timeoutMs: 30_000 })));
+  controller.abort();
+  await running;
+  assert.deepEqual(done.map(({ result }) => result), ["one!", "two!"]);
 });
 
 test("schedules are made, replaced, changed and deleted", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Unreachable } from "../../src/index.js";
+import { Client, Unreachable } from "../../src/index.js";
 import { fakeService, NOW, problem } from "./fake-service.js";
 
 const VIEW = { id: "f", name: "a.csv", media_type: "text/csv", size: 3, created_at: NOW };
@@ -26,6 +26,23 @@ test("a file is sent as a form, with or without somebody who watches", async (t)
   assert.ok(told.length > 4);
   assert.deepEqual(told.at(-1), [CONTENT.length, CONTENT.length]);
   assert.ok(told.every(([done, size]) => done <= CONTENT.length && size === CONTENT.length));
+});
+
+test("a large upload has the time that it takes over a slow line", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let isGivenUp = false;
+  const client = new Client({
+    url: "http://127.0.0.1:1", key: "tl_key", retryMs: 0,
+    fetch: (_, options) => new Promise((_, reject) => options?.signal?.addEventListener("abort", () => {
+      isGivenUp = true;
+      reject(new TypeError("aborted"));
+    })),
+  });
+  const upload = assert.rejects(client.artifacts.upload(new Uint8Array(5e6)), Unreachable);
+  t.mock.timers.tick(300_000);
+  assert.equal(isGivenUp, false);
+  t.mock.timers.tick(300_000);
+  await upload;
 });
 
 test("an upload that breaks begins again, with the same key", async (t) => {

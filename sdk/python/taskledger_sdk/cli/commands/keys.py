@@ -15,7 +15,7 @@ from taskledger_sdk.cli.tables import Column, column
 from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.transport import Transport
 
-SCOPES = click.Choice(("tasks:read", "tasks:write", "admin"))
+SCOPES = click.Choice(("tasks:read", "tasks:write", "work", "admin"))
 email_option = click.option("--email", help="Log in as this person, for this command only.")
 password_option = click.option("--password-stdin", is_flag=True, help="With --email: read the password from stdin.")
 

@@ -80,6 +80,8 @@ def set_(
             body["rate"]["burst"] = burst
     elif burst is not None:
         raise click.UsageError("--burst belongs to --rate")
+    if not {"rate", "max_running", "max_hints", "weight"} & body.keys():
+        raise click.UsageError("say what is limited, such as --max-running or --rate; `limits remove` removes a limit")
     if shared:
         body["shared"] = True
     limit = session.api.put(_path(kind, name), body)

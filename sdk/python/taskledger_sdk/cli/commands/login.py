@@ -99,8 +99,8 @@ def whoami(session: Session) -> None:
             ("name", text.compact(me["name"])),
             ("role", text.compact(me["role"])),
             ("scopes", text.compact(", ".join(me["scopes"]))),
-            ("only types", text.compact(", ".join(me["allowed_types"] or ()))),
-            ("only queues", text.compact(", ".join(me["allowed_queues"] or ()))),
+            ("only types", _only(me["allowed_types"])),
+            ("only queues", _only(me["allowed_queues"])),
             *((name.replace("_", " "), said) for name, said in used.items()),
         ]
     )
@@ -118,7 +118,7 @@ def profiles(session: Session) -> None:
         Column(heading="used", value=lambda each: "yes" if each["used"] else ""),
         column("url"),
     )
-    session.out.page(columns, {"items": items, "next": None}, empty="You are not logged in: run `tledger login`.")
+    session.out.page(columns, {"items": items, "next": None}, empty="No log-in is kept: `tledger login` keeps one.")
 
 
 def _target(session: Session, old: Profile | None, *, asks: bool) -> Connection:
@@ -133,6 +133,11 @@ def _target(session: Session, old: Profile | None, *, asks: bool) -> Connection:
     checked = base_url_of(url or likely, may_be_plain=may_be_plain)
     ca_file = os.environ.get("TASKLEDGER_CA_FILE")
     return Connection(url=checked, ca_file=Path(ca_file) if ca_file else None)
+
+
+def _only(names: list[str] | None) -> str:
+    """What it is limited to; nothing where there is no limit."""
+    return "" if names is None else text.compact(", ".join(names) or "none at all")
 
 
 def _ask_key() -> str:

@@ -8,7 +8,7 @@ import click
 
 from taskledger_sdk.cli import lists, text, waiting
 from taskledger_sdk.cli.inputs import label_filters, labels_of, moment_of, payload_of
-from taskledger_sdk.cli.options import PRIORITIES, labels_option, list_options, timeout_option
+from taskledger_sdk.cli.options import PRIORITIES, labels_option, list_options, see_that_it_waits, timeout_option
 from taskledger_sdk.cli.output import STATUS, coloured_status
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
@@ -72,6 +72,7 @@ def start(
     timeout: float | None,
 ) -> None:
     """Start a run of WORKFLOW; INPUT is a JSON object, @FILE, or - for stdin. Prints the id of the run."""
+    see_that_it_waits(timeout, waits=wait)
     body = {"input": payload_of(input_, "INPUT"), "labels": labels_of(labels) or None, "priority": priority}
     if not isinstance(body["input"], dict):
         raise click.BadParameter('it must be an object, such as {"customer_id": "C-1"}', param_hint="INPUT")

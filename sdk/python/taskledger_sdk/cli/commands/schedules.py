@@ -167,12 +167,7 @@ def run(session: Session, schedule: str, *, idempotency_key: str | None) -> None
 @calls_the_api
 def delete(session: Session, schedules: Sequence[str]) -> None:
     """Delete schedules and their slots; tasks that they submitted stay."""
-
-    def delete_one(name: str) -> dict[str, Any]:
-        session.api.delete(path_of("schedules", name))
-        return {"schedule": name, "deleted": True}
-
-    lists.each(session, schedules, delete_one, lambda done: f"{done['schedule']} deleted")
+    lists.delete(session, "schedules", schedules, called="schedule")
 
 
 @schedules.command(name="next")

@@ -9,7 +9,7 @@ import click
 from taskledger_sdk.cli import lists, submitting, text, waiting
 from taskledger_sdk.cli.groups import AliasedGroup
 from taskledger_sdk.cli.inputs import label_filters, labels_of, moment_of, payload_of, payloads_of
-from taskledger_sdk.cli.options import PRIORITIES, labels_option, list_options, timeout_option
+from taskledger_sdk.cli.options import PRIORITIES, labels_option, list_options, see_that_it_waits, timeout_option
 from taskledger_sdk.cli.output import STATUS
 from taskledger_sdk.cli.session import Session, calls_the_api
 from taskledger_sdk.cli.tables import Column, column
@@ -17,7 +17,8 @@ from taskledger_sdk.cli.task_table import COLUMNS, NO_TASKS
 from taskledger_sdk.http.addresses import path_of
 
 STATUSES = click.Choice(
-    ("SCHEDULED", "PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED"), case_sensitive=False
+    ("SCHEDULED", "PENDING", "PROCESSING", "RETRYING", "WAITING", "COMPLETED", "FAILED", "CANCELLED"),
+    case_sensitive=False,
 )
 task_ids = click.argument("task_ids", nargs=-1, required=True, type=click.UUID, metavar="TASK_ID...")
 task_id = click.argument("task_id", type=click.UUID)
@@ -47,6 +48,9 @@ def tasks() -> None:
 @click.argument("payload", required=False)
 @click.option("--each", metavar="FILE", help="One task for each line of a file (JSON); - is stdin.")
 @click.option("--priority", type=PRIORITIES)
+@click.option("--queue", help="In place of that of its type.")
+@click.option("--ordering-key", help="Your tasks with the same key run one at a time, in their order.")
+@click.option("--concurrency-key", help="What it uses that limits are set for.")
 @click.option("--at", help="Not before this moment, such as 2026-12-24T18:00.")
 @click.option("--expires-at", help="Cancel it unless it has started by then.")
 @click.option("--max-retries", type=int, help="Retries after the first attempt.")
@@ -73,6 +77,7 @@ def submit(
 
     Prints the id; with --wait the result. With --json and --each: the API's answer to each payload, one a line.
     """
+    see_that_it_waits(timeout, waits=wait)
     body = {"type": type_, **_fields(given)}
     if each is not None:
         if payload is not None or idempotency_key is not None:
@@ -92,6 +97,9 @@ def submit(
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
     body = {
         "priority": given["priority"],
+        "queue": given["queue"],
+        "ordering_key": given["ordering_key"],
+        "concurrency_key": given["concurrency_key"],
         "scheduled_at": moment_of(given["at"], "--at"),
         "expires_at": moment_of(given["expires_at"], "--expires-at"),
         "max_retries": given["max_retries"],
@@ -186,10 +194,15 @@ def cancel(session: Session, task_ids: Sequence[UUID]) -> None:
 @task_ids
 @click.option("--payload", help="Another payload; JSON or plain text, @FILE, or - for stdin.")
 @click.option("--max-retries", type=int, help="Retries from here on.")
+@click.option("--fresh", is_flag=True, help="Durable tasks forget what they remember, and begin from nothing.")
 @calls_the_api
-def replay(session: Session, task_ids: Sequence[UUID], *, payload: str | None, max_retries: int | None) -> None:
+def replay(
+    session: Session, task_ids: Sequence[UUID], *, payload: str | None, max_retries: int | None, fresh: bool
+) -> None:
     """Start FAILED or CANCELLED tasks again, with fresh retries. `retry` is the same."""
-    body = {} if max_retries is None else {"max_retries": max_retries}
+    body: dict[str, Any] = {} if max_retries is None else {"max_retries": max_retries}
+    if fresh:
+        body["fresh"] = True
     if payload is not None:
         body["payload"] = payload_of(payload, "--payload")
     lists.each(session, [str(each) for each in task_ids], lambda id_: _act(session, id_, "retry", body), _became)
@@ -210,12 +223,7 @@ def compensate(session: Session, task_ids: Sequence[UUID], *, reason: str | None
 @calls_the_api
 def delete(session: Session, task_ids: Sequence[UUID]) -> None:
     """Delete finished tasks and their history."""
-
-    def delete_one(id_: str) -> dict[str, Any]:
-        session.api.delete(path_of("tasks", id_))
-        return {"id": id_, "deleted": True}
-
-    lists.each(session, [str(each) for each in task_ids], delete_one, lambda done: f"{done['id']} deleted")
+    lists.delete(session, "tasks", [str(each) for each in task_ids], called="id")
 
 
 @tasks.command()
@@ -265,6 +273,41 @@ def events(session: Session, task_id: UUID, **paging: Any) -> None:
 def children(session: Session, task_id: UUID, **paging: Any) -> None:
     """List the tasks that a task's handler submitted, newest first."""
     lists.show(session, path_of("tasks", task_id, "children"), COLUMNS, **paging, empty=NO_TASKS)
+
+
+@tasks.command()
+@task_id
+@list_options
+@calls_the_api
+def signals(session: Session, task_id: UUID, **paging: Any) -> None:
+    """List what a task was told, newest first: who sent it, when, and which step took it."""
+    columns = (
+        Column(heading="when", value=lambda signal: text.moment(signal["at"])),
+        column("name"),
+        Column(heading="data", value=lambda signal: text.compact(signal["data"])),
+        column("sent by", "sent_by"),
+        column("taken by", "taken_by"),
+    )
+    lists.show(session, path_of("tasks", task_id, "signals"), columns, **paging, empty="It was told nothing.")
+
+
+@tasks.command()
+@task_id
+@list_options
+@calls_the_api
+def steps(session: Session, task_id: UUID, **paging: Any) -> None:
+    """List what the handler of a durable task has behind it, in its order."""
+    columns = (
+        column("name"),
+        column("kind"),
+        column("state"),
+        Column(heading="result", value=lambda step: text.compact(step["result"])),
+        column("child", "child_id"),
+        Column(heading="until", value=lambda step: text.moment(step["wakes_at"]), only_wide=True),
+        Column(heading="ended", value=lambda step: text.moment(step["ended_at"])),
+        Column(heading="error", value=lambda step: _error(step["error"])),
+    )
+    lists.show(session, path_of("tasks", task_id, "steps"), columns, **paging, empty="It remembers nothing.")
 
 
 def _act(session: Session, id_: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -72,8 +72,9 @@ def show(session: Session, name: str) -> None:
             ("queue", text.compact(found["queue"])),
             ("time limit", f"{text.seconds(limits['timeout_seconds'])}, and {limits['grace_seconds']} s to end"),
             ("longest time limit", text.seconds(limits["longest_timeout_seconds"])),
-            ("retries", f"{retry['max_retries']}, after {retry['base_seconds']:g} s, then {retry['factor']:g} times"),
+            ("retries", _retries(retry)),
             ("can be undone", "yes" if found["compensable"] else "no"),
+            ("schema", found["schema_hash"]),
             ("reaches outside", "yes" if found["reaches_outside"] else "no"),
         ]
     )
@@ -84,6 +85,15 @@ def show(session: Session, name: str) -> None:
         for example in found["examples"]:
             said = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
             session.out.text(f"tledger tasks submit {found['name']} {shlex.quote(said)}")
+
+
+def _retries(retry: dict[str, Any]) -> str:
+    """How many there are, and how long the pauses before them are at most."""
+    if not retry["max_retries"]:
+        return "none"
+    first, longest = text.seconds(retry["base_seconds"]), text.seconds(retry["cap_seconds"])
+    pauses = f"after at most {first}, then {retry['factor']:g} times as long each, up to {longest}"
+    return f"{retry['max_retries']}; {pauses}"
 
 
 @types.command()

@@ -128,12 +128,7 @@ def _apply(session: Session, wanted: dict[str, Any]) -> tuple[str, dict[str, Any
 @calls_the_api
 def delete(session: Session, names: Sequence[str]) -> None:
     """Delete workflows; their finished runs stay."""
-
-    def delete_one(name: str) -> dict[str, Any]:
-        session.api.delete(path_of("workflows", name))
-        return {"name": name, "deleted": True}
-
-    lists.each(session, names, delete_one, lambda done: f"{done['name']} deleted")
+    lists.delete(session, "workflows", names, called="name")
 
 
 @workflows.command()
