@@ -7,11 +7,11 @@ from app.capacity import worker_slots_here
 from app.config import get_settings
 from taskledger_sdk.packages import EXIT_STATUS, BrokenFiles
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS
-from tasks.brokers import broker_of, tls_of, url_for_kombu
+from tasks.brokers import tls_of, url_for_kombu
 from tasks.topology import queue_names, work_queue
 
 _settings = get_settings()
-_broker = broker_of(_settings.broker_url, queue_type=_settings.queue_type)
+_broker = _settings.broker
 
 # --- what runs -------------------------------------------------------------------------------------------------------
 imports = ("app.worker",)  # the worker learns its task types there; named as a string: tasks/ never imports app/
@@ -52,7 +52,7 @@ accept_content = ["json"]  # no pickle: a message is never code
 result_backend = None  # results are in the tasks table
 task_ignore_result = True
 task_publish_retry = False  # the ledger publishes again by itself; retries here would block the publisher
-task_acks_late = True  # acknowledged once the outcome is recorded
+task_acks_late = True  # acknowledged once the outcome is recorded; what takes long earlier (app/worker/consumption.py)
 task_acks_on_failure = True  # a failure is an outcome, and it is recorded
 task_acks_on_timeout = True  # so is a time limit; False would run it for ever
 task_reject_on_worker_lost = False  # redelivery is never recovery: leases, the parent and the dispatcher are
@@ -62,6 +62,7 @@ task_time_limit = MAX_HARD_LIMIT_SECONDS  # backstop for hints that bring no lim
 # --- the worker ------------------------------------------------------------------------------------------------------
 worker_concurrency = _settings.worker_concurrency or worker_slots_here()  # Celery would count the host's processors
 worker_prefetch_multiplier = 1  # a hint waits in the queue, where priorities hold, not in a busy worker
+worker_disable_prefetch = _broker.counts_reserved  # nor in one that has lost its connection while all children work
 worker_detect_quorum_queues = True  # per-consumer prefetch where global QoS is refused
 worker_enable_prefetch_count_reduction = False  # after a lost connection prefetch stays as it was
 worker_max_tasks_per_child = 10_000  # bounds what a leaking handler can hold

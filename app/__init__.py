@@ -8,13 +8,18 @@ if TYPE_CHECKING:
 
 def create_app() -> "Flask":
     """The web application; imported only when asked for, so that workers load no Flask."""
-    from app import cli, factory
+    from app import factory
     from app.errors import SettingsError
     from taskledger_sdk.packages import BrokenFiles
 
     try:
         app = factory.create_app()
     except (SettingsError, BrokenFiles) as error:
+        from app import cli
+
         return cli.unusable(error)
-    cli.register(app)
+    if not factory.is_served():
+        from app import cli  # a tenth of a second and 10 MB
+
+        cli.register(app)
     return app

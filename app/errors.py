@@ -82,7 +82,8 @@ def summary(errors: Mapping[str, Any], max_fields: int = 3) -> str:
     pairs = flatten(errors)
     told = "; ".join(_clause(path, message) for path, message in pairs[:max_fields])
     more = f" (and {len(pairs) - max_fields} more in errors)" if len(pairs) > max_fields else ""
-    return f"{told[:1].upper() if not pairs[0][0] else told[:1]}{told[1:]}{more}."
+    end = "" if (more or told).endswith("?") else "."
+    return f"{told[:1].upper() if not pairs[0][0] else told[:1]}{told[1:]}{more}{end}"
 
 
 def _clause(path: str, message: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from flask_migrate import Migrate
 from gunicorn.errors import AppImportError
 
 from app import api, dashboard, runtime, task_packages
@@ -32,7 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or get_settings()
     runtime.set_up_logging(settings)
     _load_types(settings)
-    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+    if is_served():
         metrics.share("api", owner=os.getppid())  # its workers are one service
     app = Application(__name__, static_folder=None)
     tracing.start("api", flask_app=app)  # before anything else stands before a request
@@ -46,8 +45,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     registration.register(app, settings)
     api.register(app)
     dashboard.register(app, settings)
-    Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
+    if not is_served():
+        _offer_migrations(app)
     return app
+
+
+def is_served() -> bool:
+    """Whether gunicorn serves the application; the flask command runs in it otherwise."""
+    return os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+
+
+def _offer_migrations(app: Flask) -> None:
+    from flask_migrate import Migrate  # loads Alembic, which takes an eighth of the start of a process
+
+    Migrate(app, db, directory=str(MIGRATIONS), compare_type=True)
 
 
 def _load_types(settings: Settings) -> None:
@@ -55,6 +66,6 @@ def _load_types(settings: Settings) -> None:
     try:
         task_packages.use(settings)
     except BrokenFiles as error:
-        if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+        if not is_served():
             raise
         raise AppImportError(str(error)) from None  # gunicorn says it without a traceback, and ends

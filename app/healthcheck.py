@@ -14,7 +14,7 @@ from app.config import database_address, secret_files
 
 QUESTIONS = {
     # a worker's parent process writes its row each second
-    "worker": "SELECT EXISTS (SELECT FROM workers WHERE host = %(host)s AND stopped_at IS NULL "
+    "worker": "SELECT EXISTS (SELECT FROM workers WHERE kind = 'celery' AND host = %(host)s AND stopped_at IS NULL "
     "AND last_seen_at > now() - interval '15 seconds')",
     # one duty is enough: with the broker away those that publish fail, and a restart would not help them
     "dispatcher": "SELECT EXISTS (SELECT FROM duties WHERE last_success_at > now() - interval '30 seconds')",

@@ -33,9 +33,28 @@ class Broker:
     tls_options: Mapping[str, str] = field(default_factory=dict)
     """kombu's names for `ca_file`, `verify` and `host`; empty where the URL says everything."""
     longest_delivery_seconds: int | None = None
-    """After how long the broker takes a message back that is not acknowledged, unless it is set up otherwise."""
+    """After how long the broker takes a message back that is not acknowledged, unless it is set up otherwise; None: it
+    is told that the message is still worked on."""
+    delivery_option: str | None = None
+    """The transport option by which a client says so; None where the server's configuration does."""
+    ends_overdue_channels: bool = False
+    """Whether it then closes the channel: a hint that takes longer has to be acknowledged before its tasks end.
+    Elsewhere a second copy is delivered, which meets a live lease and does nothing."""
+    prefetch_by_consumer: bool = False
+    """Whether a prefetch count may be of each consumer, and not of the channel with all of its consumers."""
+    counts_reserved: bool = False
+    """Whether Celery itself asks for no more messages than it has children free (worker_disable_prefetch)."""
+
+    @property
+    def early_seconds(self) -> float | None:
+        """After how long a hint is acknowledged whose tasks have not ended; None: never."""
+        if self.longest_delivery_seconds is None or not self.ends_overdue_channels:
+            return None
+        return self.longest_delivery_seconds / EARLY
 
 
+EARLY = 3
+"""The part of what a broker allows, after which a hint is acknowledged."""
 DEAD_LETTER_EXCHANGE, DEAD_LETTER_KEY, DEAD_LETTER_QUEUE = "dlx", "failed", "tasks.dead"
 MAX_PRIORITY = 3
 MAX_DELIVERIES = 20
@@ -52,6 +71,8 @@ RABBITMQ_QUORUM = Broker(
     dead_letters=True,
     tls_options={"ca_file": "ca_certs", "verify": "cert_reqs", "host": "server_hostname"},
     longest_delivery_seconds=1800,
+    ends_overdue_channels=True,
+    prefetch_by_consumer=True,
 )
 RABBITMQ = replace(
     RABBITMQ_QUORUM,
@@ -87,6 +108,8 @@ REDIS = Broker(
     dead_letters=False,
     tls_options={"ca_file": "ssl_ca_certs", "verify": "ssl_cert_reqs"},  # redis-py checks the name by itself
     longest_delivery_seconds=3600,
+    delivery_option="visibility_timeout",
+    counts_reserved=True,
 )
 BY_SCHEME = {
     "amqp": RABBITMQ,
@@ -112,10 +135,11 @@ def tls_of(url: str, *, ca_file: str | None) -> dict[str, Any] | None:
     return {names[name]: value for name, value in given.items() if name in names and value is not None}
 
 
-def broker_of(url: str, *, queue_type: str = "classic") -> Broker:
+def broker_of(url: str, *, queue_type: str = "classic", longest_delivery_seconds: int = 0) -> Broker:
     """The entry for a broker URL. Raises ValueError naming the schemes that are known.
 
-    Several URLs are separated by semicolons; they are hosts of one broker, tried in turn.
+    Several URLs are separated by semicolons; they are hosts of one broker, tried in turn. `longest_delivery_seconds`
+    is what holds in place of the usual; 0: the usual. It says nothing where the broker is told that work goes on.
     """
     schemes = {_scheme(each) for each in url.split(";")}
     scheme = min(schemes)
@@ -126,7 +150,15 @@ def broker_of(url: str, *, queue_type: str = "classic") -> Broker:
     except KeyError:
         known = ", ".join(f"{name}://" for name in BY_SCHEME)
         raise ValueError(f"no broker is known for {scheme or 'a URL without a scheme'}://; known: {known}") from None
-    return broker.quorum if queue_type == "quorum" and broker.quorum else broker
+    found = broker.quorum if queue_type == "quorum" and broker.quorum else broker
+    if not longest_delivery_seconds or found.longest_delivery_seconds is None:
+        return found
+    option = {} if found.delivery_option is None else {found.delivery_option: longest_delivery_seconds}
+    return replace(
+        found,
+        longest_delivery_seconds=longest_delivery_seconds,
+        transport_options={**found.transport_options, **option},
+    )
 
 
 def _scheme(url: str) -> str:

@@ -50,9 +50,14 @@ def accepted_traceparent(header: str) -> str | None:
     return header if TRACEPARENT.fullmatch(header) else None
 
 
-def is_same_trace(one: str | None, other: str | None) -> bool:
-    """Whether two trace contexts are of one trace: the second of their four parts is its id."""
-    return one is not None and other is not None and one.split("-")[1] == other.split("-")[1]
+def below(given: str | None) -> str | None:
+    """The trace context that this thread works in where it is of the same trace as a given one; else the given one."""
+    current = traceparent()
+    return current if current is not None and given is not None and _trace_id(current) == _trace_id(given) else given
+
+
+def _trace_id(traceparent: str) -> str:
+    return traceparent.split("-")[1]
 
 
 def outgoing() -> Mapping[str, str]:

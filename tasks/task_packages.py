@@ -6,25 +6,18 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from taskledger_sdk import packages
 from taskledger_sdk.packages import is_module_of_types
 
-GROUP = "taskledger.tasks"
-"""The entry point group in which an installed package names the module with its task types."""
 OURS = {"app", "tasks", "celeryconfig"}
 """Top-level modules of the service: whoever imports one of these names gets ours."""
+named = packages.named
 REMOTE = "run it as a remote worker, in a process of its own"
 
 
-def named(setting: str) -> list[str]:
-    """The import names of TASK_PACKAGES, parted by commas, then those of installed packages; each once, in order."""
-    given = (name.strip() for name in setting.split(","))
-    installed = sorted(each.value.partition(":")[0] for each in metadata.entry_points(group=GROUP))
-    return list(dict.fromkeys([*filter(None, given), *installed]))
-
-
-def faults(packages: Sequence[str]) -> list[str]:
+def faults(names: Sequence[str]) -> list[str]:
     """What is wrong with packages before any of them is imported, in one line each: where, what, and what to do."""
-    return [fault for name in packages for fault in _faults_of(name)]
+    return [fault for name in names for fault in _faults_of(name)]
 
 
 def _faults_of(name: str) -> Iterator[str]:

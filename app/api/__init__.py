@@ -5,15 +5,16 @@ from typing import Any
 import apispec_oneofschema
 from flask import Flask
 
-from app.api import artifacts, dead_letters, docs, schedules, task_types
+from app.api import artifacts, dead_letters, docs, remote_types, repairs, schedules, task_types, triggers
 from app.api.accounts import api_keys, audit, log_in, users
-from app.api.events import sinks, stream, webhooks
+from app.api.events import outside, sinks, stream, webhooks
 from app.api.invoices import routes as invoices
 from app.api.queues import figures, limits, purge
 from app.api.queues import routes as queues
-from app.api.service import health, integrity, metrics, stats, workers
-from app.api.tasks import actions, batches, compensations, why
+from app.api.service import deploy_check, health, integrity, metrics, stats, workers
+from app.api.tasks import actions, batches, compensations, signals, steps, why
 from app.api.tasks import routes as tasks
+from app.api.work import routes as work
 from app.api.workflows import definitions, runs
 from app.version import VERSION
 from app.web.fields import verbatim_schema
@@ -24,9 +25,14 @@ RESOURCES = (
     batches.blueprint,
     actions.blueprint,
     compensations.blueprint,
+    signals.blueprint,
+    steps.blueprint,
     artifacts.blueprint,
     dead_letters.blueprint,
+    repairs.blueprint,
     schedules.blueprint,
+    triggers.blueprint,
+    outside.blueprint,
     stream.blueprint,
     webhooks.blueprint,
     sinks.blueprint,
@@ -34,6 +40,8 @@ RESOURCES = (
     runs.blueprint,
     invoices.blueprint,
     task_types.blueprint,
+    remote_types.blueprint,
+    work.blueprint,
     queues.blueprint,
     figures.blueprint,
     purge.blueprint,
@@ -42,6 +50,7 @@ RESOURCES = (
     stats.blueprint,
     limits.blueprint,
     integrity.blueprint,
+    deploy_check.blueprint,
     log_in.blueprint,
     api_keys.blueprint,
     users.blueprint,

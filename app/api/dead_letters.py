@@ -1,5 +1,6 @@
 """/dead-letters: what has FAILED, by cause; replaying and purging many at once, after a dry run has counted them."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -7,34 +8,47 @@ import marshmallow as ma
 from marshmallow import validate
 
 from app.clock import utcnow
+from app.errors import NotFound
 from app.models import TaskRecord
 from app.models.page import Page
 from app.services.accounts.quotas import QuotaReached
-from app.services.tasks import dead_letters, replay
+from app.services.tasks import dead_letter_group, dead_letters, replay
+from app.services.tasks.dead_letter_group import GroupDetails
 from app.services.tasks.dead_letters import DeadLetterFilter
 from app.web import quotas
 from app.web.access import visible_owner
 from app.web.blueprint import Blueprint
 from app.web.dead_letter_choice import DEAD_LETTER_ACTIONS, dead_letter_filter
-from app.web.fields import Instant, QueryMoment, matching
+from app.web.fields import Instant, QueryMoment, matching, type_name
 from app.web.oversight import counted
 from app.web.requests.dry_run import choice_in, token_for
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
-from app.web.schemas.tasks import TaskList
+from app.web.schemas.tasks import TaskList, TaskView
 from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
-from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1", description="Tasks that are FAILED")
 
 FINGERPRINT = r"[0-9a-f]{16}"
+FINGERPRINT_PARAMETER = [
+    {"name": "fingerprint", "in": "path", "required": True, "schema": {"type": "string", "pattern": f"^{FINGERPRINT}$"}}
+]
+
+
+def _counts(description: str) -> ma.fields.Dict:
+    return ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Integer(),
+        required=True,
+        metadata={"description": description},
+    )
 
 
 class DeadLetterQuery(PageQuery):
     """Query parameters of the list."""
 
-    type = matching(NAME.pattern, "is no name of a task type", metadata={"description": "Of this type"})
+    type = type_name(metadata={"description": "Of this type"})
     fingerprint = matching(FINGERPRINT, "is no fingerprint", metadata={"description": "With this cause"})
     failed_after = QueryMoment(metadata={"description": "Failed then or later"})
     failed_before = QueryMoment(metadata={"description": "Failed earlier"})
@@ -43,7 +57,7 @@ class DeadLetterQuery(PageQuery):
 class DeadLetterChoice(StrictSchema):
     """Which dead letters a replay or a purge is about; an empty one means all."""
 
-    type = matching(NAME.pattern, "is no name of a task type")
+    type = type_name()
     fingerprint = matching(FINGERPRINT, "is no fingerprint")
     failed_after = strict.Moment()
     failed_before = strict.Moment()
@@ -87,6 +101,42 @@ class GroupList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(GroupView), required=True)
 
 
+class HourView(ma.Schema):
+    """An hour."""
+
+    at = Instant(required=True, metadata={"description": "Its beginning"})
+    count = ma.fields.Integer(required=True)
+
+
+class WorkerShareView(ma.Schema):
+    """A worker on which some of them failed."""
+
+    worker = ma.fields.String(required=True)
+    release = ma.fields.String(required=True, allow_none=True, metadata={"description": "null: not known any more"})
+    count = ma.fields.Integer(required=True)
+
+
+class GroupDetailsView(ma.Schema):
+    """Dead letters with one cause, in detail."""
+
+    fingerprint = ma.fields.String(required=True)
+    count = ma.fields.Integer(required=True)
+    types = _counts("By task type")
+    first_at = Instant(required=True, metadata={"description": "When the first of them failed"})
+    last_at = Instant(required=True, metadata={"description": "When the latest of them failed"})
+    last_hour = ma.fields.Integer(required=True, metadata={"description": "How many failed in the last 60 minutes"})
+    last_day = ma.fields.Integer(required=True, metadata={"description": "How many failed in the last 24 hours"})
+    hours = ma.fields.List(
+        ma.fields.Nested(HourView), required=True, metadata={"description": "The last 24, oldest first"}
+    )
+    looked_at = ma.fields.Integer(
+        required=True, metadata={"description": "So many of the newest were asked for workers and releases"}
+    )
+    workers = ma.fields.List(ma.fields.Nested(WorkerShareView), required=True)
+    releases = _counts("By release of the service on the worker")
+    example = ma.fields.Nested(TaskView, required=True, metadata={"description": "The newest"})
+
+
 @blueprint.get("/dead-letters")
 @blueprint.pages(TaskList(), "dead-letters", query=DeadLetterQuery())
 def list_dead_letters(query: dict[str, Any]) -> Page[TaskRecord]:
@@ -103,6 +153,16 @@ def list_groups() -> dict[str, Any]:
     """List the causes of the last 30 days."""
     with transaction() as session:
         return {"items": dead_letters.groups(session, owner=visible_owner(), now=utcnow())}
+
+
+@blueprint.get("/dead-letters/groups/<fingerprint>", parameters=FINGERPRINT_PARAMETER)
+@blueprint.response(200, GroupDetailsView())
+def read_dead_letter_group(fingerprint: str) -> GroupDetails:
+    """Read one cause: since when, how often, of which types, on which workers and releases, and an example."""
+    if not re.fullmatch(FINGERPRINT, fingerprint):
+        raise NotFound("There is no such cause: a fingerprint has 16 digits of 0-9 and a-f.")
+    with transaction() as session:
+        return dead_letter_group.read_group(session, fingerprint, owner=visible_owner(), now=utcnow())
 
 
 @blueprint.post("/dead-letters/replay")

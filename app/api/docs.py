@@ -1,13 +1,14 @@
 """/openapi.json and /docs: the contract, and Swagger UI over it, served from here without any other host."""
 
 import json
+from threading import Lock
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app
-from flask_smorest import Api
 
 from app.web import operation_ids
 from app.web.access import Access, access, describe_access
+from app.web.responses.problems import ProblemApi
 
 blueprint = Blueprint(
     "docs", __name__, static_folder="static/swagger-ui", static_url_path="/docs/assets", url_prefix=None
@@ -18,6 +19,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+MAX_LISTED = 100  # words that the document names for one value
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -40,8 +42,8 @@ PAGE = """<!doctype html>
 @access(Access.OPEN)
 def openapi() -> Response:
     """The OpenAPI 3.1 document."""
-    text: bytes = current_app.extensions["taskledger.openapi"]
-    return Response(text, mimetype="application/json")
+    document: Document = current_app.extensions["taskledger.openapi"]
+    return Response(document.text(), mimetype="application/json")
 
 
 @blueprint.get("/docs")
@@ -51,13 +53,32 @@ def swagger_ui() -> Response:
     return Response(PAGE, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-def register(app: Flask, api: Api) -> None:
+class Document:
+    """The OpenAPI document of an application. Made when somebody first asks: few do, and starts would wait."""
+
+    def __init__(self, app: Flask, api: ProblemApi) -> None:
+        self._app, self._api = app, api
+        self._making = Lock()
+        self._text = b""
+
+    def text(self) -> bytes:
+        """The document as JSON."""
+        with self._making:
+            self._text = self._text or self._made()
+        return self._text
+
+    def _made(self) -> bytes:
+        document = self._api.document()
+        describe_access(self._app, document)
+        operation_ids.describe(self._app, document)
+        drop_impossible_defaults(document)
+        drop_long_lists(document)
+        return json.dumps(document, ensure_ascii=False).encode()
+
+
+def register(app: Flask, api: ProblemApi) -> None:
     """Serve the document of an API whose resources are all registered."""
-    document: dict[str, Any] = api.spec.to_dict()
-    describe_access(app, document)
-    operation_ids.describe(app, document)
-    drop_impossible_defaults(document)
-    app.extensions["taskledger.openapi"] = json.dumps(document, ensure_ascii=False).encode()
+    app.extensions["taskledger.openapi"] = Document(app, api)
     app.register_blueprint(blueprint)
 
 
@@ -72,6 +93,22 @@ def drop_impossible_defaults(part: Any) -> None:
         del part["default"]
     for each in part.values():
         drop_impossible_defaults(each)
+
+
+def drop_long_lists(part: Any) -> None:
+    """Take away lists of hundreds of words: generators make a type of each, and some fail on GMT0, GMT+0 and GMT-0.
+
+    They are no less checked; the schema of a task type at /task-types has them.
+    """
+    if isinstance(part, list):
+        for each in part:
+            drop_long_lists(each)
+    if not isinstance(part, dict):
+        return
+    if isinstance(part.get("enum"), list) and len(part["enum"]) > MAX_LISTED:
+        del part["enum"]
+    for each in part.values():
+        drop_long_lists(each)
 
 
 def _is_impossible(schema: dict[str, Any]) -> bool:

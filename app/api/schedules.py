@@ -25,7 +25,7 @@ from app.web import quotas
 from app.web.access import current_owner_id, visible_owner
 from app.web.blueprint import Blueprint, Created
 from app.web.fields import text
-from app.web.requests.etags import IfMatch, etag
+from app.web.requests.etags import IfMatch, etag_header
 from app.web.requests.idempotency import key_of
 from app.web.responses.headers import LOCATION
 from app.web.schemas.runs import RunDetails, run_path
@@ -130,7 +130,7 @@ def create_schedule(wanted: NewSchedule, headers: dict[str, Any]) -> Created[Sch
             now=utcnow(),
             allowance=quotas.allowance_in(session),
         )
-    return Created(record=schedule, path=schedule_path(schedule), is_new=is_new, headers=_tag(schedule))
+    return Created(record=schedule, path=schedule_path(schedule), is_new=is_new, headers=etag_header(schedule))
 
 
 @blueprint.get("/schedules")
@@ -163,7 +163,7 @@ def read_schedule(schedule_id: str) -> tuple[ScheduleRecord, dict[str, str]]:
     """Read a schedule, by id or by name."""
     with transaction(autocommit=True) as session:
         found = schedules.read(session, find_id(session, schedule_id), visible_to=visible_owner())
-    return found, _tag(found)
+    return found, etag_header(found)
 
 
 @blueprint.put("/schedules/<schedule_id>", parameters=SCHEDULE)
@@ -191,7 +191,7 @@ def put_schedule(
         else:
             new, most = _named(wanted.schedule, schedule_id), current_app.config["MAX_SCHEDULES_PER_OWNER"]
             found, what = schedules.put(session, new, owner_id=current_owner_id(), most=most, **options)
-    return found, 201 if what is Put.CREATED else 200, {"Location": schedule_path(found), **_tag(found)}
+    return found, 201 if what is Put.CREATED else 200, {"Location": schedule_path(found), **etag_header(found)}
 
 
 @blueprint.patch("/schedules/<schedule_id>", parameters=SCHEDULE)
@@ -215,7 +215,7 @@ def change_schedule(
             states=headers["states"],
             allowance=quotas.allowance_in(session),
         )
-    return changed, _tag(changed)
+    return changed, etag_header(changed)
 
 
 @blueprint.delete("/schedules/<schedule_id>", parameters=SCHEDULE)
@@ -286,7 +286,3 @@ def _named(wanted: NewSchedule, name: str) -> NewSchedule:
         return replace(wanted, name=NAME.deserialize(name))
     except ma.ValidationError as error:
         raise Refused({"name": error.messages}) from None
-
-
-def _tag(schedule: ScheduleRecord) -> dict[str, str]:
-    return {"ETag": f'"{etag(schedule)}"'}

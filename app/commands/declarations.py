@@ -9,7 +9,7 @@ from app.services.schedules.declared import Declaration, DeclarationRefused
 from app.web.requests.parsing import refusal
 from app.web.schemas.schedules import PutSchedule
 from app.web.transactions import transaction
-from taskledger_sdk.registry import load_types
+from taskledger_sdk.registry import known_types
 from taskledger_sdk.schedules import DeclaredSchedule, load_schedules
 
 
@@ -17,7 +17,7 @@ def store_declarations() -> list[str]:
     """Store them, all or nothing; returns a line for each change. Raises Refused with the place of what cannot be."""
     declared = {name: _read(each) for name, each in load_schedules().items()}
     with transaction() as session:
-        limits = admission.declared.sync(session, load_types().values(), now=utcnow())
+        limits = admission.declared.sync(session, known_types().values(), now=utcnow())
         return [*limits, *schedules.sync(session, declared, now=utcnow())]
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.database import in_transaction
-from app.services.encryption import rotation, sealing
+from app.services.encryption import ciphertexts, rotation
 from app.services.encryption.rotation import Tally
 from app.web.current_settings import current_settings
 
@@ -50,7 +50,7 @@ def reencrypt(*, dry_run: bool, batch: int, as_json: bool) -> None:
 
     Exit status 1 when something is left: a key is missing, or a process still encrypts with an old one.
     """
-    keys = sealing.keys(current_settings().payload_keys)
+    keys = ciphertexts.keys(current_settings().payload_keys)
     if not keys:
         raise click.ClickException("PAYLOAD_KEYS is not set: there is no key to encrypt with.")
     outcome = _run(keys, dry_run=dry_run, batch=batch)
@@ -61,7 +61,7 @@ def reencrypt(*, dry_run: bool, batch: int, as_json: bool) -> None:
     raise SystemExit(1 if outcome.left and not dry_run else 0)
 
 
-def _run(keys: sealing.Keys, *, dry_run: bool, batch: int) -> Outcome:
+def _run(keys: ciphertexts.Keys, *, dry_run: bool, batch: int) -> Outcome:
     """Look and move until a look finds nothing to move; the last one is what counts."""
     progress = _Progress()
     if dry_run:
@@ -88,7 +88,7 @@ class _Progress:
             click.echo(f"{tally.place}: {tally.looked_at} rows, {found} found, {tally.moved} moved", err=True)
 
 
-def _document(keys: sealing.Keys, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
+def _document(keys: ciphertexts.Keys, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
     places = [
         {
             "place": each.place,
@@ -104,7 +104,7 @@ def _document(keys: sealing.Keys, outcome: Outcome, *, dry_run: bool) -> dict[st
     return {"newest": keys[0].name, "dry_run": dry_run, "moved": moved, "left": outcome.left, "places": places}
 
 
-def _show(keys: sealing.Keys, outcome: Outcome, *, dry_run: bool) -> None:
+def _show(keys: ciphertexts.Keys, outcome: Outcome, *, dry_run: bool) -> None:
     console = Console()
     table = Table("what", "rows", "moved", "need an old key", "key is missing", "damaged", title="Encrypted values")
     for each in outcome.last:
@@ -114,7 +114,7 @@ def _show(keys: sealing.Keys, outcome: Outcome, *, dry_run: bool) -> None:
     console.print(_said(keys, outcome, dry_run=dry_run), highlight=False, soft_wrap=True)
 
 
-def _said(keys: sealing.Keys, outcome: Outcome, *, dry_run: bool) -> str:
+def _said(keys: ciphertexts.Keys, outcome: Outcome, *, dry_run: bool) -> str:
     old: Counter[str] = sum((each.old for each in outcome.last), Counter())
     lost: Counter[str] = sum((each.lost for each in outcome.last), Counter())
     damaged = sum(each.damaged for each in outcome.last)

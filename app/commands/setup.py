@@ -1,9 +1,12 @@
 """`flask --app app setup`: everything that must be there before the service starts; safe to run at every start."""
 
+from datetime import datetime
+
 import click
 import flask_migrate
 import sqlalchemy as sa
 from flask.cli import with_appcontext
+from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.commands.declarations import store_declarations
@@ -11,6 +14,7 @@ from app.config import Settings
 from app.errors import TaskledgerError
 from app.models import Role, Scope, UserRecord
 from app.services.accounts import api_keys, audit, passwords, registration, users
+from app.services.dispatch import workers
 from app.services.sql import published, roles
 from app.web.current_settings import current_settings
 from app.web.transactions import transaction
@@ -50,12 +54,25 @@ def publish(settings: Settings) -> None:
     """Tell the database of the task types and limits that its functions apply; grants are renewed where roles are."""
     now = utcnow()
     with transaction() as session:
+        _check_durable(session, now)
         published.types(session, load_types().values(), now=now)
         published.retire_others(session, load_types(), now=now)
         published.limits(session, settings, now=now)
         if roles.exists(session, roles.READ) and roles.exists(session, roles.OPERATE):
             for statement in roles.grants(session):
                 session.execute(sa.text(statement))
+
+
+def _check_durable(session: Session, now: datetime) -> None:
+    """A worker of an older release would fail tasks that are WAITING, or leave them there."""
+    durable = sorted(kind.name for kind in load_types().values() if kind.durable and not kind.internal)
+    older = sorted({worker.node for worker in workers.alive(session, now=now) if not worker.knows_waiting})
+    if durable and older:
+        raise click.ClickException(
+            f"{', '.join(durable)}: a type may be durable once every worker runs a release that knows tasks that are "
+            f"WAITING, and {', '.join(older)} {'does' if len(older) == 1 else 'do'} not. Replace the workers first, by "
+            "this release without these types, or stop them; then run this command again. Nothing was published."
+        )
 
 
 def first_admin(settings: Settings) -> list[str]:

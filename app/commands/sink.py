@@ -20,7 +20,6 @@ from app.sinks.base import Sink, SinkRunner
 from app.sinks.csv import CsvSink
 from app.sinks.stats import StatsSink
 from app.sinks.webhooks import WebhooksSink
-from tasks.brokers import broker_of
 from tasks.celery import app as celery_app
 
 log = structlog.get_logger(__name__)
@@ -103,6 +102,6 @@ def _audit() -> AuditRunner:
 def make_runner(name: str, window: Window) -> SinkRunner:
     """A sink with connections of its own; what one reads of the ledger, the others find in the window."""
     settings = get_settings()
-    broker = broker_of(settings.broker_url)
+    broker = settings.broker
     connection = celery_app.connection_for_read(transport_options=dict(broker.transport_options), heartbeat=30)
     return SinkRunner(SINKS[name](settings), connection, Publisher(), window=window)

@@ -14,10 +14,12 @@ from app.config.production import split_url
 from app.config.setting import words
 from taskledger_sdk.errors import PayloadRefused
 from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS
 from tasks.brokers import broker_of, hosts_of
 from tasks.documents import Seller
 
 PAYLOAD_KEY_BYTES = 32
+MIN_DELIVERY_SECONDS = 10
 API_KEY = re.compile(r"tl_[A-Za-z0-9_-]{43,}")
 RATE = re.compile(r"[1-9]\d{0,8} ?(per|/) ?(second|minute|hour|day)")
 
@@ -46,6 +48,14 @@ def check_broker_url(url: str) -> None:
             split_url(each).port  # noqa: B018 (it raises)
         except ValueError:
             raise ValidationError("A port must be a number from 0 to 65535.") from None
+
+
+def check_longest_delivery(seconds: int) -> None:
+    """0, or as long as a message may be held: from 10 seconds to 7 days."""
+    if seconds != 0 and not MIN_DELIVERY_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+        raise ValidationError(
+            f"It must be from {MIN_DELIVERY_SECONDS} to {MAX_TIMEOUT_SECONDS}, or 0 for what is usual."
+        )
 
 
 def check_rate(text: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from marshmallow.validate import OneOf, Range
 
-from app.config.checks import check_broker_url, check_database_url
+from app.config.checks import check_broker_url, check_database_url, check_longest_delivery
 from app.config.setting import setting
 
 
@@ -58,6 +58,15 @@ class Connections:
         example="classic",
         default="classic",
         check=OneOf(("classic", "quorum")),
+    )
+    longest_delivery_seconds: int = setting(
+        "int",
+        "After how many seconds the broker takes back a message that is not acknowledged. RabbitMQ: its "
+        "consumer_timeout, or less; workers acknowledge at a third of it. Redis and Valkey: their visibility timeout "
+        "is set to it. NATS: no meaning. 0: what is usual, 1800 for RabbitMQ, 3600 for Redis and Valkey",
+        example="1800",
+        default=0,
+        check=check_longest_delivery,
     )
     sign_hints: bool = setting(
         "bool",

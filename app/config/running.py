@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from marshmallow.validate import Range
 
 from app.config.setting import setting
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Running:
         "How long a stopping worker lets running tasks finish before it gives them back",
         example="20",
         default=20,
-        check=Range(0, 1500),
+        check=Range(0, MAX_TIMEOUT_SECONDS),
     )
     max_task_depth: int = setting(
         "int",

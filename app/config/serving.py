@@ -49,6 +49,13 @@ class Serving:
         default=16,
         check=Range(0, 10_000),
     )
+    max_waiting_claims: int = setting(
+        "int",
+        "Claims of remote workers that wait for tasks at once in an API process; past it they are told to ask again",
+        example="200",
+        default=32,
+        check=Range(0, 10_000),
+    )
     max_streams: int = setting(
         "int",
         "Live streams held at once by an API process, each of which holds a thread; past it 503 is answered",

@@ -11,13 +11,15 @@ from app.clock import rfc_3339, utcnow
 from app.dashboard.blueprint import blueprint
 from app.errors import Refused
 from app.services.accounts.quotas import QuotaReached
-from app.services.tasks import dead_letters, replay
+from app.services.tasks import dead_letter_group, dead_letters, replay
 from app.services.tasks.dead_letters import DeadLetterFilter
 from app.web import quotas
 from app.web.access import Access, access, visible_owner
 from app.web.dead_letter_choice import DEAD_LETTER_ACTIONS, dead_letter_filter
 from app.web.oversight import counted
+from app.web.responses.masking import presentable
 from app.web.transactions import transaction
+from tasks.masking import masked
 
 DAYS = {"1": 1, "7": 7, "30": 30, "90": 90}
 DEFAULT_DAYS = "30"
@@ -35,6 +37,23 @@ def list_causes() -> str:
     return render_template("dashboard/dead_letters.html", groups=groups, days=days, all_days=list(DAYS))
 
 
+@blueprint.get("/dead-letters/groups/<fingerprint>")
+def show_cause(fingerprint: str) -> str:
+    """One cause in detail."""
+    with transaction() as session:
+        group = dead_letter_group.read_group(
+            session, fingerprint.replace("\0", ""), owner=visible_owner(), now=utcnow()
+        )
+    example = presentable(group.example)
+    series = {
+        "times": [round(hour.at.timestamp()) for hour in group.hours],
+        "width_seconds": 3_600,
+        "failed": [hour.count for hour in group.hours],
+    }
+    payload = masked(example.type, example.payload)
+    return render_template("dashboard/cause.html", group=group, payload=payload, series=series)
+
+
 @blueprint.get("/dead-letters/<any(replay, purge):action>")
 @access(Access.WRITE)
 def preview_mass_change(action: str) -> str:
@@ -43,7 +62,8 @@ def preview_mass_change(action: str) -> str:
     wanted = with_fields(_filter(request.args), failed_before=utcnow())
     with transaction() as session:
         count = dead_letters.count(session, wanted)
-        examples, _ = dead_letters.find(session, wanted, before=None, limit=MAX_SHOWN)
+        belonging = dead_letters.count_belonging(session, wanted)
+        examples, _ = dead_letters.find(session, wanted, before=None, limit=MAX_SHOWN, by_itself=True)
     return render_template(
         "dashboard/confirm_dead_letters.html",
         action=action,
@@ -51,6 +71,7 @@ def preview_mass_change(action: str) -> str:
         wanted=wanted,
         before=rfc_3339(wanted.failed_before) if wanted.failed_before else "",
         count=count,
+        belonging=belonging,
         examples=examples,
     )
 

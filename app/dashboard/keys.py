@@ -152,7 +152,7 @@ def _page(**more: Any) -> str:
         account = users.read(database, principal.user_id)
         keys, _ = api_keys.find(database, principal.user_id, before=None, limit=PAGE)
         used = usage.of_account(database, account, settings=current_settings())
-    scopes = [scope for scope in Scope if scope != Scope.ADMIN or principal.is_admin]
+    scopes = [scope for scope in Scope if scope not in (Scope.WORK, Scope.ADMIN) or principal.is_admin]
     return render_template(
         "dashboard/account.html",
         account=account,

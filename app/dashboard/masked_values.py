@@ -9,7 +9,7 @@ from app.errors import Refused
 from app.models import ScheduleRecord, TaskRecord
 from app.web.access import current_owner_id
 from app.web.responses.masking import is_sensitive, presentable
-from tasks.redaction import REDACTED, redacted
+from tasks.masking import MASKED, masked
 
 NOT_YOURS = "is hidden from you, so it cannot be sent back: write another value, or leave the payload as it is"
 NOT_KEPT = "holds [redacted], which stands for a value that is not shown: write the value itself"
@@ -17,7 +17,7 @@ NOT_KEPT = "holds [redacted], which stands for a value that is not shown: write 
 
 def payload_of(task: TaskRecord) -> Any:
     """The payload as the caller may see it."""
-    return redacted(task.type, presentable(task).payload)
+    return masked(task.type, presentable(task).payload)
 
 
 def is_callers(thing: TaskRecord | ScheduleRecord) -> bool:
@@ -63,7 +63,7 @@ def unveiled(sent: Any, original: Any, type_name: str, *, is_allowed: bool) -> A
     value = _replaced(sent, original, "payload", is_allowed, faults)
     if not faults:
         mark = uuid4().hex
-        faults = {path: [NOT_KEPT] for path in _masks_left(value, redacted(type_name, _marked(value, mark)), mark)}
+        faults = {path: [NOT_KEPT] for path in _masks_left(value, masked(type_name, _marked(value, mark)), mark)}
     if faults:
         raise Refused(faults)
     return value
@@ -94,13 +94,13 @@ def _marked(value: Any, mark: str) -> Any:
         return {key: _marked(below, mark) for key, below in value.items()}
     if isinstance(value, list):
         return [_marked(below, mark) for below in value]
-    return value.replace(REDACTED, mark) if isinstance(value, str) else value
+    return value.replace(MASKED, mark) if isinstance(value, str) else value
 
 
 def _masks_left(value: Any, shown: Any, mark: str, path: str = "payload") -> list[str]:
     """Where a text holds a mask in a place that is masked. `shown`: the marked value, masked."""
     if isinstance(value, str):
-        return [path] if REDACTED in value and mark not in str(shown) else []
+        return [path] if MASKED in value and mark not in str(shown) else []
     if isinstance(value, Mapping) and isinstance(shown, Mapping):
         return [
             each for key in value if key in shown for each in _masks_left(value[key], shown[key], mark, f"{path}.{key}")

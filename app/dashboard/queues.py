@@ -17,7 +17,7 @@ from app.services.measuring import queue_report
 from app.services.measuring.queue_report import QueueFigures
 from app.web.access import Access, access, current_actor
 from app.web.transactions import transaction
-from taskledger_sdk.registry import load_types
+from taskledger_sdk.registry import known_types
 
 MAX_REASON = 500
 KINDS: dict[str, queues.Kind] = {"queues": "queue", "types": "type"}
@@ -35,7 +35,7 @@ def list_queues() -> str:
         "dashboard/queues.html",
         queues=status,
         paused={(each.kind, each.name): each for each in paused},
-        types=list(load_types().values()),
+        types=list(known_types().values()),
     )
 
 

@@ -19,6 +19,7 @@ from app.web import quotas
 from app.web.access import Access, access, visible_owner
 from app.web.requests import pagination
 from app.web.transactions import in_transaction, transaction
+from tasks.masking import mask_named
 
 PAGE = 50
 MAX_TEXT, MAX_REASON = 200, 500
@@ -71,6 +72,7 @@ def show_run(run_id: UUID) -> str:
         "dashboard/run.html",
         view=view,
         run=view.run,
+        given=mask_named(view.run.input),
         drawn=drawn(view),
         history=history,
         people=people,

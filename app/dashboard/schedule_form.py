@@ -17,14 +17,13 @@ from app.errors import Conflict, NotFound, Refused
 from app.models import Misfire, Overlap, ScheduleRecord
 from app.services import schedules
 from app.services.schedules import Preview, zones
-from app.services.submission import longest_timeout
 from app.web import quotas
 from app.web.access import Access, access, current_owner_id, visible_owner
 from app.web.schemas.schedules import ChangeSchedule, CreateSchedule
 from app.web.transactions import transaction
 from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
-from taskledger_sdk.registry import TaskType, get_type, load_types
-from tasks.redaction import redacted
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, TaskType, get_type, offered_types
+from tasks.masking import masked
 
 WORDS = ("time_zone", "misfire", "overlap")
 MOMENTS = ("run_at", "starts_at", "ends_at")
@@ -67,7 +66,7 @@ class Form:
 def new_schedule() -> str:
     """Choose a type, then write the schedule."""
     name = request.args.get("type")
-    types = [each for each in load_types().values() if not each.sensitive]
+    types = [each for each in offered_types().values() if not each.sensitive]
     if name is None:
         return render_template("dashboard/schedule_choose.html", types=types)
     task_type = _type(name)
@@ -161,7 +160,7 @@ def _of(schedule: ScheduleRecord, task_type: TaskType) -> Form:
         **{name: str(getattr(schedule, name)) for name in (*WORDS, *NUMBERS)},
     }
     payload = template.get("payload")
-    shown = masked_values.veiled(payload, redacted(task_type.name, payload))
+    shown = masked_values.veiled(payload, masked(task_type.name, payload))
     draft = submission_form.of_values(shown, template, template.get("labels", {}))
     return Form(rule=rule, draft=replace(draft, shown={**rule, **draft.shown}))
 
@@ -250,7 +249,7 @@ def _page(
         preview_fault=fault,
         zones=sorted(zones.known()),
         misfires=list(Misfire),
-        longest_timeout=longest_timeout(task_type),
+        longest_timeout=MAX_TIMEOUT_SECONDS,
         overlaps=list(Overlap),
         **{**drawn, "unplaced": [each for each in drawn["unplaced"] if each.partition(":")[0] not in own]},
     )

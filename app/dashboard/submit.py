@@ -13,7 +13,7 @@ from app.dashboard.submission_form import Draft
 from app.dashboard.untouched import MISSING
 from app.errors import NotFound, Refused
 from app.models import TaskRecord
-from app.services.submission import Accepted, Submission, longest_timeout
+from app.services.submission import Accepted, Submission
 from app.services.tasks import records as task_service
 from app.web import submission
 from app.web.access import Access, access, visible_owner
@@ -22,14 +22,14 @@ from app.web.schemas.tasks import SubmitTask
 from app.web.transactions import transaction
 from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 from taskledger_sdk.payload.fields import UUID_TEXT
-from taskledger_sdk.registry import TaskType, get_type, load_types
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, TaskType, get_type, offered_types
 
 
 @blueprint.get("/submit")
 @access(Access.WRITE)
 def choose_type() -> str:
     """What can be submitted."""
-    return render_template("dashboard/submit_choose.html", types=list(load_types().values()))
+    return render_template("dashboard/submit_choose.html", types=list(offered_types().values()))
 
 
 @blueprint.get("/submit/<name>")
@@ -97,7 +97,7 @@ def _page(
         type=task_type,
         key=uuid4(),
         copy_of=copy_of,
-        longest_timeout=longest_timeout(task_type),
+        longest_timeout=MAX_TIMEOUT_SECONDS,
         **submission_form.nodes(task_type, draft, errors or {}),
     )
 

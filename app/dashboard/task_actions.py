@@ -48,6 +48,12 @@ def _retry(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
     return "Starts over.", task.id
 
 
+def _forget(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
+    allowance = quotas.allowance_in(session)
+    replay.replay(session, task.id, owner=visible_owner(), now=utcnow(), fresh=True, allowance=allowance)
+    return "Starts over, and remembers nothing.", task.id
+
+
 def _compensate(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
     reason = request.form.get("reason", "")[:MAX_REASON].replace("\0", "")
     made, is_new = compensation.request(session, task.id, owner=visible_owner(), reason=reason, now=utcnow())
@@ -60,6 +66,8 @@ def _delete(session: Session, task: TaskRecord) -> tuple[str, UUID | None]:
 
 
 def _cancel_effect(task: TaskRecord) -> str:
+    if task.status == Status.WAITING:
+        return "It waits. Its children are cancelled with it, and what it has said how to undo is undone."
     if task.status != Status.PROCESSING:
         return "It has not started and never will."
     kind = find_type(task.type)
@@ -79,6 +87,15 @@ ACTIONS = {
         work=_retry,
         is_destructive=False,
     ),
+    "forget": Action(
+        verb="Forget, and start over",
+        question="Start this task over from nothing?",
+        effect=lambda _: (
+            "It forgets its steps, and does all of it anew: what they did outside is done a second time. Its children "
+            "stay as they are, and others are submitted."
+        ),
+        work=_forget,
+    ),
     "compensate": Action(
         verb="Undo it",
         question="Undo what this task did?",
@@ -95,7 +112,11 @@ ACTIONS = {
 }
 
 
-@blueprint.get("/tasks/<task_id>/<any(cancel, retry, compensate, delete):action>")
+def _is_possible(task: TaskRecord, action: str) -> bool:
+    return bool(getattr(actions_for(task), "retry" if action == "forget" else action))
+
+
+@blueprint.get("/tasks/<task_id>/<any(cancel, retry, forget, compensate, delete):action>")
 @access(Access.WRITE)
 def ask(task_id: str, action: str) -> str:
     """Ask first."""
@@ -107,11 +128,11 @@ def ask(task_id: str, action: str) -> str:
         task=task,
         action=chosen,
         effect=chosen.effect(task),
-        is_possible=getattr(actions_for(task), action),
+        is_possible=_is_possible(task, action),
     )
 
 
-@blueprint.post("/tasks/<task_id>/<any(cancel, retry, compensate, delete):action>")
+@blueprint.post("/tasks/<task_id>/<any(cancel, retry, forget, compensate, delete):action>")
 def act(task_id: str, action: str) -> Response:
     """Do it."""
     id_ = parse_id(task_id)

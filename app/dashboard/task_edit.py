@@ -12,7 +12,6 @@ from app.dashboard.submission_form import Draft
 from app.dashboard.task_page import actions_for, parse_id
 from app.errors import Conflict, Outdated, Refused
 from app.models import TaskRecord
-from app.services.submission import longest_timeout
 from app.services.tasks import records as task_service
 from app.web import quotas
 from app.web.access import Access, access, current_rights, visible_owner
@@ -21,7 +20,7 @@ from app.web.responses.masking import payload_keys
 from app.web.schemas.tasks import ChangeTask
 from app.web.transactions import transaction
 from taskledger_sdk.errors import PayloadRefused
-from taskledger_sdk.registry import get_type
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, get_type
 
 
 @blueprint.get("/tasks/<task_id>/edit")
@@ -95,7 +94,7 @@ def _page(task: TaskRecord, draft: Draft, *, state: str, errors: dict[str, Any] 
         state=state,
         is_possible=actions_for(task).edit,
         has_payload=masked_values.may_be_edited(task),
-        longest_timeout=longest_timeout(task_type),
+        longest_timeout=MAX_TIMEOUT_SECONDS,
         **submission_form.nodes(task_type, draft, errors or {}),
     )
 

@@ -17,7 +17,7 @@ from app.web.access import current_principal, visible_owner
 from app.web.requests import pagination
 from app.web.transactions import transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
-from taskledger_sdk.registry import load_types
+from taskledger_sdk.registry import known_types
 
 PAGE = 50
 MAX_TEXT = 200
@@ -53,7 +53,7 @@ def list_tasks() -> str | Response:
         found=found,
         people=people,
         faults=faults,
-        types=list(load_types()),
+        types=list(known_types()),
         since=list(SINCE),
         is_filtered=any(arguments.get(name) for name in ("status", "type", "label", "owner", "since", "q", "after")),
         next_cursor=found and pagination.encode(found.next_before, "dashboard.tasks"),

@@ -1,6 +1,6 @@
 """One task: what it was given, what came of it, what happened to it, and what can be done with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -11,19 +11,24 @@ from app.dashboard import masked_values
 from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
 from app.errors import NotFound
-from app.models import FINISHED, WAITING, EventRecord, Status, TaskRecord
+from app.models import FINISHED, UNCLAIMED, EventRecord, Status, TaskRecord
 from app.services import artifacts, explain, schedules
 from app.services.lifecycle import on_hold
-from app.services.tasks import attempts, children, compensation, task_log
+from app.services.lifecycle.transitions import REPLAYED
+from app.services.signals import find as find_signals
+from app.services.tasks import attempts, children, compensation, remembered, task_log, waits
 from app.services.tasks import records as task_service
 from app.services.tasks.attempts import Attempt
+from app.web import signals
 from app.web.access import current_principal, visible_owner
 from app.web.responses.masking import is_sensitive, presentable
 from app.web.transactions import transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 from taskledger_sdk.registry import find_type
 
-MAX_EVENTS, MAX_FILES, MAX_CHILDREN = 500, 50, 50
+MAX_EVENTS, MAX_FILES, MAX_CHILDREN, MAX_STEPS, MAX_SIGNALS = 500, 50, 50, 100, 50
+EXPLAINED = frozenset({*UNCLAIMED, Status.WAITING})
+"""In these the page says why nothing happens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +41,8 @@ class Actions:
     compensate: bool
     copy: bool
     delete: bool
+    forget: bool = False
+    """Start over, and forget what a durable task remembers."""
 
 
 @blueprint.get("/tasks/<task_id>")
@@ -46,6 +53,8 @@ def show_task(task_id: str) -> str:
         task = task_service.read(session, id_, owner=owner)
         history, more = task_service.events(session, id_, owner=owner, after=None, limit=MAX_EVENTS)
         submitted, more_children = children.find(session, id_, owner=owner, before=None, limit=MAX_CHILDREN)
+        steps, more_steps = remembered.find(session, id_, after=None, limit=MAX_STEPS)
+        told, more_told = find_signals(session, id_, before=None, limit=MAX_SIGNALS)
         found: dict[str, Any] = {
             "history": history,
             "is_history_cut": more is not None,
@@ -54,11 +63,18 @@ def show_task(task_id: str) -> str:
             "files": artifacts.find(session, owner=owner, task_id=id_, limit=MAX_FILES)[0],
             "children": submitted,
             "are_children_cut": more_children is not None,
+            "steps": signals.steps_shown(task, steps),
+            "are_steps_cut": more_steps is not None,
+            "signals": signals.shown(task, told),
+            "are_signals_cut": more_told is not None,
+            "wait": waits.of(task),
             "slot": schedules.of_task(session, id_, task.created_at),
             "assigned": compensation.find(session, id_),
-            "why": explain.why(session, id_, owner=owner, now=utcnow()) if task.status in WAITING else None,
+            "why": explain.why(session, id_, owner=owner, now=utcnow()) if task.status in EXPLAINED else None,
             "owner_name": names_of(session, [task.owner_id]).get(task.owner_id) if task.owner_id else None,
+            "people": names_of(session, [each.sent_by for each in told]),
         }
+    actions = actions_for(task)
     return render_template(
         "dashboard/task.html",
         task=task,
@@ -67,7 +83,7 @@ def show_task(task_id: str) -> str:
         result=presentable(task).result,
         is_sensitive=is_sensitive(task),
         is_callers=masked_values.is_callers(task),
-        actions=actions_for(task),
+        actions=replace(actions, forget=actions.retry and bool(found["steps"])),
         is_on_hold=on_hold(task) is not None,
         **found,
     )
@@ -81,16 +97,20 @@ def parse_id(text: str) -> UUID:
 
 
 def actions_for(task: TaskRecord) -> Actions:
-    """What its status and its type allow; whether it is still so is checked when it is done. Pure."""
+    """What its status and its type allow; whether it is still so is checked when it is done. Pure.
+
+    A task of a run is started over, and deleted, with its run.
+    """
     kind = find_type(task.type)
-    is_waiting = task.status in WAITING
+    is_of_run = task.run_id is not None
+    is_waiting = task.status in UNCLAIMED
     return Actions(
-        cancel=is_waiting or (task.status == Status.PROCESSING and task.cancel_requested_at is None),
-        retry=task.status in (Status.FAILED, Status.CANCELLED, Status.RETRYING),
+        cancel=is_waiting or (task.status in (Status.PROCESSING, Status.WAITING) and task.cancel_requested_at is None),
+        retry=task.status in REPLAYED.sources and not is_of_run,
         edit=is_waiting and kind is not None,
         compensate=task.status == Status.COMPLETED and kind is not None and kind.compensable,
-        copy=kind is not None,
-        delete=task.status in FINISHED,
+        copy=kind is not None and not kind.internal,
+        delete=task.status in FINISHED and not is_of_run,
     )
 
 

@@ -22,8 +22,8 @@ from app.web.requests import pagination
 from app.web.responses.masking import payload_keys
 from app.web.schemas.webhooks import CreateWebhook
 from app.web.transactions import transaction
-from taskledger_sdk.registry import load_types
-from tasks.redaction import mask_url
+from taskledger_sdk.registry import known_types
+from tasks.masking import mask_url
 
 PAGE, DELIVERIES_PAGE = 50, 50
 MAX_TEXT = 200
@@ -144,7 +144,7 @@ def _list(**more: Any) -> str:
         mask_url=mask_url,
         events=EVENTS,
         usual=FINISHED_EVENTS,
-        types=sorted(load_types()),
+        types=sorted(known_types()),
         key=uuid4(),
         next_cursor=pagination.encode(last, "dashboard.webhooks"),
         **more,

@@ -18,8 +18,10 @@ from app.services.workflows import Filter, NewRun, picture
 from app.web import quotas
 from app.web.access import Access, access, visible_owner, workflow_caller
 from app.web.requests import json_body, pagination
+from app.web.schemas.workflows import shown_definition
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.workflows import Definition
+from tasks.masking import is_secret_name
 
 PAGE, RUNS_SHOWN = 50, 10
 MAX_TEXT = 200
@@ -120,6 +122,7 @@ def _page(name: str, **more: Any) -> str:
         "dashboard/workflow.html",
         workflow=found,
         definition=definition,
+        shown_definition=shown_definition(found.definition),
         drawn=with_lines(shown, {node["key"]: node for node in shown["nodes"]}),
         versions=versions,
         newest=versions[0]["number"] if versions else found.version,
@@ -131,7 +134,14 @@ def _page(name: str, **more: Any) -> str:
 
 
 def _example(definition: Definition) -> dict[str, Any]:
-    """An input to begin with: each name with its default, or an empty value of its type."""
+    """An input to begin with: each name with its default, or an empty value of its type.
+
+    A secret that has a default is left out: what a run is not given, it takes from there.
+    """
     empty: dict[str, Any] = {"integer": 0, "number": 0, "boolean": False, "list": [], "object": {}}
     declared = definition.inputs or {}
-    return {name: empty.get(each.type, "") if each.required else each.default for name, each in declared.items()}
+    return {
+        name: empty.get(each.type, "") if each.required else each.default
+        for name, each in declared.items()
+        if each.required or not is_secret_name(name)
+    }

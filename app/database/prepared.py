@@ -22,7 +22,7 @@ class Prepared:
     server: behind a pooler that lends out transactions, set PREPARE_STATEMENTS=false, and it is sent as it is.
     """
 
-    def __init__(self, name: str, text: str, **types: str) -> None:
+    def __init__(self, name: str, text: str, /, **types: str) -> None:
         self.name = f"taskledger_{name}"
         self.text = text
         self._names = tuple(types)

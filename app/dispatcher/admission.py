@@ -13,7 +13,7 @@ from app.services import admission, webhooks
 BATCH = 1_000
 SWEEP_EVERY = timedelta(seconds=2)
 # How long until the next round, by what there was to do: the less there is, the less it costs.
-PAUSES = {admission.Busy.HELD: 0.02, admission.Busy.ACTIVE: 0.05, admission.Busy.IDLE: 0.25}
+PAUSES = {admission.Demand.HELD: 0.02, admission.Demand.ACTIVE: 0.05, admission.Demand.IDLE: 0.25}
 BRISK_SECONDS = 0.005  # while places come free again and again
 BRISK_ROUNDS = 100
 RECEIVERS_PAUSE_SECONDS = 0.05  # while all that is on hold waits for receivers that do not answer, maybe for days
@@ -27,24 +27,24 @@ class Admission:
         boost_after = timedelta(seconds=get_settings().aging_seconds)
         self._cursor, self._turns = admission.LaneCursor(boost_after=boost_after), admission.StrideScheduler()
         self._swept_at: datetime | None = None
-        self._busy = admission.Busy.IDLE
+        self._demand = admission.Demand.IDLE
         self._rounds_without = 0
         self._may_find_earlier = True
 
     def pause_seconds(self) -> float:
         """How long until the next round."""
-        if self._busy is admission.Busy.HELD:
+        if self._demand is admission.Demand.HELD:
             if self._rounds_without < BRISK_ROUNDS and not self._cursor.waits_for_circuits:
                 return BRISK_SECONDS
             if self._cursor.is_of_deliveries:
                 return RECEIVERS_PAUSE_SECONDS
-        return PAUSES[self._busy]
+        return PAUSES[self._demand]
 
     def run_once(self, now: datetime) -> int:
         """One round; returns how many tasks were admitted. Raises one of the publisher's `errors`."""
         brought = self._sweep(now)
-        self._busy = in_transaction(admission.busy)
-        if self._busy is not admission.Busy.HELD:
+        self._demand = in_transaction(admission.demand)
+        if self._demand is not admission.Demand.HELD:
             return brought
         self._publisher.connect()  # with the broker down this raises, and no row is touched
         chosen = in_transaction(lambda session: admission.admit(session, self._cursor, self._turns, now=now))

@@ -15,6 +15,8 @@ from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Publisher, publish_each
 from app.services.dispatch import boosts, hints, positions
 from app.services.dispatch.hints import Unclaimed
+from app.services.remote import lost_hints as lost_rows
+from app.services.remote.queues import is_remote
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,8 @@ class LostHints:
         for queue in in_transaction(
             lambda session: hints.queues_of_unclaimed(session, since=since, now=now, limit=BATCH)
         ):
-            self._see_whether_empty(queue, now)
+            if not is_remote(queue):
+                self._see_whether_empty(queue, now)
         batch = in_transaction(lambda session: self._sort_out(session, since, now))
         if batch.looked < BATCH:
             self._look.found_nothing_more(now)
@@ -74,12 +77,15 @@ class LostHints:
         due = hints.unclaimed(session, since=since, now=now, limit=BATCH)
         passed = positions.passed_at(session)
         known = hints.known_types(session, now=now)
+        remote = [row for row in due if is_remote(row.hint.queue)]
+        messages = [row for row in due if not is_remote(row.hint.queue)]
         # A worker that does not know a type puts its hints away: another one would change nothing.
-        unknown_types = [row for row in due if known is not None and row.hint.type not in known]
-        ours = [row for row in due if known is None or row.hint.type in known]
+        unknown_types = [row for row in messages if known is not None and row.hint.type not in known]
+        ours = [row for row in messages if known is None or row.hint.type in known]
         lost = [row for row in ours if hints.is_lost(row, empty_at=self._empty_at, passed=passed)]
+        lost += lost_rows.lost(session, remote, now=now)
         gone = {row.hint.id for row in lost}
-        waiting = [row for row in ours if row.hint.id not in gone]
+        waiting = [row for row in (*ours, *remote) if row.hint.id not in gone]
         hints.published_again(session, lost, now=now)
         hints.look_later(session, waiting, after=self._boost_after, now=now)
         hints.look_later(session, unknown_types, after=None, now=now)

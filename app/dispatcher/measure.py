@@ -11,13 +11,14 @@ from app.models import Status
 from app.services.events import outbox
 from app.services.measuring import levels, stats
 from app.services.measuring.flows import RateMeter, sums
-from app.services.measuring.levels import Backlog, Levels, Total
+from app.services.measuring.levels import Growth, Level, Levels, Total
 
 EVERY = timedelta(seconds=2)
 MAX_PAUSE = timedelta(seconds=20)
 SHARE = 20  # it measures for at most one part in so many of the time, however many tasks there are
 RECOUNT_EVERY = timedelta(hours=1)
-BACKLOG_EVERY = timedelta(seconds=20)
+GROWTH_EVERY = timedelta(seconds=20)
+SUSPENDED_EVERY = timedelta(seconds=60)
 LATE_EVENTS = timedelta(hours=2)  # a change may be committed, and counted, so long after its hour
 
 Key = tuple[str, str | None, str]
@@ -30,7 +31,8 @@ class Measure:
         self._meter = RateMeter()
         self._totals = Totals()
         self._not_before: datetime | None = None
-        self._backlog: tuple[datetime, Backlog] | None = None
+        self._growth: tuple[datetime, Growth] | None = None
+        self._suspended: tuple[datetime, list[Level]] | None = None
 
     def run_once(self, now: datetime) -> int:
         """Measure, if it is time; returns 0, as there is never more of it."""
@@ -57,19 +59,25 @@ class Measure:
             session,
             Levels(
                 measured_at=now,
-                levels=found.levels,
+                levels=[*found.levels, *self._waiting(session, now)],
                 flows=self._meter.read(sums(totals), now),
                 marks=marks,
                 totals=totals,
-                backlog=self._growing(session, now),
+                growth=self._growing(session, now),
             ),
         )
         return True
 
-    def _growing(self, session: Session, now: datetime) -> Backlog:
-        if self._backlog is None or now - self._backlog[0] >= BACKLOG_EVERY:
-            self._backlog = now, levels.backlog(session)
-        return self._backlog[1]
+    def _growing(self, session: Session, now: datetime) -> Growth:
+        if self._growth is None or now - self._growth[0] >= GROWTH_EVERY:
+            self._growth = now, levels.growth(session)
+        return self._growth[1]
+
+    def _waiting(self, session: Session, now: datetime) -> list[Level]:
+        """What is WAITING, counted once a minute."""
+        if self._suspended is None or now - self._suspended[0] >= SUSPENDED_EVERY:
+            self._suspended = now, levels.count_suspended(session)
+        return self._suspended[1]
 
 
 class Totals:

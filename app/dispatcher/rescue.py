@@ -66,7 +66,7 @@ class Rescue:
         silent = self._suspected_workers.confirmed(list(unseen))
         gone = {worker for worker, has_stopped in unseen.items() if has_stopped or worker in silent}
         since, before = self._look.since(now), now - PARENT_FIRST
-        leases = rescue.expired(session, since=since, before=before, limit=BATCH)
+        leases = rescue.expired(session, since=since, before=before, lease=self._lease, limit=BATCH)
         if not leases:
             self._look.found_nothing_more(before)
         suspected = rescue.renewable(session, leases) if leases else []

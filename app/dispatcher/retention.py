@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from app.services import circuits, retention, schedules, webhooks
+from app.services import circuits, repairs, retention, schedules, triggers, webhooks
 from app.services.measuring import task_stats
 from app.services.retention import Ages
 from app.services.submission import uniqueness
@@ -42,6 +42,7 @@ class Retention:
         tasks = in_transaction(lambda session: self._pruner.prune_tasks(session, self._ages, now=now))
         keys = in_transaction(lambda session: retention.prune_idempotency_keys(session, now=now))
         in_transaction(lambda session: retention.prune_workers(session, now=now))
+        in_transaction(lambda session: retention.prune_work_claims(session, now=now))
         told = in_transaction(lambda session: webhooks.prune(session, before=now - DELIVERIES_KEPT))
         told += in_transaction(lambda session: webhooks.give_up(session, now=now, limit=retention.BATCH))
         in_transaction(lambda session: circuits.prune(session, now=now, limit=retention.BATCH))
@@ -50,7 +51,9 @@ class Retention:
         stray = in_transaction(lambda session: retention.prune_default_events(session, self._ages, now=now))
         places = in_transaction(lambda session: uniqueness.forget(session, now=now, limit=retention.BATCH))
         slots = in_transaction(lambda session: self._prune_slots(session, now))
-        return tasks + runs + keys + told + events + stray + places + slots
+        mended = in_transaction(lambda session: self._prune_repairs(session, now))
+        outside = in_transaction(lambda session: self._prune_outside_events(session, now))
+        return tasks + runs + keys + told + events + stray + places + slots + mended + outside
 
     def _keep_event_partitions(self, now: datetime) -> None:
         if self._partitions_at is not None and now - self._partitions_at < PARTITIONS_EVERY:
@@ -67,11 +70,23 @@ class Retention:
         batches = retention.prune_event_batches(session, before=before)
         return batches + task_stats.prune(session, before=before)
 
+    def _prune_repairs(self, session: Session, now: datetime) -> int:
+        """A repair tells what was changed, as the history does, and goes with it."""
+        if self._ages.events is None:
+            return 0
+        return repairs.prune(session, before=now - self._ages.events, limit=retention.BATCH)
+
     def _prune_slots(self, session: Session, now: datetime) -> int:
         """What became of old slots is history, and goes with it."""
         if self._ages.events is None:
             return 0
         return schedules.prune_slots(session, before=now - self._ages.events, limit=retention.BATCH)
+
+    def _prune_outside_events(self, session: Session, now: datetime) -> int:
+        """What happened elsewhere is history, too."""
+        if self._ages.events is None:
+            return 0
+        return triggers.prune(session, before=now - self._ages.events, limit=retention.BATCH)
 
 
 def _unless_locked(work: Callable[[Session], None]) -> None:

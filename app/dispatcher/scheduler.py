@@ -11,6 +11,7 @@ from celery.beat import Scheduler
 from app import runtime, watchdog
 from app.config import get_settings
 from app.connection_uptime import ConnectionUptime
+from app.dispatcher import repairs
 from app.dispatcher.admission import Admission
 from app.dispatcher.artifacts import SweepArtifacts
 from app.dispatcher.dispatch import Dispatch
@@ -22,6 +23,8 @@ from app.dispatcher.pauses import Pauses
 from app.dispatcher.rescue import Rescue
 from app.dispatcher.retention import REST_SECONDS, Retention
 from app.dispatcher.schedules import Schedules
+from app.dispatcher.schemas import Schemas
+from app.dispatcher.waiting import Waiting
 from app.dispatcher.workflows import Workflows
 from app.messaging import Publisher
 from app.observability import tracing
@@ -84,7 +87,10 @@ def make_duties() -> list[Duty]:
         duty("lost_hints", LostHints(Publisher()).run_once, 1.0),
         duty("events", Events(Publisher()).run_once, 0.1),
         duty("pauses", Pauses().run_once, 1.0),
+        duty("schemas", Schemas().run_once, 1.0),
+        duty("repairs", repairs.Repairs().run_once, repairs.EVERY_SECONDS, repairs.REST_SECONDS),
         duty("schedules", Schedules().run_once, 0.5),
+        duty("waiting", Waiting().run_once, 0.5),
         duty("workflows", Workflows().run_once, 0.5),
         duty("measure", Measure().run_once, 1.0),
         duty("retention", Retention().run_once, 60.0, REST_SECONDS),

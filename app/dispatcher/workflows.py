@@ -32,4 +32,13 @@ class Workflows:
         )
         if advanced:
             log.info("runs_advanced", count=advanced)
-        return advanced
+        return advanced + self._cancel_orphans(now)
+
+    def _cancel_orphans(self, now: datetime) -> int:
+        orphans = in_transaction(lambda session: upkeep.orphaned(session, limit=BATCH))
+        cancelled = run_isolated(
+            orphans, lambda run_id: in_transaction(lambda session: upkeep.cancel(session, run_id, now=now))
+        )
+        if cancelled:
+            log.info("runs_cancelled_with_their_step", count=cancelled)
+        return cancelled

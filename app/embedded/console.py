@@ -13,7 +13,8 @@ from app.embedded.settings import EmbeddedSettings, readable
 IMPORTANT = re.compile(
     r'\[(error|critical) *\]|"level": *"(error|critical)"'  # structlog, for people and as JSON
     r"|\[(ERROR|CRITICAL)\]|^\[E "  # gunicorn, Flower
-    r"|\b(FATAL|PANIC): "  # PostgreSQL; an ERROR there is a statement's, and its program says so
+    # PostgreSQL; an ERROR there is a statement's, and its program says so. Whoever asks too early is told so.
+    r"|\b(FATAL|PANIC): (?! *the database system is starting up)"
 )
 MAX_LINE = 240
 LINES_A_MINUTE = 10

@@ -22,7 +22,8 @@ from app.embedded import credentials, demo_orders
 from app.embedded.errors import CannotStart
 from app.embedded.settings import EmbeddedSettings, load, readable
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 120.0  # for all of them together
+LOOK_SECONDS = 2
 UNDOES = "compensation"
 UNDONE = "generate_pdf"
 WIDEST_RESULT = 200
@@ -43,15 +44,17 @@ class Demo:
     def run(self, console: Console) -> list[dict[str, Any]]:
         """Submit, wait with a progress bar, and return the tasks as they ended."""
         tasks = {name: self.submit(name, payload) for name, payload in self.payloads()}
+        give_up = time.monotonic() + PATIENCE_SECONDS
         columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task("Running", total=len(tasks) + (UNDOES in self.types))
             for name, task in tasks.items():
-                tasks[name] = self.finished(task)
+                tasks[name] = self.finished(task, give_up=give_up)
                 progress.advance(bar)
             if UNDOES in self.types and UNDONE in tasks:
                 payload = {"task_id": tasks[UNDONE]["id"], "reason": "the demonstration"}
-                tasks[UNDOES] = self.finished(self.submit(UNDOES, payload))
+                give_up = time.monotonic() + PATIENCE_SECONDS
+                tasks[UNDOES] = self.finished(self.submit(UNDOES, payload), give_up=give_up)
                 progress.advance(bar)
         return list(tasks.values())
 
@@ -77,11 +80,10 @@ class Demo:
         body = {"type": name, "payload": payload, "name": f"demo {name}", "labels": self._labels}
         return self._asked("POST", "/tasks", json=body)
 
-    def finished(self, task: dict[str, Any]) -> dict[str, Any]:
-        """The task when it has ended, or as it is when patience has."""
-        give_up = time.monotonic() + PATIENCE_SECONDS
-        while task["status"] not in FINISHED and time.monotonic() < give_up:
-            task = self._asked("GET", f"/tasks/{task['id']}?wait=10")
+    def finished(self, task: dict[str, Any], *, give_up: float) -> dict[str, Any]:
+        """The task when it has ended or waits for somebody's answer, or as it is when patience has ended."""
+        while not (task["status"] in FINISHED or asks_somebody(task)) and time.monotonic() < give_up:
+            task = self._asked("GET", f"/tasks/{task['id']}?wait={LOOK_SECONDS}")
         return task
 
     def _asked(self, method: str, path: str, **options: Any) -> dict[str, Any]:
@@ -96,6 +98,11 @@ class Demo:
         return dict(answer.json())
 
 
+def asks_somebody(task: Mapping[str, Any]) -> bool:
+    """Whether it waits for a signal: a type that does has done all that it can by itself."""
+    return "signal" in (task["waits_for"] or {})
+
+
 def table_of(tasks: list[dict[str, Any]]) -> Table:
     """What became of the tasks."""
     table = Table(title="What became of them", show_lines=True)
@@ -104,12 +111,19 @@ def table_of(tasks: list[dict[str, Any]]) -> Table:
     table.add_column("Seconds", justify="right")
     table.add_column("Result", overflow="fold")
     for task in sorted(tasks, key=lambda task: str(task["type"])):
-        shown = task["result"] if task["status"] == "COMPLETED" else (task["error"] or {}).get("message", "")
-        text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+        text = _outcome(task)
         colour = COLOURS.get(task["status"], "yellow")
         cut = text if len(text) <= WIDEST_RESULT else text[: WIDEST_RESULT - 1] + "…"
         table.add_row(task["type"], f"[{colour}]{task['status']}[/]", _seconds(task), cut.replace("[", "\\["))
     return table
+
+
+def _outcome(task: Mapping[str, Any]) -> str:
+    """Its result, or what it failed with, or why it has not ended."""
+    if task["status"] != "COMPLETED":
+        return str((task["error"] or {}).get("message") or task["reason"] or "")
+    result = task["result"]
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 def _seconds(task: Mapping[str, Any]) -> str:
@@ -129,7 +143,7 @@ def _api_key(settings: EmbeddedSettings) -> str:
 
 
 def main() -> int:
-    """Run the demonstration; 0 when every task is COMPLETED."""
+    """Run the demonstration; 0 when every task is COMPLETED, or waits for somebody's answer."""
     console = Console()
     try:
         settings = load(os.environ)
@@ -142,7 +156,7 @@ def main() -> int:
     console.print(
         f"Tasks: {settings.api_url}/api/v1/tasks?label={label}\nMails: {readable(settings.var_dir / 'mail')}/*.eml"
     )
-    return 0 if all(task["status"] == "COMPLETED" for task in tasks) else 2
+    return 0 if all(task["status"] == "COMPLETED" or asks_somebody(task) for task in tasks) else 2
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from app.embedded.demo_server import answer, serve
 
 DEFAULT_PORT = 8020
 MAX_LOCAL_PART = 32
@@ -100,24 +101,24 @@ class Handler(BaseHTTPRequestHandler):
         if parts.path == "/orders":
             self._orders(query)
         elif parts.path == "/health":
-            self._answer(HTTPStatus.OK, {"status": "ok"})
+            answer(self, HTTPStatus.OK, {"status": "ok"})
         elif parts.path == "/echo":
             self._echo("")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, {"detail": "there are /orders, /health and /echo"})
+            answer(self, HTTPStatus.NOT_FOUND, {"detail": "there are /orders, /health and /echo"})
 
     def do_POST(self) -> None:
         """Answer a write: only /echo takes one."""
         length = self.headers.get("Content-Length") or "0"
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
-            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": f"send at most {MAX_BODY_BYTES} bytes"})
+            answer(self, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": f"send at most {MAX_BODY_BYTES} bytes"})
             return
         body = self.rfile.read(int(length)).decode(errors="replace")
         if urlsplit(self.path).path == "/echo":
             self._echo(body)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, {"detail": "only /echo takes a POST"})
+            answer(self, HTTPStatus.NOT_FOUND, {"detail": "only /echo takes a POST"})
 
     def _orders(self, query: Mapping[str, str]) -> None:
         try:
@@ -129,20 +130,12 @@ class Handler(BaseHTTPRequestHandler):
             )
         except (KeyError, ValueError) as error:
             say = "give customer_id, date_from and date_to (2026-01-31)"
-            self._answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": f"{say}; {type(error).__name__}: {error}"})
+            answer(self, HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": f"{say}; {type(error).__name__}: {error}"})
             return
-        self._answer(HTTPStatus.OK, page)
+        answer(self, HTTPStatus.OK, page)
 
     def _echo(self, body: str) -> None:
-        self._answer(HTTPStatus.OK, {"method": self.command, "path": self.path, "body": body})
-
-    def _answer(self, status: HTTPStatus, content: Mapping[str, Any]) -> None:
-        data = json.dumps(content, ensure_ascii=False).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        answer(self, HTTPStatus.OK, {"method": self.command, "path": self.path, "body": body})
 
 
 def make_server(port: int) -> ThreadingHTTPServer:
@@ -152,13 +145,7 @@ def make_server(port: int) -> ThreadingHTTPServer:
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    with make_server(int(os.environ.get("DEMO_ORDERS_PORT") or DEFAULT_PORT)) as server:
-        print(f"The demo orders service listens on 127.0.0.1:{server.server_port}", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
-    return 0
+    return serve(make_server(int(os.environ.get("DEMO_ORDERS_PORT") or DEFAULT_PORT)), "The demo orders service")
 
 
 if __name__ == "__main__":

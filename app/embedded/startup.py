@@ -81,7 +81,10 @@ class Startup:
         """Never gives up: the supervisor starts what fails again, and a person may mend it meanwhile."""
         self._start(Stage.SERVICE)
         while not (yield from _within(READY_SECONDS, lambda: self._fault() is None)):
-            self.console.say(f"Still not ready: {self._fault()} (see {readable(self.settings.log_dir)}/*.log)")
+            fault = self._fault()
+            if fault is None:  # ready after all, a moment too late
+                return None
+            self.console.say(f"Still not ready: {fault} (see {readable(self.settings.log_dir)}/*.log)")
         return None
 
     def _fault(self) -> str | None:

@@ -5,12 +5,14 @@ from app.messaging.compression import refuse_compressed
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.events import NotASlice, Numbered, Slice, newest_named, slices
 from app.messaging.hint import Dispatchable, Hint, coalesce
+from app.messaging.line import Line, keep_by
 from app.messaging.publisher import Published, Publisher, publish_each
 
 __all__ = [
     "DeadLetter",
     "Dispatchable",
     "Hint",
+    "Line",
     "NotASlice",
     "Numbered",
     "Published",
@@ -19,6 +21,7 @@ __all__ = [
     "broker_fault",
     "coalesce",
     "dispatch_soon",
+    "keep_by",
     "newest_named",
     "publish_dead_letter",
     "publish_each",

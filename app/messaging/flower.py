@@ -19,7 +19,7 @@ class SentEvents:
 
     Celery would send the event with the producer of the hint, and wait for a second confirmation of the broker each
     time. A connection that confirms nothing takes it here. An event that gets lost is missing in Flower only, so that
-    nothing is raised: the hint has been confirmed before.
+    nothing is raised: the hint is confirmed, or it is not, whatever becomes of its event.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:

@@ -107,3 +107,8 @@ def _joined(chunk: list[Hint]) -> Hint:
     limit = max(hint.time_limit for hint in chunk) + CHUNK_SECONDS
     ids = tuple(id_ for hint in chunk for id_ in hint.ids)
     return replace(chunk[0], ids=ids, time_limit=limit, traces=tuple(each for hint in chunk for each in hint.traces))
+
+
+def shown(ids: list[str]) -> str:
+    """The arguments as Flower and the worker's log show them; Celery would write out each of many."""
+    return f"('{ids[0]}',)" if len(ids) == 1 else f"({len(ids)} tasks from '{ids[0]}' to '{ids[-1]}')"

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 FLUSH_SECONDS = 2.0  # at exit
 QUEUE_LENGTH = 20_000  # hints; what does not fit is found by the dispatcher
 FAULT_SECONDS = 5.0  # so long a fault is believed without asking the broker again
-BUSY_FROM = 4  # messages that came while one was gathered
+BUSY_FROM = 4  # tasks whose hints came while one was gathered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Timing:
     pause_after_fault_seconds: float = 1.0
 
     def gather_seconds_after(self, gathered: int) -> float:
-        """How long to gather after a batch of so many messages."""
+        """How long to gather after a batch of so many tasks."""
         return self.busy_gather_seconds if gathered >= BUSY_FROM else self.gather_seconds
 
 
@@ -122,7 +122,7 @@ class PublisherThread:
                 self._hurry.wait(gather)
             self._gathered_at = self._clock()
             self._drain(batch)
-            self._gather_seconds = self._timing.gather_seconds_after(len(batch))
+            self._gather_seconds = self._timing.gather_seconds_after(sum(map(_tasks_of, batch)))
         return batch
 
     def _drain(self, batch: list[Hint | DeadLetter]) -> None:
@@ -156,4 +156,9 @@ class PublisherThread:
 
 
 def _can_share(message: Hint | DeadLetter) -> bool:
-    return isinstance(message, Hint) and message.chunk > 1
+    """Whether there is room in it for others of its kind."""
+    return isinstance(message, Hint) and message.chunk > len(message.ids)
+
+
+def _tasks_of(message: Hint | DeadLetter) -> int:
+    return len(message.ids) if isinstance(message, Hint) else 1

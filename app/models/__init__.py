@@ -11,14 +11,35 @@ from app.models.invoice import Invoice, InvoiceLine, InvoiceSeries, InvoiceTax
 from app.models.limit import Admission, Limit, RateBucket, UniqueTask
 from app.models.outbox import EventBatch, OutboxEntry, TaskCount
 from app.models.refresh_token import LoginFailure, RefreshToken
+from app.models.remote_work import WorkClaim, WorkHint
+from app.models.repair import (
+    REPAIR_ACTIVE,
+    Repair,
+    RepairItem,
+    RepairItemRecord,
+    RepairOutcome,
+    RepairRecord,
+    RepairStatus,
+)
 from app.models.schedule import Misfire, Overlap, Schedule, ScheduleRecord, ScheduleSlot, SlotRecord, SlotState
+from app.models.signal import Signal
 from app.models.sink import Sink, TaskStat
 from app.models.sql_interface import KnownType, SqlArrival, SqlCount, SqlLimit, SqlRole
-from app.models.status import FINISHED, WAITING, Priority, Receipt, Status
-from app.models.task import Json, Task, TaskRecord
+from app.models.status import FINISHED, UNCLAIMED, Priority, Receipt, Status
+from app.models.task import NOT_PARKED, PARKED, Json, Task, TaskRecord
 from app.models.task_child import TaskChild
 from app.models.task_log import TaskLogLine
 from app.models.task_note import TaskNote
+from app.models.task_step import TaskStep
+from app.models.trigger import (
+    MatchRecord,
+    MatchState,
+    OutsideEvent,
+    OutsideEventRecord,
+    Trigger,
+    TriggerMatch,
+    TriggerRecord,
+)
 from app.models.user import Role, User, UserRecord
 from app.models.webhook import DeliveryRecord, Webhook, WebhookDelivery, WebhookEndpoint, WebhookRecord, WebhookSecret
 from app.models.worker import Duty, QueuePosition, Worker
@@ -40,8 +61,11 @@ from app.models.workflow import (
 
 __all__ = [
     "FINISHED",
+    "NOT_PARKED",
+    "PARKED",
+    "REPAIR_ACTIVE",
     "RUN_UNFINISHED",
-    "WAITING",
+    "UNCLAIMED",
     "Admission",
     "ApiKey",
     "ApiKeyRecord",
@@ -67,9 +91,13 @@ __all__ = [
     "KnownType",
     "Limit",
     "LoginFailure",
+    "MatchRecord",
+    "MatchState",
     "Measurement",
     "Misfire",
     "OutboxEntry",
+    "OutsideEvent",
+    "OutsideEventRecord",
     "Overlap",
     "Pause",
     "Priority",
@@ -77,6 +105,12 @@ __all__ = [
     "RateBucket",
     "Receipt",
     "RefreshToken",
+    "Repair",
+    "RepairItem",
+    "RepairItemRecord",
+    "RepairOutcome",
+    "RepairRecord",
+    "RepairStatus",
     "Role",
     "RunRecord",
     "RunStatus",
@@ -84,6 +118,7 @@ __all__ = [
     "ScheduleRecord",
     "ScheduleSlot",
     "Scope",
+    "Signal",
     "Sink",
     "SlotRecord",
     "SlotState",
@@ -103,6 +138,10 @@ __all__ = [
     "TaskNote",
     "TaskRecord",
     "TaskStat",
+    "TaskStep",
+    "Trigger",
+    "TriggerMatch",
+    "TriggerRecord",
     "UniqueTask",
     "User",
     "UserRecord",
@@ -111,6 +150,8 @@ __all__ = [
     "WebhookEndpoint",
     "WebhookRecord",
     "WebhookSecret",
+    "WorkClaim",
+    "WorkHint",
     "Worker",
     "Workflow",
     "WorkflowRun",

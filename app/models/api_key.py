@@ -14,10 +14,11 @@ from app.models.ids import new_id
 
 
 class Scope(StrEnum):
-    """What a key may be used for; `admin` includes the others and needs an admin's account."""
+    """What a key may be used for; `admin` includes the others, and needs an admin's account as `work` does."""
 
     READ = "tasks:read"
     WRITE = "tasks:write"
+    WORK = "work"
     ADMIN = "admin"
 
 
@@ -44,7 +45,7 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None] = mapped_column(comment="Last use, written at most once a minute")
 
     __table_args__ = (
-        sa.CheckConstraint("scopes <@ ARRAY['tasks:read', 'tasks:write', 'admin']", name="scopes_known"),
+        sa.CheckConstraint("scopes <@ ARRAY['tasks:read', 'tasks:write', 'work', 'admin']", name="scopes_known"),
         sa.CheckConstraint("cardinality(scopes) > 0", name="scopes_not_empty"),
         {"comment": "API keys; shown once when they are made, stored as a digest"},
     )

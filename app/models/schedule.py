@@ -58,6 +58,9 @@ class Schedule(Base):
     target: Mapped[dict[str, Any]] = mapped_column(
         comment="What a slot starts: {task: a submission without times} or {workflow: its name and input}"
     )
+    schema_hash: Mapped[str | None] = mapped_column(
+        comment="Schema that the payload of its tasks was accepted under; null: not known, or it starts runs"
+    )
     misfire: Mapped[str] = mapped_column(comment="Slots noticed late: skip, run_once or run_all")
     misfire_cap: Mapped[int] = mapped_column(comment="run_all fires the newest so many of the late slots")
     overlap: Mapped[str] = mapped_column(comment="While the last task is unfinished: allow, skip or queue_one")
@@ -158,6 +161,7 @@ class ScheduleRecord:
     run_at: datetime | None
     time_zone: str
     target: dict[str, Any]
+    schema_hash: str | None
     misfire: str
     misfire_cap: int
     overlap: str

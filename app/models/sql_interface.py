@@ -43,14 +43,26 @@ class KnownType(Base):
     )
     schema: Mapped[dict[str, Any]] = mapped_column(comment="JSON Schema of its payload")
     schema_hash: Mapped[str] = mapped_column(comment="Changes when the schema does")
+    earlier_hashes: Mapped[list[str]] = mapped_column(
+        ARRAY(sa.Text),
+        server_default="{}",
+        comment="Hashes of its schemas before this one, the newest last: a worker that has one of them is older",
+    )
     defaults: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB(none_as_null=True),
         comment="Keys and labels that its tasks take from their payload, as texts and paths; null: none",
     )
-    retired_at: Mapped[datetime | None] = mapped_column(comment="When setup missed it in the code; null: it is there")
-    updated_at: Mapped[datetime] = mapped_column(comment="When the code last said something new about it")
+    options: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="What a remote type was declared with; null: its code declares it"
+    )
+    retired_at: Mapped[datetime | None] = mapped_column(
+        comment="When setup missed it in the code, or an admin retired it; null: it is there"
+    )
+    updated_at: Mapped[datetime] = mapped_column(comment="When something new was last said about it")
 
-    __table_args__ = ({"comment": "Task types as their code declares them, for functions and views in the database"},)
+    __table_args__ = (
+        {"comment": "Task types as code or admins declare them; for functions and views in the database, too"},
+    )
 
 
 class SqlRole(Base):

@@ -10,12 +10,14 @@ class Status(StrEnum):
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
     RETRYING = "RETRYING"
+    WAITING = "WAITING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
 
-WAITING = frozenset({Status.SCHEDULED, Status.PENDING, Status.RETRYING})
+UNCLAIMED = frozenset({Status.SCHEDULED, Status.PENDING, Status.RETRYING})
+"""Waiting for its turn: no attempt is under way, and one can begin as soon as its moment has come."""
 FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 

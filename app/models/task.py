@@ -7,12 +7,12 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
 from app.models.ids import new_id
-from app.models.status import FINISHED, WAITING, Priority, Status
+from app.models.status import FINISHED, UNCLAIMED, Priority, Status
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
@@ -20,6 +20,13 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 def quoted(words: frozenset[Status] | type[Status] | type[Priority]) -> str:
     """A SQL list of the words, sorted: 'A', 'B'."""
     return ", ".join(f"'{word.value}'" for word in sorted(words))
+
+
+PARKED = datetime.fromisoformat("9999-06-01T00:00:00+00:00")
+"""The `due_at` of what waits for no moment: behind all that is on hold, so that a look at what is unfinished can end
+before it (`due_at < PARKED`), and costs nothing for the many that wait for signals or children."""
+NOT_PARKED = f"due_at < '{PARKED.isoformat()}'"
+"""SQL: unfinished, and not parked."""
 
 
 class Task(Base):
@@ -85,7 +92,9 @@ class Task(Base):
     callback_url: Mapped[str | None] = mapped_column(comment="Told when the task is finished; null: nobody asked")
     # No foreign key: an outcome would lock the run before it is its turn.
     run_id: Mapped[UUID | None] = mapped_column(comment="The run (workflow_runs.id) that it is a task of; null: none")
-    step: Mapped[str | None] = mapped_column(comment="The step of the run that it runs or undoes")
+    step: Mapped[str | None] = mapped_column(
+        comment="The step of the run, or of the task whose handler submitted it, that it runs or undoes"
+    )
     request_id: Mapped[str | None] = mapped_column(comment="X-Request-ID of the request that submitted it")
     traceparent: Mapped[str | None] = mapped_column(comment="W3C trace context in which it was submitted")
 
@@ -106,6 +115,20 @@ class Task(Base):
     # No index: task_children leads from a task to its children. No foreign key: a parent may be deleted first.
     parent_id: Mapped[UUID | None] = mapped_column(
         comment="The task whose handler submitted it; null: it was submitted from outside"
+    )
+    waits_for: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True),
+        comment="While it is WAITING: the step, and a signal, a moment or children that it waits for",
+    )
+    schema_hash: Mapped[str | None] = mapped_column(
+        comment="Schema that its payload was accepted under; null: not known"
+    )
+    schema_refusals: Mapped[list[str] | None] = mapped_column(
+        ARRAY(sa.Text), comment="Schemas of the workers that did not take its payload, once for each time; null: none"
+    )
+    # Not part of a TaskRecord: only a submission that is sent again asks for it.
+    submission_digest: Mapped[bytes | None] = mapped_column(
+        comment="Digest of what was submitted, where the caller chose the id; null: the service chose it"
     )
 
     __table_args__ = (
@@ -187,6 +210,9 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     ordering_key: str | None = None
     after_failure: str | None = None
     parent_id: UUID | None = None
+    waits_for: dict[str, Any] | None = None
+    schema_hash: str | None = None
+    schema_refusals: list[str] | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "TaskRecord":
@@ -200,8 +226,8 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has not been claimed yet."""
-        return self.status in WAITING
+        """Whether it waits for its turn."""
+        return self.status in UNCLAIMED
 
 
 RECORD_FIELDS = TaskRecord.__struct_fields__

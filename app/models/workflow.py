@@ -105,6 +105,10 @@ class WorkflowVersion(Base):
     # json, which keeps the order of the steps as they were written
     definition: Mapped[dict[str, Any]] = mapped_column(sa.JSON, comment="The full form: steps by key")
     digest: Mapped[str] = mapped_column(comment="SHA-256 of the definition: equal for equal ones")
+    schema_hashes: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB(none_as_null=True),
+        comment="Schemas that the payloads of its steps were accepted under, by task type; null: not known",
+    )
     created_at: Mapped[datetime] = mapped_column(comment="When it was stored")
 
     __table_args__ = (
@@ -133,8 +137,16 @@ class WorkflowRun(Base):
     starts_at: Mapped[datetime | None] = mapped_column(comment="No step begins before (a schedule's jitter, say)")
     finished_at: Mapped[datetime | None] = mapped_column(comment="When it ended, the last time")
     updated_at: Mapped[datetime] = mapped_column(comment="When its status last changed")
+    parent_id: Mapped[UUID | None] = mapped_column(
+        comment="The task that started it, a step of another run (no foreign key: it may be deleted); null: somebody"
+    )
+    tells_id: Mapped[UUID | None] = mapped_column(
+        comment="The task that waits for its end: the one above, or the one that undoes it; a trigger tells it"
+    )
 
     __table_args__ = (
+        # Serves a task's look for the run that it has started, and the duty's for those that nobody waits for.
+        sa.Index("ix_workflow_runs_parent_id", "parent_id", postgresql_where=sa.text("parent_id IS NOT NULL")),
         # Serves an owner's list, newest first.
         sa.Index("ix_workflow_runs_owner_id_id", "owner_id", "id"),
         # Serves finding runs by label (a customer's, say).
@@ -192,18 +204,22 @@ class WorkflowStep(Base):
 
 
 class WorkflowWakeUp(Base):
-    """A task of a run has ended, by whatever way, and nobody has told the run yet."""
+    """A task of a run, or a child of a task, has ended, by whatever way, and nobody has told run or parent yet."""
 
     __tablename__ = "workflow_news"
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True, comment="Row")
-    run_id: Mapped[UUID] = mapped_column(comment="The run (no foreign key: it would lock the run)")
+    run_id: Mapped[UUID | None] = mapped_column(comment="The run (no foreign key: it would lock the run)")
+    task_id: Mapped[UUID | None] = mapped_column(comment="The task, where it is one whose child has ended")
 
     __table_args__ = (
         # Serves taking a run's wake-ups when it advances.
         sa.Index("ix_workflow_news_run_id", "run_id"),
+        # Serves taking a task's wake-ups when it is looked at.
+        sa.Index("ix_workflow_news_task_id", "task_id", postgresql_where=sa.text("task_id IS NOT NULL")),
         {
-            "comment": "Runs of which a task has ended; a trigger writes it, whoever moves the run on deletes it",
+            "comment": "Runs of which a task has ended, and tasks of which a child has; a trigger writes it, "
+            "whoever looks deletes it",
             "postgresql_with": {"autovacuum_vacuum_scale_factor": "0.01"},
         },
     )

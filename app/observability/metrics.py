@@ -39,8 +39,29 @@ log = structlog.get_logger(__name__)
 SAMPLE_SECONDS = 1.0
 NO_SLOT = 1_000_000_000  # added to the process id of a process that could not take a slot: its counts are its own
 REGISTRY = CollectorRegistry()
-# From a millisecond to the 25 minutes that an attempt may take.
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1500)
+# From a millisecond to the 7 days that an attempt may take.
+SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    1500,
+    7200,
+    43_200,
+    604_800,
+)
 WAIT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600)
 
 # Every metric has a label: its values are made at the first use, when it is known whether processes count together.

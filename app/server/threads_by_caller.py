@@ -24,7 +24,8 @@ class ThreadsByCaller:
 
     def take(self, caller: Caller) -> None:
         """A thread works for the caller."""
-        self._at_work.update(names(caller))
+        for name in names(caller):
+            self._at_work[name] += 1
 
     def leave(self, caller: Caller) -> None:
         """A thread has done its work for the caller."""

@@ -14,6 +14,7 @@ from gunicorn.errors import ConfigError
 from app.server import answers
 from app.server.answering import READ_BYTES, Answering
 from app.server.connection import Connection
+from app.server.connection_counts import COUNTS
 from app.server.deadlines import DeadlineSocket
 from app.server.pressure import hang_up_on_the_slowest, largest_of_the_many, oldest_of_the_many
 from app.server.request import Incoming, Kind, Unacceptable
@@ -51,6 +52,7 @@ class Threads(Answering):
         self._answering: set[Connection] = set()
         self._lingering: deque[Connection] = deque()
         self._swept_at = 0.0
+        self._process: int = self.age  # type: ignore[attr-defined]  # gunicorn numbers them; its stubs leave it out
         self._proxies: tuple[str, ...] = ()
         self._alone: dict[Kind, ThreadPoolExecutor] = {}
 
@@ -66,6 +68,7 @@ class Threads(Answering):
 
     def load_wsgi(self) -> None:
         """Load the application; what it consists of is never garbage, and not looked at again for 0.2 s at a time."""
+        gc.disable()  # little of what is loaded is garbage; looking for it takes a sixth of the start
         super().load_wsgi()
         self._proxies = getattr(self.wsgi, "extensions", {}).get("taskledger.proxies", ())
         THREADS.are(self.cfg.threads)
@@ -75,10 +78,13 @@ class Threads(Answering):
         }
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, and read what it has sent already."""
-        self._accept_one(listener)
+        COUNTS.yield_to_others(self._process, self.nr_conns)
+        if self._accept_one(listener):
+            COUNTS.say(self._process, self.nr_conns)
 
     def _accept_one(self, listener: Any) -> bool:
         """The same; false where there is none."""
@@ -139,7 +145,7 @@ class Threads(Answering):
         if not self.alive:
             conn.timeout = min(conn.timeout, time.monotonic() + LINGER_SECONDS)
         self.keepalived_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+        self._watch(conn, self.on_client_socket_readable)
 
     def murder_pending(self) -> None:
         """Look, twice a second at most, whose time has come. gunicorn calls this after each round of events."""
@@ -147,6 +153,7 @@ class Threads(Answering):
         if now - self._swept_at < SWEEP_SECONDS:
             return
         self._swept_at = now
+        COUNTS.say(self._process, self.nr_conns)
         for conn in [each for each in self._reading if each.deadline(now, is_stopping=not self.alive) <= now]:
             late = conn.incoming.late() if conn.incoming is not None else None
             self._refuse(conn, late) if late else self._drop(conn)
@@ -279,11 +286,9 @@ class Threads(Answering):
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
 
     def _unwatch(self, conn: Connection) -> None:
-        conn.is_watched = False
-        try:
+        if conn.is_watched:
+            conn.is_watched = False
             self.poller.unregister(conn.sock)
-        except (KeyError, ValueError):  # it was not watched
-            return
 
 
 def _busy(what: str) -> Unacceptable:

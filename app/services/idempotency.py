@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Gone, Refused
+from app.errors import Gone, NotFound, Refused
 from app.models.ids import new_id
 
 T = TypeVar("T")
@@ -56,6 +56,12 @@ _FIND = sa.text(
 _LEAD_TO = sa.text(
     "UPDATE idempotency_keys SET resource_id = :resource_id WHERE owner = :owner AND route = :route AND key = :key"
 )
+
+
+_GIVE_BACK = sa.text("""
+    DELETE FROM idempotency_keys
+    WHERE owner = :owner AND route = :route AND key = :key AND resource_id = :resource_id
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,17 +122,22 @@ def once(
     find: Callable[[UUID], T | None],
     what: str,
     now: datetime,
+    id_: UUID | None = None,
 ) -> tuple[T, bool]:
     """Create a thing, or find what the first request with this key created; and whether it is new.
 
-    `create` gets the id of the new thing; `find` returns None for one that is not there any more. Raises what they
-    raise, Refused for a key that was used with another body, and Gone for a thing that has been deleted.
+    `create` gets the id of the new thing, which is `id_` where the caller chose it; `find` returns None, or raises
+    NotFound, for one that is not there any more. Raises what else they raise, Refused for a key that was used with
+    another body, and Gone for a thing that has been deleted.
     """
-    id_ = new_id()
-    first = None if key is None else first_use(session, key, id_, now=now)
+    new = new_id() if id_ is None else id_
+    first = None if key is None else first_use(session, key, new, now=now)
     if first is None:
-        return create(id_), True
-    existing = find(first)
+        return create(new), True
+    try:
+        existing = find(first)
+    except NotFound:
+        existing = None
     if existing is None:
         raise Gone(f"This Idempotency-Key made the {what} {first}, which has been deleted; use a new key.")
     return existing, False
@@ -178,3 +189,9 @@ def lead_to(session: Session, key: Key, resource_id: UUID) -> None:
     """The request with this key, which is ours, made nothing: it was answered with what was there."""
     values = {"owner": key.owner, "route": key.route, "key": key.value, "resource_id": resource_id}
     session.execute(_LEAD_TO, values)
+
+
+def give_back(session: Session, key: Key, resource_id: UUID) -> None:
+    """The request with this key, which is ours, was refused after all: the key is free again."""
+    named = {"owner": key.owner, "route": key.route, "key": key.value, "resource_id": resource_id}
+    session.execute(_GIVE_BACK, named)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.database import commit_asynchronously
 from app.models import Status
 from app.services.idempotency import KEPT
+from app.services.remote import claiming
 
 BATCH = 500
 PARTITIONS_AHEAD = 7  # days
@@ -45,9 +46,24 @@ _DELETE = sa.text("""
             -- Tasks of a run go with it; those that it no longer knew (a compensation that failed, and was
             -- followed by another) go by their own age once it is gone.
             AND (run_id IS NULL OR NOT EXISTS (SELECT FROM workflow_runs WHERE workflow_runs.id = tasks.run_id))
+            -- A durable handler reads what its children have returned, in a replay, too; so do other steps of a run
+            -- what the items of one have returned, and the step's task is there as long as the run. A handler that has
+            -- begun anew since asks for none of those that it had before.
+            AND NOT EXISTS (
+                SELECT FROM tasks AS parent
+                WHERE parent.id = tasks.parent_id AND (parent.status <> 'COMPLETED' OR parent.run_id IS NOT NULL)
+                    AND (
+                        tasks.step IS NULL
+                        OR EXISTS (
+                            SELECT FROM task_steps AS step
+                            WHERE step.task_id = parent.id AND step.name = tasks.step AND step.child_id = tasks.id
+                        )
+                    )
+            )
         ORDER BY id
         FOR UPDATE SKIP LOCKED
-    ), log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id)
+    ), log AS (DELETE FROM task_log USING gone WHERE task_log.task_id = gone.id),
+    sent AS (DELETE FROM signals USING gone WHERE signals.target = gone.id)
     DELETE FROM tasks USING gone
     WHERE tasks.id = gone.id
     RETURNING tasks.id
@@ -99,6 +115,11 @@ def prune_idempotency_keys(session: Session, *, now: datetime) -> int:
         RETURNING 1
     """)
     return len(session.execute(statement, {"before": now - KEPT, "limit": BATCH}).all())
+
+
+def prune_work_claims(session: Session, *, now: datetime) -> None:
+    """Forget claims of remote workers that are a day old: nobody asks for their tasks again."""
+    claiming.forget(session, before=now - KEPT)
 
 
 def prune_workers(session: Session, *, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.services.events import History, Numbered
+from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.measuring import task_stats
 
 
@@ -27,5 +28,7 @@ class StatsSink:
         self._history = History()
 
     def handle(self, session: Session, taken: Sequence[Numbered], *, now: datetime) -> None:
-        """Add them."""
-        task_stats.add(session, taken, self._history.before(session, taken))
+        """Add them, but for replays that were undone: those tasks have failed before, and are counted."""
+        before = self._history.before(session, taken)
+        counted = [event for event in taken if not UNREPLAYED.joins(event.previous_status, event.status)]
+        task_stats.add(session, counted, before)

@@ -12,7 +12,8 @@ from app.clock import rfc_3339
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.payload.containers import each_of
 from taskledger_sdk.payload.rules import NO_NUL
-from tasks.redaction import redacted
+from taskledger_sdk.registry import TYPE_NAME
+from tasks.masking import masked
 
 
 class Instant(ma.fields.DateTime):
@@ -57,7 +58,7 @@ class ShownPayload(Verbatim):
     """A task's payload without what its type declares secret."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> Any:
-        return super()._serialize(redacted(obj.type, value), attr, obj, **options)
+        return super()._serialize(masked(obj.type, value), attr, obj, **options)
 
 
 def verbatim_schema(_converter: Any, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
@@ -95,6 +96,11 @@ def matching(pattern: str, fault: str, *, longest: int | None = None, **options:
     if longest is not None:
         checks.insert(0, validate.Length(max=longest, error="must have at most {max} characters"))
     return strict.Text(validate=checks, metadata={"pattern": f"^{pattern}$", **options.pop("metadata", {})}, **options)
+
+
+def type_name(**options: Any) -> strict.Text:
+    """The name of a task type, whether or not there is one of this name."""
+    return matching(TYPE_NAME.pattern, "is no name of a task type", **options)
 
 
 def whole(lowest: int, highest: int, **options: Any) -> strict.Whole:

@@ -17,7 +17,7 @@ from flask import Flask, Response, g, request
 
 from app.clock import utcnow
 from app.database import Base
-from app.models import Artifact, Schedule, Task, Webhook, Workflow, WorkflowRun
+from app.models import Artifact, OutsideEvent, Repair, Schedule, Task, Trigger, Webhook, Workflow, WorkflowRun
 from app.services.accounts import audit
 from app.web.access import current_actor, current_principal
 from app.web.transactions import transaction
@@ -31,6 +31,9 @@ KINDS: dict[str, tuple[str, type[Base]]] = {
     "schedule_id": ("schedule", Schedule),
     "webhook_id": ("webhook", Webhook),
     "artifact_id": ("artifact", Artifact),
+    "repair_id": ("repair", Repair),
+    "trigger_id": ("trigger", Trigger),
+    "event_id": ("event", OutsideEvent),
 }
 """Parameters of routes that name a thing with an owner."""
 COPIED = "copy_of"  # the parameter of a page that shows a task in a form, to submit another like it

@@ -19,7 +19,7 @@ WRONG = "The e-mail address or the password is wrong."
 
 
 def log_in(email: str, password: str) -> LoggedIn:
-    """Check who it is and begin a log-in. Raises TooManyRequests, Unauthorized or Busy."""
+    """Check who it is and begin a log-in. Raises TooManyRequests, Unauthorized or TooManyChecks."""
     who = {"email": email, "address": caller_of(request.remote_addr)}
     with transaction() as session:  # the attempt is counted before it is checked, and other processes see that
         candidate = sessions.candidate(session, **who, now=utcnow())
@@ -47,17 +47,17 @@ def log_in(email: str, password: str) -> LoggedIn:
 
 
 def _is_right(candidate: Candidate, password: str, *, email: str, address: str) -> bool:
-    """Whether it is the password. Raises Busy; then the attempt is not held against anybody."""
+    """Whether it is the password. Raises TooManyChecks; then the attempt is not held against anybody."""
     try:
         return passwords.matches(candidate.password_hash, password)
-    except passwords.Busy:
+    except passwords.TooManyChecks:
         with transaction() as session:
             sessions.leave_unchecked(session, email, address=address)
         raise
 
 
 def change_password(current: str, new: str) -> None:
-    """Change the caller's password; every log-in of the account ends. Raises Refused or Busy."""
+    """Change the caller's password; every log-in of the account ends. Raises Refused or TooManyChecks."""
     principal = current_principal()
     address = caller_of(request.remote_addr)
     with transaction() as session:
@@ -76,7 +76,10 @@ def change_password(current: str, new: str) -> None:
 
 
 def reset_password(code: str, new: str) -> None:
-    """Set a password by a code of `admin reset-password`; every log-in of the account ends. Raises Refused or Busy."""
+    """Set a password by a code of `admin reset-password`; every log-in of the account ends.
+
+    Raises Refused or TooManyChecks.
+    """
     reset = password_reset.read(code, keys=signing_keys(), now=utcnow())
     with transaction() as session:
         _check_still_wanted(session, reset)

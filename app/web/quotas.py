@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.services.accounts import quotas
 from app.services.accounts.allowance import Allowance
-from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, RoomOf, check_payload
+from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, RoomOf, TakeRoom, check_payload
 from app.services.accounts.rights import OF_KEY
 from app.web.access import current_principal, current_rights
 from app.web.current_settings import current_settings
@@ -33,6 +33,12 @@ def room_in(session: Session) -> MakeRoom:
     """Makes room for so many tasks. Raises QuotaReached (too many wait); then there is room for none of them."""
     owner_id, most = _quota()
     return lambda tasks: WAITING_TASKS.take(session, owner_id, tasks, most=most)
+
+
+def some_room_in(session: Session) -> TakeRoom:
+    """Makes room for as many of so many tasks as there are places."""
+    owner_id, most = _quota()
+    return lambda tasks: WAITING_TASKS.take_some(session, owner_id, tasks, most=most)
 
 
 def rooms_in(session: Session) -> RoomOf:

@@ -17,6 +17,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from app.addresses import caller_of
 from app.config import Settings
+from app.errors import Refused
 from app.observability.log import get_logger
 from app.web.rate_counts import MemoryCounts
 
@@ -52,22 +53,35 @@ class Limits:
         if item is None:
             return
         self._hit(item, kind, f"account:{user_id}")
-        by_address = type(item)(item.amount * ADDRESS_SHARE, item.multiples, item.namespace)
-        self._hit(by_address, kind, _address(), is_told=False)
+        self._hit(_of_address(item), kind, _address(), is_told=False)
+
+    def count_batch(self, user_id: UUID, tasks: int) -> None:
+        """Count the tasks of a batch but for the first, which `count` has counted as a request of its own.
+
+        Raises TooManyRequests, and Refused for a batch that no waiting would let in.
+        """
+        item = self._create
+        if item is None or tasks <= 1:
+            return
+        if tasks > item.amount:
+            most = f"{item.amount} per {item.GRANULARITY.name}"
+            raise Refused({"tasks": [f"are {tasks}; each counts as a request, and of those {most} are let in"]})
+        self._hit(item, "create", f"account:{user_id}", cost=tasks - 1)
+        self._hit(_of_address(item), "create", _address(), is_told=False, cost=tasks - 1)
 
     def count_auth(self) -> None:
         """Count a log-in, a registration or a wrong credential of an address. Raises TooManyRequests."""
         if self._auth is not None:
             self._hit(self._auth, "auth", _address())
 
-    def _hit(self, item: RateLimitItem, kind: str, who: str, *, is_told: bool = True) -> None:
+    def _hit(self, item: RateLimitItem, kind: str, who: str, *, is_told: bool = True, cost: int = 1) -> None:
         try:
-            is_let_in = self._strategy.hit(item, kind, who)
+            is_let_in = self._strategy.hit(item, kind, who, cost=cost)
             reset, remaining = self._strategy.get_window_stats(item, kind, who)
         except StorageError as error:
             # A counter that is away must not stop the service: this process counts by itself meanwhile.
             log.warning("rate_limit_storage_away", error=str(error))
-            is_let_in = self._fallback.hit(item, kind, who)
+            is_let_in = self._fallback.hit(item, kind, who, cost=cost)
             reset, remaining = self._fallback.get_window_stats(item, kind, who)
         seconds = max(1, math.ceil(reset - time.time()))
         if is_told or not is_let_in:
@@ -78,6 +92,10 @@ class Limits:
                 f"More than {item.amount} requests per {item.GRANULARITY.name} from {whose}: try again in {seconds} s.",
                 retry_after=seconds,
             )
+
+
+def _of_address(item: RateLimitItem) -> RateLimitItem:
+    return type(item)(item.amount * ADDRESS_SHARE, item.multiples, item.namespace)
 
 
 def _address() -> str:
@@ -96,6 +114,11 @@ def _limits() -> Limits:
 def count(user_id: UUID) -> None:
     """Count a request of an account. Raises TooManyRequests."""
     _limits().count(user_id)
+
+
+def count_batch(user_id: UUID, tasks: int) -> None:
+    """Count the tasks of an account's batch beside the first. Raises TooManyRequests or Refused."""
+    _limits().count_batch(user_id, tasks)
 
 
 def count_auth() -> None:

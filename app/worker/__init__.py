@@ -65,7 +65,7 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
     kind = pool if isinstance(pool, str) else pool.__module__
     if "gevent" in kind or "eventlet" in kind:
         raise SystemExit(f"The pool {kind} cannot run these tasks: use --pool prefork (the default), solo or threads.")
-    identity.begin(sender)
+    identity.begin(sender, is_solo="solo" in kind)
     refuse_compressed()
     metrics.share("worker", owner=os.getpid())
     if "prefork" not in kind:
@@ -74,6 +74,8 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
 
 @signals.worker_init.connect
 def _before_children(**_: Any) -> None:
+    for task_type in load_types().values():
+        task_type.understood  # noqa: B018 (the schemas, and what makes them, are loaded once and not by each child)
     # What is loaded is never garbage. Looking at it would copy, page by page, what children share with their parent.
     gc.collect()
     gc.freeze()

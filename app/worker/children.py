@@ -15,12 +15,12 @@ from app.config import get_settings
 from app.database import in_transaction
 from app.errors import Refused
 from app.services.accounts.quotas import WAITING_TASKS, QuotaReached, check_payload
-from app.services.encryption import sealing
 from app.services.lifecycle import Claim
 from app.services.tasks import children
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY, Child, Family, Wish
 from app.services.tasks.children.asking import refused
 from app.worker.outages import CLAIM_SECONDS, retry_while_unavailable
+from app.worker.payload_keys import payload_keys
 from taskledger_sdk.errors import NoRoom, PermanentError
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -40,6 +40,9 @@ class _Asked:
 
 class WorkerChildren:
     """What one attempt submits, and what earlier attempts of its task have submitted."""
+
+    takes_back = False
+    """Whether it takes back what was done: that is kept up neither by a quota nor by how many tasks stand above it."""
 
     def __init__(self, claim: Claim, fence: Callable[[Session], None]) -> None:
         self._claim = claim
@@ -109,7 +112,7 @@ class WorkerChildren:
 
     def _new(self, wanted: Wish, key: str | None, *, now: bool) -> UUID:
         self._check(wanted)
-        keys = sealing.keys(get_settings().payload_keys)
+        keys = payload_keys()
         family, claim = self._family, self._claim
         task = children.draft(
             wanted, parent_id=claim.id, owner_id=family.owner_id, now=clock.utcnow(), payload_keys=keys
@@ -129,14 +132,14 @@ class WorkerChildren:
             self._asked[key] = _Asked(id=task.id, type=wanted.type.name, text=wanted.text)
         return task.id
 
-    def _check(self, wanted: Wish) -> None:
+    def _check(self, wanted: Wish, *, are_counted: bool = True) -> None:
         family, settings = self._family, get_settings()
         if family.is_closed:
             _refuse(wanted, "the account of the task is closed: nothing new is started for it")
-        if family.generation > settings.max_task_depth:
+        if not self.takes_back and family.generation > settings.max_task_depth:
             _refuse(wanted, f"{settings.max_task_depth} tasks stand above it, each submitted by the one before, and "
                             "no more may (MAX_TASK_DEPTH); a schedule repeats work without end")  # fmt: skip
-        if family.children + self._made + len(self._kept) >= MAX_CHILDREN:
+        if are_counted and family.children + self._made + len(self._kept) >= MAX_CHILDREN:
             _refuse(wanted, f"the task has {MAX_CHILDREN} children; let them submit the rest")
         try:
             check_payload(wanted.submission.payload, most_bytes=settings.max_payload_bytes)
@@ -153,7 +156,7 @@ class WorkerChildren:
     def _take_room(self, session: Session, tasks: int) -> None:
         """Take places in the owner's quota until the transaction ends. Raises NoRoom."""
         owner_id, most = self._quota()
-        if owner_id is None:
+        if owner_id is None or self.takes_back:
             return
         try:
             WAITING_TASKS.take(session, owner_id, tasks, most=most)

@@ -10,20 +10,32 @@ from kombu.common import ignore_errors
 from app.config import get_settings
 from app.messaging import DeadLetter, publish_dead_letter
 from app.messaging.dead_letter import BODY_CHARACTERS
-from tasks.brokers import broker_of
+from app.worker.consumption import Consumption
+from app.worker.hint_consumer import HintConsumer
 from tasks.topology import DEAD_LETTERS
 
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 1.0
+_BLUEPRINT: Any = Consumer.Blueprint
 
 
 class LedgerConsumer(Consumer):
     """None of these messages loops, and none ends the worker (Celery would lose the undecodable ones silently)."""
 
+    class Blueprint(_BLUEPRINT):  # type: ignore[misc]  # the stubs know no class within a class
+        """Celery's steps, and ours."""
+
+        default_steps = (*_BLUEPRINT.default_steps, "app.worker.consumption:Consumption")
+
     connection_errors: tuple[type[BaseException], ...]
     amqheartbeat: float | None
     hub: Any
+    consumption: Consumption
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app.amqp.Consumer = HintConsumer
 
     def connect(self) -> Any:
         """Connect, and see that there is a place for what the broker itself moves to the dead letters.
@@ -31,6 +43,7 @@ class LedgerConsumer(Consumer):
         Celery forgets a connection that comes about and is of no use then: a server that refuses writes does so when
         the event loop is told of it. Nobody would ever close its sockets.
         """
+        self.initial_prefetch_count = self.consumption.first_prefetch(self)
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
             if self.hub:
@@ -41,10 +54,15 @@ class LedgerConsumer(Consumer):
             raise
         return connection
 
+    def _update_prefetch_count(self, index: int = 0) -> None:
+        """The pool has grown or shrunk: the next look at the places finds out."""
+        if self.consumption.leaves_prefetch_to_celery:
+            super()._update_prefetch_count(index)  # type: ignore[misc]  # the stubs leave it out
+
     @staticmethod
     def _declare_dead_letters(connection: Any) -> None:
         """Without the queue rejected messages vanish without a word: Celery declares only those that it consumes."""
-        if not broker_of(get_settings().broker_url).dead_letters:
+        if not get_settings().broker.dead_letters:
             return
         try:
             with connection.channel() as channel:

@@ -18,6 +18,8 @@ from app.services.recovery.failures import storable
 from app.services.tasks.outcomes import Write
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
+from app.worker.checkpoints import AttemptCheckpoints
+from app.worker.heartbeat import PARENT_STOP
 from app.worker.in_progress import Running
 from app.worker.lifespans import LIFESPANS
 from app.worker.ports import Ports
@@ -25,7 +27,7 @@ from taskledger_sdk.artifacts import Artifacts
 from taskledger_sdk.context import SubmitOptions
 from taskledger_sdk.errors import ShuttingDown, TaskCancelled
 from taskledger_sdk.registry import TaskType, get_type
-from tasks.ports import Invoices, Ledger, Webhooks
+from tasks.ports import DurableTasks, Invoices, Ledger, Runs, Triggers, Webhooks
 
 log = structlog.get_logger("tasks")
 
@@ -39,6 +41,7 @@ class AttemptContext:
         self._type = task_type
         self._running = running
         self._ports = Ports(running.claim)
+        self._checkpoints = AttemptCheckpoints(running.claim, running.checkpoint, is_sensitive=task_type.sensitive)
 
     @property
     def id(self) -> UUID:
@@ -83,14 +86,30 @@ class AttemptContext:
         return self._ports.ledger
 
     @property
+    def durable_tasks(self) -> DurableTasks:
+        """Durable tasks, for the task that undoes one."""
+        return self._ports.durable_tasks
+
+    @property
     def webhooks(self) -> Webhooks:
         """Deliveries to webhooks, for the tasks that make them."""
         return self._ports.webhooks
 
     @property
+    def triggers(self) -> Triggers:
+        """Triggers, for the tasks that apply them."""
+        return self._ports.triggers
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of workflows, for the tasks of steps that have no type of their own."""
+        return self._ports.runs
+
+    @property
     def writes(self) -> tuple[Write, ...]:
         """What the ports shall do in the outcome's transaction."""
-        return self._ports.all_writes
+        forget = (self._checkpoints.forget,) if self._checkpoints.exist else ()
+        return (*forget, *self._ports.all_writes)
 
     def with_settings_of(self, type_name: str) -> "AttemptContext":
         """The same attempt with another type's settings; what the handlers of that type share is started, too."""
@@ -98,6 +117,19 @@ class AttemptContext:
         other._type = get_type(type_name)
         LIFESPANS.ensure(other._type.handler.__module__)
         return other
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What this attempt or an earlier one has kept."""
+        return self._checkpoints.last
+
+    def checkpoint(self, value: Any) -> None:
+        """Keep a value for the next attempt, which is where a worker that shuts down stops the handler."""
+        if not self._checkpoints.keep(value):
+            raise LeaseGone
+        self.check_cancelled()
+        if PARENT_STOP.is_announced() and self._running.checkpoint.text is None:
+            raise ShuttingDown
 
     def submit(
         self,

@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -24,12 +25,22 @@ from app.messaging.signing import is_signed
 from app.observability.metrics import TASK_RUN_SECONDS
 from app.services.lifecycle import Claim
 from app.services.measuring import counters
+from app.services.recovery.failures import Failure
 from app.services.tasks import outcomes
-from app.services.tasks.outcomes import Completed, Failed, GivenBack, Outcome, Retrying, Stopped
-from app.worker import attempt, heartbeat
+from app.services.tasks.outcomes import (
+    Completed,
+    Failed,
+    GivenBack,
+    Outcome,
+    Retrying,
+    StartedOver,
+    Stopped,
+    Suspended,
+)
+from app.worker import attempt, heartbeat, identity
 from app.worker.attempt import LeaseGone, run_attempt
 from app.worker.claims import claim_hint
-from app.worker.context import AttemptContext
+from app.worker.durable import context_of
 from app.worker.fair_gate import connections
 from app.worker.in_progress import HintInProgress, Running
 from app.worker.leftovers import LEFTOVERS
@@ -38,6 +49,8 @@ from taskledger_sdk.errors import TaskCancelled
 from taskledger_sdk.registry import TaskType, get_type
 
 log = structlog.get_logger(__name__)
+_LOGGER = logging.getLogger(__name__)
+_run_seconds = cache(TASK_RUN_SECONDS.labels)
 
 FLUSH_SECONDS = 0.2  # outcomes of a chunk are recorded at least this often
 CHUNK_SECONDS = 1.0  # a chunk starts no further task after this long
@@ -50,6 +63,8 @@ OUTCOMES: dict[type[Outcome], str] = {
     Failed: "failed",
     Stopped: "stopped",
     GivenBack: "given_back",
+    Suspended: "suspended",
+    StartedOver: "started_over",
 }
 
 
@@ -71,7 +86,8 @@ def run_hint(type_name: str, ids: Sequence[UUID], *, hard_limit: float | None = 
     task_type = get_type(type_name)
     claims = claim_hint(task_type, ids)
     if not claims:
-        raise Ignore("none of its tasks is waiting: they were taken, cancelled, are not due, or their type is paused")
+        why = "they were taken, cancelled, are not due, of another release, or of a paused type"
+        raise Ignore(f"none of its tasks is for this worker: {why}")
     try:
         ended = _HintWork(task_type, claims, hard_limit=hard_limit).do()
     except BaseException as error:
@@ -140,7 +156,21 @@ class _HintWork:
             return GivenBack(reason="given back: its hint carried an older time limit")
         if len(self._claims) > 1 and self._run.seconds() > CHUNK_SECONDS:
             return GivenBack(reason="given back: the chunk it travelled in took too long")
-        return None
+        return self._too_long_for_solo(held)
+
+    def _too_long_for_solo(self, held: Claim) -> Outcome | None:
+        """A task that this worker could not tell its broker of in time: it is refused, whoever else may take it."""
+        if not identity.is_solo():
+            return None
+        broker, seconds = get_settings().broker, self._limit(held) + self._type.grace_seconds
+        longest = broker.longest_delivery_seconds
+        if broker.early_seconds is None or longest is None or seconds <= longest:
+            return None
+        message = (
+            f"it may take {seconds:g} s, and the pool solo can hold a message of {broker.name} for {longest} s; start "
+            "the worker with --pool prefork or --pool threads, then replay the task"
+        )
+        return Failed(failure=Failure(type="PoolRefused", message=message), reason="its worker's pool cannot run it")
 
     def _limit(self, held: Claim) -> float:
         if held.timeout_seconds is not None:
@@ -158,7 +188,7 @@ class _HintWork:
             timeout_seconds=self._limit(held),
             grace_seconds=self._type.grace_seconds,
         )
-        context = AttemptContext(self._type, running)
+        context = context_of(self._type, running)
         self._run.current = running
         try:
             with attempt.belonging_to_request(held):
@@ -167,23 +197,28 @@ class _HintWork:
             if isinstance(outcome, Stopped) and not isinstance(running.stop_error, TaskCancelled):
                 error = RuntimeError("the handler raised TaskCancelled although nobody had asked for it")
                 outcome = attempt.after_failure(self._type, held, error)
-            return attempt.with_writes(self._type, held, outcome, context.writes)
+            outcome = attempt.with_writes(self._type, held, outcome, context.writes)
+            return attempt.with_checkpoint(running, outcome)
         except LeaseGone:
             self._count_lost(held, "attempt_abandoned", why="its lease was lost")
             return None
         except SystemExit:
-            elapsed = time.monotonic() - running.started
-            if elapsed >= running.timeout_seconds:
-                self._unrecorded.append((held, attempt.after_hard_limit(self._type, held, running.timeout_seconds)))
-            elif heartbeat.PARENT_STOP.is_announced(wait_seconds=PARENT_SECONDS):
-                self._unrecorded.append((held, attempt.interrupted(self._type, held, "was stopped")))
-            else:
-                self._unrecorded.append((held, attempt.after_foreign_signal(self._type, held)))
+            ended = attempt.with_checkpoint(running, self._after_exit(running))
+            self._unrecorded.append((held, ended))
             raise
         finally:
             self._run.current = None
-            LEFTOVERS.clear()
+            if len(self._claims) > 1:
+                LEFTOVERS.clear_between()
             heartbeat.HEARTBEAT.keep(running)
+
+    def _after_exit(self, running: Running) -> Outcome:
+        """What becomes of an attempt that runs while a signal ends its process."""
+        if time.monotonic() - running.started >= running.timeout_seconds:
+            return attempt.after_hard_limit(self._type, running.claim, running.timeout_seconds)
+        if heartbeat.PARENT_STOP.is_announced(wait_seconds=PARENT_SECONDS):
+            return attempt.interrupted(self._type, running, "was stopped")
+        return attempt.after_foreign_signal(self._type, running.claim)
 
     def _give_back_rest(self) -> None:
         reason = "given back: its turn had not come when its process ended"
@@ -192,6 +227,7 @@ class _HintWork:
         self._unrecorded.extend((held, GivenBack(reason=reason)) for held in rest)
 
     def _flush(self) -> None:
+        LEFTOVERS.clear()  # first, because a handler may have left no descriptor for the record
         batch, self._unrecorded = self._unrecorded, []
         if batch:
             recorded = retry_while_unavailable(
@@ -216,9 +252,9 @@ class _HintWork:
 def _ended(running: Running, outcome: Outcome) -> None:
     """Say how an attempt ended: successes only at level DEBUG, because they are many."""
     held, seconds, kind = running.claim, time.monotonic() - running.started, OUTCOMES[type(outcome)]
-    TASK_RUN_SECONDS.labels(held.type, kind).observe(seconds)
+    _run_seconds(held.type, kind).observe(seconds)
     level = logging.DEBUG if isinstance(outcome, Completed) else logging.INFO
-    if not logging.getLogger(__name__).isEnabledFor(level):  # cheaper than having structlog find out
+    if not _LOGGER.isEnabledFor(level):  # cheaper than having structlog find out
         return
     log.log(
         level,
@@ -266,6 +302,10 @@ def _shown(claims: list[Claim], ended: dict[UUID, Outcome]) -> str:
             return "CANCELLED"
         case GivenBack(reason=reason):
             raise _retried(reason, 0)
+        case Suspended(waits=waits):
+            raise _retried(f"waits for {waits}", 0)
+        case StartedOver():
+            raise _retried("it begins anew", 0)
     return "dropped: the lease was lost"
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,7 @@ from app.services.dispatch import positions
 from app.services.lifecycle import Claim, leases
 from app.services.lifecycle.leases import LeaseState
 from app.services.measuring import counters
+from app.services.tasks import checkpoints as task_checkpoints
 from app.services.tasks import task_log
 from app.services.tasks.task_log import LogLine
 from app.worker.attempt import LeaseGone
@@ -52,10 +54,10 @@ MAX_UNWRITTEN = 10_000  # log lines that wait for a database that is away
 
 
 class Heartbeat:
-    """Watches the desk of its process."""
+    """Watches what is in progress in its process."""
 
-    def __init__(self, desk: InProgressRegistry, stopper: Stopper) -> None:
-        self._desk = desk
+    def __init__(self, in_progress: InProgressRegistry, stopper: Stopper) -> None:
+        self._in_progress = in_progress
         self._stopper = stopper
         self._pid = 0
         self._engine: Any = None
@@ -103,7 +105,7 @@ class Heartbeat:
 
     def _wait(self) -> None:
         wait = TICK_SECONDS
-        for run in self._desk.runs:
+        for run in self._in_progress.runs:
             current = run.current
             if current is not None and current.stop_asked is None:
                 wait = min(wait, max(0.01, current.started + current.timeout_seconds - time.monotonic()))
@@ -112,7 +114,7 @@ class Heartbeat:
     def tick(self) -> None:
         """Enforce limits, hear cancellations, renew leases, write down what was noted."""
         LOOP.watch()
-        runs = self._desk.runs
+        runs = self._in_progress.runs
         for run in runs:
             self._enforce_limits(run)
         now = time.monotonic()
@@ -140,7 +142,7 @@ class Heartbeat:
     def stop_threads(self) -> None:
         """In a pool of threads, which no signal reaches: handlers give their tasks back when they next ask."""
         self._stopper.shutting_down = True
-        for run in self._desk.runs:
+        for run in self._in_progress.runs:
             if run.current is not None and run.current.stop_asked is None:
                 self._ask_to_stop(run.current, ShuttingDown())
 
@@ -150,7 +152,7 @@ class Heartbeat:
         if cancel is not None:
             cancel()
         else:
-            self._stopper.stop(error, still_wanted=lambda: self._desk.is_running(running))
+            self._stopper.stop(error, still_wanted=lambda: self._in_progress.is_running(running))
         log.info("handler_asked_to_stop", task_id=str(running.claim.id), why=type(error).__name__)
 
     def _end(self, running: Running) -> None:
@@ -195,9 +197,29 @@ class Heartbeat:
             self._ask_to_stop(current, TaskCancelled())
 
     def _write_down(self) -> None:
-        """Progress, log lines and queue positions, if there are any to write."""
+        """Progress, checkpoints, log lines and queue positions, if there are any to write."""
+        with ExitStack() as held:
+            self._write_what_was_noted(self._due_checkpoints(held))
+
+    def _due_checkpoints(self, held: ExitStack) -> list[tuple[Running, str]]:
+        """What attempts have kept and did not write by themselves; nobody else writes it while `held` is open."""
+        due = []
+        for run in self._in_progress.runs:
+            current = run.current
+            if (
+                current is None
+                or not current.checkpoint.is_due()
+                or not current.checkpoint.lock.acquire(blocking=False)
+            ):
+                continue
+            held.callback(current.checkpoint.lock.release)
+            if (text := current.checkpoint.text) is not None:
+                due.append((current, text))
+        return due
+
+    def _write_what_was_noted(self, checkpoints: list[tuple[Running, str]]) -> None:
         progress = []
-        for current in [run.current for run in self._desk.runs]:
+        for current in [run.current for run in self._in_progress.runs]:
             if current is not None:
                 self.keep(current)
                 reported, current.progress = current.progress, None
@@ -206,10 +228,10 @@ class Heartbeat:
             passed, self._passed = self._passed, {}
             lines, self._unwritten = self._unwritten, []
             counts, self._counts = self._counts, Counter()
-        if not (progress or passed or lines or counts):
+        if not (progress or checkpoints or passed or lines or counts):
             return
         try:
-            self._write(progress, passed, lines, counts)
+            self._write(progress, checkpoints, passed, lines, counts)
         except sa.exc.SQLAlchemyError:
             # The database is away: what was to be written waits for a beat that succeeds.
             for running, reported in progress:
@@ -224,6 +246,7 @@ class Heartbeat:
     def _write(
         self,
         progress: list[tuple[Running, dict[str, Any]]],
+        checkpoints: list[tuple[Running, str]],
         passed: dict[tuple[str, str], datetime],
         lines: list[LogLine],
         counts: Counter[str],
@@ -232,9 +255,14 @@ class Heartbeat:
         whole = self._engine.execution_options(isolation_level="READ COMMITTED")
         with Session(whole) as session, session.begin():
             told = lifecycle.report_progress(session, [(running.claim, reported) for running, reported in progress])
+            kept = [(running.claim, text) for running, text in checkpoints]
+            written = task_checkpoints.write(session, kept, waits=False)
             positions.advance(session, passed)
             task_log.write(session, lines)
             counters.add(session, counts)
+        for running, text in checkpoints:
+            if running.claim.id in written:
+                running.checkpoint.note_written(text)
         for running, reported in progress:
             if running.claim.id not in told:  # somebody has its row locked
                 running.progress = running.progress or reported

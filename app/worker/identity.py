@@ -5,13 +5,22 @@ import socket
 from uuid import uuid4
 
 _worker_id: str | None = None
+_is_solo = False
 
 
-def begin(node: str) -> str:
-    """A new life of the worker called `node`; called once in the parent, before it forks."""
-    global _worker_id
-    _worker_id = f"{node}/{uuid4().hex[:8]}"
+def begin(node: str, *, is_solo: bool = False) -> str:
+    """A new life of the worker called `node`; called once in the parent, before it forks.
+
+    `is_solo`: whether handlers run in the parent itself, which talks to its broker between them only.
+    """
+    global _worker_id, _is_solo
+    _worker_id, _is_solo = f"{node}/{uuid4().hex[:8]}", is_solo
     return _worker_id
+
+
+def is_solo() -> bool:
+    """Whether nobody talks to the broker while a handler runs here."""
+    return _is_solo
 
 
 def worker_id() -> str:

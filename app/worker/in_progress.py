@@ -9,9 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from app.services.lifecycle import Claim
-from app.services.tasks.task_log import LogLine
-
-LOG_LINES = 500  # kept of one attempt
+from app.services.tasks.task_log import LogLine, max_lines
+from app.worker.checkpoints import Pending
 
 
 @dataclass(kw_only=True, slots=True)
@@ -28,11 +27,12 @@ class Running:
     progress: dict[str, Any] | None = None  # reported and not yet written
     log: deque[LogLine] = field(default_factory=deque)  # likewise
     lines: int = 0
+    checkpoint: Pending = field(default_factory=Pending)
 
     def write(self, line: LogLine) -> None:
-        """Keep a line for the next heartbeat; past the cap one last line says that there were more."""
-        self.lines += 1
-        if self.lines <= LOG_LINES:
+        """Keep a line for the next heartbeat; those past the cap are dropped."""
+        if self.lines < max_lines(time.monotonic() - self.started):
+            self.lines += 1
             self.log.append(line)
 
     def take_log(self) -> list[LogLine]:

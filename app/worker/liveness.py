@@ -46,12 +46,15 @@ class Liveness:
         self._suspicion: Suspicion[tuple[UUID, int]] = Suspicion()
         self._lease = timedelta(0)
         self._has_published = False
+        self._consumption: Any = None
+        self._places_told: dict[str, Any] | None = None
 
     def start(self, consumer: Any) -> None:
         """Register the worker and begin to beat."""
         node, concurrency = consumer.hostname, consumer.controller.concurrency
         queues = [each.name for each in consumer.task_consumer.queues]
         self._paused = PausedQueues(consumer, queues)
+        self._consumption = consumer.consumption
         self._lease = timedelta(seconds=get_settings().lease_seconds)
         self._row = {
             "id": identity.worker_id(),
@@ -61,6 +64,7 @@ class Liveness:
             "concurrency": concurrency,
             "queues": sorted(queues),
             "types": {name: task_type.schema_hash for name, task_type in load_types().items()},
+            "upgrades": {name: list(kind.upgrade) for name, kind in load_types().items() if kind.upgrade},
             "version": VERSION,
             "runtime": _runtime(consumer),
             "started_at": clock.utcnow(),
@@ -98,7 +102,7 @@ class Liveness:
         """Once in a life: what tasks may be submitted through SQL is what some worker can run."""
         if not self._has_published:
             now = clock.utcnow()
-            in_transaction(lambda session: published.types(session, load_types().values(), now=now))
+            in_transaction(lambda session: published.newer_types(session, load_types().values(), now=now))
             self._has_published = True
 
     def _end_hung(self) -> None:
@@ -123,8 +127,15 @@ class Liveness:
                 LOST.put_ids((task_id,), pid, "its process has forgotten it")
 
     def _write(self, *, stopped: bool = False) -> None:
-        now = clock.utcnow()
-        in_transaction(lambda session: workers.seen(session, self._row, stopped=stopped, now=now))
+        now, places = clock.utcnow(), self._places()
+        changed = {} if places == self._places_told else {"runtime": self._row["runtime"] | places}
+        in_transaction(lambda session: workers.seen(session, self._row | changed, changed, stopped=stopped, now=now))
+        self._places_told = places
+
+    def _places(self) -> dict[str, Any]:
+        """How many hints it could take now, and how many it works on that were acknowledged before they ended."""
+        found = self._consumption.places
+        return {"free": found.free, "acknowledged_early": found.acknowledged_early}
 
 
 def _hung(session: Session) -> list[tuple[UUID, int]]:
@@ -142,6 +153,7 @@ def _runtime(consumer: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "celery": version("celery"),
         "kombu": version("kombu"),
+        workers.KNOWS_WAITING: True,
     }
 
 

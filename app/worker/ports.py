@@ -20,14 +20,18 @@ from app.observability.scrubbing import scrub
 from app.services import artifacts, invoices, lifecycle, owners, webhooks
 from app.services.accounts.rights import TypeNotAllowed
 from app.services.artifacts.content import chunks_of
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.lifecycle import Claim, LeaseLost
 from app.services.recovery.failures import storable
 from app.services.tasks import compensation, notes
 from app.services.tasks import records as task_service
 from app.services.tasks.outcomes import Write
 from app.worker.children import WorkerChildren
+from app.worker.durable_tasks import WorkerDurableTasks
 from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, is_passing, retry_while_unavailable
+from app.worker.payload_keys import payload_keys
+from app.worker.runs import WorkerRuns
+from app.worker.triggers import WorkerTriggers
 from taskledger_sdk.artifacts import Artifact
 from taskledger_sdk.errors import PermanentError
 from tasks.ports import CompletedTask, InvoiceDraft, OutgoingWebhook
@@ -69,6 +73,21 @@ class Ports:
     def webhooks(self) -> "WorkerWebhooks":
         """Deliveries."""
         return WorkerWebhooks(self)
+
+    @cached_property
+    def triggers(self) -> WorkerTriggers:
+        """Triggers."""
+        return WorkerTriggers()
+
+    @cached_property
+    def runs(self) -> WorkerRuns:
+        """Runs of workflows."""
+        return WorkerRuns(self.claim, self.fence)
+
+    @cached_property
+    def durable_tasks(self) -> WorkerDurableTasks:
+        """Durable tasks that are to be undone."""
+        return WorkerDurableTasks(self.claim)
 
     @cached_property
     def children(self) -> WorkerChildren:
@@ -213,7 +232,7 @@ class WorkerWebhooks:
 
     def outgoing(self, delivery_id: UUID) -> OutgoingWebhook:
         """What to send, if this is the task that was made to send it."""
-        keys, task_id = sealing.keys(get_settings().payload_keys), self._ports.claim.id
+        keys, task_id = payload_keys(), self._ports.claim.id
 
         def read(session: Session) -> webhooks.Outgoing:
             return webhooks.outgoing(session, delivery_id, task_id=task_id, keys=keys, now=clock.utcnow())
@@ -250,13 +269,10 @@ class WorkerWebhooks:
 
 def _opened(task: TaskRecord) -> CompletedTask:
     """A task of a sensitive type is encrypted in its row."""
-    payload, result = task.payload, task.result
-    keys = sealing.keys(get_settings().payload_keys)
-    if sealing.is_sealed(payload):
-        payload = sealing.opened(payload, task.id, "payload", keys=keys)
-    if sealing.is_sealed(result):
-        result = sealing.opened(result, task.id, "result", keys=keys)
-    return CompletedTask(id=task.id, type=task.type, payload=payload, result=result)
+    keys = payload_keys()
+    payload = ciphertexts.decrypted(task.payload, task.id, "payload", keys=keys)
+    result = ciphertexts.decrypted(task.result, task.id, "result", keys=keys)
+    return CompletedTask(id=task.id, type=task.type, payload=payload, result=result, schema_hash=task.schema_hash)
 
 
 def _transact(work: Callable[[Session], T]) -> T:

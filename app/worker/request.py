@@ -1,5 +1,7 @@
 """Celery's request, told to hand lost children to the parent's own thread."""
 
+import threading
+import time
 from typing import Any
 
 import structlog
@@ -11,8 +13,31 @@ from app.worker.lost_children import LOST
 log = structlog.get_logger(__name__)
 
 
+# A pool of threads tells of a task's end in the task's thread, while the event loop may settle its hint early.
+_SETTLING = threading.Lock()
+
+
 class LedgerRequest(Request):
     """A hint in the worker's parent process; its event loop never touches the database."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.received_at = time.monotonic()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def held_seconds(self) -> float:
+        """How long ago it was delivered."""
+        return time.monotonic() - self.received_at
+
+    def acknowledge(self) -> None:
+        """Tell the broker that the hint has done its work; once, whoever says so first."""
+        with _SETTLING:
+            super().acknowledge()
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the hint back; nothing where it was acknowledged."""
+        with _SETTLING:
+            super().reject(requeue=requeue)
 
     def revoked(self) -> bool:
         """Never: the row tells whether a task is cancelled. Celery's own list would drop its hints for three hours."""

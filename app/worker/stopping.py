@@ -51,6 +51,7 @@ class Stopper:
         self._armed = False
         self._wanted: BaseException | None = None
         self._still_wanted: Callable[[], bool] = _always
+        self._is_shielded = False
 
     def install(self) -> None:
         """Take over the signals of this process; before every hint, because the pool and handlers may set their own."""
@@ -73,6 +74,25 @@ class Stopper:
             self._armed = False
             self._wanted = None
 
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """What happens inside is done to its end: what would be raised in the handler is raised behind it.
+
+        A step that was done and not recorded would be done again.
+        """
+        if self._is_shielded or not (self._armed and threading.current_thread() is threading.main_thread()):
+            yield
+            return
+        self._is_shielded = True
+        try:
+            yield
+        finally:
+            self._is_shielded = False
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and self._armed and self._still_wanted():
+            self._armed = False
+            raise wanted
+
     def stop(self, error: BaseException, *, still_wanted: Callable[[], bool]) -> None:
         """Have `error` raised in the handler that runs now, if it is still the one that was meant by then."""
         self._still_wanted = still_wanted
@@ -86,6 +106,8 @@ class Stopper:
                 return  # not from the parent: a child that believed it would refuse every hint from now on
             self.shutting_down = True
             self._wanted, self._still_wanted = ShuttingDown(), _always
+        if self._is_shielded:
+            return
         wanted, self._wanted = self._wanted, None
         if self._armed and wanted is not None and self._still_wanted():
             self._armed = False  # nothing is raised a second time, while the outcome of this is recorded

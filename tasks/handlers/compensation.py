@@ -38,7 +38,7 @@ def compensation(task: ServiceContext, payload: Compensation) -> dict[str, Any] 
     if kind.undo is None:
         raise PermanentError(f"a {found.type} cannot be undone: its type declares no undo")
     task.progress(0.1, f"undoing {found.type} {found.id}")
-    undone = kind.undo(task.with_settings_of(kind.name), kind.payload.load(found.payload), found.result)
+    undone = kind.undo(task.with_settings_of(kind.name), kind.load(found.payload, found.schema_hash), found.result)
     said = {"task_id": str(found.id), "type": kind.name, "reason": payload.reason}
     return _awaited(said, undone) if inspect.iscoroutine(undone) else {**said, "undone": undone}
 

@@ -15,8 +15,8 @@ from marshmallow.validate import Length, Range, Regexp
 
 from taskledger_sdk import RetryPolicy, TaskContext, rule, task_type
 from tasks.http_rules import HEADER_NAME, HEADER_VALUE, HTTP_URL, require_status
+from tasks.masking import mask_named, mask_url
 from tasks.outbound import MAX_REDIRECTS, Answer, Outbound
-from tasks.redaction import mask_named, mask_url
 
 MAX_BODY_BYTES = 131_072  # of the answer; a result is at most 1 MiB of JSON, where one byte may take six
 # These frame the request or name the server; a caller who could set them could smuggle a second request.

@@ -189,8 +189,11 @@ def open_engine(sources: Sequence[Source], *, output_bytes: int = OUTPUT_BYTES) 
     with folders.temporary() as folder:
         for name in ("out", "checked"):
             (folder / name).mkdir()
-        options: dict[str, Any] = {"threads": 1, "memory_limit": MEMORY, "temp_directory": str(folder / "spill")}
-        connection = duckdb.connect(config={**options, "max_temp_directory_size": SPILL})
+        # The thread that works writes the files, too: DuckDB 2.0.0 waited for ever for its other threads in 2 of 100
+        # runs when a COPY was interrupted (10 at a time, on two cores).
+        threads: dict[str, Any] = {"threads": 1, "async_threads": 0}
+        spill: dict[str, Any] = {"temp_directory": str(folder / "spill"), "max_temp_directory_size": SPILL}
+        connection = duckdb.connect(config={**threads, **spill, "memory_limit": MEMORY})
         try:
             connection.execute("SET enable_progress_bar_print = false")  # a worker's output is for its log
             connection.execute("SET allowed_paths = ?", [[str(source.path) for source in sources]])

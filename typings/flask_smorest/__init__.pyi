@@ -20,9 +20,13 @@ _Schema = ma.Schema | type[ma.Schema]
 
 class Blueprint(flask.Blueprint):
     ARGUMENTS_PARSER: FlaskParser
+    description: str
 
     def __init__(
         self, name: str, import_name: str, *, description: str = ..., url_prefix: str | None = ...
+    ) -> None: ...
+    def register_views_in_doc(
+        self, api: Api, app: flask.Flask, spec: APISpec, *, name: str, parameters: list[Any] | None
     ) -> None: ...
     def arguments(
         self,
@@ -67,6 +71,7 @@ class _Plugin(MarshmallowPlugin):
     converter: OpenAPIConverter  # there once the Api has an application
 
 class Api:
+    _app: flask.Flask
     DEFAULT_RESPONSE_CONTENT_TYPE: str
     ERROR_SCHEMA: type[ma.Schema]
     ma_plugin: _Plugin

@@ -8,7 +8,7 @@ from werkzeug.exceptions import Forbidden
 
 from app.clock import utcnow
 from app.models import Role, UserRecord
-from app.services.accounts import audit, passwords, registration, sessions, tokens, usage, users
+from app.services.accounts import audit, passwords, registration, rights, sessions, tokens, usage, users
 from app.services.accounts.sessions import LoggedIn, Reused
 from app.web import passwords as logging_in
 from app.web.access import Access, access, current_actor, current_principal, gate, unauthorized
@@ -63,6 +63,10 @@ class NewPassword(StrictSchema):
     new_password = new_password()
 
 
+def _limit(description: str) -> ma.fields.List[str]:
+    return ma.fields.List(ma.fields.String(), required=True, allow_none=True, metadata={"description": description})
+
+
 class AccountView(ma.Schema):
     """An account."""
 
@@ -78,18 +82,8 @@ class AccountView(ma.Schema):
         allow_none=True,
         metadata={"description": "A quota of its own for stored files; null: the service's"},
     )
-    allowed_types = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        allow_none=True,
-        metadata={"description": "Task types that it may use; null: all"},
-    )
-    allowed_queues = ma.fields.List(
-        ma.fields.String(),
-        required=True,
-        allow_none=True,
-        metadata={"description": "Queues whose task types it may use; null: all"},
-    )
+    allowed_types = _limit("Task types that it may use; null: all")
+    allowed_queues = _limit("Queues whose task types it may use; null: all")
     may_reach_outside = ma.fields.Boolean(
         required=True,
         allow_none=True,
@@ -127,6 +121,8 @@ class Me(AccountView):
     """The caller's account, and what the credential may be used for."""
 
     scopes = ma.fields.List(ma.fields.String(), required=True)
+    allowed_types = _limit("Task types that both the account and the credential may use; null: all")
+    allowed_queues = _limit("Queues whose task types both may use; null: all")
     reaches_outside = ma.fields.Boolean(
         required=True, metadata={"description": "Whether it may use now what reaches outside"}
     )
@@ -251,6 +247,8 @@ def read_me() -> dict[str, Any]:
         used = usage.of_account(session, account, settings=current_settings())
     return {
         **{name: getattr(account, name) for name in UserRecord.__slots__},
+        "allowed_types": rights.common(each.types for each in principal.rights),
+        "allowed_queues": rights.common(each.queues for each in principal.rights),
         "scopes": sorted(principal.scopes),
         "reaches_outside": all(each.reaches_outside for each in principal.rights),
         "quotas": used,

@@ -20,13 +20,12 @@ from app.services.events import EventFilter
 from app.web.access import Access, current_caller, gate, visible_owner
 from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
-from app.web.fields import Few, Several, matching, one_of
+from app.web.fields import Few, Several, matching, one_of, type_name
 from app.web.live.event_feed import Client, Feed, as_text, feed
 from app.web.requests.pagination import IntegerInQuery
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import problem
 from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS
-from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1", description="What happens, as it happens")
 
@@ -43,7 +42,7 @@ class StreamFilter(StrictSchema):
     """Which events; one is sent when all that is given holds."""
 
     status = Several(one_of(Status), metadata={"description": "Any of these; repeat it, or separate with commas"})
-    type = Several(matching(NAME.pattern, "is no name of a task type"), metadata={"description": "Any of these types"})
+    type = Several(type_name(), metadata={"description": "Any of these types"})
     task_id = Several(
         ma.fields.UUID(error_messages={"invalid_uuid": "is no id"}),
         validate=validate.Length(max=MAX_TASKS, error="must be at most {max}"),

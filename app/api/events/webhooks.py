@@ -25,7 +25,7 @@ from app.web.responses.masking import payload_keys
 from app.web.schemas.webhooks import CreateWebhook, WebhookFields
 from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
-from tasks.redaction import mask_url
+from tasks.masking import mask_url
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/v1", description="Being told when something happens")
 

@@ -29,6 +29,9 @@ class FiguresView(ma.Schema):
     waiting = ma.fields.Integer(required=True, metadata={"description": "PENDING"})
     running = ma.fields.Integer(required=True, metadata={"description": "PROCESSING"})
     scheduled = ma.fields.Integer(required=True, metadata={"description": "SCHEDULED or RETRYING: not due yet"})
+    suspended = ma.fields.Integer(
+        required=True, metadata={"description": "WAITING: they need no worker; counted once a minute"}
+    )
     held = ma.fields.Integer(required=True, metadata={"description": "Of those that wait: their hint is not out"})
     oldest_seconds = ma.fields.Float(
         required=True, allow_none=True, metadata={"description": "How long the first of those that wait has waited"}

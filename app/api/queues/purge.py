@@ -9,20 +9,19 @@ from marshmallow import validate
 from app.api.queues.routes import QUEUE
 from app.clock import rfc_3339, utcnow
 from app.errors import NotFound
-from app.models import WAITING
+from app.models import UNCLAIMED
 from app.services.dispatch import queues
 from app.services.measuring import levels
 from app.services.tasks import purge
 from app.services.tasks.purge import PurgeFilter
 from app.web.access import Access, access, current_actor
 from app.web.blueprint import Blueprint
-from app.web.fields import matching, one_of
+from app.web.fields import one_of, type_name
 from app.web.oversight import counted
 from app.web.requests.dry_run import choice_in, token_for
 from app.web.requests.parsing import StrictSchema
 from app.web.transactions import transaction
 from taskledger_sdk.payload import fields as strict
-from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("queue purge", __name__, url_prefix="/api/v1", description="Purging queues")
 
@@ -30,8 +29,8 @@ blueprint = Blueprint("queue purge", __name__, url_prefix="/api/v1", description
 class PurgeChoice(StrictSchema):
     """Which of the tasks that wait; an empty one means all."""
 
-    type = matching(NAME.pattern, "is no name of a task type")
-    status = one_of(sorted(WAITING))
+    type = type_name()
+    status = one_of(sorted(UNCLAIMED))
 
 
 class Purge(StrictSchema):

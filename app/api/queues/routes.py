@@ -47,6 +47,11 @@ class QueueView(ma.Schema):
     running = ma.fields.Integer(
         required=True, attribute="figures.running", metadata={"description": "Tasks that are PROCESSING"}
     )
+    suspended = ma.fields.Integer(
+        required=True,
+        attribute="figures.suspended",
+        metadata={"description": "Tasks that are WAITING: they need no worker; counted once a minute"},
+    )
     oldest_seconds = ma.fields.Float(
         required=True,
         allow_none=True,

@@ -13,11 +13,10 @@ from app.services.measuring import stats
 from app.services.measuring.stats import Stats
 from app.web.access import current_principal
 from app.web.blueprint import Blueprint
-from app.web.fields import Instant, QueryMoment, Several, matching
+from app.web.fields import Instant, QueryMoment, Several, type_name
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.transactions import transaction
 from taskledger_sdk.payload.fields import Text
-from taskledger_sdk.registry import NAME
 
 blueprint = Blueprint("stats", __name__, url_prefix="/api/v1", description="Counts of what was done")
 
@@ -36,7 +35,7 @@ class StatsQuery(StrictSchema):
         metadata={"enum": ["hour", "day"], "description": "Add the figures of each hour or day (UTC); needs since"},
     )
     type = Several(
-        matching(NAME.pattern, "is no name of a task type"),
+        type_name(),
         metadata={"description": "Only these types; may be repeated"},
     )
 
@@ -60,6 +59,7 @@ class TypeTallyView(TallyView):
 
     type = ma.fields.String(required=True)
     jobs_in_queue = ma.fields.Integer(required=True, metadata={"description": "PENDING or RETRYING now"})
+    suspended = ma.fields.Integer(required=True, metadata={"description": "WAITING now"})
 
 
 class PeriodTallyView(TallyView):
@@ -74,6 +74,12 @@ class StatsView(TallyView):
     at = Instant(required=True)
     since = Instant(required=True, allow_none=True)
     total_jobs_in_queue = ma.fields.Integer(required=True, metadata={"description": "PENDING or RETRYING now"})
+    suspended = ma.fields.Integer(
+        required=True,
+        metadata={
+            "description": "WAITING now, for a moment, a signal or children; everybody's are counted each minute"
+        },
+    )
     by_type = ma.fields.List(ma.fields.Nested(TypeTallyView), required=True)
     by_period = ma.fields.List(ma.fields.Nested(PeriodTallyView), required=True)
 
@@ -112,9 +118,16 @@ def _flat(found: Stats) -> dict[str, Any]:
         "at": found.at,
         "since": found.since,
         "total_jobs_in_queue": found.total_jobs_in_queue,
+        "suspended": found.suspended,
         **asdict(found.tally),
         "by_type": [
-            {"type": each.type, "jobs_in_queue": each.jobs_in_queue, **asdict(each.tally)} for each in found.by_type
+            {
+                "type": each.type,
+                "jobs_in_queue": each.jobs_in_queue,
+                "suspended": each.suspended,
+                **asdict(each.tally),
+            }
+            for each in found.by_type
         ],
         "by_period": [{"start": each.start, **asdict(each.tally)} for each in found.by_period],
     }

@@ -23,6 +23,10 @@ class WorkerView(ma.Schema):
     """One life of a worker."""
 
     id = ma.fields.String(required=True, metadata={"description": "New at every start; its digest to all but admins"})
+    kind = ma.fields.String(
+        required=True,
+        metadata={"enum": [workers.CELERY, workers.REMOTE], "description": "remote: it takes its tasks over HTTP"},
+    )
     node = ma.fields.String(
         required=True, allow_none=True, metadata={"description": f"Its name in Celery and Flower; {FOR_ADMINS}"}
     )
@@ -30,6 +34,16 @@ class WorkerView(ma.Schema):
     pid = ma.fields.Integer(required=True, allow_none=True, metadata={"description": FOR_ADMINS})
     state = ma.fields.String(required=True, metadata={"enum": [workers.ALIVE, workers.STOPPED, workers.LOST]})
     concurrency = ma.fields.Integer(required=True, metadata={"description": "Handlers it runs at once"})
+    free = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Handlers that it could start now; with 0 it takes no task; null: it does not tell"},
+    )
+    acknowledged_early = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Long tasks in work whose messages were acknowledged already; null: it does not tell"},
+    )
     running = ma.fields.Integer(required=True, metadata={"description": "Tasks that it holds a lease of"})
     queues = ma.fields.List(ma.fields.String(), required=True)
     types = Verbatim(
@@ -94,5 +108,8 @@ def list_workers() -> dict[str, Any]:
 
 def _shown(worker: workers.WorkerSeen, state: str, *, is_admin: bool) -> dict[str, Any]:
     fields = {name: getattr(worker, name) for name in worker.__slots__}
-    shown = {**fields, "state": state, "other_schemas": worker.other_schemas()}
+    told = {"free": worker.free, "acknowledged_early": worker.acknowledged_early}
+    if state != workers.ALIVE:
+        told = dict.fromkeys(told)
+    shown = {**fields, **told, "state": state, "other_schemas": worker.other_schemas()}
     return shown if is_admin else shown | HIDDEN | {"id": sha256(worker.id.encode()).hexdigest()[:16]}

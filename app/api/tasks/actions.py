@@ -31,6 +31,11 @@ class RetryTask(StrictSchema):
 
     payload = strict.Json(metadata={"description": "Replaces the payload; the old one stays in the history"})
     max_retries = whole(0, MAX_RETRIES, metadata={"description": "Retries from here on; as before unless given"})
+    fresh = strict.Flag(
+        metadata={
+            "description": "A durable task forgets its steps, and does all of it anew; needed with another payload"
+        }
+    )
 
 
 class AttemptErrorView(ErrorView):
@@ -106,6 +111,7 @@ def retry_task(fields: dict[str, Any], task_id: str) -> TaskRecord:
             now=utcnow(),
             edited=edited,
             max_retries=fields.get("max_retries"),
+            fresh=fields.get("fresh", False),
             payload_keys=payload_keys(),
             allowance=quotas.allowance_in(session),
         )

@@ -7,13 +7,15 @@ import marshmallow as ma
 from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from app.services.submission.batches import KEY_FIELD
-from app.web.fields import text
+from app.web.fields import matching, text
+from app.web.middleware import request_log
 from app.web.requests.idempotency import MAX_KEY
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import Problem
-from app.web.schemas.tasks import READ_ONLY, TaskView, shape_of
+from app.web.schemas.tasks import SubmissionShape, TaskView, shape_of
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.registry import TaskType, load_types
+from tasks import correlation
 
 MINIMAL = "return=minimal"
 
@@ -31,10 +33,8 @@ class Preference(StrictSchema):
     )
 
 
-class ItemShape(StrictSchema):
+class ItemShape(SubmissionShape):
     """Base of the schema of each type's submissions in a batch."""
-
-    read_only = READ_ONLY
 
 
 @cache
@@ -44,7 +44,22 @@ def _item_shape(single: ma.Schema) -> ma.Schema:
         MAX_KEY,
         metadata={"description": "As the header Idempotency-Key of a single submission; they share their keys"},
     )
-    return ItemShape.from_dict({**single.declared_fields, KEY_FIELD: key}, name=f"{name}BatchItem")()
+    return ItemShape.from_dict({**single.declared_fields, KEY_FIELD: key, **_of_request()}, name=f"{name}BatchItem")()
+
+
+def _of_request() -> dict[str, ma.fields.Field[Any]]:
+    return {
+        "request_id": matching(
+            request_log.ACCEPTABLE.pattern,
+            "must have 1 to 128 letters, digits and . _ : / + = -",
+            metadata={"description": "As the header X-Request-ID of a single submission"},
+        ),
+        "traceparent": matching(
+            correlation.TRACEPARENT.pattern,
+            "must be a traceparent of W3C's trace context, version 00",
+            metadata={"description": "As the header traceparent of a single submission"},
+        ),
+    }
 
 
 def item_shape(task_type: TaskType) -> ma.Schema:

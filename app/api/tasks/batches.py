@@ -1,7 +1,6 @@
 """/tasks/batch: submit many tasks in one request; each is accepted or refused by itself."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import marshmallow as ma
@@ -14,8 +13,8 @@ from app.services import idempotency
 from app.services.idempotency import Key
 from app.services.submission import REFUSALS, Accepted, Item, Submission
 from app.services.submission.batches import KEY_FIELD
-from app.web import quotas, submission
-from app.web.access import current_owner_id
+from app.web import quotas, rate_limits, submission
+from app.web.access import current_owner_id, current_principal
 from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
 from app.web.requests import json_body
@@ -27,29 +26,28 @@ from app.web.schemas.tasks import TaskView, fields_of
 
 blueprint = Blueprint("batches", __name__, url_prefix="/api/v1", description="Tasks: many in one request")
 
-NDJSON = {"requestBody": {"content": {json_body.NDJSON: {
-    "schema": {"type": "string", "description": "One submission, as in `tasks`, on each line"}
-}}}}  # fmt: skip
 Fault = Refused | BadRequest
 MAX_MESSAGES, BRIEF = 1_000, 200  # of faults in one answer; characters of what is said of the items past them
 _VIEW = TaskView()
 
 
+# Lines are told of in words: generators of clients cannot do anything with a second type of body, and say so.
 @blueprint.post("/tasks/batch")
-@blueprint.doc(**NDJSON)
 @blueprint.arguments(SubmitBatch(), example={"tasks": [{"type": "reverse_string", "payload": "hello world"}]})
 @blueprint.arguments(IdempotencyHeader(), location="headers")
 @blueprint.arguments(Preference(), location="headers")
 @blueprint.response(200, BatchView(), description="What became of each, in their order; what was accepted is durable")
 @blueprint.problem(422, "No list of submissions, an empty one, or too many")
-@blueprint.problem(429, "There is no room for so many waiting tasks; none was accepted")
+@blueprint.problem(429, "More tasks than the rate limit of requests allows; none was accepted")
 def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dict[str, Any]) -> Any:
     """Submit many tasks; those that can be accepted are, in one statement.
 
+    The body may also be `application/x-ndjson`: one submission, as in `tasks`, on each line.
     With Idempotency-Key, an item without an `idempotency_key` of its own gets one from the header and its index.
     """
     sent: list[Any] = batch["tasks"]
     _check_length(len(sent))
+    rate_limits.count_batch(current_principal().user_id, len(sent))
     owner = str(current_owner_id())
     read = [_read(index, data, headers["key"], owner) for index, data in enumerate(sent)]
     items = [item for item in read if isinstance(item, Item)]
@@ -90,7 +88,9 @@ def _key(own: str | None, batch_key: str | None, index: int, submission: Submiss
     if own is None and batch_key is None:
         return None
     route, value = ("tasks", own) if own is not None else ("tasks/batch", f"{batch_key}:{index}")
-    return idempotency.taken(route, value, asdict(submission), owner=owner, secrets=digest_secrets(submission.type))
+    return idempotency.taken(
+        route, value, submission.fingerprinted(), owner=owner, secrets=digest_secrets(submission.type)
+    )
 
 
 def _id_of(task: TaskRecord) -> dict[str, str]:

@@ -16,7 +16,7 @@ from app.web import quotas
 from app.web.access import current_caller, current_rights, visible_owner
 from app.web.blueprint import Blueprint, Created
 from app.web.live.long_poll import hub
-from app.web.requests.etags import IfMatch, IfNoneMatch, etag
+from app.web.requests.etags import IfMatch, IfNoneMatch, etag, etag_header
 from app.web.requests.idempotency import key_of
 from app.web.responses.headers import LOCATION
 from app.web.responses.masking import digest_secrets, payload_keys
@@ -52,20 +52,20 @@ def fill_examples() -> None:
     TaskView(),
     "task",
     description="Accepted and durable",
-    repeated="The Idempotency-Key was used before, or `unique` found its like: that task",
+    repeated="The `id` or the Idempotency-Key was used before, or `unique` found its like: that task",
     headers=LOCATION | ETAG,
 )
 @blueprint.problem(403, "The account, or its API key, may not use this task type: `type_not_allowed`")
-@blueprint.problem(422, "Unknown type, or a payload its type refuses")
+@blueprint.problem(422, "Unknown type, a payload its type refuses, or an `id` that is taken: `id_taken`")
 def submit_task(submission: Submission, headers: dict[str, Any]) -> Created[TaskRecord]:
-    """Submit a task; the same Idempotency-Key returns the first one."""
+    """Submit a task; the same `id`, or the same Idempotency-Key, returns the first one."""
     key = key_of(headers, "tasks", submission, secrets=digest_secrets(submission.type)) if headers["key"] else None
     accepted = submit(submission, key)
     return Created(
         record=accepted.task,
         path=task_path(accepted.task),
         is_new=accepted.is_new,
-        headers={"ETag": f'"{etag(accepted.task)}"'},
+        headers=etag_header(accepted.task),
     )
 
 
@@ -124,7 +124,7 @@ def change_task(fields: dict[str, Any], headers: dict[str, Any], task_id: str) -
             payload_keys=payload_keys(),
             rights=current_rights(),
         )
-    return task, {"ETag": f'"{etag(task)}"'}
+    return task, etag_header(task)
 
 
 @blueprint.delete("/tasks/<task_id>", parameters=TASK_ID)

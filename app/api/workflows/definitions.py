@@ -74,6 +74,10 @@ class RunRequest:
     workflow: str
     run: NewRun
 
+    def fingerprinted(self) -> dict[str, Any]:
+        """What an Idempotency-Key is compared by."""
+        return {"workflow": self.workflow, "run": self.run.fingerprinted()}
+
 
 @blueprint.post("/workflows")
 @blueprint.arguments(CreateWorkflow(), examples=EXAMPLES)
@@ -186,11 +190,11 @@ def draw_workflow(wanted: dict[str, Any], name: str) -> Response:
 
 @blueprint.post("/workflows/<name>/runs")
 @blueprint.arguments(StartRun(), required=False)
-@blueprint.creates(RunDetails(), "run")
+@blueprint.creates(RunDetails(), "run", repeated="The `id` or the Idempotency-Key was used before: its run")
 @blueprint.problem(409, "The workflow is not active")
-@blueprint.problem(422, "An input that the definition, or the type of a first step, refuses")
+@blueprint.problem(422, "An input that the definition, or a first step's type, refuses, or an `id` that is taken")
 def start_run(wanted: NewRun, headers: dict[str, Any], name: str) -> Created[RunView]:
-    """Start a run of the newest version."""
+    """Start a run of the newest version; the same `id`, or the same Idempotency-Key, returns the first one."""
     key = key_of(headers, "workflows.runs", RunRequest(workflow=name, run=wanted))
 
     quotas.check_size(wanted.input)

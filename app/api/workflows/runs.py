@@ -16,14 +16,36 @@ from app.services import workflows
 from app.services.workflows import Filter, RunView, picture
 from app.services.workflows.picture import Picture
 from app.web import quotas
-from app.web.access import visible_owner, workflow_caller
-from app.web.blueprint import Blueprint
-from app.web.schemas.runs import CompensateRun, GraphView, RunDetails, RunEventList, RunFilter, RunList, RunsOfWorkflow
+from app.web.access import current_owner_id, visible_owner, workflow_caller
+from app.web.blueprint import Blueprint, Created
+from app.web.requests.idempotency import key_of
+from app.web.schemas.runs import (
+    CompensateRun,
+    GraphView,
+    InlineRun,
+    RunDetails,
+    RunEventList,
+    RunFilter,
+    RunList,
+    RunsOfWorkflow,
+    StartInlineRun,
+    run_path,
+)
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.payload.fields import UUID_TEXT
 
 blueprint = Blueprint("runs", __name__, url_prefix="/api/v1", description="Runs of workflows")
 
+INLINE = {
+    "definition": {
+        "steps": {
+            "reverse": {"type": "reverse_string", "payload": {"$from": "input.words"}},
+            "shout": {"type": "uppercase_text", "payload": {"$from": "steps.reverse.result"}, "after": ["reverse"]},
+        },
+        "input": {"words": {"type": "string"}},
+    },
+    "input": {"words": "hello world"},
+}
 RUN_ID = [{"name": "run_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
 
 
@@ -32,6 +54,34 @@ RUN_ID = [{"name": "run_id", "in": "path", "required": True, "schema": {"type": 
 def list_runs(wanted: dict[str, Any]) -> Page[RunView]:
     """List runs, newest first."""
     return _list(wanted, wanted.get("workflow"))
+
+
+@blueprint.post("/runs")
+@blueprint.arguments(StartInlineRun(), example=INLINE)
+@blueprint.creates(RunDetails(), "run", repeated="The `id` or the Idempotency-Key was used before: its run")
+@blueprint.problem(403, "The account, or its API key, may not use a type of one of the steps: `type_not_allowed`")
+@blueprint.problem(422, "A definition that cannot be run, an input that it refuses, or an `id` that is taken")
+def start_inline_run(wanted: InlineRun, headers: dict[str, Any]) -> Created[RunView]:
+    """Start a run of a definition that comes with the request and is stored with the run; it is no workflow."""
+    key = key_of(headers, "runs", wanted)
+    quotas.check_size(wanted.run.input)
+    definition = workflows.checked(wanted.definition)
+
+    def start(session: Session) -> tuple[RunView, bool]:
+        run, is_new = workflows.start_inline_once(
+            session,
+            definition,
+            wanted.run,
+            name=wanted.name,
+            key=key,
+            owner_id=current_owner_id(),
+            now=utcnow(),
+            allowance=quotas.allowance_in(session),
+        )
+        return workflows.view(session, run), is_new
+
+    view, is_new = in_transaction(start)
+    return Created(record=view, path=run_path(view), is_new=is_new)
 
 
 @blueprint.get("/workflows/<name>/runs")

@@ -27,7 +27,7 @@ def _say(text: str) -> None:
 def backup(folder: Path | None, *, without_artifacts: bool, as_json: bool) -> None:
     """Write the ledger and its files into a new FOLDER (backups/ and the time unless given); nothing need stop.
 
-    SECRET_KEY and PAYLOAD_KEYS are not in it: keep them elsewhere, sealed payloads cannot be read without them.
+    SECRET_KEY and PAYLOAD_KEYS are not in it: keep them elsewhere, encrypted payloads cannot be read without them.
     """
     target = folder or Path("backups") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     try:

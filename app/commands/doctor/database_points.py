@@ -44,7 +44,7 @@ BACKED_UP = sa.text("SELECT max(at) FROM audit_log WHERE action = 'ledger.backed
 WORKERS = sa.text("""
     SELECT coalesce(sum(concurrency + :extra), 0)
     FROM workers
-    WHERE stopped_at IS NULL AND last_seen_at > now() - CAST(:alive_for AS interval)
+    WHERE kind = 'celery' AND stopped_at IS NULL AND last_seen_at > now() - CAST(:alive_for AS interval)
 """)
 AHEAD = sa.text("""
     SELECT to_regclass('public.task_events_p' || to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')) IS NOT NULL

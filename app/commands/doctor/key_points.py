@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.commands.doctor.finding import Finding, Findings, fault, ok, warning
 from app.config import Settings
 from app.services import idempotency
-from app.services.encryption import rotation, sealing
+from app.services.encryption import ciphertexts, rotation
 
 POINT = "keys"
 LOOK_SECONDS = 15.0
@@ -21,7 +21,7 @@ RECENT_KEYS = sa.text("SELECT count(*) FROM idempotency_keys WHERE created_at > 
 def of_keys(session: Session, settings: Settings) -> Findings:
     """Reads every row that may hold something encrypted, for as long as a person likes to wait."""
     yield _secret_key(session, settings)
-    keys = sealing.keys(settings.payload_keys)
+    keys = ciphertexts.keys(settings.payload_keys)
 
     def here(work: Callable[[Session], Any]) -> Any:
         return work(session)
@@ -42,7 +42,7 @@ def _secret_key(session: Session, settings: Settings) -> Finding:
     return warning("second SECRET_KEY", seen, f"unset SECRET_KEY_PREVIOUS {hours} hours after the last process changed")
 
 
-def _of_payloads(keys: sealing.Keys, found: list[rotation.Tally]) -> Findings:
+def _of_payloads(keys: ciphertexts.Keys, found: list[rotation.Tally]) -> Findings:
     lost: Counter[str] = sum((each.lost for each in found), Counter())
     damaged = [f"{each.damaged} {each.place}" for each in found if each.damaged]
     if lost:
@@ -60,7 +60,7 @@ def _of_payloads(keys: sealing.Keys, found: list[rotation.Tally]) -> Findings:
         yield ok(POINT, _well(keys))
 
 
-def _well(keys: sealing.Keys) -> str:
+def _well(keys: ciphertexts.Keys) -> str:
     if not keys:
         return "nothing is encrypted"
     if len(keys) == 1:

@@ -13,33 +13,39 @@ from app.services.dispatch.workers import ALIVE_FOR
 from app.services.events import sinks
 from app.services.measuring import integrity, readiness
 from taskledger_sdk.registry import load_types
-from tasks.brokers import broker_of
+from tasks.brokers import Broker
 
 LIVE_WORKERS = sa.text("""
     SELECT node, types, queues, version
     FROM workers
-    WHERE stopped_at IS NULL AND last_seen_at > CAST(:now AS timestamptz) - CAST(:alive_for AS interval)
+    WHERE kind = 'celery'
+        AND stopped_at IS NULL
+        AND last_seen_at > CAST(:now AS timestamptz) - CAST(:alive_for AS interval)
 """)
 
 
 def of_broker(settings: Settings) -> Findings:
     """Whether hints get through; a broker that is away costs delay, not tasks, and still is a fault."""
     found = messaging.broker_fault()
-    broker = broker_of(settings.broker_url, queue_type=settings.queue_type)
+    broker = settings.broker
     seen = found or f"it answers, over {'TLS' if broker.is_encrypted else 'plain TCP'}"
     yield judged("broker", found is None, seen, "is it running, and are host, password and virtual host right?")
     if broker.longest_delivery_seconds is not None:
-        yield _longest_task(broker.longest_delivery_seconds)
+        yield ok("longest delivery", _held_how(broker))
     if found is None and broker.dead_letters:
         yield _confirms()
 
 
-def _longest_task(most: int) -> Finding:
-    longest = max(load_types().values(), key=lambda kind: kind.timeout_seconds + kind.grace_seconds)
-    seconds = longest.timeout_seconds + longest.grace_seconds
-    seen = f"{longest.name} may hold a message for {seconds} s; the broker's default is to take it back after {most} s"
-    advice = "raise it (consumer_timeout in rabbitmq.conf) above the longest task, or split the work"
-    return judged("consumer timeout", seconds < most, seen, advice)
+def _held_how(broker: Broker) -> str:
+    """What becomes of the message of a task that takes long; the server itself may be set up otherwise."""
+    seconds = broker.longest_delivery_seconds
+    early = broker.early_seconds
+    if early is None:
+        return f"a message is held for {seconds} s; a copy that is delivered then finds its task taken"
+    return (
+        f"a message may be held for {seconds} s, and is acknowledged after {early:g} s; the consumer_timeout of "
+        "RabbitMQ must not be shorter (LONGEST_DELIVERY_SECONDS)"
+    )
 
 
 def _confirms() -> Finding:
@@ -98,7 +104,7 @@ def _types(known: dict[str, dict[str, str]]) -> Findings:
         if any(types.get(name, kind.schema_hash) != kind.schema_hash for name, kind in everywhere.items())
     )
     seen = f"others on {', '.join(strange)}" if strange else "the same everywhere"
-    advice = "wait for the deployment to end: payloads this API accepts may fail there"
+    advice = "wait for the deployment to end: what they do not take waits for workers of this version"
     yield judged("payload schemas", not strange, seen, advice, warning)
 
 

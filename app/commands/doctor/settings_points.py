@@ -55,7 +55,7 @@ def _each(point: str, faults: list[str], well: str) -> Findings:
 def of_settings(settings: Settings, *, api_processes: int) -> Findings:
     """Choices that start-up accepts and an operator should have made."""
     yield judged(
-        "sealed payloads",
+        "encrypted payloads",
         bool(settings.payload_keys),
         "keys are set" if settings.payload_keys else "PAYLOAD_KEYS is not set: sensitive task types are refused",
         "set it to the output of `openssl rand -base64 32`, and keep it elsewhere than the backups",

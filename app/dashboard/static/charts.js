@@ -2,7 +2,8 @@
 /* global uPlot */
 
 const COLOURS = { submitted: "--series-1", completed: "--series-2", failed: "--series-bad", retried: "--series-warn",
-  wait_median: "--series-1", wait_p95: "--series-warn", depth: "--series-1" };
+  wait_median: "--series-1", wait_p95: "--series-warn", depth: "--series-1",
+  replayed: "--series-1", well: "--series-2" };
 const SECONDS = new Set(["wait_median", "wait_p95"]);
 const drawn = new Map();
 

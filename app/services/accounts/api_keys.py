@@ -41,6 +41,10 @@ def create(
     """
     if Scope.ADMIN in scopes and not is_admin:
         raise Refused({"scopes": ["admin needs an admin's account"]})
+    if Scope.WORK in scopes and not is_admin:
+        raise Refused({"scopes": ["work needs an admin's account: its holder gets everybody's payloads of its types"]})
+    if Scope.WORK in scopes and Scope.ADMIN not in scopes and allowed_types is None:
+        raise Refused({"allowed_types": ["must name the types that a key with the scope work may work on"]})
     if expires_at is not None and expires_at <= now:
         raise Refused({"expires_at": ["must be in the future"]})
     key_id = new_id()

@@ -25,7 +25,7 @@ HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _turns = threading.BoundedSemaphore(MAX_AT_ONCE)
 
 
-class Busy(ProblemError):
+class TooManyChecks(ProblemError):
     """Too many passwords are being checked at once; try again in a few seconds."""
 
     status, code = 503, "busy"
@@ -62,13 +62,13 @@ def _fault(password: str, email: str, name: str) -> str | None:
 
 
 def hashed(password: str) -> str:
-    """Its argon2id hash. Raises Busy."""
+    """Its argon2id hash. Raises TooManyChecks."""
     with _turn():
         return HASHER.hash(normalised(password).encode())
 
 
 def matches(password_hash: str | None, password: str) -> bool:
-    """Whether the password is the one of the hash; takes as long when there is no hash. Raises Busy."""
+    """Whether the password is the one of the hash; takes as long when there is no hash. Raises TooManyChecks."""
     with _turn():
         is_right = any(_fits(password_hash or _hash_of_nobody(), form) for form in _forms(password))
     return is_right and password_hash is not None
@@ -89,7 +89,7 @@ def _fits(password_hash: str, form: str) -> bool:
 @contextmanager
 def _turn() -> Iterator[None]:
     if not _turns.acquire(timeout=PATIENCE_SECONDS):
-        raise Busy("Too many passwords are being checked at once; try again in a few seconds.")
+        raise TooManyChecks("Too many passwords are being checked at once; try again in a few seconds.")
     try:
         yield
     finally:

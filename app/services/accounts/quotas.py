@@ -32,12 +32,21 @@ _OWN_QUOTA = sa.text("SELECT max_waiting_tasks FROM users WHERE id = :id")
 
 MakeRoom = Callable[[int], None]
 """Is asked right before so many new tasks are stored, and raises QuotaReached: what is there already needs no room."""
+TakeRoom = Callable[[int], "Room"]
+"""The same for tasks that are accepted one by one: as many as there are places for."""
 RoomOf = Callable[[UUID | None], MakeRoom]
 """The room of an account; None is the service itself, which has any number of places."""
+SomeRoomOf = Callable[[UUID | None], TakeRoom]
+"""The same for tasks that are accepted one by one."""
 
 
 def unlimited(_tasks: int) -> None:
     """Room for any number of tasks."""
+
+
+def room_for_all(tasks: int) -> "Room":
+    """Room for any number of tasks that are accepted one by one."""
+    return Room(granted=tasks)
 
 
 def unlimited_of(_owner_id: UUID | None) -> MakeRoom:
@@ -50,6 +59,14 @@ class QuotaReached(ProblemError):
 
     status, code = 429, "quota_reached"
     retry_after_seconds = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """How many places were taken, and why there were not more; None: there were."""
+
+    granted: int
+    refusal: QuotaReached | None = None
 
 
 @dataclass(slots=True)
@@ -110,36 +127,59 @@ class WaitingTasks:
         `patience`: milliseconds to wait for another transaction of this account. Raises QuotaReached; then nothing was
         taken.
         """
+        room = self.take_some(session, owner_id, tasks, needed=tasks, most=most, patience=patience)
+        if room.refusal is not None:
+            raise room.refusal
+
+    def take_some(
+        self,
+        session: Session,
+        owner_id: UUID,
+        tasks: int,
+        *,
+        most: int,
+        needed: int = 1,
+        patience: int = PATIENCE_MS,
+    ) -> Room:
+        """Make room for as many of them as there are places, or for none where there are fewer than `needed`."""
         if self.take_far(session, owner_id, tasks, most=most):
-            return
-        self._check_refused(owner_id, tasks, most)
-        named = {"owner_id": str(owner_id), "needed": tasks, "wanted": tasks, "most": most, "patience": patience}
+            return Room(granted=tasks)
+        refusal = self._refusal(owner_id, needed, most)
+        if refusal is not None:
+            return Room(granted=0, refusal=refusal)
+        named = {"owner_id": str(owner_id), "needed": needed, "wanted": tasks, "most": most, "patience": patience}
         room = session.connection().execute(_TAKE, named).one()
         self._know(owner_id, room.waiting + room.granted)
         if room.was_busy:
-            raise QuotaReached(
-                "Another transaction of your account submits tasks and is not finished; so near to your quota "
-                f"({room.waiting} of {most} places are taken) it must end first. Try again in a moment."
-            )
-        if not room.granted:
-            raise _reached(room.waiting, tasks, most)
+            return Room(granted=0, refusal=_busy(room.waiting, most))
+        if room.granted < tasks:
+            return Room(granted=room.granted, refusal=_reached(room.waiting + room.granted, needed, most))
+        return Room(granted=tasks)
 
     def forget(self) -> None:
         """Count anew at the next submission."""
         self._counts.clear()
 
-    def _check_refused(self, owner_id: UUID, tasks: int, most: int) -> None:
+    def _refusal(self, owner_id: UUID, tasks: int, most: int) -> QuotaReached | None:
+        """What a look has just found, if that was no room."""
         count = self._counts.get(owner_id)
         if count is None or count.waiting + tasks <= most:
-            return
+            return None
         trusted = min(REFUSED_SECONDS, count.waiting * REFUSED_SECONDS_A_TASK)
-        if time.monotonic() - count.counted_at < trusted:
-            raise _reached(count.waiting, tasks, most)
+        is_fresh = time.monotonic() - count.counted_at < trusted
+        return _reached(count.waiting, tasks, most) if is_fresh else None
 
     def _know(self, owner_id: UUID, waiting: int) -> None:
         if len(self._counts) > 10_000:
             self._counts.clear()
         self._counts[owner_id] = _Count(waiting, time.monotonic())
+
+
+def _busy(waiting: int, most: int) -> QuotaReached:
+    return QuotaReached(
+        "Another transaction of your account submits tasks and is not finished; so near to your quota "
+        f"({waiting} of {most} places are taken) it must end first. Try again in a moment."
+    )
 
 
 def _reached(waiting: int, tasks: int, most: int) -> QuotaReached:
@@ -211,6 +251,18 @@ def rooms(session: Session, *, default: int) -> RoomOf:
             return unlimited
         most = quota_of(session, owner_id, default=default)
         return lambda tasks: WAITING_TASKS.take(session, owner_id, tasks, most=most)
+
+    return room_of
+
+
+def some_rooms(session: Session, *, default: int) -> SomeRoomOf:
+    """The same for tasks that are accepted one by one."""
+
+    def room_of(owner_id: UUID | None) -> TakeRoom:
+        if owner_id is None:
+            return room_for_all
+        most = quota_of(session, owner_id, default=default)
+        return lambda tasks: WAITING_TASKS.take_some(session, owner_id, tasks, most=most)
 
     return room_of
 

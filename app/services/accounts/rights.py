@@ -39,22 +39,27 @@ class Rights:
     queues: frozenset[str] | None = None
     reaches_outside: bool = True
 
-    def check(self, task_type: TaskType) -> None:
-        """Raises TypeNotAllowed, which says whom to ask."""
+    def check(self, task_type: TaskType, *, queue: str | None = None) -> None:
+        """Raises TypeNotAllowed, which says whom to ask. `queue`: where its task is to go instead."""
         name, whose = task_type.name, f"This {self.holder}"
         if self.types is not None and name not in self.types:
             raise TypeNotAllowed(
                 name,
                 f"{whose} may not use tasks of type {name}; it may use {_listed(self.types)}. {self._ask('types')}",
             )
-        if self.queues is not None and task_type.queue not in self.queues:
-            raise TypeNotAllowed(
-                name,
-                f"{whose} may not use tasks of type {name}, because they go to the queue {task_type.queue}; it may use "
-                f"the queues {_listed(self.queues)}. {self._ask('queues')}",
-            )
+        for goes_to in dict.fromkeys((task_type.queue, queue or task_type.queue)) if self.queues is not None else ():
+            self._check_queue(name, goes_to)
         if task_type.reaches_outside and not self.reaches_outside:
             self.refuse_outside(name)
+
+    def _check_queue(self, type_name: str, queue: str) -> None:
+        if self.queues is None or queue in self.queues:
+            return
+        raise TypeNotAllowed(
+            type_name,
+            f"This {self.holder} may not use tasks of type {type_name}, because they go to the queue {queue}; it may "
+            f"use the queues {_listed(self.queues)}. {self._ask('queues')}",
+        )
 
     def refuse_outside(self, name: str) -> None:
         """Raises TypeNotAllowed for something that reaches outside."""
@@ -92,6 +97,12 @@ def of_key(types: list[str] | None, queues: list[str] | None) -> Rights | None:
     return Rights(holder=OF_KEY, types=_set(types), queues=_set(queues))
 
 
+def common(limits: Iterable[frozenset[str] | None]) -> list[str] | None:
+    """What all of these limits allow, sorted; None where none of them limits anything."""
+    limited = [each for each in limits if each is not None]
+    return sorted(frozenset.intersection(*limited)) if limited else None
+
+
 def _set(names: list[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
 
@@ -104,10 +115,10 @@ def of_account(session: Session, owner_id: UUID | None, *, settings: Settings) -
     return () if row is None else (of_row(row, outside=settings.lets_new_accounts_out),)
 
 
-def check(rights: Iterable[Rights], task_type: TaskType) -> None:
-    """Raises TypeNotAllowed unless every holder may use this type."""
+def check(rights: Iterable[Rights], task_type: TaskType, *, queue: str | None = None) -> None:
+    """Raises TypeNotAllowed unless every holder may use this type, and the queue where it has another than its own."""
     for each in rights:
-        each.check(task_type)
+        each.check(task_type, queue=queue)
 
 
 def check_names(rights: Iterable[Rights], names: Iterable[str]) -> None:
@@ -115,7 +126,7 @@ def check_names(rights: Iterable[Rights], names: Iterable[str]) -> None:
     held = tuple(rights)
     for name in dict.fromkeys(names) if held else ():
         kind = find_type(name)
-        if kind is not None:
+        if kind is not None and not kind.internal:  # what the service submits itself, it may
             check(held, kind)
 
 

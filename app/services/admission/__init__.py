@@ -3,12 +3,12 @@
 from app.services.admission import declared
 from app.services.admission.explaining import Obstacle, obstacle
 from app.services.admission.fair_share import StrideScheduler
-from app.services.admission.ledger import Busy, LaneCursor, admit, bring_under_limits, busy, promote_first
+from app.services.admission.ledger import Demand, LaneCursor, admit, bring_under_limits, demand, promote_first
 from app.services.admission.limits import KINDS, Limit, Rate, read, remove, set_limit, usage
 
 __all__ = [
     "KINDS",
-    "Busy",
+    "Demand",
     "LaneCursor",
     "Limit",
     "Obstacle",
@@ -16,8 +16,8 @@ __all__ = [
     "StrideScheduler",
     "admit",
     "bring_under_limits",
-    "busy",
     "declared",
+    "demand",
     "obstacle",
     "promote_first",
     "read",

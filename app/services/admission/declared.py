@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.services.admission.limits import Limit, Rate, read, remove, set_limit
+from app.services.admission.limits import Limit, Rate, read, remove, set_limit, write
 from taskledger_sdk.registry import TaskType
 
 CODE = "task type"
@@ -32,6 +32,28 @@ def sync(session: Session, task_types: Iterable[TaskType], *, now: datetime) -> 
             remove(session, KIND, name)
             lines.append(f"Removed the limit of the type {name}: it declares none any more.")
     return lines
+
+
+def sync_one(session: Session, task_type: TaskType, *, now: datetime) -> None:
+    """The same for one type, as it was just declared."""
+    limit = limit_of(task_type)
+    if limit is None:
+        remove_one(session, task_type.name)
+        return
+    old = _stored(session, task_type.name)
+    if old is None or is_of_code(old):
+        write(session, replace(limit, changed_at=now))
+
+
+def remove_one(session: Session, name: str) -> None:
+    """Remove the limit that a type declared, if there is one and nobody has touched it."""
+    old = _stored(session, name)
+    if old is not None and is_of_code(old):
+        remove(session, KIND, name)
+
+
+def _stored(session: Session, name: str) -> Limit | None:
+    return next((each for each in read(session) if (each.kind, each.name) == (KIND, name)), None)
 
 
 def limit_of(task_type: TaskType) -> Limit | None:

@@ -23,7 +23,7 @@ ONE_ADMITS = 7461736002  # key of the advisory lock: counts are exact because on
 SETTLE = timedelta(seconds=10)
 _PLACE = "rank, owner_id, type, queue, key, ordering_key"
 
-_BUSY = sa.text("""
+_DEMAND = sa.text("""
     SELECT CASE
         WHEN EXISTS (SELECT FROM admissions WHERE state = 'held') THEN 'held'
         WHEN EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM admissions) THEN 'active'
@@ -97,6 +97,13 @@ _KEEP_TOKENS = sa.text("""
     FROM unnest(CAST(:kinds AS text[]), CAST(:names AS text[]), CAST(:tokens AS float[])) AS bucket (kind, name, tokens)
     ON CONFLICT (kind, name) DO UPDATE SET tokens = excluded.tokens, at = excluded.at
 """)
+# A place without a task would be chosen again and again, and keep others from theirs: what is left of a submission
+# whose id was taken in the same moment, if its process was killed right then.
+_FORGET_STRAYS = sa.text("""
+    DELETE FROM admissions AS place
+    WHERE task_id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
+        AND NOT EXISTS (SELECT FROM tasks WHERE id = place.task_id AND gated AND finished_at IS NULL)
+""")
 FIRST_LANE: dict[str, Any] = {
     "rank": -100,
     "owner_id": UUID(int=0),
@@ -143,7 +150,7 @@ class LaneCursor:
         return replace(_lane(row), rank=row["rank"] - max(0, (now - row["since"]) // self._boost_after))
 
 
-class Busy(StrEnum):
+class Demand(StrEnum):
     """Whether something is held, or could be soon."""
 
     HELD = "held"
@@ -151,9 +158,9 @@ class Busy(StrEnum):
     IDLE = "idle"
 
 
-def busy(session: Session) -> Busy:
+def demand(session: Session) -> Demand:
     """Whether there is anything to admit, or limits by which there could be."""
-    return Busy(session.scalar(_BUSY))
+    return Demand(session.scalar(_DEMAND))
 
 
 def admit(session: Session, cursor: LaneCursor, turns: StrideScheduler, *, now: datetime) -> list[Waiting]:
@@ -182,7 +189,10 @@ def admit(session: Session, cursor: LaneCursor, turns: StrideScheduler, *, now: 
         _keep(session, room.tokens, now)
     if deliveries is not None and chosen:
         circuits.probe(session, deliveries.probed(_keys_of(candidates, set(chosen))), now=now)
-    return admitted(session, chosen, until=now + LOOK_AGAIN, now=now)
+    let_go = admitted(session, chosen, until=now + LOOK_AGAIN, now=now)
+    if len(let_go) < len(chosen):
+        session.execute(_FORGET_STRAYS, {"ids": list(set(chosen) - {each.id for each in let_go})})
+    return let_go
 
 
 def _keys_of(candidates: Sequence[Candidates], chosen: set[UUID]) -> set[str]:

@@ -99,7 +99,7 @@ def queues_of_unclaimed(session: Session, *, since: datetime, now: datetime, lim
     return list(session.scalars(QUEUES, {"since": since, "now": now, "limit": limit}))
 
 
-_KNOWN = sa.text("SELECT types FROM workers WHERE stopped_at IS NULL AND last_seen_at > :since")
+_KNOWN = sa.text("SELECT types FROM workers WHERE kind = 'celery' AND stopped_at IS NULL AND last_seen_at > :since")
 
 
 def known_types(session: Session, *, now: datetime) -> set[str] | None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.models import Pause
-from taskledger_sdk.registry import load_types
+from taskledger_sdk.registry import known_types
 
 Kind = Literal["queue", "type"]
 PAUSES = Pause.metadata.tables["pauses"]
@@ -33,7 +33,7 @@ def known_queues() -> set[str]:
 
 def homes() -> dict[str, str]:
     """The queue that each type names."""
-    return {name: task_type.queue for name, task_type in load_types().items()}
+    return {name: task_type.queue for name, task_type in known_types().items()}
 
 
 def pauses(session: Session) -> list[Paused]:
@@ -89,6 +89,6 @@ def forget_resumed(session: Session, *, before: datetime) -> None:
 
 
 def _check(kind: Kind, name: str) -> None:
-    known = known_queues() if kind == "queue" else set(load_types())
+    known = known_queues() if kind == "queue" else set(known_types())
     if name not in known:
         raise NotFound(f"There is no {kind} called {name!r}; there are: {', '.join(sorted(known))}.")

@@ -1,1 +1,1 @@
-"""Payloads and results of sensitive types: encrypted, opened, and moved to a new key."""
+"""Payloads and results of sensitive types: encrypted, decrypted, and moved to a new key."""

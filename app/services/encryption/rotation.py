@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import from_json, to_json, use_indexes
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from taskledger_sdk.registry import find_type
 
 T = TypeVar("T")
@@ -46,11 +46,19 @@ class Place:
     bound: str
     type_: str = "NULL"
     may_be_clear: bool = False
+    only: str = "true"  # which rows of the table
 
 
 def _of_task(name: str, column: str) -> Place:
     return Place(name=name, table="tasks", key="id", key_type="uuid", first=str(UUID(int=0)), holder="id", value=column,
                  written="free.new", column=column, bound=column, type_="type")  # fmt: skip
+
+
+def _of_rows(name: str, table: str, column: str, bound: str, holder: str, *, only: str = "true") -> Place:
+    """Of a table with several rows for each holder: in the order in which they lie; one that moves is met again."""
+    return Place(name=name, table=table, key="ctid", key_type="tid", first="(0,0)", holder=holder, value=column,
+                 written="free.new", column=column, bound=bound, only=only,
+                 type_=f"(SELECT type FROM tasks WHERE tasks.id = {table}.{holder})")  # fmt: skip
 
 
 def _of_webhooks(name: str, table: str, key: str, column: str) -> Place:
@@ -66,6 +74,23 @@ PLACES = (
     _of_webhooks("previous secrets of callbacks", "webhook_secrets", "owner_id", "previous_secret"),
     _of_task("payloads of tasks", "payload"),
     _of_task("results of tasks", "result"),
+    Place(
+        name="checkpoints of tasks",
+        table="task_steps",
+        key="task_id",
+        key_type="uuid",
+        first=str(UUID(int=0)),
+        holder="task_id",
+        value="result",
+        written="free.new",
+        column="result",
+        bound="checkpoint",
+        type_="(SELECT type FROM tasks WHERE tasks.id = task_steps.task_id)",
+        only="kind = 'checkpoint'",
+    ),
+    _of_rows("results of steps", "task_steps", "result", "step", "task_id", only="kind IN ('once', 'signal')"),
+    _of_rows("undos of steps", "task_steps", "undo", "step", "task_id"),
+    _of_rows("signals", "signals", "data", "signal", "target"),
     Place(
         name="replaced payloads in the history",
         table="task_events",
@@ -117,7 +142,7 @@ class Tally:
 
 
 def examine(
-    keys: sealing.Keys,
+    keys: ciphertexts.Keys,
     transact: Transact[Any],
     *,
     move: bool = False,
@@ -135,7 +160,7 @@ def examine(
 
 def _examine(
     place: Place,
-    keys: sealing.Keys,
+    keys: ciphertexts.Keys,
     transact: Transact[Any],
     *,
     move: bool,
@@ -160,17 +185,17 @@ def _examine(
     return tally
 
 
-def _need(place: Place, stale: Stale, keys: sealing.Keys) -> tuple[Need, dict[str, Any] | None]:
+def _need(place: Place, stale: Stale, keys: ciphertexts.Keys) -> tuple[Need, dict[str, Any] | None]:
     """What the value needs, and the value encrypted anew where it opens."""
     name = _key_name(stale.value)
     if name is None and not place.may_be_clear:
         return Need.NOTHING, None
     try:
         if name is None:  # a secret in the clear; without a key there is nothing to encrypt it with
-            fresh = sealing.sealed(stale.value, stale.holder, place.bound, keys=keys) if keys else None
+            fresh = ciphertexts.encrypted(stale.value, stale.holder, place.bound, keys=keys) if keys else None
         else:
-            fresh = sealing.resealed(stale.value, stale.holder, place.bound, keys=keys)
-    except sealing.CannotOpen:
+            fresh = ciphertexts.reencrypted(stale.value, stale.holder, place.bound, keys=keys)
+    except ciphertexts.CannotDecrypt:
         if stale.type is not None and _is_ordinary(stale.type):
             return Need.NOTHING, None  # anybody may submit what looks like this
         is_known = any(each.name == name for each in keys)
@@ -179,7 +204,7 @@ def _need(place: Place, stale: Stale, keys: sealing.Keys) -> tuple[Need, dict[st
 
 
 def _key_name(value: Any) -> str | None:
-    return str(value[sealing.MARK].get("key")) if sealing.is_sealed(value) else None
+    return str(value[ciphertexts.MARK].get("key")) if ciphertexts.is_encrypted(value) else None
 
 
 def _is_ordinary(type_name: str) -> bool:
@@ -226,7 +251,7 @@ def _bound(session: Session, *, place: Place, after: Any) -> tuple[Any, int]:
         sa.text(f"""
             SELECT {place.key}
             FROM {place.table}
-            WHERE {place.key} > CAST(:after AS {place.key_type})
+            WHERE {place.key} > CAST(:after AS {place.key_type}) AND {place.only}
             ORDER BY {place.key}
             LIMIT :rows
         """),
@@ -237,7 +262,7 @@ def _bound(session: Session, *, place: Place, after: Any) -> tuple[Any, int]:
 
 def _stale(session: Session, *, place: Place, newest: str | None, after: Any, last: Any, batch: int) -> list[Stale]:
     use_indexes(session, in_order=True)
-    box = f"({place.value}) -> '{sealing.MARK}'"
+    box = f"({place.value}) -> '{ciphertexts.MARK}'"
     is_stale = f"jsonb_typeof({box}) = 'object' AND {box} ->> 'key' IS DISTINCT FROM :newest"
     if place.may_be_clear:
         is_stale = f"({is_stale} OR jsonb_typeof({place.value}) = 'string')"
@@ -247,6 +272,7 @@ def _stale(session: Session, *, place: Place, newest: str | None, after: Any, la
             FROM {place.table}
             WHERE {place.key} > CAST(:after AS {place.key_type})
                 AND {place.key} <= CAST(:last AS {place.key_type})
+                AND {place.only}
                 AND {is_stale}
             ORDER BY {place.key}
             LIMIT :batch
@@ -279,14 +305,14 @@ def _write(session: Session, place: Place, pairs: Sequence[tuple[Stale, Any]]) -
             SELECT held.{place.key} AS key, given.old::jsonb AS old, given.new::jsonb AS new
             FROM {place.table} AS held
             JOIN given ON held.{place.key} = given.key
-            WHERE {place.value} = given.old::jsonb
+            WHERE {place.value} = given.old::jsonb AND {place.only}
             ORDER BY held.{place.key}
             FOR NO KEY UPDATE OF held SKIP LOCKED
         )
         UPDATE {place.table} AS changed
         SET {place.column} = {place.written}
         FROM free
-        WHERE changed.{place.key} = free.key AND {place.value} = free.old
+        WHERE changed.{place.key} = free.key AND {place.value} = free.old AND {place.only}
         RETURNING 1
     """
     parameters = {

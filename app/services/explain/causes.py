@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from app.models import Status, TaskRecord
-from app.services.explain import delivery_causes, row_causes
+from app.services.explain import delivery_causes, row_causes, waiting_causes
 from app.services.explain.answers import Answer
 from app.services.explain.evidence import Evidence, NamedRules
 
 OF_WAITING: NamedRules = (*row_causes.NOT_DUE, *delivery_causes.DUE)
-CAUSES = tuple(name for name, _ in (*row_causes.FINISHED, *row_causes.RUNNING, *OF_WAITING))
+CAUSES = tuple(name for name, _ in (*row_causes.FINISHED, *row_causes.RUNNING, *waiting_causes.SUSPENDED, *OF_WAITING))
 LAST_WORDS = frozenset({"running", "in_line"})  # what is said where nothing is in the way: true of no other answer
 
 
@@ -28,4 +28,6 @@ def rank(evidence: Evidence) -> Answer:
 def _rules_of(task: TaskRecord) -> NamedRules:
     if task.is_finished:
         return row_causes.FINISHED
+    if task.status == Status.WAITING:
+        return waiting_causes.SUSPENDED
     return row_causes.RUNNING if task.status == Status.PROCESSING else OF_WAITING

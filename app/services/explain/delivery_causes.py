@@ -9,6 +9,10 @@ from app.services.dispatch.queues import Paused
 from app.services.explain import admission_causes
 from app.services.explain.answers import Answer, moment, span
 from app.services.explain.evidence import LATE, Evidence, NamedRules, answer
+from app.services.lifecycle import OnHold, on_hold
+from app.services.remote.queues import is_remote
+
+MAX_WORKERS = 20  # that are named
 
 
 def _pause_told(pause: Paused) -> dict[str, Any]:
@@ -53,21 +57,27 @@ def _dispatcher_away(evidence: Evidence) -> Answer | None:
 def _no_live_worker(evidence: Evidence) -> Answer | None:
     if evidence.workers:
         return None
+    start = _claiming(evidence.task.type) if is_remote(evidence.task.queue) else "celery -A tasks worker"
     return answer(
         "No worker is alive.",
         evidence={"queue": evidence.task.queue, "live_workers": 0},
-        fix="Start one: celery -A tasks worker. GET /api/v1/workers shows when the last ones were seen.",
+        fix=f"Start one: {start}. GET /api/v1/workers shows when the last ones were seen.",
     )
+
+
+def _claiming(type_name: str) -> str:
+    return f"a program that claims tasks of the type {type_name}, by POST /api/v1/work/claim"
 
 
 def _no_worker_takes_queue(evidence: Evidence) -> Answer | None:
     if evidence.taking:
         return None
     queue = evidence.task.queue
+    start = _claiming(evidence.task.type) if is_remote(queue) else f"celery -A tasks worker --queues {queue}"
     return answer(
         f"No live worker takes tasks from the queue {queue}.",
         evidence={"queue": queue, "live_workers": {each.node: list(each.queues) for each in evidence.workers}},
-        fix=f"Start a worker that does: celery -A tasks worker --queues {queue}.",
+        fix=f"Start a worker that does: {start}.",
     )
 
 
@@ -81,6 +91,35 @@ def _no_worker_knows_type(evidence: Evidence) -> Answer | None:
                   "live_workers": {each.node: each.version for each in evidence.taking}},
         fix=f"Start workers of a release that has {task.type}, or restart those that were started before it was added.",
     )  # fmt: skip
+
+
+def _needs_newer_worker(evidence: Evidence) -> Answer | None:
+    task = evidence.task
+    if on_hold(task) is not OnHold.OTHER_SCHEMA:
+        return None
+    schema = task.schema_hash
+    takers = [each.node for each in evidence.workers if each.takes(task.type, schema)]
+    which = f"one that takes payloads of schema {schema}"
+    told = (
+        f"{', '.join(takers)} is one; its next hint goes out at {moment(task.due_at)}"
+        if takers
+        else "none that is alive does"
+    )
+    return answer(
+        f"It needs a newer worker, {which}: {told}.",
+        evidence={
+            "type": task.type,
+            "schema_hash": schema,
+            "live_workers": {each.node: each.types.get(task.type) for each in evidence.taking},
+            "refused_by": list(task.schema_refusals or ()),
+            "due_at": moment(task.due_at),
+        },
+        next_at=task.due_at if takers else None,
+        fix="Nothing, while a release is under way: workers of the release that accepted it will run it."
+        if takers
+        else f"Start workers of the release that accepted it, or of one that has an upgrade from {schema} for it, "
+        "or cancel it, and replay it with another payload.",
+    )
 
 
 def _waiting_for_dispatch(evidence: Evidence) -> Answer | None:
@@ -120,6 +159,25 @@ def _message_lost(evidence: Evidence) -> Answer | None:
     )  # fmt: skip
 
 
+def _workers_busy(evidence: Evidence) -> Answer | None:
+    line, taking = evidence.line, evidence.taking
+    if line is None or line.started_lately > 0 or not taking or any(each.free != 0 for each in taking):
+        return None
+    early = sum(each.acknowledged_early or 0 for each in taking)
+    long = f", {early} of them by tasks that take long" if early else ""
+    return answer(
+        f"All {line.concurrency} places of the workers of the queue {evidence.task.queue} are taken{long}. They take "
+        "no further task until one is free.",
+        evidence={
+            "workers": {each.node: {"concurrency": each.concurrency, "free": each.free,
+                                    "acknowledged_early": each.acknowledged_early} for each in taking[:MAX_WORKERS]},
+            "position": line.ahead + 1,
+            "position_is_exact": line.is_exact,
+        },
+        fix="Nothing, or start more workers; long tasks beside short ones are best in a queue of their own.",
+    )  # fmt: skip
+
+
 def _in_line(evidence: Evidence) -> Answer:
     task, line = evidence.task, evidence.line
     if line is None:
@@ -153,6 +211,7 @@ DUE: NamedRules = (
     ("no_live_worker", _no_live_worker),
     ("no_worker_takes_queue", _no_worker_takes_queue),
     ("no_worker_knows_type", _no_worker_knows_type),
+    ("needs_newer_worker", _needs_newer_worker),
     ("circuit_open", lambda found: admission_causes.circuit_open(found.obstacle, found.task.status)),
     ("limit_reached", lambda found: admission_causes.limit_reached(found.obstacle, found.task.status)),
     ("rate_reached", lambda found: admission_causes.rate_reached(found.obstacle, found.task.status)),
@@ -161,5 +220,6 @@ DUE: NamedRules = (
     ("waiting_for_its_turn", lambda found: admission_causes.waiting_for_its_turn(found.obstacle, found.task.status)),
     ("waiting_for_dispatch", _waiting_for_dispatch),
     ("message_lost", _message_lost),
+    ("workers_busy", _workers_busy),
     ("in_line", _in_line),
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from app.models import TaskRecord
 from app.services.admission import Obstacle
@@ -11,6 +12,9 @@ from app.services.dispatch.queues import Paused
 from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import Answer
 from app.services.measuring.readiness import LATEST_LOOK
+from app.services.signals import Untaken
+from app.services.tasks.checkpoints import Told
+from app.services.tasks.waits import Wait
 
 # So long a task may be past due before it counts as late: the dispatcher looks five times a second.
 LATE = timedelta(seconds=3)
@@ -62,12 +66,22 @@ class Evidence:
     """Those that are alive."""
     holder: WorkerSeen | None = None
     """Who has the lease of a PROCESSING task."""
+    checkpoint: Told | None = None
+    """What the handler of a PROCESSING task has kept last."""
     dispatcher: DispatcherSeen | None = None
     passed_at: datetime | None = None
     """The newest dispatched_at that was claimed from the same queue and priority."""
     line: Line | None = None
     obstacle: Obstacle | None = None
     """What a task that is held waits for."""
+    wait: Wait | None = None
+    """What a WAITING task waits for."""
+    untaken: Sequence[Untaken] = ()
+    """Signals that it was sent, and that nothing has taken."""
+    children: Sequence[UUID] = ()
+    """Some of its children that have not ended."""
+    unended_children: int = 0
+    """How many of them there are."""
 
     @property
     def taking(self) -> list[WorkerSeen]:

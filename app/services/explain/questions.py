@@ -6,8 +6,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import Status, TaskRecord
-from app.services import admission, schedules, workflows
+from app.models import NOT_PARKED, Status, TaskRecord
+from app.services import admission, schedules, signals, workflows
 from app.services.dispatch import queues, workers
 from app.services.dispatch.workers import WorkerSeen
 from app.services.explain.answers import Answer
@@ -17,6 +17,7 @@ from app.services.explain.run_causes import rank_run
 from app.services.explain.slot_causes import rank_schedule
 from app.services.measuring import levels
 from app.services.measuring.levels import Levels
+from app.services.tasks import checkpoints, waits
 from app.services.tasks.records import read
 
 _DISPATCHER = sa.text("SELECT last_success_at, last_error FROM duties WHERE name = 'dispatch'")
@@ -30,10 +31,10 @@ _LAST = sa.text("""
     WHERE id = :run
 """)
 _PASSED = sa.text("SELECT passed_at FROM queue_positions WHERE queue = :queue AND priority = :priority")
-_EARLIER = sa.text("""
+_EARLIER = sa.text(f"""
     SELECT count(*)
     FROM tasks
-    WHERE due_at IS NOT NULL
+    WHERE {NOT_PARKED}
         AND status = 'PENDING'
         AND dispatched_at IS NOT NULL
         AND queue = :queue
@@ -41,6 +42,16 @@ _EARLIER = sa.text("""
             priority = ANY(CAST(:before AS text[]))
             OR (priority = :priority AND (dispatched_at, id) < (:dispatched_at, CAST(:id AS uuid)))
         )
+""")
+
+
+MAX_CHILDREN = 20  # that are named
+_OPEN_CHILDREN = sa.text("""
+    SELECT child_id, count(*) OVER () AS children
+    FROM task_steps
+    WHERE task_id = :id AND child_id IS NOT NULL AND ended_at IS NULL
+    ORDER BY seq
+    LIMIT :most
 """)
 
 
@@ -68,7 +79,9 @@ def gather(session: Session, task: TaskRecord, *, viewer: UUID | None, now: date
         return Evidence(task=task, now=now)
     if task.status == Status.PROCESSING:
         holder = workers.one(session, task.leased_by) if task.leased_by else None
-        return Evidence(task=task, now=now, holder=holder)
+        return Evidence(task=task, now=now, holder=holder, checkpoint=checkpoints.told(session, task.id))
+    if task.status == Status.WAITING:
+        return _suspended(session, task, now=now)
     live, paused = workers.alive(session, now=now), {(each.kind, each.name): each for each in queues.pauses(session)}
     position = {"queue": task.queue, "priority": task.priority}
     return Evidence(
@@ -81,6 +94,18 @@ def gather(session: Session, task: TaskRecord, *, viewer: UUID | None, now: date
         passed_at=session.scalar(_PASSED, position),
         line=_line(session, task, live, now) if task.dispatched_at is not None else None,
         obstacle=admission.obstacle(session, task.id, viewer=viewer, now=now) if task.admission_required else None,
+    )
+
+
+def _suspended(session: Session, task: TaskRecord, *, now: datetime) -> Evidence:
+    open_children = session.execute(_OPEN_CHILDREN, {"id": task.id, "most": MAX_CHILDREN}).all()
+    return Evidence(
+        task=task,
+        now=now,
+        wait=waits.of(task),
+        untaken=signals.untaken(session, task.id),
+        children=[row.child_id for row in open_children],
+        unended_children=open_children[0].children if open_children else 0,
     )
 
 

@@ -32,7 +32,7 @@ def _finished(evidence: Evidence) -> Answer | None:
 
 
 def _held_by(evidence: Evidence) -> dict[str, Any]:
-    task, holder = evidence.task, evidence.holder
+    task, holder, kept = evidence.task, evidence.holder, evidence.checkpoint
     return {
         "worker": task.leased_by,
         "pid": task.leased_pid,
@@ -41,6 +41,7 @@ def _held_by(evidence: Evidence) -> dict[str, Any]:
         "worker_last_seen_at": moment(holder.last_seen_at) if holder else None,
         "lease_until": moment(task.due_at),
         "progress": task.progress,
+        "checkpoint": kept and {"at": moment(kept.at), "bytes": kept.bytes},
     }
 
 

@@ -1,11 +1,12 @@
 """Why a workflow's run has not ended: which steps wait, and for which others. Pure."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from app.models import RunStatus, StepState
+from app.models import RunStatus, Status, StepState
 from app.services.explain.answers import Answer, moment
-from app.services.workflows import RunView
+from app.services.workflows import RunView, StepView
 
 CAUSES = ("finished", "paused", "undoing", "blocked_by_step", "not_due", "steps_under_way")
 MAX_STEPS = 50  # of up to 1,000: what is told first is enough to go on
@@ -45,11 +46,18 @@ def _running(evidence: dict[str, Any], blocked: dict[str, list[str]]) -> Answer:
     fix = f"See what keeps that task: GET /api/v1/tasks/{first['task_id']}/why." if first else "Nothing: it goes on."
     if blocked:
         key, waits_for = next(iter(blocked.items()))
-        more = f", and {len(blocked) - 1:,} more steps wait" if len(blocked) > 1 else ""
-        summary = f"The step {key} waits for {', '.join(waits_for)} to end{more}."
+        others = len(blocked) - 1
+        more = f", and {others:,} more step{' waits' if others == 1 else 's wait'}" if others else ""
+        summary = f"The step {key} waits for {_named(waits_for, under_way)} to end{more}."
         return Answer(cause="blocked_by_step", summary=summary, evidence=evidence, fix=fix)
-    summary = f"No step waits for another; under way: {', '.join(under_way) or 'none yet'}."
+    summary = f"No step waits for another; under way: {_named(under_way, under_way) or 'none yet'}."
     return Answer(cause="steps_under_way", summary=summary, evidence=evidence, fix=fix)
+
+
+def _named(keys: Iterable[str], under_way: Mapping[str, Any]) -> str:
+    """Steps by their keys, with what those wait for that wait themselves."""
+    waits = {key: under_way.get(key, {}).get("waits_for") for key in keys}
+    return ", ".join(f"{key} (waits for {what})" if what else key for key, what in waits.items())
 
 
 def _blocked(view: RunView) -> dict[str, list[str]]:
@@ -62,5 +70,14 @@ def _blocked(view: RunView) -> dict[str, list[str]]:
 
 def _under_way(view: RunView) -> dict[str, dict[str, Any]]:
     started = [each for each in view.steps if each.state == StepState.STARTED][:MAX_STEPS]
-    return {each.key: {"task_id": each.task_id and str(each.task_id), "status": each.task_status,
-                       "attempt": each.attempt} for each in started}  # fmt: skip
+    return {each.key: _told(each) for each in started}
+
+
+def _told(step: StepView) -> dict[str, Any]:
+    said: dict[str, Any] = {"task_id": step.task_id and str(step.task_id), "status": step.task_status}
+    said["attempt"] = step.attempt
+    if step.task_status == Status.WAITING:
+        said["waits_for"] = (step.task_reason or "").removeprefix("waits for ")
+    if step.items is not None:
+        said["items"] = {name: getattr(step.items, name) for name in step.items.__slots__}
+    return said

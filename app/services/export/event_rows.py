@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import array, use_indexes
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.events import Before, Numbered
 from taskledger_sdk.registry import find_type
-
-HIDDEN = "[redacted]"
+from tasks.masking import MASKED
 
 # The task of each event is looked up by itself, as in events/history.py: no plan for many may read whole tables.
 _MORE = sa.text("""
@@ -86,7 +85,7 @@ def shown_result(type_name: str, result: Any) -> Any:
     """A result as files and webhooks may hold it: never one of a sensitive type."""
     if result is None:
         return None
-    return HIDDEN if is_sensitive(type_name) or sealing.is_sealed(result) else result
+    return MASKED if is_sensitive(type_name) or ciphertexts.is_encrypted(result) else result
 
 
 def is_sensitive(type_name: str) -> bool:

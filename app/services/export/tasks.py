@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Task
-from app.services.encryption import sealing
-from app.services.export.event_rows import HIDDEN, is_sensitive, shown_result
+from app.services.encryption import ciphertexts
+from app.services.export.event_rows import is_sensitive, shown_result
 from app.services.retention import first_id_at
-from tasks.redaction import redacted
+from tasks.masking import MASKED, masked
 
 PAGE = 1_000
 CLOCKS = timedelta(hours=1)  # an id has the time of the host that made it, created_at that of PostgreSQL
@@ -71,7 +71,7 @@ def created_between(session: Session, begin: datetime, end: datetime) -> Iterato
 
 def _exported(row: dict[str, Any]) -> ExportedTask:
     error = row.pop("error") or {}
-    hidden = is_sensitive(row["type"]) or sealing.is_sealed(row["payload"])
-    row["payload"] = HIDDEN if hidden else redacted(row["type"], row["payload"])
+    hidden = is_sensitive(row["type"]) or ciphertexts.is_encrypted(row["payload"])
+    row["payload"] = MASKED if hidden else masked(row["type"], row["payload"])
     row["result"] = shown_result(row["type"], row["result"])
     return ExportedTask(**row, error_type=error.get("type"), error_message=error.get("message"))

@@ -24,7 +24,8 @@ _CLAIMED = """
     -- Since when it has waited for this attempt; a hint may have been published again meanwhile.
     CASE
     WHEN tasks.attempt = 1 THEN greatest(tasks.created_at, tasks.scheduled_at)
-    ELSE tasks.dispatched_at END AS waiting_since
+    ELSE tasks.dispatched_at END AS waiting_since,
+    tasks.schema_hash
 """
 CLAIM = Prepared(
     "claim",
@@ -40,6 +41,8 @@ CLAIM = Prepared(
         -- A task under a limit runs only once it is admitted: an old hint of it is a no-op.
         AND (NOT gated OR dispatched_at IS NOT NULL)
         AND (expires_at IS NULL OR expires_at > :now OR attempt > attempt_base)
+        -- A payload of another schema is looked at before it is claimed: the worker may not understand it.
+        AND (schema_hash IS NULL OR :schemas IS NULL OR schema_hash = ANY(:schemas))
         AND NOT EXISTS (SELECT FROM pauses WHERE kind = 'type' AND name = :type AND resumed_at IS NULL)
         """,
         _CLAIMED,
@@ -51,6 +54,7 @@ CLAIM = Prepared(
     pid="integer",
     now="timestamptz",
     until="timestamptz",
+    schemas="text[]",
 )
 HELD_UNDER = sa.text(f"SELECT {_CLAIMED} FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND lease = :lease")
 
@@ -64,8 +68,12 @@ def claim(
     lease_seconds: int,
     now: datetime,
     lease: UUID | None = None,
+    schemas: Sequence[str] | None = None,
 ) -> list[Claim]:
-    """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due."""
+    """Lease those of the tasks that are PENDING, in the order given; the rest are someone else's, or not due.
+
+    `schemas`: only those whose payload was accepted under one of them, or under one that is not known; None for all.
+    """
     lease = lease or uuid4()
     claimed = CLAIM.execute(
         session,
@@ -77,6 +85,7 @@ def claim(
             "pid": holder.pid,
             "now": now,
             "until": now + timedelta(seconds=lease_seconds),
+            "schemas": None if schemas is None else array(schemas),
         },
         before=QUICKLY,
     )

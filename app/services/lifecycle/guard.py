@@ -20,6 +20,8 @@ KNOWN = {
     S.PROCESSING: "NEW.result IS NULL AND NEW.leased_by IS NOT NULL AND NEW.attempt > NEW.attempt_base",
     S.RETRYING: "NEW.result IS NULL AND NEW.cancel_requested_at IS NULL AND NEW.dispatched_at IS NULL "
     f"AND {_FAILED_ONCE}",
+    S.WAITING: "NEW.result IS NULL AND NEW.dispatched_at IS NULL AND NEW.waits_for IS NOT NULL "
+    "AND NEW.attempt = NEW.attempt_base",
     S.COMPLETED: "NEW.error IS NULL AND NEW.attempt > NEW.attempt_base",
     S.FAILED: f"NEW.result IS NULL AND NEW.cancel_requested_at IS NULL AND {_FAILED_ONCE}",
     S.CANCELLED: "NEW.result IS NULL AND NEW.cancel_receipt IS NOT NULL",
@@ -32,8 +34,14 @@ NEEDS = {
     "returned": "NEW.attempt = OLD.attempt",
     "failed": "NEW.attempt = OLD.attempt",
     "given back": "NEW.attempt = OLD.attempt - 1 AND NEW.dispatched_at IS NULL",
+    # The attempt ended well: the next one has a number of its own, and a fresh budget.
+    "suspended": "NEW.attempt_base = NEW.attempt AND NEW.attempt = OLD.attempt AND NEW.expires_at IS NULL",
+    "woken": "NEW.dispatched_at IS NULL",
     "stopped": "NEW.cancel_requested_at IS NOT NULL",
     "replayed": "NEW.attempt_base = NEW.attempt",
+    # Never claimed since: a claim that was given back would have left a later start.
+    "unreplayed": "NEW.attempt_base < OLD.attempt_base AND NEW.attempt = OLD.attempt AND "
+    "OLD.attempt = OLD.attempt_base AND coalesce(OLD.started_at <= NEW.finished_at, false)",
 }
 
 

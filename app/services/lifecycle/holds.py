@@ -1,8 +1,9 @@
-"""Tasks on hold: PENDING without a hint, for one of two reasons. The only module that puts tasks on hold or ends it.
+"""Tasks on hold: PENDING without a hint, for one of three reasons. Beside it, only schema_holds puts tasks on hold.
 
 The state is in columns: PENDING, no `dispatched_at`, and either `gated` (admission decides when it goes) or the reason
-TYPE_PAUSED. `due_at` is the moment at which the dispatcher would look at it by itself, which is never: whoever ends the
-hold makes it due. docs/decisions/0028-on-hold-is-a-reason-not-a-moment.md says why that moment stays a date.
+TYPE_PAUSED, or one that begins with OTHER_SCHEMA (schema_holds.py). For the first two, `due_at` is the moment at which
+the dispatcher would look at it by itself, which is never: whoever ends the hold makes it due.
+docs/decisions/0028-on-hold-is-a-reason-not-a-moment.md says why that moment stays a date.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Status, TaskRecord
+from app.services.lifecycle.schema_holds import OTHER_SCHEMA
 
 NEVER = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 """Behind all that is due in the index on `due_at`. When a task on hold expires, a trigger makes it due then."""
@@ -25,6 +27,7 @@ class OnHold(StrEnum):
     """Why a waiting task has no hint, and nobody will publish one by itself."""
 
     TYPE_PAUSED = "type_paused"
+    OTHER_SCHEMA = "other_schema"
     ADMISSION = "admission"
 
 
@@ -32,6 +35,8 @@ def on_hold(task: TaskRecord) -> OnHold | None:
     """Why the task is on hold; None for one that is not. Pure."""
     if task.status != Status.PENDING or task.dispatched_at is not None:
         return None
+    if task.reason is not None and task.reason.startswith(OTHER_SCHEMA):
+        return OnHold.OTHER_SCHEMA
     if task.admission_required:
         return OnHold.ADMISSION
     return OnHold.TYPE_PAUSED if task.reason == TYPE_PAUSED else None
@@ -88,10 +93,12 @@ def release_resumed(session: Session, *, now: datetime, limit: int) -> int:
 
 
 # A hint that is out already is a no-op from now on. A trigger enters them in `admissions`.
-_REQUIRE_ADMISSION = sa.text("""
+_REQUIRE_ADMISSION = sa.text(f"""
     UPDATE tasks
     SET gated = true, dispatched_at = CASE WHEN status = 'PENDING' THEN NULL ELSE dispatched_at END,
-        due_at = CASE WHEN status = 'PENDING' THEN CAST(:never AS timestamptz) ELSE due_at END
+        due_at = CASE
+            WHEN status <> 'PENDING' OR (dispatched_at IS NULL AND starts_with(reason, '{OTHER_SCHEMA}')) THEN due_at
+            ELSE CAST(:never AS timestamptz) END
     WHERE id = ANY(CAST(:ids AS uuid[])) AND due_at IS NOT NULL
 """)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.models import NOT_PARKED
 from app.services.lifecycle.claims import give_back
 from app.services.lifecycle.outcomes import fail, retry_later, stopped
 from app.services.lifecycle.statements import Claim
@@ -54,6 +55,9 @@ class HeldTask:
         )
 
 
+OF_REMOTE = "remote/"
+"""How the ids of remote workers begin."""
+
 # How long until the next attempt of a task that has used `retries_used` of its retries.
 Backoff = Callable[[str, int], timedelta]
 
@@ -72,7 +76,10 @@ HELD_TOO_LONG = sa.text(_HELD.format(which="id = ANY(CAST(:ids AS uuid[])) AND d
 OVERDUE = sa.text("""
     SELECT id, lease
     FROM tasks
-    WHERE status = 'PROCESSING' AND due_at <= :before AND due_at >= :since
+    WHERE status = 'PROCESSING'
+        AND due_at <= :before
+        AND due_at >= :since
+        AND (due_at <= :remote_before OR NOT starts_with(leased_by, :of_remote))
     ORDER BY due_at
     LIMIT :limit
 """)
@@ -81,9 +88,9 @@ LOCKED_BY_NOBODY = sa.text(
     "SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR SHARE SKIP LOCKED"
 )
 HELD_BY_WORKERS = sa.text(
-    _HELD.format(which="due_at IS NOT NULL AND leased_by = ANY(CAST(:workers AS text[]))", limit="LIMIT :limit")
+    _HELD.format(which=f"{NOT_PARKED} AND leased_by = ANY(CAST(:workers AS text[]))", limit="LIMIT :limit")
 )
-HELD_BY_ANYBODY = sa.text(_HELD.format(which="due_at IS NOT NULL", limit="LIMIT :limit"))
+HELD_BY_ANYBODY = sa.text(_HELD.format(which=NOT_PARKED, limit="LIMIT :limit"))
 
 
 def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) -> list[HeldTask]:
@@ -91,9 +98,12 @@ def of_process(session: Session, ids: Sequence[UUID], *, worker: str, pid: int) 
     return _rows(session, HELD_BY_PROCESS, ids=list(ids), worker=worker, pid=pid)
 
 
-def overdue(session: Session, *, since: datetime, before: datetime, limit: int) -> list[tuple[UUID, UUID]]:
-    """Ids and leases of tasks whose lease expired between two moments."""
-    rows = session.execute(OVERDUE, {"since": since, "before": before, "limit": limit})
+def overdue(
+    session: Session, *, since: datetime, before: datetime, remote_before: datetime, limit: int
+) -> list[tuple[UUID, UUID]]:
+    """Ids and leases of tasks whose lease expired between two moments; of remote workers, until another one."""
+    parameters = {"since": since, "before": before, "remote_before": min(before, remote_before), "limit": limit}
+    rows = session.execute(OVERDUE, {**parameters, "of_remote": OF_REMOTE})
     return [(row.id, row.lease) for row in rows]
 
 

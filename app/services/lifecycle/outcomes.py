@@ -1,6 +1,7 @@
 """Outcomes of an attempt, each recorded by the holder of its lease and by nobody else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from app.database import Prepared, array, to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import Claim, LeaseLost, update, update_text
 from app.services.recovery.failures import Failure
+
+NO_PAYLOAD: dict[str, str | None] = {"payload": None, "schema_hash": None}
 
 LOCK_HELD = sa.text(f"""
     WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS uuid[])) AS held (id, lease))
@@ -37,6 +40,7 @@ COMPLETE = Prepared(
         transitions.RETURNED,
         """
         result = nullif(:results -> tasks.id::text, 'null'), error = NULL, error_fingerprint = NULL, finished_at = :now,
+        reason = :reasons ->> tasks.id::text,
         cancel_receipt = CASE WHEN cancel_requested_at IS NOT NULL THEN 'finished_first' END
         """,
         "id = ANY(:ids) AND lease = :lease",
@@ -44,16 +48,23 @@ COMPLETE = Prepared(
     ids="uuid[]",
     lease="uuid",
     results="jsonb",
+    reasons="jsonb",
     now="timestamptz",
 )
 
 
-def complete(session: Session, results: Sequence[tuple[Claim, Any]], *, now: datetime) -> set[UUID]:
-    """Record the results of several attempts; ids that are not returned had lost their lease: nothing was changed."""
+def complete(
+    session: Session, results: Sequence[tuple[Claim, Any]], *, now: datetime, reasons: Mapping[UUID, str] | None = None
+) -> set[UUID]:
+    """Record the results of several attempts; ids that are not returned had lost their lease: nothing was changed.
+
+    `reasons`: why tasks are COMPLETED, where that is not obvious.
+    """
+    said = to_json({str(id_): reason for id_, reason in (reasons or {}).items()})
     recorded: set[UUID] = set()
     for lease in dict.fromkeys(claim.lease for claim, _ in results):  # one for all tasks of a hint
         ended = {str(claim.id): result for claim, result in results if claim.lease == lease}
-        parameters = {"ids": array(ended), "lease": lease, "results": to_json(ended), "now": now}
+        parameters = {"ids": array(ended), "lease": lease, "results": to_json(ended), "reasons": said, "now": now}
         recorded.update(COMPLETE.execute(session, parameters).scalars().all())
     return recorded
 
@@ -64,6 +75,15 @@ RETRY = update(
     """
     due_at = :due_at, dispatched_at = NULL, error = CAST(:error AS jsonb), error_fingerprint = :fingerprint,
     reason = :reason
+    """,
+    f"{_HELD} AND cancel_requested_at IS NULL",
+)
+RETRY_AS_ASKED = update(
+    transitions.RETRIED,
+    """
+    due_at = :due_at, dispatched_at = NULL, error = CAST(:error AS jsonb), error_fingerprint = :fingerprint,
+    reason = :reason, max_retries = max_retries + 1, payload = coalesce(CAST(:payload AS jsonb), payload),
+    schema_hash = CASE WHEN CAST(:payload AS text) IS NULL THEN schema_hash ELSE :schema_hash END
     """,
     f"{_HELD} AND cancel_requested_at IS NULL",
 )
@@ -90,6 +110,27 @@ def retry_later(
     A task whose cancellation was requested meanwhile is CANCELLED instead.
     """
     _end_badly(session, RETRY, claim, failure, now=now, reason=reason, due_at=due_at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPayload:
+    """What a task's next attempt is given, as JSON text, and the schema under which it was accepted."""
+
+    text: str
+    schema_hash: str
+
+
+def retry_as_asked(
+    session: Session, claim: Claim, failure: Failure, *, due_at: datetime, now: datetime, payload: NewPayload | None
+) -> None:
+    """Record that a worker which decides about retries by itself wants another attempt. Raises LeaseLost.
+
+    None of the task's retries is used: one more is granted. A replaced payload stays in the history, as that of a
+    replay does. A task whose cancellation was requested meanwhile is CANCELLED instead.
+    """
+    changed = {"payload": payload.text, "schema_hash": payload.schema_hash} if payload is not None else NO_PAYLOAD
+    reason = "its worker asked for another attempt"
+    _end_badly(session, RETRY_AS_ASKED, claim, failure, now=now, reason=reason, due_at=due_at, **changed)
 
 
 def fail(session: Session, claim: Claim, failure: Failure, *, now: datetime, reason: str | None = None) -> None:

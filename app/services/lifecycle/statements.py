@@ -44,6 +44,7 @@ class Claim(msgspec.Struct, frozen=True):
     request_id: str | None = None
     traceparent: str | None = None
     waiting_since: datetime | None = None
+    schema_hash: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

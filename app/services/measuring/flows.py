@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from app.models import FINISHED, Status
+from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.measuring.levels import Flow, Total
 
 LATELY = timedelta(seconds=10)
@@ -34,6 +35,8 @@ def sums(totals: Iterable[Total]) -> dict[str, FlowSums]:
     """By type."""
     found: dict[str, FlowSums] = {}
     for each in totals:
+        if UNREPLAYED.joins(each.previous_status, each.status):
+            continue  # a dead letter again, as it was: nothing has ended
         have = found.get(each.type, FlowSums())
         found[each.type] = FlowSums(
             submitted=have.submitted + (each.n if each.previous_status is None else 0),

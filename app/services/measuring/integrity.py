@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import FINISHED, Status
-from app.services.dispatch.workers import ALIVE_FOR
+from app.models import FINISHED, NOT_PARKED, Status
+from app.services.dispatch.workers import NOT_SEEN, seen_since
 from app.services.measuring import counters, stats
 
 OVERDUE_AFTER = timedelta(seconds=60)
@@ -17,17 +17,17 @@ _BY_STATUS = sa.text("SELECT status, count(*) AS tasks FROM tasks GROUP BY statu
 _OVERDUE = sa.text(
     "SELECT count(*) AS tasks, min(due_at) AS oldest FROM tasks WHERE due_at < :before AND due_at IS NOT NULL"
 )
-_ORPHANED = sa.text("""
+_ORPHANED = sa.text(f"""
     SELECT count(*)
     FROM tasks
-    WHERE due_at IS NOT NULL
+    WHERE {NOT_PARKED}
         AND status = 'PROCESSING'
-        AND NOT EXISTS (SELECT FROM workers WHERE id = tasks.leased_by AND stopped_at IS NULL AND last_seen_at > :since)
+        AND NOT EXISTS (SELECT FROM workers WHERE id = tasks.leased_by AND stopped_at IS NULL AND NOT {NOT_SEEN})
 """)
-_PENDING = sa.text("""
+_PENDING = sa.text(f"""
     SELECT queue, count(*) AS tasks
     FROM tasks
-    WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL
+    WHERE {NOT_PARKED} AND status = 'PENDING' AND dispatched_at IS NOT NULL
     GROUP BY queue
 """)
 
@@ -90,7 +90,7 @@ def report(session: Session, waiting_hints: Mapping[str, int | None], *, now: da
         tasks_by_status={status.value: counted.get(status.value, 0) for status in Status},
         overdue_tasks=overdue.tasks,
         overdue_since=overdue.oldest,
-        leases_without_live_worker=session.scalar(_ORPHANED, {"since": now - ALIVE_FOR}) or 0,
+        leases_without_live_worker=session.scalar(_ORPHANED, seen_since(now)) or 0,
         outcomes_recorded_twice=_recorded_twice(session),
         counters=_all_counters(session),
         queues=[

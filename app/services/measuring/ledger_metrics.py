@@ -13,10 +13,11 @@ from app.services import circuits
 from app.services.circuits import State
 from app.services.dispatch import queues, workers
 from app.services.events import sinks
+from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.measuring import counters, levels, queue_report
 from app.services.measuring.levels import Levels
 from app.services.measuring.queue_report import QueueFigures
-from taskledger_sdk.registry import load_types
+from taskledger_sdk.registry import known_types
 
 _DUTIES = sa.text("SELECT name, last_success_at FROM duties")
 COUNTED = {
@@ -64,13 +65,14 @@ def _tasks(snapshot: Levels) -> Iterator[Metric]:
     retries = CounterMetricFamily(
         "taskledger_task_retries", "Failed attempts that another one follows", labels=["type"]
     )
-    names = sorted(set(load_types()) | {each.type for each in snapshot.totals})
+    names = sorted(set(known_types()) | {each.type for each in snapshot.totals})
     for name in names:
         totals = [each for each in snapshot.totals if each.type == name]
         submitted.add_metric([name], sum(each.n for each in totals if each.previous_status is None))
         retries.add_metric([name], sum(each.n for each in totals if each.status == Status.RETRYING))
         for status in sorted(FINISHED):
-            finished.add_metric([name, status.value], sum(each.n for each in totals if each.status == status))
+            ended = (each for each in totals if not UNREPLAYED.joins(each.previous_status, each.status))
+            finished.add_metric([name, status.value], sum(each.n for each in ended if each.status == status))
     yield from (submitted, finished, retries)
 
 
@@ -129,23 +131,23 @@ def _counters(read: dict[str, int]) -> Iterator[Metric]:
 
 
 def _growing(snapshot: Levels, now: datetime) -> Iterator[Metric]:
-    backlog = snapshot.backlog
-    if backlog is None:
+    growth = snapshot.growth
+    if growth is None:
         return
     dead = GaugeMetricFamily("taskledger_dead_letters", "Tasks that are FAILED", labels=["type"])
-    for name in sorted(set(load_types()) | set(backlog.dead_letters)):
-        dead.add_metric([name], backlog.dead_letters.get(name, 0))
+    for name in sorted(set(known_types()) | set(growth.dead_letters)):
+        dead.add_metric([name], growth.dead_letters.get(name, 0))
     yield dead
     yield GaugeMetricFamily(
-        "taskledger_outbox_events", "Events that were not passed on to the broker yet", value=backlog.outbox_events
+        "taskledger_outbox_events", "Events that were not passed on to the broker yet", value=growth.outbox_events
     )
-    since = backlog.outbox_since
+    since = growth.outbox_since
     yield GaugeMetricFamily(
         "taskledger_outbox_age_seconds",
         "Age of the oldest of them",
         value=0.0 if since is None else max(0.0, (now - since).total_seconds()),
     )
-    yield GaugeMetricFamily("taskledger_database_size_bytes", "Size of the database", value=backlog.database_bytes)
+    yield GaugeMetricFamily("taskledger_database_size_bytes", "Size of the database", value=growth.database_bytes)
 
 
 def _sinks(session: Session, now: datetime) -> Iterator[Metric]:

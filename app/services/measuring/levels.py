@@ -1,4 +1,4 @@
-"""What waits and runs where, measured by the dispatcher every few seconds: answers cost the same with any backlog.
+"""What waits and runs where, measured by the dispatcher every few seconds: answers cost the same with any growth.
 
 Where no measurement is fresh (no dispatcher runs), the same is read from the tasks themselves, which costs some 40 ms
 for each 100,000 that are unfinished.
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.database import to_json
-from app.models import Priority, Status
+from app.models import NOT_PARKED, Priority, Status
 
 FRESH = timedelta(seconds=30)
 LINES_FROM = 5_000  # shorter queues are counted when somebody asks; see line_marks
@@ -33,7 +33,7 @@ class Level:
     held: int
     """Of those that are PENDING: without a hint, because their type is paused or the broker did not take it."""
     waiting_since: datetime | None
-    """Since when the first of them waits (PENDING) or runs (PROCESSING)."""
+    """Since when the first of them waits (PENDING, WAITING) or runs (PROCESSING)."""
     overdue_since: datetime | None
     """When the first was due that has no hint out; in the future when none is late."""
 
@@ -71,7 +71,7 @@ class Total:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Backlog:
+class Growth:
     """What else grows when something is wrong."""
 
     outbox_events: int
@@ -92,7 +92,7 @@ class Levels:
     marks: Mapping[tuple[str, str], Sequence[Mark]] = field(default_factory=dict)
     totals: Sequence[Total] = ()
     """How often each change of status has happened, ever; empty where nothing was measured."""
-    backlog: Backlog | None = None
+    growth: Growth | None = None
 
     def count(self, status: Status, **which: str) -> int:
         """How many tasks are in a status, in all or of one queue, type or priority."""
@@ -139,7 +139,7 @@ class Levels:
         )
 
 
-_COUNT = sa.text("""
+_COUNT = sa.text(f"""
     SELECT queue, type, priority, status, count(*) AS tasks,
         count(*) FILTER (WHERE status = 'PENDING' AND dispatched_at IS NULL) AS held, min(
             CASE
@@ -148,7 +148,7 @@ _COUNT = sa.text("""
             ELSE coalesce(dispatched_at, updated_at) END
         ) AS waiting_since, min(due_at) FILTER (WHERE status <> 'PROCESSING' AND dispatched_at IS NULL) AS overdue_since
     FROM tasks
-    WHERE due_at IS NOT NULL
+    WHERE {NOT_PARKED} AND status <> 'WAITING'
     GROUP BY queue, type, priority, status
 """)
 
@@ -158,18 +158,18 @@ def count(session: Session) -> list[Level]:
     return [Level(**row) for row in session.execute(_COUNT).mappings()]
 
 
-_BINS = sa.text("""
+_BINS = sa.text(f"""
     SELECT floor(extract(epoch FROM dispatched_at - CAST(:since AS timestamptz)) / :width)::integer AS bin, priority,
         count(*) AS tasks
     FROM tasks
-    WHERE due_at IS NOT NULL AND status = 'PENDING' AND dispatched_at IS NOT NULL AND queue = :queue
+    WHERE {NOT_PARKED} AND status = 'PENDING' AND dispatched_at IS NOT NULL AND queue = :queue
     GROUP BY 1, 2
     ORDER BY 1
 """)
-_FIRST = sa.text("""
+_FIRST = sa.text(f"""
     SELECT min(dispatched_at) AS first, max(dispatched_at) AS last
     FROM tasks
-    WHERE due_at IS NOT NULL AND status = 'PENDING' AND queue = :queue
+    WHERE {NOT_PARKED} AND status = 'PENDING' AND queue = :queue
 """)
 
 
@@ -188,6 +188,22 @@ def line_marks(session: Session, queue: str) -> dict[str, list[Mark]]:
     return lines
 
 
+# By itself, and more rarely: of those that wait for a moment, a signal or their children there may be very many, and no
+# worker is to take them.
+_COUNT_SUSPENDED = sa.text("""
+    SELECT queue, type, priority, status, count(*) AS tasks, 0 AS held, min(updated_at) AS waiting_since,
+        CAST(NULL AS timestamptz) AS overdue_since
+    FROM tasks
+    WHERE due_at IS NOT NULL AND status = 'WAITING'
+    GROUP BY queue, type, priority, status
+""")
+
+
+def count_suspended(session: Session) -> list[Level]:
+    """The levels of WAITING; reads each such row, some 50 ms for 100,000."""
+    return [Level(**row) for row in session.execute(_COUNT_SUSPENDED).mappings()]
+
+
 def place_in_line(marks: Sequence[Mark], dispatched_at: datetime) -> int:
     """How many were dispatched earlier, between two marks in proportion. Pure."""
     before = [mark for mark in marks if mark.at <= dispatched_at]
@@ -204,10 +220,10 @@ _FAILED = sa.text("SELECT type, count(*) AS tasks FROM tasks WHERE status = 'FAI
 _SIZE = sa.text("SELECT pg_database_size(current_database())")
 
 
-def backlog(session: Session) -> Backlog:
+def growth(session: Session) -> Growth:
     """What the tables say; reads the index of the dead letters."""
     outbox = session.execute(_OUTBOX).one()
-    return Backlog(
+    return Growth(
         outbox_events=outbox.events,
         outbox_since=outbox.since,
         dead_letters={row.type: row.tasks for row in session.execute(_FAILED)},
@@ -242,7 +258,7 @@ def write(session: Session, snapshot: Levels) -> None:
         "levels": [{name: _plain(each) for name, each in asdict(level).items()} for level in snapshot.levels],
         "flows": {name: asdict(flow) for name, flow in snapshot.flows.items()},
         "totals": [[each.type, each.previous_status, each.status, each.n] for each in snapshot.totals],
-        "backlog": snapshot.backlog and {name: _plain(each) for name, each in asdict(snapshot.backlog).items()},
+        "backlog": snapshot.growth and {name: _plain(each) for name, each in asdict(snapshot.growth).items()},
         "marks": [[queue, priority, [[_plain(mark.at), mark.ahead] for mark in line]]
                   for (queue, priority), line in snapshot.marks.items()],
     }  # fmt: skip
@@ -253,7 +269,7 @@ def read(session: Session, *, now: datetime) -> Levels:
     """The newest measurement; where none is fresh, what the tasks say now, without flows."""
     row = session.execute(_READ, {"name": NAME, "since": now - FRESH}).first()
     if row is None:
-        return Levels(measured_at=now, levels=count(session))
+        return Levels(measured_at=now, levels=[*count(session), *count_suspended(session)])
     return Levels(
         measured_at=row.measured_at,
         levels=[_level(each) for each in row.value["levels"]],
@@ -266,15 +282,15 @@ def read(session: Session, *, now: datetime) -> Levels:
             Total(type=type_, previous_status=before, status=status, n=n)
             for type_, before, status, n in row.value["totals"]
         ],
-        backlog=_backlog(row.value["backlog"]),
+        growth=_growth(row.value["backlog"]),
     )
 
 
-def _backlog(value: dict[str, Any] | None) -> Backlog | None:
+def _growth(value: dict[str, Any] | None) -> Growth | None:
     if value is None:
         return None
     since = value["outbox_since"]
-    return Backlog(**{**value, "outbox_since": since and datetime.fromisoformat(since)})
+    return Growth(**{**value, "outbox_since": since and datetime.fromisoformat(since)})
 
 
 def _level(value: dict[str, Any]) -> Level:

@@ -24,6 +24,8 @@ class Figures:
     running: int
     scheduled: int
     """SCHEDULED or RETRYING: not due yet."""
+    suspended: int
+    """WAITING for a moment, a signal or their children: they need no worker. Counted once a minute."""
     held: int
     """Of those that wait: without a hint."""
     oldest_seconds: float | None
@@ -116,6 +118,7 @@ def _figures(snapshot: Levels, flow: Flow, now: datetime, **which: str) -> Figur
         waiting=waiting,
         running=snapshot.count(Status.PROCESSING, **which),
         scheduled=snapshot.count(Status.SCHEDULED, **which) + snapshot.count(Status.RETRYING, **which),
+        suspended=snapshot.count(Status.WAITING, **which),
         held=sum(each.held for each in pending),
         oldest_seconds=None if since is None else max(0.0, (now - since).total_seconds()),
         rate_in=flow.submitted,

@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import Status
+from app.models import NOT_PARKED, Status
 from app.services.measuring import levels
 
 _FAILED = sa.text("""
@@ -17,10 +17,10 @@ _FAILED = sa.text("""
     GROUP BY type
     ORDER BY type
 """)
-_PENDING = sa.text("""
+_PENDING = sa.text(f"""
     SELECT type, count(*) AS tasks
     FROM tasks
-    WHERE due_at IS NOT NULL AND status = 'PENDING' AND owner_id = :owner
+    WHERE {NOT_PARKED} AND status = 'PENDING' AND owner_id = :owner
     GROUP BY type
     ORDER BY type
 """)

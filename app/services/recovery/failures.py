@@ -1,19 +1,16 @@
 """What went wrong, in words that fit a row: type, message, traceback, and a fingerprint of the cause. Pure."""
 
-import hashlib
-import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from app.services.recovery.fingerprints import fingerprint_of
 
 MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 20_000
 TRACEBACK_PARTS = 1_000  # the last of a chain of causes; a part is a frame with its line, or a message
 SCRUBBED_CHARACTERS = 100_000
 MAX_SECRET = 20_000  # characters; a private key in JSON has some thousands
-_VARYING = re.compile(
-    r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\d+(\.\d+)?"
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +23,8 @@ class Failure:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for failures of the same kind whose messages differ only in numbers and ids."""
-        cause = f"{self.type}\n{_VARYING.sub('#', self.message)}"
-        return hashlib.sha256(cause.encode(errors="replace")).hexdigest()[:16]
+        """Equal for failures with the same cause, whatever values their messages name."""
+        return fingerprint_of(self.type, self.message, self.traceback)
 
     def as_json(self) -> dict[str, str]:
         """The `error` column."""

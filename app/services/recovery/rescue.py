@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.models import Priority
@@ -13,7 +14,7 @@ from app.services.lifecycle import Claim, lost
 from app.services.lifecycle.lost import HeldTask
 from app.services.measuring import counters
 from app.services.recovery.failures import Failure
-from taskledger_sdk.registry import find_type
+from taskledger_sdk.registry import find_type, known_types
 from taskledger_sdk.retry import RetryPolicy
 
 Random = Callable[[], float]
@@ -76,9 +77,26 @@ def interrupted(
     return Moved(count=len(rest)) + _count_attempts(session, known, lambda _row: failure, now=now, random=random)
 
 
-def expired(session: Session, *, since: datetime, before: datetime, limit: int) -> list[tuple[UUID, UUID]]:
-    """Ids and leases of tasks whose lease ran out between two moments."""
-    return lost.overdue(session, since=since, before=before, limit=limit)
+# Written within seconds of each answer; see app/services/remote/presence.py.
+_ANSWERED_AT = sa.text("SELECT max(last_seen_at) FROM workers WHERE kind = 'remote'")
+MISSED_LEASES = 2  # after its last one ran out
+
+
+def expired(
+    session: Session, *, since: datetime, before: datetime, lease: timedelta, limit: int
+) -> list[tuple[UUID, UUID]]:
+    """Ids and leases of tasks whose lease ran out between two moments.
+
+    Remote workers renew over HTTP. While no API answers any of them, they may all be well: a lease of theirs counts as
+    expired only if one was answered since, or after it was missed three times in a row. `lease`: the service's own.
+    """
+    longest = max(
+        [lease, *(timedelta(seconds=kind.lease_seconds or 0) for kind in known_types().values() if kind.remote)]
+    )
+    answered_at = session.scalar(_ANSWERED_AT)
+    given_up = before - MISSED_LEASES * longest
+    remote_before = given_up if answered_at is None else max(given_up, answered_at)
+    return lost.overdue(session, since=since, before=before, remote_before=remote_before, limit=limit)
 
 
 def renewable(session: Session, leases: Sequence[tuple[UUID, UUID]]) -> list[tuple[UUID, UUID]]:
@@ -90,7 +108,7 @@ def renewable(session: Session, leases: Sequence[tuple[UUID, UUID]]) -> list[tup
 def expired_leases(session: Session, ids: Sequence[UUID], *, before: datetime, now: datetime, random: Random) -> Moved:
     """Move on those of these tasks whose lease ran out before a moment."""
     rows = lost.of_expired(session, ids, before=before)
-    return _count_attempts(session, rows, _no_sign_of_life, now=now, random=random)
+    return _count_attempts(session, rows, lambda row: _expired(row, now), now=now, random=random)
 
 
 def lost_workers(session: Session, workers: Collection[str], *, now: datetime, limit: int, random: Random) -> Moved:
@@ -129,6 +147,12 @@ def _may_have_been_in_a_chunk(row: HeldTask) -> bool:
         return False
     kind = find_type(row.type)
     return kind is not None and kind.chunk > 1
+
+
+def _expired(row: HeldTask, now: datetime) -> Failure:
+    """A remote worker ends a handler by itself at its limit; what it still holds after that has overrun it."""
+    is_remote = row.leased_by.startswith(lost.OF_REMOTE)
+    return (_over_limit(row, now) if is_remote else None) or _no_sign_of_life(row)
 
 
 def _no_sign_of_life(row: HeldTask) -> Failure:

@@ -83,6 +83,7 @@ def create(
         "id": schedule_id or new_id(),
         "owner_id": owner_id,
         "target": target,
+        "schema_hash": targets.schema_hash_of(target),
         "accounted_until": now,
         "next_at": rule.after(now) if wanted.enabled else None,
         "created_at": now,
@@ -121,14 +122,7 @@ def change(
     values = dict(wanted)
     run_if_past = values.pop("run_if_past", False)
     if "task" in values or "workflow" in values:
-        values["target"] = targets.target_of(
-            session,
-            values.pop("task", None),
-            values.pop("workflow", None),
-            owner_id=old.owner_id,
-            time_zone=old.time_zone,
-            now=now,
-        )
+        values |= _target_values(session, old, values.pop("task", None), values.pop("workflow", None), from_code, now)
     if values.get("cron") is not None and "run_at" not in values:
         values["run_at"] = None
     elif values.get("run_at") is not None and "cron" not in values:
@@ -235,12 +229,37 @@ def _locked(
     return old
 
 
+def _target_values(
+    session: Session,
+    old: ScheduleRecord,
+    task: TaskTemplate | None,
+    workflow: WorkflowTemplate | None,
+    from_code: bool,
+    now: datetime,
+) -> dict[str, Any]:
+    """The new target and its schema. A payload that stays is still of the schema that it was accepted under.
+
+    What stands in the code is of the release that brings it, even if it reads as before.
+    """
+    stays = not from_code and targets.keeps_payload(old.target, task)
+    target = targets.target_of(
+        session,
+        task,
+        workflow,
+        owner_id=old.owner_id,
+        time_zone=old.time_zone,
+        now=now,
+        accepted_under=old.schema_hash if stays else None,
+    )
+    return {"target": target, "schema_hash": old.schema_hash if stays else targets.schema_hash_of(target)}
+
+
 def _settle(session: Session, schedule: ScheduleRecord, *, now: datetime) -> None:
     """Give a row to every slot that came before this change and was not looked at."""
-    while schedule.enabled and (coming := what_has_come(schedule, now)).slots:
-        missed = (Decision(slot_at=slot, state=SlotState.MISSED, reason=CHANGED) for slot in coming.slots)
+    while schedule.enabled and (occurrences := what_has_come(schedule, now)).slots:
+        missed = (Decision(slot_at=slot, state=SlotState.MISSED, reason=CHANGED) for slot in occurrences.slots)
         firing.record(session, [(schedule.id, each, None) for each in missed], now=now)
-        schedule = replace(schedule, accounted_until=coming.accounted_until)
+        schedule = replace(schedule, accounted_until=occurrences.accounted_until)
 
 
 def _give_up_queued(session: Session, schedule: ScheduleRecord, *, now: datetime) -> None:

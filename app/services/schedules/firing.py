@@ -45,7 +45,7 @@ _UNFINISHED = sa.text("""
     FROM workflow_runs
     WHERE id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL
 """)
-# The key is the last word: whatever went before, a slot that has its row is not fired again.
+# The key is the last word: whatever was done before, a slot that has its row is not fired again.
 _RECORD = sa.text("""
     INSERT INTO schedule_slots (schedule_id, slot_at, state, task_id, run_id, reason, recorded_at)
     SELECT schedule_id, slot_at, state, task_id, run_id, reason, :now
@@ -57,24 +57,24 @@ _RECORD = sa.text("""
 """)
 _GO_ON = sa.text("""
     UPDATE schedules
-    SET accounted_until = went.accounted_until, next_at = went.next_at, queued_slot_at = went.queued_slot_at,
-        problem = went.problem, last_slot_at = coalesce(went.last_slot_at, schedules.last_slot_at),
-        last_task_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_task_id ELSE went.last_task_id END,
-        last_run_id = CASE WHEN went.last_slot_at IS NULL THEN schedules.last_run_id ELSE went.last_run_id END
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS went(
+    SET accounted_until = fired.accounted_until, next_at = fired.next_at, queued_slot_at = fired.queued_slot_at,
+        problem = fired.problem, last_slot_at = coalesce(fired.last_slot_at, schedules.last_slot_at),
+        last_task_id = CASE WHEN fired.last_slot_at IS NULL THEN schedules.last_task_id ELSE fired.last_task_id END,
+        last_run_id = CASE WHEN fired.last_slot_at IS NULL THEN schedules.last_run_id ELSE fired.last_run_id END
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS fired(
         id uuid, accounted_until timestamptz, next_at timestamptz, queued_slot_at timestamptz, problem text,
         last_slot_at timestamptz, last_task_id uuid, last_run_id uuid
     )
-    WHERE schedules.id = went.id
+    WHERE schedules.id = fired.id
 """)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FiredSchedule:
-    """One schedule's look: what it decided, with what the slots start that fire."""
+    """One schedule: what was decided, with what the slots start that fire."""
 
     schedule: ScheduleRecord
-    coming: DueOccurrences
+    occurrences: DueOccurrences
     verdict: Verdict
     drafts: Mapping[datetime, Draft]
 
@@ -105,23 +105,23 @@ def _fire(session: Session, schedules: Sequence[ScheduleRecord], now: datetime) 
         return 0
     unfinished = set(session.scalars(_UNFINISHED, {"ids": [last for each in schedules if (last := _last(each))]}))
     owners = {owner_id: leave_of(session, owner_id) for owner_id in {each.owner_id for each in schedules}}
-    looks = [
-        _look(session, each, coming, busy=_last(each) in unfinished, leave=owners[each.owner_id], now=now)
-        for each, coming in _bounded(schedules, now)
+    decided = [
+        _decided(session, each, occurrences, busy=_last(each) in unfinished, leave=owners[each.owner_id], now=now)
+        for each, occurrences in _bounded(schedules, now)
     ]
     for owner in owners.values():
         owner.settle()
-    _store(session, looks, now)
-    return len(looks)
+    _store(session, decided, now)
+    return len(decided)
 
 
 def _bounded(schedules: Iterable[ScheduleRecord], now: datetime) -> Iterator[tuple[ScheduleRecord, DueOccurrences]]:
     """Schedules with what has come of them, until the batch is full; those left over are still due."""
     slots = 0
     for schedule in schedules:
-        coming = what_has_come(schedule, now)
-        yield schedule, coming
-        slots += len(coming.slots)
+        occurrences = what_has_come(schedule, now)
+        yield schedule, occurrences
+        slots += len(occurrences.slots)
         if slots >= SLOTS_A_BATCH:
             return
 
@@ -131,11 +131,11 @@ def _last(schedule: ScheduleRecord) -> UUID | None:
     return schedule.last_task_id or schedule.last_run_id
 
 
-def _look(
-    session: Session, schedule: ScheduleRecord, coming: DueOccurrences, *, busy: bool, leave: Leave, now: datetime
+def _decided(
+    session: Session, schedule: ScheduleRecord, occurrences: DueOccurrences, *, busy: bool, leave: Leave, now: datetime
 ) -> FiredSchedule:
     forbidden = leave.why_not(session, schedule, now=now)
-    given = FireContext(slots=coming.slots, more=coming.more, busy=busy, forbidden=forbidden)
+    given = FireContext(slots=occurrences.slots, more=occurrences.more, busy=busy, forbidden=forbidden)
     verdict = leave.within_quota(session, schedule, decide(schedule, given, now=now), now=now)
     fired = [each.slot_at for each in verdict.decisions if each.state == SlotState.FIRED]
     drafts = {
@@ -144,7 +144,7 @@ def _look(
         )
         for slot in fired
     }
-    return FiredSchedule(schedule=schedule, coming=coming, verdict=verdict, drafts=drafts)
+    return FiredSchedule(schedule=schedule, occurrences=occurrences, verdict=verdict, drafts=drafts)
 
 
 def record(session: Session, decided: Iterable[tuple[UUID, Decision, Draft | None]], *, now: datetime) -> set[UUID]:
@@ -165,27 +165,29 @@ def _ids(draft: Draft | None) -> dict[str, str | None]:
     }
 
 
-def _store(session: Session, looks: Sequence[FiredSchedule], now: datetime) -> None:
+def _store(session: Session, schedules: Sequence[FiredSchedule], now: datetime) -> None:
     decided = (
-        (went.schedule.id, each, went.drafts.get(each.slot_at)) for went in looks for each in went.verdict.decisions
+        (fired.schedule.id, each, fired.drafts.get(each.slot_at))
+        for fired in schedules
+        for each in fired.verdict.decisions
     )
     new = record(session, decided, now=now)
-    started = [(went.schedule, draft) for went in looks for draft in went.drafts.values() if draft.id in new]
+    started = [(fired.schedule, draft) for fired in schedules for draft in fired.drafts.values() if draft.id in new]
     targets.store(session, started, now=now)
-    session.execute(_GO_ON, {"rows": to_json([_where_it_stands(went, new) for went in looks])})
+    session.execute(_GO_ON, {"rows": to_json([_where_it_stands(fired, new) for fired in schedules])})
 
 
-def _where_it_stands(went: FiredSchedule, new: set[UUID]) -> dict[str, Any]:
-    last = max((slot for slot, draft in went.drafts.items() if draft.id in new), default=None)
+def _where_it_stands(fired: FiredSchedule, new: set[UUID]) -> dict[str, Any]:
+    last = max((slot for slot, draft in fired.drafts.items() if draft.id in new), default=None)
     moments = {
-        "accounted_until": went.coming.accounted_until,
-        "next_at": went.coming.next_at,
-        "queued_slot_at": went.verdict.queued,
+        "accounted_until": fired.occurrences.accounted_until,
+        "next_at": fired.occurrences.next_at,
+        "queued_slot_at": fired.verdict.queued,
         "last_slot_at": last,
     }
     return {
-        "id": str(went.schedule.id),
-        **{f"last_{name}": id_ for name, id_ in _ids(went.drafts[last] if last else None).items()},
-        "problem": went.coming.problem,
+        "id": str(fired.schedule.id),
+        **{f"last_{name}": id_ for name, id_ in _ids(fired.drafts[last] if last else None).items()},
+        "problem": fired.occurrences.problem,
         **{name: moment and moment.isoformat() for name, moment in moments.items()},
     }

@@ -6,7 +6,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound
 from app.models import ScheduleRecord, Task, WorkflowRun
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
@@ -43,11 +42,8 @@ def create_once(
             numbers_name=numbers_name,
         )
 
-    def find(schedule_id: UUID) -> ScheduleRecord | None:
-        try:
-            return read(session, schedule_id, visible_to=owner_id)
-        except NotFound:
-            return None
+    def find(schedule_id: UUID) -> ScheduleRecord:
+        return read(session, schedule_id, visible_to=owner_id)
 
     return idempotency.once(session, key, create=create_new, find=find, what="schedule", now=now)
 

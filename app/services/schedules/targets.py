@@ -1,11 +1,15 @@
 """What a slot starts, a task or a run of a workflow: checked when it is set, and read when a slot fires."""
 
+import contextlib
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from app.database import to_json
@@ -17,8 +21,9 @@ from app.services.schedules.slot_values import filled
 from app.services.submission import Submission, check_timeout, draft_unchecked
 from app.services.submission import store as store_tasks
 from app.services.workflows import Caller, NewRun, WorkflowRecord
-from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
-from taskledger_sdk.registry import get_type, load_types
+from taskledger_sdk.errors import PayloadRefused, UnknownTaskType, UpgradeFailed
+from taskledger_sdk.registry import find_type, get_type
+from taskledger_sdk.upgrades import upgraded
 
 # Every slot copies the template, and hundreds are fired in one transaction.
 MAX_TARGET = 32 * 1024
@@ -62,12 +67,16 @@ def target_of(
     owner_id: UUID | None,
     time_zone: str,
     now: datetime,
+    accepted_under: str | None = None,
 ) -> dict[str, Any]:
-    """The stored form of either. Raises Refused, so that a template cannot fail slot after slot."""
+    """The stored form of either. Raises Refused, so that a template cannot fail slot after slot.
+
+    `accepted_under`: the schema of a payload that is stored already and stays; None for one that comes now.
+    """
     if (task is None) == (workflow is None):
         raise Refused({"task": ["is missing: give either task or workflow"] if task is None else ["excludes workflow"]})
     if task is not None:
-        return task_target(task)
+        return task_target(task, accepted_under)
     assert workflow is not None  # noqa: S101 (just asked)
     target = {"workflow": {"name": workflow.name, "input": workflow.input}}
     _check_size(target, "workflow")
@@ -81,18 +90,23 @@ def target_of(
     return target
 
 
-def task_target(template: TaskTemplate) -> dict[str, Any]:
-    """The stored form. Raises Refused with paths below `task`, so that a template cannot fail slot after slot."""
+def task_target(template: TaskTemplate, accepted_under: str | None = None) -> dict[str, Any]:
+    """The stored form; `accepted_under` as in target_of.
+
+    Raises Refused with paths below `task`, so that a template cannot fail slot after slot.
+    """
     try:
         task_type = get_type(template.type)
         if task_type.sensitive:
             raise Refused({"type": [f"{template.type} is sensitive: its payloads are not kept in schedules"]})
-        task_type.check(template.payload)
-        check_timeout(task_type, template.fields.get("timeout"))
+        task_type.check(upgraded(task_type.upgrade, template.payload, accepted_under))
+        check_timeout(template.fields.get("timeout"))
     except UnknownTaskType as error:
         raise Refused({"task": {"type": [str(error)]}}, code="unknown_task_type") from None
     except PayloadRefused as error:
         raise Refused({"task": error.errors}, code="payload_refused") from None
+    except UpgradeFailed as error:
+        raise Refused({"task": {"payload": [str(error)]}}, code="payload_refused") from None
     except Refused as error:
         raise Refused({"task": error.errors}) from None
     target = {"task": {"type": template.type, "payload": template.payload, **template.fields}}
@@ -100,12 +114,29 @@ def task_target(template: TaskTemplate) -> dict[str, Any]:
     return target
 
 
+def schema_hash_of(target: Mapping[str, Any]) -> str | None:
+    """The schema that the payload of a target which was checked just now was accepted under; None for a workflow."""
+    return get_type(target["task"]["type"]).schema_hash if "task" in target else None
+
+
+def keeps_payload(old: Mapping[str, Any], wanted: TaskTemplate | None) -> bool:
+    """Whether a template leaves the payload of a target as it is."""
+    if wanted is None or "task" not in old or old["task"]["type"] != wanted.type:
+        return False
+    return _canonical(old["task"]["payload"]) == _canonical(wanted.payload)
+
+
+def _canonical(payload: Json) -> str:
+    """Equal for payloads that are the same JSON: to Python, true is 1."""
+    return json.dumps(payload, sort_keys=True)
+
+
 def why_not(session: Session, schedule: ScheduleRecord, *, now: datetime) -> str | None:
     """Why this process cannot start what the schedule says; None when it can."""
     target = schedule.target
     if "task" in target:
         name = target["task"]["type"]
-        return None if name in load_types() else f"task type {name!r} is not known to this dispatcher"
+        return None if find_type(name) is not None else f"task type {name!r} is not known to this dispatcher"
     try:
         template = WorkflowTemplate(**target["workflow"])
         target_of(session, None, template, owner_id=schedule.owner_id, time_zone=schedule.time_zone, now=now)
@@ -148,10 +179,23 @@ def draft_of(
 ) -> Draft:
     """What a slot starts; nothing is stored yet."""
     if "task" in schedule.target:
-        submission = submission_of(schedule, starts_at=starts_at)
-        return draft_unchecked(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
+        return _task_draft(schedule, starts_at=starts_at, now=now, draft_id=draft_id)
     given = filled(schedule.target["workflow"]["input"], slot_at, schedule.time_zone)
     return RunDraft(id=draft_id or new_id(), input=given, starts_at=starts_at)
+
+
+def _task_draft(schedule: ScheduleRecord, *, starts_at: datetime, now: datetime, draft_id: UUID | None) -> TaskRecord:
+    """The task of a slot, with the payload as it was accepted, and under the same schema.
+
+    What its type takes from the payload (its ordering key, say) is taken from the upgraded one.
+    """
+    submission = submission_of(schedule, starts_at=starts_at)
+    payload, upgrade = submission.payload, get_type(submission.type).upgrade
+    if upgrade:
+        with contextlib.suppress(UpgradeFailed):  # its attempts will tell
+            submission = dataclasses.replace(submission, payload=upgraded(upgrade, payload, schedule.schema_hash))
+    draft = draft_unchecked(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
+    return replace(draft, payload=payload, schema_hash=schedule.schema_hash)
 
 
 def store(session: Session, drafts: list[tuple[ScheduleRecord, Draft]], *, now: datetime) -> None:

@@ -28,6 +28,7 @@ FUNCTIONS = (
     "cancel(uuid)",
     "retry(uuid)",
     "retry_where(text, text)",
+    "signal(uuid, text, jsonb)",
     "pause_queue(text, text)",
     "resume_queue(text)",
     "pause_type(text, text)",

@@ -1,7 +1,7 @@
 """How a task is made: what may be asked for, drafts, idempotent acceptance, storing, and the hint after the commit."""
 
-from app.services.submission.acceptance import Accepted, accept
-from app.services.submission.batches import REFUSALS, Item, Refusal, accept_batch, draft_batch
+from app.services.submission.acceptance import Accepted, accept, repeated
+from app.services.submission.batches import REFUSALS, Item, Refusal, accept_batch, accept_plain, draft_batch
 from app.services.submission.drafts import (
     MAX_RETRIES,
     Submission,
@@ -9,7 +9,6 @@ from app.services.submission.drafts import (
     check_times,
     draft,
     draft_unchecked,
-    longest_timeout,
 )
 from app.services.submission.storage import publish, publish_after_commit, store
 
@@ -22,13 +21,14 @@ __all__ = [
     "Submission",
     "accept",
     "accept_batch",
+    "accept_plain",
     "check_timeout",
     "check_times",
     "draft",
     "draft_batch",
     "draft_unchecked",
-    "longest_timeout",
     "publish",
     "publish_after_commit",
+    "repeated",
     "store",
 ]

@@ -8,17 +8,19 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import Gone
+from app.errors import Gone, Refused
 from app.models import Task, TaskRecord, new_id
 from app.models.task import RECORD_COLUMNS
 from app.services import idempotency
 from app.services.accounts.quotas import MakeRoom, unlimited
 from app.services.accounts.rights import Rights
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.idempotency import Key
-from app.services.submission import uniqueness
+from app.services.submission import chosen_ids, uniqueness
+from app.services.submission.chosen_ids import ChosenId
 from app.services.submission.drafts import Submission, draft
-from app.services.submission.storage import store
+from app.services.submission.insertion import Identified
+from app.services.submission.storage import store_new
 
 _TASKS = Task.metadata.tables["tasks"]
 
@@ -38,19 +40,23 @@ def accept(
     owner_id: UUID | None,
     now: datetime,
     key: Key | None = None,
-    payload_keys: sealing.Keys = (),
+    payload_keys: ciphertexts.Keys = (),
     make_room: MakeRoom = unlimited,
     rights: Iterable[Rights] = (),
 ) -> Accepted:
     """Store a task, or find what an earlier request with the same key made, or its like. The hint follows the commit.
 
-    Raises what `draft` and `make_room` raise, Refused for a key that was used with another body, Gone for a task that
-    has been deleted since; then nothing is stored.
+    Raises what `draft` and `make_room` raise, Refused for a key that was used with another body and for an id that is
+    taken, Gone for a task that has been deleted since; then nothing is stored.
     """
-    task_id = new_id()
+    chosen = submission.chosen
+    task_id = new_id() if chosen is None else chosen.id
     first = None if key is None else idempotency.first_use(session, key, task_id, now=now)
     if first is not None:
         return Accepted(task=_first_task(session, first), is_new=False)
+    earlier = None if chosen is None else _earlier(session, chosen, owner_id)
+    if earlier is not None:
+        return earlier
     new = draft(submission, owner_id=owner_id, now=now, task_id=task_id, payload_keys=payload_keys, rights=rights)
     unique = submission.unique
     other = None if unique is None else uniqueness.take(session, new, unique, now=now)
@@ -59,8 +65,31 @@ def accept(
             idempotency.lead_to(session, key, other.id)
         return Accepted(task=other, is_new=False)
     make_room(1)
-    [stored] = store(session, [new])
-    return Accepted(task=stored, is_new=True)
+    [stored] = store_new(session, [new if chosen is None else Identified(new, chosen.digest)])
+    if stored is not None:
+        return Accepted(task=stored, is_new=True)
+    return repeated(session, new, chosen)
+
+
+def repeated(session: Session, new: TaskRecord, chosen: ChosenId | None) -> Accepted:
+    """What a submission leads to whose id was taken when it was to be stored. Raises Refused (id_taken)."""
+    assert chosen is not None  # noqa: S101  (an id of our own is never taken)
+    chosen_ids.give_places_back(session, [chosen.id])
+    earlier = _earlier(session, chosen, new.owner_id)
+    if earlier is None:
+        raise chosen_ids.taken()  # by a task that was deleted in between
+    return earlier
+
+
+def _earlier(session: Session, chosen: ChosenId, owner_id: UUID | None) -> Accepted | None:
+    """What an earlier submission with this id made. Raises Refused (id_taken) for one that was another."""
+    holder = chosen_ids.holders(session, [chosen.id]).get(chosen.id)
+    if holder is None:
+        return None
+    first = chosen_ids.first_of(chosen, holder, owner_id=owner_id)
+    if isinstance(first, Refused):
+        raise first
+    return Accepted(task=first, is_new=False)
 
 
 def _first_task(session: Session, task_id: UUID) -> TaskRecord:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -12,12 +13,14 @@ from app.errors import Refused
 from app.models import Json, Priority, TaskRecord, new_id
 from app.services.accounts import rights as rights_by_type
 from app.services.accounts.rights import Rights
-from app.services.encryption import sealing
+from app.services.dispatch.queues import known_queues
+from app.services.encryption import ciphertexts
 from app.services.lifecycle import beginning
-from app.services.submission import uniqueness
+from app.services.submission import chosen_ids, uniqueness
+from app.services.submission.chosen_ids import ChosenId
 from app.services.submission.uniqueness import Unique
 from taskledger_sdk.defaults import Values
-from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType, get_type
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, TaskType, get_type
 from tasks import correlation
 
 MAX_RETRIES = 100
@@ -41,6 +44,22 @@ class Submission:
     ordering_key: str | None = None
     after_failure: str | None = None
     unique: Unique | None = None
+    chosen: ChosenId | None = None
+    queue: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """What an Idempotency-Key is compared by: without what is told of the request only."""
+        said = dataclasses.asdict(self)
+        for name in ("request_id", "traceparent", "chosen"):
+            del said[name]
+        # As they were before these fields: a request may be repeated across an upgrade.
+        if self.queue is None:
+            del said["queue"]
+        if self.chosen is not None:
+            said["id"] = self.chosen.id
+        return said
 
 
 def draft(
@@ -49,7 +68,7 @@ def draft(
     owner_id: UUID | None,
     now: datetime,
     task_id: UUID | None = None,
-    payload_keys: sealing.Keys = (),
+    payload_keys: ciphertexts.Keys = (),
     rights: Iterable[Rights] = (),
 ) -> TaskRecord:
     """The row to be, checked and not stored yet. Raises UnknownTaskType, TypeNotAllowed, PayloadRefused or Refused.
@@ -60,30 +79,36 @@ def draft(
     task_type = get_type(submission.type)
     if task_type.internal and owner_id is not None:
         raise Refused({"type": ["is submitted by the service itself only"]})
-    rights_by_type.check(rights, task_type)
+    if submission.queue is not None:
+        check_queue(submission.queue)
+    rights_by_type.check(rights, task_type, queue=submission.queue)
+    if submission.chosen is not None:
+        task_id = submission.chosen.id
+        chosen_ids.check(task_id, now=now)
     if submission.callback_url is not None:
         rights_by_type.check_outside(rights)
     task_type.payload.load(submission.payload)
-    check_timeout(task_type, submission.timeout)
+    check_timeout(submission.timeout)
     check_times(submission.scheduled_at, submission.expires_at, now=now)
     if submission.unique is not None:
         uniqueness.check(task_type, submission.unique)
     record = _record(submission, task_type, task_id or new_id(), owner_id, now)
     if task_type.sensitive:
-        return replace(record, payload=sealing.sealed(record.payload, record.id, "payload", keys=payload_keys))
+        return replace(record, payload=ciphertexts.encrypted(record.payload, record.id, "payload", keys=payload_keys))
     return record
 
 
-def longest_timeout(task_type: TaskType) -> int:
-    """The longest soft limit, in seconds, that a task of this type may ask for."""
-    return MAX_HARD_LIMIT_SECONDS - task_type.grace_seconds
+def check_queue(name: str) -> None:
+    """Raises Refused for a queue that no type names, which no worker would look at."""
+    known = known_queues()
+    if name not in known:
+        raise Refused({"queue": [f"is not known; known: {', '.join(sorted(known))}"]})
 
 
-def check_timeout(task_type: TaskType, timeout: int | None) -> None:
-    """Raises Refused for a soft limit whose hard limit a broker would not wait for."""
-    longest = longest_timeout(task_type)
-    if timeout is not None and not 1 <= timeout <= longest:
-        raise Refused({"timeout": [f"must be from 1 to {longest} seconds for {task_type.name}; split longer work"]})
+def check_timeout(timeout: int | None) -> None:
+    """Raises Refused for a soft limit that no task may have."""
+    if timeout is not None and not 1 <= timeout <= MAX_TIMEOUT_SECONDS:
+        raise Refused({"timeout": [f"must be from 1 to {MAX_TIMEOUT_SECONDS} seconds (7 days); split longer work"]})
 
 
 def check_times(scheduled_at: datetime | None, expires_at: datetime | None, *, now: datetime) -> None:
@@ -121,7 +146,7 @@ def _record(
         error_fingerprint=None,
         reason=None,
         priority=submission.priority,
-        queue=task_type.queue,
+        queue=submission.queue or task_type.queue,
         unchunked=False,
         attempt=0,
         attempt_base=0,
@@ -144,11 +169,12 @@ def _record(
         cancel_requested_at=None,
         cancel_receipt=None,
         callback_url=submission.callback_url,
-        request_id=correlation.request_id(),
-        traceparent=correlation.traceparent(),
+        request_id=submission.request_id or correlation.request_id(),
+        traceparent=submission.traceparent or correlation.traceparent(),
         concurrency_key=submission.concurrency_key,
         ordering_key=submission.ordering_key,
         after_failure=submission.after_failure,
+        schema_hash=task_type.schema_hash,
     )
 
 

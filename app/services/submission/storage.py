@@ -11,6 +11,7 @@ from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import TaskRecord
 from app.services.lifecycle import left_to_dispatcher
 from app.services.submission import insertion
+from app.services.submission.insertion import Identified
 
 
 def store(session: Session, drafts: Sequence[TaskRecord], *, is_urgent: bool = True) -> list[TaskRecord]:
@@ -25,6 +26,15 @@ def store(session: Session, drafts: Sequence[TaskRecord], *, is_urgent: bool = T
         return insertion.insert(session.connection(), [left_to_dispatcher(draft) for draft in drafts])
     stored = insertion.insert(session.connection(), drafts)
     publish_after_commit(session, (task for task in stored if task.dispatched_at is not None))
+    return stored
+
+
+def store_new(session: Session, drafts: Sequence[TaskRecord | Identified]) -> list[TaskRecord | None]:
+    """The same of drafts that may have ids of their callers: None in the place of one whose id is taken."""
+    if not drafts:
+        return []
+    stored = insertion.insert_new(session.connection(), drafts)
+    publish_after_commit(session, (task for task in stored if task is not None and task.dispatched_at is not None))
     return stored
 
 

@@ -67,6 +67,9 @@ _REPLACE = sa.text("""
     VALUES (:owner, :fingerprint, :task_id, :expires_at)
     ON CONFLICT (owner_id, fingerprint) DO UPDATE SET task_id = excluded.task_id, expires_at = excluded.expires_at
 """)
+_GIVE_BACK = sa.text(
+    "DELETE FROM unique_tasks WHERE owner_id = :owner AND fingerprint = :fingerprint AND task_id = :task_id"
+)
 _FORGET = sa.text("""
     DELETE FROM unique_tasks
     WHERE (owner_id, fingerprint) IN (
@@ -120,6 +123,12 @@ def take(session: Session, made: TaskRecord, unique: Unique, *, now: datetime) -
             return TaskRecord(**row)
     session.execute(_REPLACE, ours)
     return None
+
+
+def give_back(session: Session, made: TaskRecord, unique: Unique) -> None:
+    """Give back the place of a task that is not stored after all."""
+    place = {"owner": made.owner_id or _NOBODY, "fingerprint": fingerprint(made, unique), "task_id": made.id}
+    session.execute(_GIVE_BACK, place)
 
 
 def forget(session: Session, *, now: datetime, limit: int) -> int:

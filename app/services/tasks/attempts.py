@@ -20,6 +20,7 @@ OUTCOMES = {
     Status.FAILED: "failed",
     Status.CANCELLED: "stopped",
     Status.PENDING: "given_back",
+    Status.WAITING: "suspended",
 }
 
 

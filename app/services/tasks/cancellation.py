@@ -17,7 +17,7 @@ _LOCK = sa.text("SELECT id FROM tasks WHERE id = :id FOR UPDATE")
 
 @dataclass(frozen=True, kw_only=True)
 class Cancellation:
-    """What was found: the task as it is now, and whether it still has to be stopped."""
+    """What was found: the task as it is now, and whether it, or its children, still have to be stopped."""
 
     task: TaskRecord
     is_stopping: bool
@@ -37,4 +37,4 @@ def cancel(session: Session, task_id: UUID, *, owner: UUID | None, by: str | Non
     task = read(session, task_id, owner=owner)
     if task.status in (Status.COMPLETED, Status.FAILED):
         raise Conflict(f"The task is {task.status} already; what has ended cannot be cancelled.")
-    return Cancellation(task=task, is_stopping=task.status == Status.PROCESSING)
+    return Cancellation(task=task, is_stopping=task.status in (Status.PROCESSING, Status.WAITING))

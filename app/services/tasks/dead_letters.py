@@ -16,6 +16,10 @@ from app.services.tasks.records import belonging_to
 
 TASKS = Task.metadata.tables["tasks"]
 BATCH = 500
+BY_ITSELF = sa.literal_column(
+    "(tasks.run_id IS NULL AND taskledger.may_be_replayed(tasks.id, tasks.parent_id, tasks.step))", sa.Boolean
+)
+"""Dead letters that can be replayed by themselves: not with a run, or with the task whose handler waits for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,14 +49,24 @@ class DeadLetterFilter:
 
 
 def count(session: Session, criteria: DeadLetterFilter) -> int:
-    """How many dead letters match that can be changed by themselves: tasks of runs go with their runs."""
-    theirs = sa.select(sa.func.count()).select_from(TASKS).where(*criteria.conditions(), TASKS.c.run_id.is_(None))
+    """How many dead letters match that can be changed by themselves: tasks of runs and children go with those."""
+    theirs = sa.select(sa.func.count()).select_from(TASKS).where(*criteria.conditions(), BY_ITSELF)
     return session.scalar(theirs) or 0
 
 
-def find(session: Session, criteria: DeadLetterFilter, *, before: UUID | None, limit: int) -> Page[TaskRecord]:
-    """A page of those older than `before`, newest first."""
+def count_belonging(session: Session, criteria: DeadLetterFilter) -> int:
+    """How many match that are changed with their run, or with the task that they are a step of, only."""
+    theirs = sa.select(sa.func.count()).select_from(TASKS).where(*criteria.conditions(), sa.not_(BY_ITSELF))
+    return session.scalar(theirs) or 0
+
+
+def find(
+    session: Session, criteria: DeadLetterFilter, *, before: UUID | None, limit: int, by_itself: bool = False
+) -> Page[TaskRecord]:
+    """A page of those older than `before`, newest first; `by_itself`: only those that `count` counts."""
     query = sa.select(*RECORD_COLUMNS).where(*criteria.conditions()).order_by(TASKS.c.id.desc()).limit(limit + 1)
+    if by_itself:
+        query = query.where(BY_ITSELF)
     if before is not None:
         query = query.where(TASKS.c.id < before)
     records = [TaskRecord(**row) for row in session.execute(query).mappings()]
@@ -61,13 +75,13 @@ def find(session: Session, criteria: DeadLetterFilter, *, before: UUID | None, l
 
 def ids_batch(session: Session, criteria: DeadLetterFilter) -> list[UUID]:
     """The ids of the next few hundred, oldest first."""
-    theirs = sa.select(TASKS.c.id).where(*criteria.conditions(), TASKS.c.run_id.is_(None))
+    theirs = sa.select(TASKS.c.id).where(*criteria.conditions(), BY_ITSELF)
     return list(session.scalars(theirs.order_by(TASKS.c.id).limit(BATCH)))
 
 
 def types_of(session: Session, criteria: DeadLetterFilter) -> list[str]:
     """The types of those that match and can be changed by themselves."""
-    theirs = sa.select(TASKS.c.type).where(*criteria.conditions(), TASKS.c.run_id.is_(None)).distinct()
+    theirs = sa.select(TASKS.c.type).where(*criteria.conditions(), BY_ITSELF).distinct()
     return list(session.scalars(theirs.order_by(TASKS.c.type)))
 
 
@@ -89,7 +103,7 @@ def purge_batch(session: Session, criteria: DeadLetterFilter) -> int:
 
     One whose events have not been passed on yet stays, as with DELETE: nobody would be told of its failure.
     """
-    theirs = sa.select(TASKS.c.id).where(*criteria.conditions(), TASKS.c.run_id.is_(None), _PASSED_ON)
+    theirs = sa.select(TASKS.c.id).where(*criteria.conditions(), BY_ITSELF, _PASSED_ON)
     query = theirs.order_by(TASKS.c.id).limit(BATCH).with_for_update()
     ids = list(session.scalars(query))
     if ids:

@@ -11,8 +11,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.services import lifecycle, workflows
-from app.services.lifecycle import Claim, LeaseLost
+from app.services.lifecycle import Claim, LeaseLost, NewPayload, Waits
 from app.services.recovery.failures import Failure
+from app.services.tasks import checkpoints
 
 # What a port registered during the attempt: runs in the outcome's transaction, after the fence, at the given moment;
 # what it returns is added to the result. A deadlock or a lost connection repeats it with the whole transaction.
@@ -21,19 +22,31 @@ Write: TypeAlias = Callable[[Session, datetime], Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completed:
-    """The handler returned. If one of the `writes` raises, none is made, and `otherwise` says how the attempt ended."""
+    """The handler returned. If one of the `writes` raises, none is made, and `otherwise` says how the attempt ended.
+
+    `reason`: why it is COMPLETED, where that is not obvious.
+    """
 
     result: Any
+    reason: str | None = None
     writes: tuple[Write, ...] = ()
     otherwise: "Callable[[Exception], Outcome] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retrying:
-    """The handler raised, and another attempt follows after `delay`."""
+    """The handler raised, and another attempt follows after `delay`.
+
+    `as_asked`: its worker has decided that, so that none of the task's retries is used; `payload` is what the next
+    attempt is given, None for the same.
+    `checkpoint`, here and below: JSON text that the attempt has kept and that is not written yet.
+    """
 
     failure: Failure
     delay: timedelta
+    as_asked: bool = False
+    payload: NewPayload | None = None
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +55,14 @@ class Failed:
 
     failure: Failure
     reason: str
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stopped:
     """The handler was stopped because its task's cancellation was requested."""
+
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,10 +73,29 @@ class GivenBack:
     """
 
     reason: str
-    instead: "Outcome | None" = None
+    instead: "Retrying | Failed | None" = None
+    checkpoint: str | None = None
 
 
-Outcome: TypeAlias = Completed | Retrying | Failed | Stopped | GivenBack
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suspended:
+    """A durable handler waits, without its worker."""
+
+    waits: Waits
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartedOver:
+    """A durable handler begins anew: its steps are forgotten, and its payload is another one (JSON text)."""
+
+    payload: str
+    schema_hash: str
+    otherwise: "Failed"
+    """How the attempt ends where children of the task are under way."""
+
+
+Outcome: TypeAlias = Completed | Retrying | Failed | Stopped | GivenBack | Suspended | StartedOver
 
 
 def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: datetime) -> dict[UUID, Outcome]:
@@ -79,7 +114,8 @@ def record(session: Session, ended: Sequence[tuple[Claim, Outcome]], *, now: dat
 def _record(session: Session, ended: Sequence[tuple[Claim, Outcome]], now: datetime) -> dict[UUID, Outcome]:
     settled = [(claim, _bounded(session, claim, outcome)) for claim, outcome in _make_writes(session, ended, now)]
     completed = [(claim, outcome.result) for claim, outcome in settled if isinstance(outcome, Completed)]
-    recorded = lifecycle.complete(session, completed, now=now) if completed else set()
+    reasons = {claim.id: each.reason for claim, each in settled if isinstance(each, Completed) and each.reason}
+    recorded = lifecycle.complete(session, completed, now=now, reasons=reasons) if completed else set()
     for claim, outcome in settled:
         if isinstance(outcome, Completed):
             continue
@@ -129,13 +165,21 @@ def _written(session: Session, outcome: Completed, now: datetime) -> Outcome:
 
 def _bounded(session: Session, claim: Claim, outcome: Outcome) -> Outcome:
     """What is recorded of an attempt: one that was interrupted too often ends as if its worker had been lost."""
+    if isinstance(outcome, StartedOver):
+        return outcome.otherwise if lifecycle.has_open_children(session, claim.id) else outcome
     if not isinstance(outcome, GivenBack) or outcome.instead is None:
         return outcome
-    return outcome.instead if lifecycle.is_interrupted_too_often(session, claim.id, claim.attempt) else outcome
+    if not lifecycle.is_interrupted_too_often(session, claim.id, claim.attempt):
+        return outcome
+    return replace(outcome.instead, checkpoint=outcome.checkpoint)
 
 
 def _record_one(session: Session, claim: Claim, outcome: Outcome, now: datetime) -> None:
+    if isinstance(outcome, Retrying | Failed | Stopped | GivenBack | Suspended) and outcome.checkpoint is not None:
+        checkpoints.write(session, [(claim, outcome.checkpoint)], waits=True)  # while it still holds its lease
     match outcome:
+        case Retrying(failure=failure, delay=delay, as_asked=True, payload=payload):
+            lifecycle.retry_as_asked(session, claim, failure, due_at=now + delay, now=now, payload=payload)
         case Retrying(failure=failure, delay=delay):
             lifecycle.retry_later(session, claim, failure, due_at=now + delay, now=now)
         case Failed(failure=failure, reason=reason):
@@ -144,6 +188,10 @@ def _record_one(session: Session, claim: Claim, outcome: Outcome, now: datetime)
             lifecycle.stopped(session, claim, receipt="stopped", now=now)
         case GivenBack(reason=reason):
             _give_back(session, claim, reason, now)
+        case Suspended(waits=waits):
+            lifecycle.suspend(session, claim, waits, now=now)
+        case StartedOver():
+            lifecycle.start_over(session, claim, outcome.payload, schema_hash=outcome.schema_hash, now=now)
 
 
 def _give_back(session: Session, claim: Claim, reason: str, now: datetime) -> None:

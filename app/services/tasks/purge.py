@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import WAITING, Status, Task
+from app.models import UNCLAIMED, Status, Task
 from app.services import lifecycle
 
 TASKS = Task.metadata.tables["tasks"]
@@ -30,7 +30,7 @@ class PurgeFilter:
             TASKS.c.due_at.is_not(None),
             TASKS.c.queue == self.queue,
             TASKS.c.created_at < self.created_before,
-            TASKS.c.status.in_(sorted(self.statuses or [status.value for status in WAITING])),
+            TASKS.c.status.in_(sorted(self.statuses or [status.value for status in UNCLAIMED])),
         ]
         if self.types:
             conditions.append(TASKS.c.type.in_(sorted(self.types)))

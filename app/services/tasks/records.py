@@ -10,19 +10,34 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, Outdated
-from app.models import FINISHED, WAITING, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
+from app.models import FINISHED, UNCLAIMED, EventRecord, Status, Task, TaskEvent, TaskLogLine, TaskRecord
 from app.models.page import Page, page_of
 from app.models.task import RECORD_COLUMNS
 from app.services import lifecycle
 from app.services.accounts import rights as rights_by_type
 from app.services.accounts.rights import Rights
 from app.services.circuits import DELIVERY_TYPE
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.sql import folding
 from app.services.submission import check_timeout, check_times, publish_after_commit
 from taskledger_sdk.registry import get_type
 
 TASKS, EVENTS = Task.metadata.tables["tasks"], TaskEvent.metadata.tables["task_events"]
+_PARENT_IS_UNFINISHED = sa.text("""
+    SELECT EXISTS (
+        SELECT FROM tasks JOIN tasks AS parent ON parent.id = tasks.parent_id
+        WHERE tasks.id = :id AND parent.finished_at IS NULL
+            -- A handler that has begun anew since asks for none of those that it had before.
+            AND (
+                tasks.step IS NULL
+                OR EXISTS (
+                    SELECT FROM task_steps AS step
+                    WHERE step.task_id = parent.id AND step.name = tasks.step AND step.child_id = tasks.id
+                )
+            )
+    )
+""")
+_FORGET_SIGNALS = sa.text("DELETE FROM signals WHERE target = :id")
 _NOT_PASSED_ON = sa.text("""
     SELECT EXISTS (
         SELECT FROM task_events
@@ -65,6 +80,11 @@ class Filter:
 def read(session: Session, task_id: UUID, *, owner: UUID | None) -> TaskRecord:
     """One task. `owner`, here and below: whose tasks there are; None is everybody's. Raises NotFound."""
     return _one(session, _READ, task_id, owner)
+
+
+def lock(session: Session, task_id: UUID, *, owner: UUID | None) -> TaskRecord:
+    """One task, which nobody else changes until the transaction ends. Raises NotFound."""
+    return _one(session, _LOCK, task_id, owner)
 
 
 def read_finished(connection: sa.Connection, ids: Collection[UUID]) -> list[TaskRecord]:
@@ -140,7 +160,7 @@ def change(
     owner: UUID | None,
     states: Collection[datetime] | None,
     now: datetime,
-    payload_keys: sealing.Keys = (),
+    payload_keys: ciphertexts.Keys = (),
     rights: Iterable[Rights] = (),
 ) -> TaskRecord:
     """Change a task that waits; `fields` are named as in a submission, and what it leaves out stays.
@@ -150,13 +170,15 @@ def change(
     """
     old = _one(session, _LOCK, task_id, owner)
     _check_state(old, states)
-    if old.status not in WAITING:
-        raise Conflict(f"The task is {old.status}; only a task that is {_either(WAITING)} can be changed.")
+    if old.status not in UNCLAIMED:
+        raise Conflict(f"The task is {old.status}; only a task that is {_either(UNCLAIMED)} can be changed.")
     _check(old, fields, now=now)
     _check_rights(old, fields, tuple(rights))
     written = {CHANGEABLE[name]: value for name, value in fields.items() if name in CHANGEABLE}
     if "payload" in written and get_type(old.type).sensitive:
-        written["payload"] = sealing.sealed(written["payload"], old.id, "payload", keys=payload_keys)
+        written["payload"] = ciphertexts.encrypted(written["payload"], old.id, "payload", keys=payload_keys)
+    if "payload" in written:
+        written["schema_hash"] = get_type(old.type).schema_hash
     if written:
         session.connection().execute(sa.update(TASKS).where(TASKS.c.id == task_id).values(written))
     if "scheduled_at" in fields:
@@ -175,9 +197,12 @@ def delete(session: Session, task_id: UUID, *, owner: UUID | None, states: Colle
     check_own(old, "deleted")
     if old.status not in FINISHED:
         raise Conflict(f"The task is {old.status}; only a task that is {_either(FINISHED)} can be deleted.")
+    if session.scalar(_PARENT_IS_UNFINISHED, {"id": task_id}):
+        raise Conflict(f"Its parent, task {old.parent_id}, has not ended, and may ask what it returned.")
     if session.scalar(_NOT_PASSED_ON, {"id": task_id, "since": old.created_at}):
         raise Conflict("Its events have not been passed on yet; that takes a moment while a broker and dispatcher run.")
     session.connection().execute(sa.delete(TASKS).where(TASKS.c.id == task_id))
+    session.execute(_FORGET_SIGNALS, {"id": task_id})
     # Its events may hold replaced payloads and error messages: who deletes a task wants them gone, too.
     session.connection().execute(sa.delete(LOG).where(LOG.c.task_id == task_id))
     session.connection().execute(sa.delete(EVENTS).where(EVENTS.c.task_id == task_id, EVENTS.c.at >= old.created_at))
@@ -193,7 +218,7 @@ def _check(old: TaskRecord, fields: Mapping[str, Any], *, now: datetime) -> None
     if "payload" in fields:
         get_type(old.type).payload.load(fields["payload"])
     if fields.get("timeout") is not None:
-        check_timeout(get_type(old.type), fields["timeout"])
+        check_timeout(fields["timeout"])
     if "expires_at" in fields or "scheduled_at" in fields:
         check_times(fields.get("scheduled_at", old.scheduled_at), fields.get("expires_at", old.expires_at), now=now)
 

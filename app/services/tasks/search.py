@@ -37,6 +37,8 @@ class TaskLine:
     finished_at: datetime | None
     due_at: datetime | None
     error_message: str | None
+    signal: str | None
+    """The signal that it waits for now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +51,9 @@ class Found:
 
 
 _COLUMNS = [
-    *(TASKS.c[name] for name in TaskLine.__slots__ if name != "error_message"),
+    *(TASKS.c[name] for name in TaskLine.__slots__ if name not in ("error_message", "signal")),
     TASKS.c.error["message"].astext.label("error_message"),
+    TASKS.c.waits_for["signal"].astext.label("signal"),
 ]
 
 

@@ -1,6 +1,7 @@
 """The lines that handlers write with task.log()."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,8 @@ from app.services.tasks.records import read
 
 LOG = TaskLogLine.metadata.tables["task_log"]
 MAX_LINES = 2_000  # returned
+LINES_OF_ATTEMPT = 500  # kept,
+LINES_A_MINUTE = 1  # and so many more for each minute that it takes: 10,580 of seven days
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,18 @@ class LogLine:
     at: datetime
     message: str
     fields: dict[str, Any]
+
+
+def max_lines(running_seconds: float) -> int:
+    """How many lines are kept of an attempt that has run for so long. Pure."""
+    return LINES_OF_ATTEMPT + LINES_A_MINUTE * int(running_seconds / 60)
+
+
+def counts(session: Session, task_ids: Collection[UUID]) -> Counter[tuple[UUID, int]]:
+    """How many lines there are, by task and attempt."""
+    columns = (LOG.c.task_id, LOG.c.attempt)
+    query = sa.select(*columns, sa.func.count()).where(LOG.c.task_id.in_(list(task_ids))).group_by(*columns)
+    return Counter({(task_id, attempt): count for task_id, attempt, count in session.execute(query)})
 
 
 def write(session: Session, lines: Sequence[LogLine]) -> None:

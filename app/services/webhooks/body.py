@@ -5,11 +5,11 @@ from typing import Any
 
 from app.clock import rfc_3339
 from app.database import to_json
-from app.models import TaskRecord
-from app.services.encryption import sealing
+from app.models import Status, TaskRecord
+from app.services.encryption import ciphertexts
 from app.services.events import Numbered
-from app.services.export.event_rows import HIDDEN, is_sensitive, shown_result
-from tasks.redaction import redacted
+from app.services.export.event_rows import is_sensitive, shown_result
+from tasks.masking import MASKED, masked
 
 MAX_BYTES = 65_536  # of a payload or a result; receivers refuse large requests, and the task can be read
 
@@ -38,6 +38,7 @@ def body_of(event: Numbered, task: TaskRecord) -> dict[str, Any]:
         "attempt": event.attempt,
         "max_retries": task.max_retries,
         "labels": task.labels,
+        "waits_for": task.waits_for if event.status == Status.WAITING else None,
         "owner": task.owner_id and str(task.owner_id),
         "created_at": moment(task.created_at),
         "scheduled_at": moment(task.scheduled_at),
@@ -65,6 +66,6 @@ def moment(at: datetime | None) -> str | None:
 
 
 def _shown_payload(task: TaskRecord) -> Any:
-    if is_sensitive(task.type) or sealing.is_sealed(task.payload):
-        return HIDDEN
-    return redacted(task.type, task.payload)
+    if is_sensitive(task.type) or ciphertexts.is_encrypted(task.payload):
+        return MASKED
+    return masked(task.type, task.payload)

@@ -17,6 +17,7 @@ from app.models.task import RECORD_COLUMNS
 from app.services import circuits
 from app.services.circuits import DELIVERY_TYPE, Receiver
 from app.services.events import Numbered
+from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.retention import BATCH, first_id_at
 from app.services.submission import Submission, draft_unchecked, store
 from app.services.webhooks.body import body_of, event_name, test_body
@@ -50,7 +51,12 @@ def fan_out(session: Session, events: Sequence[Numbered], *, now: datetime) -> i
 
     Exactly one for an event and endpoint, in the transaction of the caller. Deliveries themselves cause none.
     """
-    relevant = [event for event in events if event.type != DELIVERY_TYPE]
+    # A replay that was undone is no failure: of that, everybody was told when it happened.
+    relevant = [
+        event
+        for event in events
+        if event.type != DELIVERY_TYPE and not UNREPLAYED.joins(event.previous_status, event.status)
+    ]
     addressed = [*_for_webhooks(session, relevant), *_for_callbacks(session, relevant)]
     if not addressed:
         return 0

@@ -14,7 +14,7 @@ from app.models import Status, Webhook, WebhookRecord, new_id
 from app.models.page import Page, page_of
 from app.services import circuits, idempotency
 from app.services.circuits import Circuit
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.idempotency import Key
 from app.services.owners import lock_owner_count
 from app.services.webhooks import secrets
@@ -37,7 +37,7 @@ class NewWebhook:
 
 
 def create(
-    session: Session, new: NewWebhook, *, owner_id: UUID, key: Key | None, keys: sealing.Keys, now: datetime
+    session: Session, new: NewWebhook, *, owner_id: UUID, key: Key | None, keys: ciphertexts.Keys, now: datetime
 ) -> tuple[WebhookRecord, str | None]:
     """Store an endpoint; returns it and its secret, which is shown this once.
 
@@ -131,7 +131,7 @@ def delete(session: Session, webhook_id: UUID, *, owner: UUID | None) -> None:
 
 
 def rotate(
-    session: Session, webhook_id: UUID, *, owner: UUID | None, keys: sealing.Keys, now: datetime
+    session: Session, webhook_id: UUID, *, owner: UUID | None, keys: ciphertexts.Keys, now: datetime
 ) -> tuple[WebhookRecord, str]:
     """Give an endpoint a new secret; the one before signs, too, for a day. Raises NotFound."""
     record = read(session, webhook_id, owner=owner, lock=True)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from app.models import WebhookSecret
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 
 PREFIX = "whsec_"
 SECRET_BYTES = 24
@@ -24,17 +24,17 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def kept(secret: str, owner_id: UUID, *, keys: sealing.Keys) -> Any:
+def kept(secret: str, owner_id: UUID, *, keys: ciphertexts.Keys) -> Any:
     """As it is stored: encrypted where there is a key for that."""
-    return sealing.sealed(secret, owner_id, "webhook", keys=keys) if keys else secret
+    return ciphertexts.encrypted(secret, owner_id, "webhook", keys=keys) if keys else secret
 
 
-def readable(stored: Any, owner_id: UUID, *, keys: sealing.Keys) -> str:
-    """The secret again. Raises CannotOpen."""
-    return str(sealing.opened(stored, owner_id, "webhook", keys=keys))
+def readable(stored: Any, owner_id: UUID, *, keys: ciphertexts.Keys) -> str:
+    """The secret again. Raises CannotDecrypt."""
+    return str(ciphertexts.decrypted(stored, owner_id, "webhook", keys=keys))
 
 
-def in_force(row: Any, owner_id: UUID, *, keys: sealing.Keys, now: datetime) -> tuple[str, ...]:
+def in_force(row: Any, owner_id: UUID, *, keys: ciphertexts.Keys, now: datetime) -> tuple[str, ...]:
     """The secrets that sign now, the newest first: after a rotation the old one does, too, for a while."""
     stored = [row.secret]
     if row.previous_secret is not None and row.previous_secret_until is not None and now < row.previous_secret_until:
@@ -43,7 +43,7 @@ def in_force(row: Any, owner_id: UUID, *, keys: sealing.Keys, now: datetime) -> 
 
 
 def rotate_account(
-    session: Session, owner_id: UUID, *, keys: sealing.Keys, now: datetime
+    session: Session, owner_id: UUID, *, keys: ciphertexts.Keys, now: datetime
 ) -> tuple[str, datetime | None]:
     """Make or rotate the secret for an account's callbacks; the new one, and until when the old one signs, too."""
     secret = new_secret()
@@ -64,7 +64,7 @@ def rotate_account(
     return secret, until
 
 
-def of_account(session: Session, owner_id: UUID | None, *, keys: sealing.Keys, now: datetime) -> tuple[str, ...]:
+def of_account(session: Session, owner_id: UUID | None, *, keys: ciphertexts.Keys, now: datetime) -> tuple[str, ...]:
     """The secrets that sign an account's callbacks; empty while it has made none."""
     if owner_id is None:
         return ()

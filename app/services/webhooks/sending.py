@@ -12,7 +12,7 @@ from app.config import get_settings
 from app.database import to_json
 from app.services import circuits
 from app.services.accounts.rights import check_outside, of_account
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.webhooks import secrets
 from app.services.webhooks.deliveries import receiver_of
 
@@ -67,7 +67,7 @@ class Noted:
     retry_at: datetime | None = None
 
 
-def outgoing(session: Session, delivery_id: UUID, *, task_id: UUID, keys: sealing.Keys, now: datetime) -> Outgoing:
+def outgoing(session: Session, delivery_id: UUID, *, task_id: UUID, keys: ciphertexts.Keys, now: datetime) -> Outgoing:
     """What the task is to send. Raises NotDeliverable, or TypeNotAllowed for an account that may not reach outside."""
     row = session.execute(_DELIVERY, {"id": delivery_id}).first()
     if row is None:

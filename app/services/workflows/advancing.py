@@ -17,14 +17,14 @@ from app.models import Ending, RunRecord, RunStatus, Status, StepRecord, StepSta
 from app.services import lifecycle
 from app.services.submission import store
 from app.services.workflows import compensations, run_statements, steps, transitions
-from app.services.workflows.drafts import draft_task
+from app.services.workflows.drafts import draft_fan_out, draft_task
 from app.services.workflows.rendering import LOOKED_AT, lookup_of, references
-from app.services.workflows.versions import definition_of
+from app.services.workflows.versions import accepted_under, definition_of
 from taskledger_sdk.errors import UnknownTaskType
 from taskledger_sdk.workflows import Definition, Step
 from taskledger_sdk.workflows.conditions import holds
 from taskledger_sdk.workflows.errors import StepRefused
-from taskledger_sdk.workflows.model import STOP
+from taskledger_sdk.workflows.model import COMPENSATE, FINISH
 from taskledger_sdk.workflows.templates import bounded, render
 
 ENDED_WELL = (StepState.COMPLETED, StepState.SKIPPED)
@@ -73,8 +73,8 @@ def _take_in(session: Session, run: RunRecord, current: dict[str, StepRecord], n
     ended = steps.ended(session, run.id)
     before = max((each.completion_order or 0 for each in current.values()), default=0)
     for number, row in enumerate(ended, before + 1):
-        state = _STATES.get(row["status"], StepState.CANCELLED)
-        error = None if state == StepState.COMPLETED else _why(row)
+        state = StepState.SKIPPED if row["timed_out"] else _STATES.get(row["status"], StepState.CANCELLED)
+        error = None if state in ENDED_WELL else _why(row)
         at = row["finished_at"] or now
         steps.end(session, run.id, row["key"], state, number=number, error=error, at=at)
         known = current[row["key"]]
@@ -102,7 +102,7 @@ def _step_forward(
     failed = next((each for each in current.values() if each.state in (StepState.FAILED, StepState.CANCELLED)), None)
     if run.status == RunStatus.PAUSED and run.ending is None:
         return run, True
-    if run.ending is None and failed is not None:
+    if run.ending is None and failed is not None and definition.on_failure != FINISH:
         return _begin_to_fail(session, run, failed, now=now), False
     if run.ending is None:
         moved = _start(session, run, definition, current, keys, now)
@@ -112,6 +112,8 @@ def _step_forward(
             return run, False
     if any(each.state == StepState.STARTED for each in current.values()):
         return run, True
+    if run.ending is None and failed is not None:
+        run = _begin_to_fail(session, run, failed, now=now)
     return _end(session, run, definition, now)
 
 
@@ -136,7 +138,7 @@ def _end(session: Session, run: RunRecord, definition: Definition, now: datetime
     elif run.ending is None:
         arrow = transitions.COMPLETED
     else:
-        arrow = transitions.FAILED if definition.on_failure == STOP else transitions.COMPENSATION_BEGUN
+        arrow = transitions.COMPENSATION_BEGUN if definition.on_failure == COMPENSATE else transitions.FAILED
     moved = run_statements.move(session, run, arrow, reason=run.reason, now=now)
     if moved is None:  # paused while a step failed: resuming comes back here
         return run, True
@@ -193,10 +195,14 @@ def _drafted(
     if step.after and all(states[before] == StepState.SKIPPED for before in step.after):
         return None
     most = get_settings().max_payload_bytes
-    needed = [*references(step.payload, step.when), *(each for word in step.sharing for each in references(word))]
+    needed = references(None, step.when)
+    if step.for_each is None:
+        needed += [*references(step.payload), *(each for word in step.sharing for each in references(word))]
     lookup = lookup_of(session, run, current, list(dict.fromkeys(needed)))
     if step.when is not None and not holds(step.when, bounded(lookup, most * LOOKED_AT)):
         return None
+    if step.for_each is not None:
+        return draft_fan_out(run, step, now=now)
     return draft_task(
         run,
         step.key,
@@ -204,6 +210,7 @@ def _drafted(
         render(step.payload, bounded(lookup, most)),
         now=now,
         name=f"{run.workflow_name}: {step.key}",
+        accepted_under=lambda kind: accepted_under(session, run.version_id, kind),
         step=step,
         lookup=bounded(lookup, most),
     )

@@ -15,9 +15,11 @@ from app.services.tasks import compensation
 from app.services.workflows import run_statements, steps, transitions
 from app.services.workflows.drafts import draft_task
 from app.services.workflows.rendering import lookup_of, references
+from app.services.workflows.versions import accepted_under
 from taskledger_sdk.errors import UnknownTaskType
 from taskledger_sdk.registry import get_type
 from taskledger_sdk.workflows import Definition, Step
+from taskledger_sdk.workflows.control import SUB_WORKFLOW, UNDO_ITEMS, UNDO_RUN
 from taskledger_sdk.workflows.errors import StepRefused
 from taskledger_sdk.workflows.templates import bounded, render
 
@@ -43,9 +45,7 @@ def advance(session: Session, run: RunRecord, definition: Definition, *, now: da
         current = steps.read(session, run.id)
         if any(each.compensation_status == CompensationStatus.STARTED for each in current.values()):
             return run
-        left = [
-            each for each in current.values() if each.state == StepState.COMPLETED and each.compensation_status is None
-        ]
+        left = [each for each in current.values() if each.compensation_status is None and _is_done(definition, each)]
         if not left:
             moved = run_statements.move(session, run, transitions.COMPENSATED, reason=run.reason, now=now)
             return moved or run
@@ -54,6 +54,14 @@ def advance(session: Session, run: RunRecord, definition: Definition, *, now: da
             _begin(session, run, definition.steps[last.key], last, current, now)
         except (StepRefused, UnknownTaskType) as error:
             return _fail(session, run, last.key, str(error), now=now)
+
+
+def _is_done(definition: Definition, record: StepRecord) -> bool:
+    """Whether there may be something to take back: of items and other runs also where the step went badly."""
+    if record.state == StepState.COMPLETED:
+        return True
+    is_bad = record.state in (StepState.FAILED, StepState.CANCELLED)
+    return is_bad and record.task_id is not None and definition.steps[record.key].takes_back_itself
 
 
 def _begin(
@@ -83,7 +91,7 @@ def _begin(
 
 
 def _is_compensable(step: Step) -> bool:
-    if step.compensate_with is not None:
+    if step.compensate_with is not None or step.takes_back_itself:
         return True
     try:
         return get_type(step.type).compensable
@@ -94,15 +102,25 @@ def _is_compensable(step: Step) -> bool:
 def _draft(
     session: Session, run: RunRecord, step: Step, task_id: UUID, current: Mapping[str, StepRecord], now: datetime
 ) -> TaskRecord:
-    if step.compensate_with is None:
-        type_name = compensation.COMPENSATION
-        reason = f"run {run.id}: {run.reason or 'it is undone'}"
-        payload: Any = {"task_id": str(task_id), "reason": reason[:MAX_REASON]}
+    reason = f"run {run.id}: {run.reason or 'it is undone'}"[:MAX_REASON]
+    if step.for_each is not None:
+        type_name, payload = UNDO_ITEMS, dict[str, Any](run_id=str(run.id), step=step.key, reason=reason)
+    elif step.compensate_with is None:
+        type_name = UNDO_RUN if step.type == SUB_WORKFLOW else compensation.COMPENSATION
+        payload = {"task_id": str(task_id), "reason": reason}
     else:
         type_name, template = step.compensate_with.type, step.compensate_with.payload
         lookup = lookup_of(session, run, current, references(template))
         payload = render(template, bounded(lookup, get_settings().max_payload_bytes), ("compensate_with",))
-    return draft_task(run, step.key, type_name, payload, now=now, name=f"{run.workflow_name}: undo {step.key}")
+    return draft_task(
+        run,
+        step.key,
+        type_name,
+        payload,
+        now=now,
+        name=f"{run.workflow_name}: undo {step.key}",
+        accepted_under=lambda kind: accepted_under(session, run.version_id, kind),
+    )
 
 
 def _fail(session: Session, run: RunRecord, key: str, why: str, *, now: datetime) -> RunRecord:

@@ -15,6 +15,7 @@ from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance
 from app.services.idempotency import Key
 from app.services.owners import lock_owner_count
+from app.services.remote import schemas
 from app.services.sql import folding
 from app.services.workflows import declared, records, versions
 from app.services.workflows.records import WORKFLOWS, WorkflowRecord
@@ -47,17 +48,38 @@ class Caller:
 def checked(definition: Any) -> Definition:
     """A definition that can be run. Raises Refused with the path of every fault."""
     try:
-        return parse(definition)
+        parsed = parse(definition)
     except DefinitionRefused as error:
         raise Refused(error.errors, code="definition_refused") from None
+    _check_waits(parsed)
+    return parsed
+
+
+def _check_waits(definition: Definition) -> None:
+    """Raises Refused for waits with a JSON Schema that no signal could be held against."""
+    errors = {}
+    for key, step in definition.steps.items():
+        schema = (step.written or {}).get("schema")
+        try:
+            if schema is not None:
+                schemas.check(schema)
+        except Refused as error:
+            errors[key] = error.errors
+    if errors:
+        raise Refused({"definition": {"steps": errors}}, code="definition_refused")
 
 
 def types_of(definition: Definition) -> list[str]:
-    """The task types that a run may submit, those that compensate its steps included."""
+    """The task types that a run may submit, those that compensate its steps included.
+
+    Not those that the service brings for steps without a type of their own: of another workflow, its types are asked
+    for when it is started.
+    """
     compensations = (
         step.compensate_with.type for step in definition.steps.values() if step.compensate_with is not None
     )
-    return list(dict.fromkeys([*(step.type for step in definition.steps.values()), *compensations]))
+    own = (step.type for step in definition.steps.values() if step.written is None)
+    return list(dict.fromkeys([*own, *compensations]))
 
 
 def create_once(

@@ -68,7 +68,7 @@ def draw(
         for place, key in enumerate(layer):
             state, compensation_status = (states or {}).get(key, (None, None))
             x, y = MARGIN + number * (WIDTH + GAP_X), MARGIN + top + place * (HEIGHT + GAP_Y)
-            type_ = definition.steps[key].type
+            type_ = definition.steps[key].said
             nodes.append(Node(key=key, type=type_, state=state, compensation_status=compensation_status, x=x, y=y))
     edges = [(before, step.key) for step in definition.steps.values() for before in step.after]
     width = len(layers) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN

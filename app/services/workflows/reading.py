@@ -24,6 +24,15 @@ TASKS = Task.metadata.tables["tasks"]
 EVENTS = WorkflowRunEvent.metadata.tables["workflow_run_events"]
 _RUN = sa.select(*(RUNS.c[name] for name in RUN_FIELDS))
 MAX_EVENTS = 500
+NOT_COLUMNS = frozenset({"after", "said", "items"})
+_ITEMS = sa.text("""
+    SELECT task_id, count(*) AS total, count(*) FILTER (WHERE state = 'DONE') AS completed,
+        count(*) FILTER (WHERE state = 'FAILED') AS failed,
+        count(*) FILTER (WHERE released_at IS NOT NULL AND ended_at IS NULL) AS running
+    FROM task_steps
+    WHERE task_id = ANY(CAST(:ids AS uuid[])) AND child_id IS NOT NULL
+    GROUP BY task_id
+""")
 NOT_READ = Definition(steps={})
 
 
@@ -58,6 +67,16 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ItemCounts:
+    """How far the items of a step with `for_each` are."""
+
+    total: int
+    completed: int
+    failed: int
+    running: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepView:
     """One step with what its task says."""
 
@@ -67,6 +86,7 @@ class StepView:
     state: str
     task_id: UUID | None
     task_status: str | None
+    task_reason: str | None
     attempt: int | None
     progress: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -74,6 +94,10 @@ class StepView:
     compensation_id: UUID | None
     started_at: datetime | None
     ended_at: datetime | None
+    said: str
+    """What it does, for people."""
+    items: ItemCounts | None
+    """Of a step with `for_each`, once it has begun."""
 
     def seconds(self, now: datetime) -> float | None:
         """How long it has taken, waiting in the queue included; None before it starts."""
@@ -109,6 +133,7 @@ def view(session: Session, run: RunRecord) -> RunView:
         sa.select(
             *(column.label(name) for name, column in STEP_COLUMNS.items()),
             TASKS.c.status.label("task_status"),
+            TASKS.c.reason.label("task_reason"),
             TASKS.c.attempt,
             TASKS.c.progress,
         )
@@ -117,10 +142,13 @@ def view(session: Session, run: RunRecord) -> RunView:
         .order_by(STEPS.c.position)
     )
     rows = list(session.connection().execute(chosen).mappings())
+    items = _items(session, definition, rows)
     shown = [
         StepView(
             after=definition.steps[row["key"]].after,
-            **{name: row[name] for name in StepView.__slots__ if name != "after"},
+            said=definition.steps[row["key"]].said,
+            items=items.get(row["task_id"]),
+            **{name: row[name] for name in StepView.__slots__ if name not in NOT_COLUMNS},
         )
         for row in rows
     ]
@@ -160,6 +188,15 @@ def task_ids(criteria: Filter, *, visible_to: UUID | None) -> sa.Select[Any]:
         runs = runs.where(RUNS.c.owner_id == visible_to)
     both = sa.func.unnest(postgresql.array([STEPS.c.task_id, STEPS.c.compensation_id]))
     return sa.select(both).where(STEPS.c.run_id.in_(runs))
+
+
+def _items(session: Session, definition: Definition, rows: Sequence[Mapping[Any, Any]]) -> dict[UUID, ItemCounts]:
+    """Of the tasks of steps with `for_each`."""
+    ids = [row["task_id"] for row in rows if row["task_id"] and definition.steps[row["key"]].for_each is not None]
+    if not ids:
+        return {}
+    counted = session.execute(_ITEMS, {"ids": ids}).mappings()
+    return {row["task_id"]: ItemCounts(**{name: row[name] for name in ItemCounts.__slots__}) for row in counted}
 
 
 def _conditions(criteria: Filter) -> list[sa.ColumnElement[bool]]:

@@ -16,17 +16,27 @@ from taskledger_sdk.workflows.errors import Faults, StepRefused
 from taskledger_sdk.workflows.templates import Lookup, Missing, Reference, below, check
 
 LOOKED_AT = 16  # times the largest payload: as much may a condition compare, and one step refer to in all
+# Those of each fan_out are its children in their order: what is not finished when it is asked for is not there.
+ITEM_RESULTS = """
+    (SELECT coalesce(jsonb_agg(child.result ORDER BY items.seq), '[]')
+     FROM task_steps AS items
+     JOIN tasks AS child ON child.id = items.child_id
+     WHERE items.task_id = task.id)
+"""
+"""The results of all items, in SQL; `task` is the one that they are children of."""
 # Only what is referred to leaves the database, as long as that is not too much: results may have a megabyte each, and a
 # thousand may meet in one step.
-_VALUES = sa.text("""
+_VALUES = sa.text(f"""
     SELECT number, is_missing, total > :most AS is_too_much, CASE WHEN total <= :most THEN value END AS value
     FROM (
-        SELECT wanted.number, found.value, wanted.path <> '{}'
+        SELECT wanted.number, found.value, wanted.path <> '{{}}'
             AND found.value IS NULL AS is_missing,
             coalesce(sum(octet_length(found.value::text)) OVER (ORDER BY wanted.number), 0) AS total
         FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS wanted (number integer, task_id uuid, path text[])
         JOIN tasks AS task ON task.id = wanted.task_id AND task.status = 'COMPLETED'
-        CROSS JOIN LATERAL (SELECT task.result #> wanted.path AS value) AS found
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN task.type = 'fan_out' THEN {ITEM_RESULTS} ELSE task.result END #> wanted.path AS value
+        ) AS found
     ) AS measured
 """)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from app.models import RUN_UNFINISHED, Ending, RunRecord, WorkflowRun
@@ -21,9 +22,16 @@ _COLUMNS = [RUNS.c[name] for name in RUN_FIELDS]
 _END = sa.text("UPDATE workflow_runs SET ending = :ending, reason = :reason WHERE id = :id")
 
 
+class IdInUse(Exception):
+    """There is a run with the id that the caller chose for a new one."""
+
+
 def insert(session: Session, run: RunRecord) -> None:
-    """A new run."""
-    session.connection().execute(sa.insert(RUNS), {name: getattr(run, name) for name in RUN_FIELDS})
+    """A new run. Raises IdInUse; then nothing is stored."""
+    row = {name: getattr(run, name) for name in RUN_FIELDS}
+    new = postgresql.insert(RUNS).on_conflict_do_nothing(index_elements=["id"]).returning(RUNS.c.id)
+    if session.connection().execute(new, row).first() is None:
+        raise IdInUse
 
 
 def lock(session: Session, ids: Iterable[UUID], *, skip_locked: bool = False) -> list[RunRecord]:

@@ -17,7 +17,8 @@ _READ = sa.select(*(column.label(name) for name, column in STEP_COLUMNS.items())
 
 # A task that is gone (deleted by hand) has ended, too: nothing else will be heard of it.
 _ENDED = """
-    SELECT step.key, step.task_id, step.compensation_id, task.status, task.error, task.reason, task.finished_at
+    SELECT step.key, step.task_id, step.compensation_id, task.status, task.error, task.reason, task.finished_at,
+        coalesce(task.type = 'wait_for_signal' AND task.result @> '{{"timed_out": true}}', false) AS timed_out
     FROM workflow_steps AS step
     LEFT JOIN tasks AS task ON task.id = step.{column}
     WHERE step.run_id = :run_id AND step.{state} = 'STARTED' AND (task.id IS NULL OR task.finished_at IS NOT NULL)

@@ -25,14 +25,23 @@ def etag(record: Changing) -> str:
     return f"{(record.updated_at - EPOCH) // MICROSECOND:x}"
 
 
+def etag_header(record: Changing) -> dict[str, str]:
+    """The header of an answer that shows a record."""
+    return {"ETag": f'"{etag(record)}"'}
+
+
 class States(strict.Text):
-    """If-Match as the moments of last change that it names: None means any, empty means none that we ever gave."""
+    """If-Match as the moments of last change that it names: None means any, empty means none that we ever gave.
+
+    Our tags are strong, and a proxy that compresses answers makes them weak (`W/`). They name a state and not its
+    bytes, so a weak one counts here: else nobody behind such a proxy could change what they have read.
+    """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         tags = parse_etags(super()._deserialize(value, *args, **kwargs))
         if tags.star_tag:
             return None
-        return frozenset(moment for tag in tags.as_set() if (moment := _moment(tag)) is not None)
+        return frozenset(moment for tag in tags.as_set(include_weak=True) if (moment := _moment(tag)) is not None)
 
 
 def _moment(tag: str | None) -> datetime | None:

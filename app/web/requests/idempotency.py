@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from marshmallow import validate
 
@@ -34,9 +34,22 @@ class IdempotencyHeader(StrictSchema):
     )
 
 
+@runtime_checkable
+class _Fingerprinted(Protocol):
+    """A body that says itself what makes it the same one."""
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """What of it counts."""
+
+
 def key_of(headers: dict[str, Any], route: str, body: Any, *, secrets: Sequence[str] = ()) -> Key | None:
     """The key of a request, if it sent one; `body` is what was parsed, dataclass or dict; `secrets` key its digest."""
     if headers["key"] is None:
         return None
-    sent = body if isinstance(body, dict) else asdict(body)
-    return idempotency.taken(route, headers["key"], sent, owner=str(current_owner_id()), secrets=secrets)
+    return idempotency.taken(route, headers["key"], _sent(body), owner=str(current_owner_id()), secrets=secrets)
+
+
+def _sent(body: Any) -> Any:
+    if isinstance(body, dict):
+        return body
+    return body.fingerprinted() if isinstance(body, _Fingerprinted) else asdict(body)

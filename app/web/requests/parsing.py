@@ -14,6 +14,14 @@ from app.web.requests import json_body
 
 MAX_UNKNOWN = 100  # names that are told to be unknown; each of them costs time and a line of the answer
 MAX_GUESSES = 10  # of them, what was probably meant is looked for
+ALIKE = 0.7  # from 0 to 1: how much a known name must be like an unknown one to be what was meant
+OURS = {
+    "Missing data for required field.": "is missing",
+    "Field may not be null.": "must not be null",
+    "Not a valid list.": "must be a list",
+    "Not a valid mapping type.": "must be an object",
+}
+"""What marshmallow says, as we say it."""
 
 
 def absent() -> None:
@@ -80,6 +88,13 @@ class StrictSchema(ma.Schema):
     class Meta:
         unknown = ma.RAISE
 
+    def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
+        """Say what is wrong in our words, also of fields that are marshmallow's own."""
+        said = field_obj.error_messages
+        field_obj.error_messages = said | {
+            code: OURS[text] for code, text in said.items() if isinstance(text, str) and text in OURS
+        }
+
     def load(self, data: Any, **options: Any) -> Any:
         """As marshmallow does; of very many unknown names only the first are looked at, so that a refusal is cheap."""
         if not isinstance(data, dict) or len(data) <= len(self.load_fields) + MAX_UNKNOWN:
@@ -112,6 +127,6 @@ class StrictSchema(ma.Schema):
         if name in self.read_only:
             return "is read-only: the service sets it"
         names = self._names()
-        nearest = get_close_matches(name[:100], names, n=1)
+        nearest = get_close_matches(name[:100], names, n=1, cutoff=ALIKE)
         guess = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(names)}"
         return f"is not a known field; {guess}"

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import marshmallow as ma
 
 from app.clock import rfc_3339
 from app.web.fields import Instant, ShownPayload, Verbatim
+from tasks.masking import masked
 
 Getter = Callable[[Any], Any]
 AS_THEY_ARE = (ma.fields.String, ma.fields.Integer, Verbatim)
@@ -46,8 +47,12 @@ class FastView(ma.Schema):
         if isinstance(field, ma.fields.Nested) and not field.many:
             parts = tuple(field.schema.fields)
             return lambda record: None if (part := get(record)) is None else _parts(part, parts)
-        if isinstance(field, AS_THEY_ARE) and not isinstance(field, ShownPayload):
+        if isinstance(field, ShownPayload):
+            return lambda record: masked(record.type, get(record))
+        if isinstance(field, AS_THEY_ARE):
             return get
+        if isinstance(field, ma.fields.Function):
+            return cast("Getter", field.serialize_func)
         return lambda record: field.serialize(name, record, accessor=self.get_attribute)
 
 

@@ -1,19 +1,20 @@
 """What of a sensitive task the caller may see: its owner everything, anybody else that there is something."""
 
 from typing import Any
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from app.models import TaskRecord
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.web.access import current_owner_id
 from app.web.current_settings import current_settings
 from taskledger_sdk.registry import find_type, get_type
 
 
-def payload_keys() -> sealing.Keys:
+def payload_keys() -> ciphertexts.Keys:
     """The keys that payloads of sensitive types are encrypted with."""
-    return sealing.keys(current_settings().payload_keys)
+    return ciphertexts.keys(current_settings().payload_keys)
 
 
 def digest_secrets(type_name: str) -> tuple[str, ...]:
@@ -29,18 +30,21 @@ def presentable(task: TaskRecord) -> TaskRecord:
     if not is_sensitive(task):
         return task
     if task.owner_id is None or task.owner_id != current_owner_id():
-        return replace(task, payload=sealing.REDACTED, result=task.result and sealing.REDACTED)
-    return replace(task, payload=_opened(task, "payload"), result=_opened(task, "result"))
+        return replace(task, payload=ciphertexts.MASKED, result=task.result and ciphertexts.MASKED)
+    return replace(
+        task, payload=readable(task.payload, task.id, "payload"), result=readable(task.result, task.id, "result")
+    )
 
 
 def is_sensitive(task: TaskRecord) -> bool:
-    """Whether its type says so; of a type that is gone, whether it looks sealed."""
+    """Whether its type says so; of a type that is gone, whether it looks encrypted."""
     kind = find_type(task.type)
-    return sealing.is_sealed(task.payload) if kind is None else kind.sensitive
+    return ciphertexts.is_encrypted(task.payload) if kind is None else kind.sensitive
 
 
-def _opened(task: TaskRecord, column: str) -> Any:
+def readable(value: Any, task_id: UUID, column: str) -> Any:
+    """A value in the clear; the mask where no key can read it."""
     try:
-        return sealing.opened(getattr(task, column), task.id, column, keys=payload_keys())
-    except sealing.CannotOpen:
-        return sealing.REDACTED
+        return ciphertexts.decrypted(value, task_id, column, keys=payload_keys())
+    except ciphertexts.CannotDecrypt:
+        return ciphertexts.MASKED

@@ -6,8 +6,8 @@ import marshmallow as ma
 from marshmallow import validate
 
 from app.services.accounts.rights import MAX_NAMED
-from app.web.fields import matching
-from taskledger_sdk.registry import NAME, QUEUE
+from app.web.fields import matching, type_name
+from taskledger_sdk.registry import QUEUE
 
 
 def no_repeats(values: list[str]) -> None:
@@ -19,7 +19,7 @@ def no_repeats(values: list[str]) -> None:
 def allowed_types_field(**options: Any) -> ma.fields.List[str]:
     """Task types that may be used; null: all of them."""
     return ma.fields.List(
-        matching(NAME.pattern, "is no name of a task type"),
+        type_name(),
         allow_none=True,
         validate=[validate.Length(0, MAX_NAMED, error="must be at most {max}"), no_repeats],
         metadata={"description": "Task types that it may use; null: all", "uniqueItems": True},

@@ -1,5 +1,6 @@
 """Schemas of runs: what starts one, what is shown of it and its steps, and how it is drawn."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import marshmallow as ma
@@ -10,9 +11,10 @@ from app.services.workflows import NewRun, RunView, StepView
 from app.web.fields import Few, Instant, QueryMoment, Several, Verbatim, matching, one_of, text
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
-from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS, labels_field
-from app.web.schemas.workflows import name_field
-from tasks.redaction import mask_named
+from app.web.schemas.tasks import LABEL_KEY, MAX_LABELS, id_field, labels_field
+from app.web.schemas.workflows import DEFINITION, name_field
+from taskledger_sdk.payload import fields as strict
+from tasks.masking import mask_named
 
 STATUSES = {"enum": [status.value for status in RunStatus]}
 _ANY_OBJECT = {"type": "object"}
@@ -28,11 +30,50 @@ class StartRun(StrictSchema):
     )
     priority = one_of(Priority, metadata={"description": "Of its tasks; normal unless given"})
     labels = labels_field()
+    starts_at = strict.Moment(allow_none=True, metadata={"description": "No step begins before this moment"})
+    id = id_field("request")
 
     @ma.post_load
     def make(self, fields: dict[str, Any], **_: Any) -> NewRun:
         """As the service takes it."""
         return NewRun(input=fields.pop("input_"), **fields)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InlineRun:
+    """What a request says to run, with the definition of its own."""
+
+    name: str
+    definition: Any
+    run: NewRun
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """What an Idempotency-Key is compared by."""
+        return {"name": self.name, "definition": self.definition, "run": self.run.fingerprinted()}
+
+
+class StartInlineRun(StrictSchema):
+    """A run that brings its definition with it."""
+
+    definition = Verbatim(DEFINITION, required=True, error_messages={"required": "is missing"})
+    name = name_field(
+        load_default="inline", metadata={"description": "What the run shows as its workflow, for people; not unique"}
+    )
+    input_, priority, labels, starts_at, id = (
+        StartRun._declared_fields[name] for name in ("input_", "priority", "labels", "starts_at", "id")
+    )
+
+    @ma.post_load
+    def make(self, fields: dict[str, Any], **_: Any) -> InlineRun:
+        """As the route takes it."""
+        run = NewRun(
+            **{
+                "input" if name == "input_" else name: fields[name]
+                for name in StartRun._declared_fields
+                if name in fields
+            }
+        )
+        return InlineRun(name=fields["name"], definition=fields["definition"], run=run)
 
 
 class CompensateRun(StrictSchema):
@@ -56,11 +97,23 @@ class StepErrorView(ma.Schema):
     message = ma.fields.String(required=True)
 
 
+class ItemsOfStep(ma.Schema):
+    """How far the items of a step with `for_each` are."""
+
+    total = ma.fields.Integer(required=True)
+    completed = ma.fields.Integer(required=True)
+    failed = ma.fields.Integer(required=True)
+    running = ma.fields.Integer(required=True, metadata={"description": "Let go, and not ended: max_parallel at most"})
+
+
 class StepOfRun(ma.Schema):
     """One step of a run."""
 
     key = ma.fields.String(required=True)
-    type = ma.fields.String(required=True, metadata={"description": "Task type"})
+    type = ma.fields.String(required=True, metadata={"description": "Task type; with `for_each`, of its items"})
+    items = ma.fields.Nested(
+        ItemsOfStep, required=True, allow_none=True, metadata={"description": "null: without `for_each`, or not begun"}
+    )
     after = ma.fields.List(ma.fields.String(), required=True)
     state = ma.fields.String(required=True, metadata={"enum": [state.value for state in StepState]})
     task_id = ma.fields.UUID(required=True, allow_none=True)

@@ -11,17 +11,16 @@ from marshmallow_oneofschema.one_of_schema import OneOfSchema
 from app.errors import Refused
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState
 from app.services.schedules import NewSchedule, TaskTemplate, WorkflowTemplate
-from app.services.submission import longest_timeout
 from app.web.fields import Instant, Verbatim, one_of, text, whole
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.fairness import sharing_fields
 from app.web.schemas.tasks import changeable_fields
 from taskledger_sdk.errors import UnknownTaskType
-from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload import PayloadCheck
 from taskledger_sdk.payload import fields as strict
-from taskledger_sdk.registry import get_type, load_types
-from tasks.redaction import mask_named, mask_url, redacted
+from taskledger_sdk.registry import get_type, load_types, offered_types
+from tasks.masking import mask_named, mask_url, masked
 
 MAX_CRON, MAX_ZONE = 200, 100
 MAX_CAPPED, MAX_JITTER_SECONDS = 100, 86_400
@@ -40,14 +39,14 @@ class TemplateShape(StrictSchema):
 
 
 @cache
-def _shape(name: str, payload: PayloadSpec, longest: int) -> ma.Schema:
+def _shape(name: str, payload: PayloadCheck) -> ma.Schema:
     title = "".join(part.title() for part in name.split("_"))
     declared = {
         "type": strict.Text(required=True, validate=validate.Equal(name), metadata={"enum": [name]}),
         "payload": Verbatim(
             payload.json_schema(), required=True, allow_none=True, error_messages={"required": "is missing"}
         ),
-        **{name: field for name, field in changeable_fields(longest).items() if name not in TIMES},
+        **{name: field for name, field in changeable_fields().items() if name not in TIMES},
         **sharing_fields(),
     }
     return TemplateShape.from_dict(declared, name=f"{title}Template")()
@@ -60,21 +59,21 @@ class TaskTemplateSchema(OneOfSchema):
     def type_schemas(self) -> dict[str, ma.Schema]:  # type: ignore[override]  # which is only read
         """The schemas by task type, as OpenAPI shows them."""
         types = [each for each in load_types().values() if not each.internal]
-        return {each.name: _shape(each.name, each.payload, longest_timeout(each)) for each in types}
+        return {each.name: _shape(each.name, each.payload) for each in types}
 
     def _load(self, data: Any, **_: Any) -> TaskTemplate:
         """Choose by type. Raises Refused for one that is not known."""
         if not isinstance(data, dict):
             raise strict.wrong("an object", data)
         if not isinstance(data.get("type"), str):
-            raise ma.ValidationError({"type": [f"must be one of {', '.join(load_types())}"]})
+            raise ma.ValidationError({"type": [f"must be one of {', '.join(offered_types())}"]})
         try:
             task_type = get_type(data["type"])
         except UnknownTaskType as error:
             raise Refused({"task": {"type": [str(error)]}}, code="unknown_task_type") from None
         if task_type.internal:
             raise Refused({"task": {"type": ["is submitted by the service itself only"]}})
-        fields = _shape(task_type.name, task_type.payload, longest_timeout(task_type)).load(data)
+        fields = _shape(task_type.name, task_type.payload).load(data)
         return TaskTemplate(type=fields.pop("type"), payload=fields.pop("payload"), fields=fields)
 
 
@@ -221,7 +220,7 @@ def shown_task(target: dict[str, Any]) -> Any:
     found = target.get("task")
     if found is None:
         return None
-    shown = {**found, "payload": redacted(found["type"], found["payload"])}
+    shown = {**found, "payload": masked(found["type"], found["payload"])}
     return shown | {"callback_url": mask_url(found["callback_url"])} if "callback_url" in found else shown
 
 

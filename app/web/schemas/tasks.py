@@ -10,30 +10,54 @@ from marshmallow import validate
 from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from app.models import Priority, Receipt, Status, TaskRecord
-from app.services.submission import MAX_RETRIES, Submission, longest_timeout
-from app.web.fields import Few, Instant, QueryMoment, Several, ShownPayload, Verbatim, matching, one_of, text, whole
+from app.services.submission import MAX_RETRIES, Submission, chosen_ids
+from app.services.submission.batches import KEY_FIELD
+from app.services.submission.chosen_ids import ChosenId
+from app.web.fields import (
+    Few,
+    Instant,
+    QueryMoment,
+    Several,
+    ShownPayload,
+    Verbatim,
+    matching,
+    one_of,
+    text,
+    type_name,
+    whole,
+)
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictSchema
 from app.web.responses.fast_dump import FastView
-from app.web.responses.masking import presentable
+from app.web.responses.masking import digest_secrets, presentable
 from app.web.schemas.fairness import sharing_fields, unique_field
-from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload import PayloadCheck
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.payload.containers import Entries
 from taskledger_sdk.payload.rules import NO_NUL
-from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, NAME, TaskType, get_type, load_types
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, NAME, TaskType, get_type, load_types, offered_types
 from tasks.http_rules import HTTP_URL
-from tasks.redaction import mask_url
+from tasks.masking import mask_url
 
 MAX_LABELS, MAX_LABEL = 32, 256
+UNSAID = frozenset({"request_id", "traceparent", KEY_FIELD})
+"""What an item of a batch says of the request that it stands for, and not of its task."""
 LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"
 MAX_WAIT_SECONDS = 60
 MAX_URL = 2_048  # each delivery to it keeps a copy
-LINKS = {"self": "", "events": "/events", "attempts": "/attempts", "logs": "/logs", "children": "/children"}
+LINKS = {
+    "self": "",
+    "events": "/events",
+    "attempts": "/attempts",
+    "logs": "/logs",
+    "children": "/children",
+    "steps": "/steps",
+    "signals": "/signals",
+}
 READ_ONLY = frozenset({
     "id", "status", "reason", "result", "error", "queue", "attempt", "progress", "owner", "links", "due_at",
     "created_at", "started_at", "finished_at", "updated_at", "cancel_requested_at", "cancel_receipt",
-    "parent_id",
+    "parent_id", "waits_for",
 })  # fmt: skip
 
 
@@ -61,14 +85,19 @@ def labels_field() -> Entries:
     )
 
 
-def changeable_fields(longest: int) -> dict[str, ma.fields.Field[Any]]:
-    """What a submission may say beside type and payload, and a change may change; `longest` is the longest timeout."""
+def changeable_fields() -> dict[str, ma.fields.Field[Any]]:
+    """What a submission may say beside type and payload, and a change may change."""
     return {
         "name": text(200, allow_none=True, metadata={"description": "For people; not unique"}),
         "priority": one_of(Priority, metadata={"description": "normal unless given"}),
         "scheduled_at": strict.Moment(allow_none=True, metadata={"description": "Not before this moment"}),
         "max_retries": whole(0, MAX_RETRIES, metadata={"description": "The type's unless given"}),
-        "timeout": whole(1, longest, allow_none=True, metadata={"description": "Seconds; the type's unless given"}),
+        "timeout": whole(
+            1,
+            MAX_TIMEOUT_SECONDS,
+            allow_none=True,
+            metadata={"description": "Seconds; the type's unless given"},
+        ),
         "labels": labels_field(),
         "expires_at": strict.Moment(allow_none=True, metadata={"description": "Cancelled if not started by then"}),
         "callback_url": url_field(allow_none=True, metadata={"description": "Gets a POST when it is finished"}),
@@ -81,14 +110,47 @@ def url_field(**options: Any) -> strict.Text:
     return matching(HTTP_URL[1:-1], fault, longest=MAX_URL, **options)
 
 
+class ChosenIdField(strict.Strict, ma.fields.UUID):
+    """A UUID that the caller chose; whether it says the right moment is for the submission to check."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> UUID:
+        return id_of(value)
+
+
+def id_of(value: Any) -> UUID:
+    """An id that was sent. Raises ValidationError."""
+    if not isinstance(value, str):
+        raise strict.wrong("a string", value)
+    if not strict.UUID_TEXT.fullmatch(value):
+        raise ma.ValidationError("must be a UUID of version 7, such as 018f3c5e-7d2a-7000-8000-0123456789ab")
+    return UUID(value)
+
+
+def id_field(what: str) -> ChosenIdField:
+    """The id that the caller chose for a task or a run."""
+    said = (
+        f"Chosen by the caller: a UUID of version 7, made in the last 24 hours. The same {what} sent again is answered"
+    )
+    return ChosenIdField(metadata={"description": f"{said} with the first one; the id of anything else is refused"})
+
+
+def queue_field() -> strict.Text:
+    """The queue that a task goes to."""
+    return matching(
+        NAME.pattern,
+        "is no name of a queue",
+        metadata={"description": "One that a task type names; the type's own unless given"},
+    )
+
+
 class SubmissionShape(StrictSchema):
     """Base of the schema of each type's submissions."""
 
-    read_only = READ_ONLY
+    read_only = READ_ONLY - {"id", "queue"}
 
 
 @cache
-def _shape(name: str, payload: PayloadSpec, longest: int) -> ma.Schema:
+def _shape(name: str, payload: PayloadCheck) -> ma.Schema:
     title = "".join(part.title() for part in name.split("_"))
     kind = validate.Equal(name)
     declared = {
@@ -96,16 +158,18 @@ def _shape(name: str, payload: PayloadSpec, longest: int) -> ma.Schema:
         "payload": Verbatim(
             payload.json_schema(), required=True, allow_none=True, error_messages={"required": "is missing"}
         ),
-        **changeable_fields(longest),
+        **changeable_fields(),
         **sharing_fields(),
         "unique": unique_field(),
+        "id": id_field("submission"),
+        "queue": queue_field(),
     }
     return SubmissionShape.from_dict(declared, name=f"{title}Submission")()
 
 
 def shape_of(task_type: TaskType) -> ma.Schema:
     """The schema of submissions of one type."""
-    return _shape(task_type.name, task_type.payload, longest_timeout(task_type))
+    return _shape(task_type.name, task_type.payload)
 
 
 BARE = frozenset({"type", "payload"})
@@ -119,14 +183,34 @@ def fields_of(data: Any, shape: Callable[[TaskType], ma.Schema] = shape_of) -> d
     if not isinstance(data, dict):
         raise strict.wrong("an object", data)
     if "type" not in data:
-        raise ma.ValidationError({"type": [f"is missing; known: {', '.join(load_types())}"]})
+        raise ma.ValidationError({"type": [f"is missing; known: {', '.join(offered_types())}"]})
     if not isinstance(data["type"], str):
         raise ma.ValidationError({"type": strict.wrong("a string", data["type"]).messages})
     task_type = get_type(data["type"])
     if data.keys() == BARE:
         return data  # what most say; there is no field to look at
-    loaded: dict[str, Any] = shape(task_type).load(data)
-    return loaded
+    if "id" not in data:
+        loaded: dict[str, Any] = shape(task_type).load(data)
+        return loaded
+    chosen = chosen_of(data, task_type, shape)
+    said = {
+        name: data[name] for name in data if name != "id"
+    }  # it is known to be right, and need not be looked at twice
+    return {**(said if said.keys() == BARE else shape(task_type).load(said)), "chosen": chosen}
+
+
+def chosen_of(data: Mapping[str, Any], task_type: TaskType, shape: Callable[[TaskType], ma.Schema]) -> ChosenId:
+    """The id that a submission was sent with, and what was said with it; of what is told of a request, nothing.
+
+    Raises ValidationError for all that is wrong with the submission.
+    """
+    try:
+        id_ = id_of(data["id"])
+    except ma.ValidationError:
+        shape(task_type).load(data)
+        raise
+    said = data if UNSAID.isdisjoint(data) else {name: data[name] for name in data if name not in UNSAID}
+    return chosen_ids.chosen(id_, said, secrets=digest_secrets(task_type.name) if task_type.sensitive else ())
 
 
 class SubmitTask(OneOfSchema):
@@ -147,9 +231,7 @@ class ChangeTask(StrictSchema):
     read_only = READ_ONLY | {"type"}
 
     payload = strict.Json(metadata={"description": "As its type takes it; see /task-types"})
-    name, priority, scheduled_at, max_retries, timeout, labels, expires_at, callback_url = changeable_fields(
-        MAX_HARD_LIMIT_SECONDS
-    ).values()
+    name, priority, scheduled_at, max_retries, timeout, labels, expires_at, callback_url = changeable_fields().values()
 
 
 class ErrorView(ma.Schema):
@@ -212,6 +294,10 @@ class TaskView(FastView):
             allow_none=True,
             schema={"enum": [*(word.value for word in Receipt), None]},
         )
+    )
+    waits_for = Verbatim(
+        {"type": ["object", "null"]},
+        **_shown("While it is WAITING: the `step` that waits, and its `signal`, its `children`, or `until` when"),
     )
     parent_id = ma.fields.UUID(**_shown("The task whose handler submitted it; null: from outside", allow_none=True))
     links = ma.fields.Function(
@@ -285,7 +371,7 @@ class TaskFilter(PageQuery):
 
     status = Several(one_of(Status), metadata={"description": "Any of these; repeat it, or separate with commas"})
     type = Several(
-        matching(NAME.pattern, "is no name of a task type"),
+        type_name(),
         metadata={"description": "Any of these types"},
     )
     label = Few(

@@ -6,11 +6,10 @@ import marshmallow as ma
 from marshmallow import validate
 
 from app.services.webhooks import EVENTS, FINISHED_EVENTS, NewWebhook
-from app.web.fields import Few, matching, text
+from app.web.fields import Few, text, type_name
 from app.web.requests.parsing import StrictSchema
 from app.web.schemas.tasks import url_field
 from taskledger_sdk.payload import fields as strict
-from taskledger_sdk.registry import NAME
 
 MAX_TYPES = 100
 
@@ -44,7 +43,7 @@ class WebhookFields(StrictSchema):
     url = url_field(metadata={"description": "Where events are POSTed", "examples": ["https://example.com/hooks"]})
     events = _events_field()
     types = Few(
-        matching(NAME.pattern, "is no name of a task type"),
+        type_name(),
         validate=[validate.Length(0, MAX_TYPES, error="must be at most {max}"), _no_repeats],
         metadata={"description": "Only of these task types; empty: of all", "uniqueItems": True},
     )

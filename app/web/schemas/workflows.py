@@ -11,7 +11,7 @@ from app.web.requests.parsing import StrictSchema, absent
 from app.web.schemas.schedules import FlagInQuery
 from taskledger_sdk.payload import fields as strict
 from taskledger_sdk.workflows.declaring import NAME
-from tasks.redaction import mask_named, redacted
+from tasks.masking import mask_named, masked
 
 DEFINITION = {
     "type": "object",
@@ -19,7 +19,7 @@ DEFINITION = {
     "properties": {
         "steps": {"type": "object", "minProperties": 1, "maxProperties": 1000},
         "input": {"type": "object"},
-        "on_failure": {"enum": ["compensate", "stop"]},
+        "on_failure": {"enum": ["compensate", "stop", "finish"]},
         "labels": {"type": "object"},
         "initialTask": {"type": "object"},
         "transitions": {"type": "object"},
@@ -82,10 +82,14 @@ def _shown_input(name: str, declared: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown_step(step: dict[str, Any]) -> dict[str, Any]:
-    shown = {**step, "payload": redacted(step["type"], step["payload"])}
+    """A step that waits, or is another workflow, has no type and no payload of its own."""
+    shown = dict(step)
+    if "type" in step:
+        shown["payload"] = masked(step["type"], step["payload"])
+    shown |= {name: mask_named(step[name]) for name in ("input", "for_each") if name in step}
     if "compensate_with" in step:
         undo = step["compensate_with"]
-        shown["compensate_with"] = {**undo, "payload": redacted(undo["type"], undo["payload"])}
+        shown["compensate_with"] = {**undo, "payload": masked(undo["type"], undo["payload"])}
     return shown
 
 

@@ -251,8 +251,8 @@ class Client:
             await doing
 
     async def _renew_for_ever(self) -> None:
-        """What is held stays ours as long as this process lives, however long its work takes."""
-        while True:
+        """What is held stays ours as long as the connection lives, however long its work takes."""
+        while self.fault is None:
             await asyncio.sleep(self.options.ack_wait / RENEWALS_IN_ACK_WAIT)
             for held in list(self.held.values()):
                 await self.quietly(self.send(held.reply, IN_PROGRESS))

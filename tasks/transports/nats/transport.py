@@ -73,6 +73,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
         """Raises NatsUnavailable with one line for an operator, and ValueError for a URL that is none."""
         seconds = float(self.client.connect_timeout or CONNECT_SECONDS)
         address = parse(self._urls(), self.client.transport_options)
+        self._let_go()  # kombu connects anew by the same transport where a connection is lost before it is used
         self._wake = Wake()
         self.nats = Client(address, connect_seconds=seconds, name=f"kombu-{os.getpid()}", on_fault=self._wake.set)
         longest = (seconds + 2) * len(address.servers) + address.options.request_timeout
@@ -118,6 +119,9 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu has no types
     def close_connection(self, connection: Any) -> None:
         """Hand back what is held, send what waits, and end the connection. Takes seconds at most, and never raises."""
         super().close_connection(connection)
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._hub is not None:
             self._hub.remove(self._wake.fileno())
             self._hub = None

@@ -7,21 +7,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services.dispatch.workers import ALIVE_FOR
+from app.models import NOT_PARKED
+from app.services.dispatch.workers import is_seen
 
 GONE_SHOWN = timedelta(hours=24)
 MAX_WORKERS = 200
 
 MAX_LEASES = 20_000
 
-_WORKERS = sa.text("""
-    SELECT workers.id, node, host, pid, concurrency, queues, version, started_at, last_seen_at, stopped_at,
+_WORKERS = sa.text(f"""
+    SELECT workers.id, kind, node, host, pid, concurrency, queues, version, started_at, last_seen_at, stopped_at,
         (SELECT array_agg(name ORDER BY name) FROM jsonb_object_keys(types) AS name) AS types,
         coalesce(running, 0) AS running
     FROM workers
     LEFT JOIN (
         SELECT leased_by AS id, count(*) AS running
-        FROM (SELECT leased_by FROM tasks WHERE due_at IS NOT NULL LIMIT :leases) AS unfinished
+        FROM (SELECT leased_by FROM tasks WHERE {NOT_PARKED} LIMIT :leases) AS unfinished
         WHERE leased_by IS NOT NULL
         GROUP BY 1
     ) AS leases ON leases.id = workers.id
@@ -37,6 +38,7 @@ class WorkerState:
     """One life of a worker; `state` is live, stopped (it said so) or silent (it has not been seen for a while)."""
 
     id: str
+    kind: str
     node: str
     host: str
     pid: int
@@ -73,7 +75,7 @@ def workers(session: Session, *, now: datetime) -> list[WorkerState]:
 def _state(row: Any, now: datetime) -> str:
     if row["stopped_at"] is not None:
         return "stopped"
-    return "live" if row["last_seen_at"] > now - ALIVE_FOR else "silent"
+    return "live" if is_seen(row["kind"], row["last_seen_at"], now=now) else "silent"
 
 
 def duties(session: Session, *, now: datetime) -> list[DutyState]:

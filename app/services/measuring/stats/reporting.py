@@ -9,7 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.models import Status
+from app.models import NOT_PARKED, Status
+from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.measuring import levels
 from app.services.measuring.stats.counted import Change, changes
 
@@ -35,7 +36,7 @@ class Tally:
         counted = list(counted)
 
         def arrived(status: Status, *, net: bool = net) -> int:
-            came = sum(each.n for each in counted if each.status == status)
+            came = sum(each.n for each in counted if each.status == status and (net or not _is_unreplayed(each)))
             left = sum(each.n for each in counted if each.previous_status == status) if net else 0
             return came - left
 
@@ -48,12 +49,18 @@ class Tally:
         )
 
 
+def _is_unreplayed(change: Change) -> bool:
+    """Whether tasks have only become again what they were: nothing has happened to them."""
+    return UNREPLAYED.joins(change.previous_status, change.status)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TypeStats:
     """The figures of one type."""
 
     type: str
     jobs_in_queue: int
+    suspended: int
     tally: Tally
 
 
@@ -72,15 +79,25 @@ class Stats:
     at: datetime
     since: datetime | None
     total_jobs_in_queue: int
+    suspended: int
+    """WAITING for a moment, a signal or their children."""
     tally: Tally
     by_type: Sequence[TypeStats] = field(default_factory=list)
     by_period: Sequence[Period] = field(default_factory=list)
 
 
-_WAITING = sa.text("""
+_WAITING = sa.text(f"""
     SELECT type, count(*) AS tasks
     FROM tasks
-    WHERE due_at IS NOT NULL AND status IN ('PENDING', 'RETRYING') AND owner_id = :owner
+    WHERE {NOT_PARKED} AND status IN ('PENDING', 'RETRYING') AND owner_id = :owner
+    GROUP BY type
+""")
+
+
+_SUSPENDED = sa.text("""
+    SELECT type, count(*) AS tasks
+    FROM tasks
+    WHERE due_at IS NOT NULL AND status = 'WAITING' AND owner_id = :owner
     GROUP BY type
 """)
 
@@ -101,16 +118,19 @@ def report(
         if not types or each.type in types
     ]
     waiting = {name: tasks for name, tasks in _waiting(session, owner, now).items() if not types or name in types}
-    names = sorted(set(waiting) | {each.type for each in counted})
+    suspended = {name: tasks for name, tasks in _suspended(session, owner, now).items() if not types or name in types}
+    names = sorted(set(waiting) | set(suspended) | {each.type for each in counted})
     return Stats(
         at=now,
         since=since,
         total_jobs_in_queue=sum(waiting.values()),
+        suspended=sum(suspended.values()),
         tally=Tally.of(counted, net=since is None),
         by_type=[
             TypeStats(
                 type=name,
                 jobs_in_queue=waiting.get(name, 0),
+                suspended=suspended.get(name, 0),
                 tally=Tally.of((each for each in counted if each.type == name), net=since is None),
             )
             for name in names
@@ -126,6 +146,13 @@ def _waiting(session: Session, owner: UUID | None, now: datetime) -> dict[str, i
     snapshot = levels.read(session, now=now)
     pending, retrying = snapshot.by("type", Status.PENDING), snapshot.by("type", Status.RETRYING)
     return {name: pending.get(name, 0) + retrying.get(name, 0) for name in set(pending) | set(retrying)}
+
+
+def _suspended(session: Session, owner: UUID | None, now: datetime) -> dict[str, int]:
+    """What is WAITING, by type; everybody's as counted within the last minute."""
+    if owner is not None:
+        return {row.type: row.tasks for row in session.execute(_SUSPENDED, {"owner": owner})}
+    return levels.read(session, now=now).by("type", Status.WAITING)
 
 
 def _periods(counted: Sequence[Change], start_of: Callable[[datetime], datetime]) -> list[Period]:

@@ -54,8 +54,10 @@ class Wish:
     text: str
 
 
-def wish(type_name: str, payload: Any, key: str | None, options: Mapping[str, Any]) -> Wish:
+def wish(type_name: str, payload: Any, key: str | None, options: Mapping[str, Any], *, is_ours: bool = False) -> Wish:
     """Check a call of task.submit(). Raises PermanentError, naming what was wrong and where.
+
+    `is_ours`: a handler of the service's own asks, which may submit what nobody else may.
 
     The payload is copied: what the handler does with its own afterwards changes nothing.
     """
@@ -66,7 +68,7 @@ def wish(type_name: str, payload: Any, key: str | None, options: Mapping[str, An
         kind = get_type(type_name)
     except UnknownTaskType as error:
         raise PermanentError(f"{where}: {error}") from None
-    if kind.internal:
+    if kind.internal and not is_ours:
         raise PermanentError(f"{where}: is submitted by the service itself only")
     _checked(_KEY, key, where, "key")
     checked = _checked(_OPTIONS, {name: _as_json(value) for name, value in options.items()}, where, "")

@@ -19,17 +19,17 @@ TASKS, CHILDREN = Task.metadata.tables["tasks"], TaskChild.metadata.tables["task
 # Up the line of parents, one look by primary key for each; one that is gone ends it.
 _ABOVE = sa.text("""
     WITH RECURSIVE line AS (
-        SELECT id, parent_id, owner_id, 1 AS generation
+        SELECT id, parent_id, owner_id, ordering_key, 1 AS generation
         FROM tasks
         WHERE id = :id
         UNION ALL
-        SELECT tasks.id, tasks.parent_id, line.owner_id, generation + 1
+        SELECT tasks.id, tasks.parent_id, line.owner_id, tasks.ordering_key, generation + 1
         FROM line
         JOIN tasks ON tasks.id = line.parent_id
         WHERE generation <= :most
     )
     SELECT line.owner_id, max(generation) AS generation, users.max_waiting_tasks,
-        users.disabled_at IS NOT NULL AS is_closed
+        users.disabled_at IS NOT NULL AS is_closed, array_remove(array_agg(line.ordering_key), NULL) AS ordering_keys
     FROM line
     LEFT JOIN users ON users.id = line.owner_id
     GROUP BY line.owner_id, users.max_waiting_tasks, users.disabled_at
@@ -51,6 +51,8 @@ class Family:
     children: int
     by_key: Mapping[str, tuple[UUID, str]]
     """Id and type of the children that have a key."""
+    ordering_keys: frozenset[str] = frozenset()
+    """Those of the task and of all that stand above it."""
 
 
 def read_family(session: Session, task_id: UUID, *, most_generations: int) -> Family:
@@ -65,6 +67,7 @@ def read_family(session: Session, task_id: UUID, *, most_generations: int) -> Fa
         is_closed=row.is_closed,
         generation=row.generation,
         children=len(children),
+        ordering_keys=frozenset(row.ordering_keys),
         by_key={each.key: (each.child_id, each.type) for each in children if each.key is not None},
     )
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Refused
 from app.models import TaskRecord
 from app.services import submission
-from app.services.encryption import sealing
+from app.services.encryption import ciphertexts
 from app.services.lifecycle import beginning
 from app.services.tasks.children.asking import Wish, refused
 
@@ -35,7 +35,7 @@ class Child:
 
 
 def draft(
-    wish: Wish, *, parent_id: UUID, owner_id: UUID | None, now: datetime, payload_keys: sealing.Keys
+    wish: Wish, *, parent_id: UUID, owner_id: UUID | None, now: datetime, payload_keys: ciphertexts.Keys
 ) -> TaskRecord:
     """The row to be. Raises PermanentError for what a submission refuses; Refused where no key can encrypt it."""
     try:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from marshmallow import fields
 
-from taskledger_sdk.payload import PayloadSpec
+from taskledger_sdk.payload import PayloadCheck, PayloadSpec
 from taskledger_sdk.payload.containers import Entries, Items, Object, Tagged
 from taskledger_sdk.payload.rules import Mask
 from taskledger_sdk.registry import find_type
 
-REDACTED = "[redacted]"
+MASKED = "[redacted]"
 EVERYTHING = "*"
 # Names under which HTTP headers, parameters and fields carry credentials, as parts of words: X-Api-Key, access_token …
 SECRET_NAME = re.compile(
@@ -29,14 +29,14 @@ PLAIN_NAME = re.compile(
 )
 
 
-def redacted(type_name: str, payload: Any) -> Any:
+def masked(type_name: str, payload: Any) -> Any:
     """The payload of a task as the API, webhooks and the dashboard show it; never as a handler gets it.
 
-    What a type declares with rule(secret=…) is masked. In the payload of a type that no longer exists, everything is
-    masked whose name is that of a secret. The payload itself is not changed.
+    What a type declares with rule(secret=…) is masked. In the payload of a remote type, or of one that is not there any
+    more, everything is masked whose name is that of a secret. The payload itself is not changed.
     """
     kind = find_type(type_name)
-    if kind is None:
+    if kind is None or not isinstance(kind.payload, PayloadSpec):  # of a remote type: a JSON Schema names no secrets
         return mask_named(payload)
     mask = _mask_of_spec(kind.payload)
     return mask(payload) if mask else payload
@@ -51,7 +51,7 @@ def mask_named(value: Any) -> Any:
     """Hide what stands under the name of a secret, at any depth; a mask for rule(secret=…)."""
     if isinstance(value, Mapping):
         return {
-            name: REDACTED if is_secret_name(name) and below is not None else mask_named(below)
+            name: MASKED if is_secret_name(name) and below is not None else mask_named(below)
             for name, below in value.items()
         }
     if isinstance(value, list):
@@ -61,19 +61,21 @@ def mask_named(value: Any) -> Any:
 
 def mask_url(value: Any) -> Any:
     """Hide the password of a URL and the values of its secret parameters; a mask for rule(secret=…)."""
+    if value is None:
+        return None
     if not isinstance(value, str):  # in a workflow's definition: parts that are joined, or a default
         written = _written(value)
-        return value if mask_url(written) == written else REDACTED
+        return value if mask_url(written) == written else MASKED
     try:
         parts = urlsplit(value)
     except ValueError:
-        return REDACTED
+        return MASKED
     pairs = [pair.partition("=") for pair in parts.query.split("&")]
     query = "&".join(
-        name + equals + (REDACTED if text and is_secret_name(name) else text) for name, equals, text in pairs
+        name + equals + (MASKED if text and is_secret_name(name) else text) for name, equals, text in pairs
     )
     user, at, place = parts.netloc.rpartition("@")
-    kept = f"{user.partition(':')[0]}:{REDACTED}@{place}" if ":" in user else user + at + place
+    kept = f"{user.partition(':')[0]}:{MASKED}@{place}" if ":" in user else user + at + place
     return (
         value if (kept, query) == (parts.netloc, parts.query) else urlunsplit(parts._replace(netloc=kept, query=query))
     )
@@ -91,14 +93,28 @@ def _written(template: Any) -> str:
     return ""
 
 
-def masked_keys(spec: PayloadSpec) -> frozenset[str]:
+def masked_keys(spec: PayloadCheck) -> frozenset[str]:
     """Top-level keys of payloads that hold secrets, in part or as a whole; EVERYTHING where keys do not tell."""
+    if not isinstance(spec, PayloadSpec):
+        named = spec.json_schema().get("properties", {})
+        return frozenset(name for name, below in named.items() if is_secret_name(name) or _names_secrets(below))
     match spec.field:
         case Object(schema=schema):
             return frozenset(name for name, member in schema.fields.items() if _mask_of(member))
         case Tagged(members=members):
             return frozenset().union(*(masked_keys(PayloadSpec(member)) for member in members.values()))
     return frozenset({EVERYTHING}) if _mask_of(spec.field) else frozenset()
+
+
+def _names_secrets(schema: Any) -> bool:
+    """Whether a part of a JSON Schema declares a property of a secret's name, at any depth."""
+    if isinstance(schema, list):
+        return any(map(_names_secrets, schema))
+    if not isinstance(schema, Mapping):
+        return False
+    declared = schema.get("properties")
+    names = declared if isinstance(declared, Mapping) else {}
+    return any(map(is_secret_name, names)) or any(map(_names_secrets, schema.values()))
 
 
 @lru_cache(maxsize=256)
@@ -110,7 +126,7 @@ def _mask_of(field: fields.Field[Any]) -> Mask | None:
     """What hides the secrets in values of this field; None if it has none."""
     declared = field.metadata.get("secret")
     if declared:
-        hide: Mask = declared if callable(declared) else lambda _: REDACTED
+        hide: Mask = declared if callable(declared) else lambda _: MASKED
         return lambda value: value if value is None else hide(value)
     match field:
         case Object():

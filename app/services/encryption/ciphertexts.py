@@ -1,6 +1,6 @@
 """Payloads and results of sensitive types: encrypted in the row, readable with a key from the environment only.
 
-AES-256-GCM, bound to the task and the column: a sealed value that is copied into another row does not open there.
+AES-256-GCM, bound to the task and the column: a value that is copied into another row cannot be decrypted there.
 """
 
 import base64
@@ -20,18 +20,18 @@ from app.config import words
 from app.database import to_json
 from app.errors import Refused, TaskledgerError
 
-MARK = "$sealed"
-REDACTED = {"$redacted": True}
+MARK = "$sealed"  # as rows have it
+MASKED = {"$redacted": True}
 NONCE_BYTES = 12
 
 
-class CannotOpen(TaskledgerError):
-    """A sealed value whose key is not among PAYLOAD_KEYS, or that was changed or moved to another row."""
+class CannotDecrypt(TaskledgerError):
+    """An encrypted value whose key is not among PAYLOAD_KEYS, or that was changed or moved to another row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """One key, and the short name that sealed values carry of it."""
+    """One key, and the short name that encrypted values carry of it."""
 
     name: str
     cipher: AESGCM
@@ -42,7 +42,7 @@ Keys: TypeAlias = Sequence[Key]
 
 @lru_cache(maxsize=8)
 def keys(setting: str) -> Keys:
-    """The keys of PAYLOAD_KEYS: the first one seals, all of them open, so that a new one is put in front."""
+    """The keys of PAYLOAD_KEYS: the first one encrypts, all of them decrypt, so that a new one is put in front."""
     return tuple(_key(word) for word in words(setting))
 
 
@@ -52,7 +52,7 @@ def _key(word: str) -> Key:
     return Key(name=sha256(b"taskledger payload key" + raw).hexdigest()[:8], cipher=AESGCM(raw))
 
 
-def sealed(value: Any, task_id: UUID, column: str, *, keys: Keys) -> dict[str, Any]:
+def encrypted(value: Any, task_id: UUID, column: str, *, keys: Keys) -> dict[str, Any]:
     """The value encrypted, as it is stored. Raises Refused where no key is configured: never stored in the clear."""
     if not keys:
         message = "is sensitive, and this service has no PAYLOAD_KEYS to encrypt its payload with"
@@ -66,34 +66,34 @@ def _boxed(text: bytes, task_id: UUID, column: str, *, key: Key) -> dict[str, An
     return {MARK: {"key": key.name, "data": base64.b64encode(data).decode()}}
 
 
-def resealed(value: dict[str, Any], task_id: UUID, column: str, *, keys: Keys) -> dict[str, Any]:
-    """A sealed value encrypted anew with the first key, byte for byte what it was. Raises CannotOpen."""
+def reencrypted(value: dict[str, Any], task_id: UUID, column: str, *, keys: Keys) -> dict[str, Any]:
+    """A value encrypted anew with the first key, byte for byte what it was. Raises CannotDecrypt."""
     return _boxed(_text(value, task_id, column, keys), task_id, column, key=keys[0])
 
 
-def is_sealed(value: Any) -> bool:
+def is_encrypted(value: Any) -> bool:
     """Whether a stored value looks like one of ours; only values of sensitive types are."""
     return isinstance(value, dict) and value.keys() == {MARK} and isinstance(value[MARK], dict)
 
 
-def opened(value: Any, task_id: UUID, column: str, *, keys: Keys) -> Any:
-    """The value again; what is not sealed is returned as it is (stored before its type became sensitive).
+def decrypted(value: Any, task_id: UUID, column: str, *, keys: Keys) -> Any:
+    """The value again; what is not encrypted is returned as it is (stored before its type became sensitive).
 
-    Raises CannotOpen.
+    Raises CannotDecrypt.
     """
-    return json.loads(_text(value, task_id, column, keys)) if is_sealed(value) else value
+    return json.loads(_text(value, task_id, column, keys)) if is_encrypted(value) else value
 
 
 def _text(value: dict[str, Any], task_id: UUID, column: str, keys: Keys) -> bytes:
     box = value[MARK]
     key = next((each for each in keys if each.name == box.get("key")), None)
     if key is None:
-        raise CannotOpen(f"the {column} is sealed with key {box.get('key')}, which is not among PAYLOAD_KEYS")
+        raise CannotDecrypt(f"the {column} is encrypted with key {box.get('key')}, which is not among PAYLOAD_KEYS")
     try:
         data = base64.b64decode(box["data"], validate=True)
         return key.cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _place(task_id, column))
     except (InvalidTag, KeyError, TypeError, ValueError) as error:
-        raise CannotOpen(f"the sealed {column} was changed, or belongs to another task") from error
+        raise CannotDecrypt(f"the encrypted {column} was changed, or belongs to another task") from error
 
 
 def _place(task_id: UUID, column: str) -> bytes:
