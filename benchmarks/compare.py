@@ -26,16 +26,28 @@ from benchmarks.peers import ALL, HOME, BareCelery, install
 from benchmarks.plot import bars
 from benchmarks.servers import Servers
 from benchmarks.systems import System
-from benchmarks.taskledger import Ours
+from benchmarks.taskledger import Ours, OursThroughAsyncClient, OursThroughClient
 
 WARM_UP = 0.15  # of the tasks that are measured
 PACE_SECONDS, SLOW_TASKS = 0.05, 100
 
+NAIVE = "naive Flask + Celery + SQLAlchemy"
+
 # What the documentation promises: work, ours, the peer, the least ratio, the aim.
 GOALS = (
-    ("single POST e2e against naive", "Taskledger, single POSTs", "naive Flask + Celery + SQLAlchemy", 4.0, 6.0),
+    ("single POST e2e against naive", "Taskledger, single POSTs", NAIVE, 4.0, 6.0),
     ("single POST e2e against bare Celery with confirms", "Taskledger, single POSTs", "Celery, confirms", 1.2, 2.0),
-    ("bulk e2e against naive", "Taskledger, 500 a POST", "naive Flask + Celery + SQLAlchemy", 30.0, 60.0),
+    ("client, threads, e2e against bare Celery with confirms", OursThroughClient.name, "Celery, confirms", 3.0, 4.0),
+    ("client, threads, e2e against naive", OursThroughClient.name, NAIVE, 10.0, 15.0),
+    (
+        "client, coroutines, e2e against bare Celery with confirms",
+        OursThroughAsyncClient.name,
+        "Celery, confirms",
+        3.0,
+        4.0,
+    ),
+    ("client, coroutines, e2e against naive", OursThroughAsyncClient.name, NAIVE, 10.0, 15.0),
+    ("bulk e2e against naive", "Taskledger, 500 a POST", NAIVE, 30.0, 60.0),
     ("bulk e2e against bare Celery without confirms", "Taskledger, 500 a POST", "Celery, no confirms", 4.0, 8.0),
     ("bulk e2e against BullMQ bulk", "Taskledger, 500 a POST", "BullMQ, 500 at a time", 1.0, 2.0),
     ("bulk e2e against graphile-worker bulk", "Taskledger, 500 a POST", "graphile-worker, 500 at a time", 0.4, 1.0),

@@ -17,7 +17,7 @@ import requests
 
 from benchmarks import load
 from benchmarks.systems import System
-from benchmarks.taskledger import BULK, CONNECTIONS, Ours, OursInBulk
+from benchmarks.taskledger import BULK, CONNECTIONS, Ours, OursInBulk, OursThroughAsyncClient, OursThroughClient
 from tests.support.servers.databases import ROOT
 from tests.support.servers.processes import Process
 from tests.support.servers.waiting import free_port, wait_for
@@ -321,6 +321,8 @@ class PgBossInBulk(Node):
 ALL: tuple[type[System], ...] = (
     Ours,
     OursInBulk,
+    OursThroughClient,
+    OursThroughAsyncClient,
     Naive,
     BareCelery,
     CeleryConfirmed,

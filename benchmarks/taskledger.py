@@ -1,17 +1,22 @@
 """Taskledger as it is compared: over HTTP, with RabbitMQ."""
 
+import asyncio
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import psycopg2
 
 from benchmarks import load
 from benchmarks.systems import System
+from taskledger_sdk import AsyncClient, Client
 from tests.support.people import make_admin
 from tests.support.servers.programs import Api, Dispatcher, Worker, service_environment
 from tests.support.servers.rows import fetched
 
 CONNECTIONS = 32
+COROUTINES = 1_000
 BULK = 500
 MANY = 5_000  # waiting tasks are counted up to here
 
@@ -89,3 +94,43 @@ class OursInBulk(Ours):
         sent = load.send([one] * (count // BULK), port=self.api.port, connections=4)
         self._sent = getattr(self, "_sent", 0) + count
         return sent.began, sent.ended
+
+
+class OursThroughClient(Ours):
+    """The same through the Python client: threads that submit one at a time, each of which waits for its answer."""
+
+    name = f"Taskledger, client, {CONNECTIONS} threads"
+    tasks = 8_000
+
+    def submit(self, count: int) -> tuple[float, float]:
+        with Client(self.api.url, self.key) as client, ThreadPoolExecutor(CONNECTIONS) as pool:
+            began = time.time()
+            for _ in pool.map(lambda _: client.submit("reverse_string", "hello world"), range(count)):
+                pass
+            ended = time.time()
+        self._sent = getattr(self, "_sent", 0) + count
+        return began, ended
+
+
+class OursThroughAsyncClient(Ours):
+    """The same with coroutines."""
+
+    name = f"Taskledger, client, {COROUTINES:,} coroutines"
+    tasks = 12_000
+
+    def submit(self, count: int) -> tuple[float, float]:
+        began, ended = asyncio.run(self._submit(count))
+        self._sent = getattr(self, "_sent", 0) + count
+        return began, ended
+
+    async def _submit(self, count: int) -> tuple[float, float]:
+        left = iter(range(count))
+
+        async def caller(client: AsyncClient) -> None:
+            for _ in left:
+                await client.submit("reverse_string", "hello world")
+
+        async with AsyncClient(self.api.url, self.key) as client:
+            began = time.time()
+            await asyncio.gather(*(caller(client) for _ in range(COROUTINES)))
+            return began, time.time()

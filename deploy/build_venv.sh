@@ -19,9 +19,13 @@ fi
 "$folder/bin/python" -m pip uninstall --yes --quiet setuptools 2>/dev/null || true
 "$folder/bin/python" -m pip uninstall --yes --quiet pip
 
-# Tests of other people, and symbols that only a debugger reads. Bundled libraries (*.libs) are left alone: their
-# headers were rewritten when the wheel was made, and strip may break them.
+# Tests of other people and what helps to write them, sources in C, stubs of types, and symbols that only a debugger
+# reads. Bundled libraries (*.libs) are left alone: their headers were rewritten when the wheel was made, and strip may
+# break them.
 find "$folder" -type d \( -name tests -o -name test \) -path '*/site-packages/*' -prune -exec rm -rf {} +
+find "$folder" -type d \( -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' -o -path '*/mako/testing' \) \
+    -prune -exec rm -rf {} +
+find "$folder" -type f \( -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' \) -delete
 if command -v strip >/dev/null; then
     find "$folder" -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
 fi
