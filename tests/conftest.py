@@ -1,18 +1,19 @@
 """What every test may ask for: a database, a broker, the application in this process, and moments to use."""
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from tests.support.people import Person, make_admin
-from tests.support.servers import processes
+from tests.support.servers import connections, processes
 from tests.support.servers.broker import Broker
 from tests.support.servers.databases import NO_BROKER, Databases
 from tests.support.servers.postgres import PrivatePostgres
@@ -31,25 +32,6 @@ NO_RABBITMQ = (
 )
 NOT_PRIVATE = "RabbitMQ: this test stops and starts the server, so that it needs an installed rabbitmq-server"
 ORDER = ("unit", "sdk", "integration", "acceptance", "conformance", "browser", "chaos", "containers")
-EMPTY_ALL = """
-DO $$ DECLARE name text; has_rows boolean; BEGIN
-    FOR name IN SELECT oid::regclass FROM pg_class
-                WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-                AND relname NOT IN ('alembic_version', 'audit_log', 'audit_chain') LOOP
-        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO has_rows;  -- cheaper than truncating all of them
-        IF has_rows THEN EXECUTE 'TRUNCATE ' || name || ' CASCADE'; END IF;
-    END LOOP;
-    IF EXISTS (SELECT FROM audit_log) OR EXISTS (SELECT FROM audit_chain WHERE last_id > 0) THEN
-        -- their triggers refuse this, as they should
-        ALTER TABLE audit_log DISABLE TRIGGER USER;
-        ALTER TABLE audit_chain DISABLE TRIGGER USER;
-        TRUNCATE audit_log;
-        UPDATE audit_chain SET last_id = 0, last_hash = '', pruned_id = 0, pruned_hash = '';
-        ALTER TABLE audit_log ENABLE TRIGGER USER;
-        ALTER TABLE audit_chain ENABLE TRIGGER USER;
-    END IF;
-END $$
-"""
 
 _servers = pytest.StashKey["Servers"]()
 
@@ -76,6 +58,7 @@ class Servers:
     def end(self) -> None:
         """Leave nothing behind."""
         self.files.cleanup()
+        connections.KEPT.end()
         if self.postgres is None or self.postgres.is_running:
             self.databases.drop_all()
         for server in (self.postgres, self.rabbitmq):
@@ -109,7 +92,12 @@ def _place(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """RabbitMQ needs seconds to start: let it begin while the quick tests run."""
+    """RabbitMQ needs seconds to start: let it begin while the quick tests run.
+
+    Ten thousand tests are never garbage; looking at them again and again took an eighth of all processor time.
+    """
+    gc.collect()
+    gc.freeze()
     servers = session.config.stash[_servers]
     is_wanted = any(item.get_closest_marker("broker") for item in session.items)
     if is_wanted and not session.config.option.collectonly and not servers.configured_broker:
@@ -151,7 +139,8 @@ def databases(pytestconfig: pytest.Config) -> Databases:
 @pytest.fixture(scope="session")
 def database_url(databases: Databases) -> str:
     """The migrated database of this process; DATABASE_URL names it, so that the application finds it too."""
-    return databases.create("main")
+    connections.KEPT.url = databases.create("main")
+    return connections.KEPT.url
 
 
 @pytest.fixture
@@ -160,7 +149,7 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
     from app import database
 
     yield database.engine()
-    _empty_all_tables(database_url)
+    _empty_all_tables()
 
 
 @pytest.fixture
@@ -170,14 +159,10 @@ def session(engine: sa.Engine) -> Iterator[Session]:
         yield session
 
 
-def _empty_all_tables(url: str) -> None:
-    connection = psycopg2.connect(url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '5s'")  # a test that left a transaction open is told so
-            cursor.execute(EMPTY_ALL)
-    finally:
-        connection.close()
+def _empty_all_tables() -> None:
+    connections.empty_all_tables()
+    if known := sys.modules.get("app.services.remote.known"):
+        known.TYPES.forget()  # remote types that a test declared are gone with their rows
 
 
 @pytest.fixture(scope="session")

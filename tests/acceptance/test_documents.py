@@ -181,7 +181,8 @@ class Terminal:
             return
         if isinstance(answer, dict):
             assert not str(answer.get("type", "")).startswith("urn:taskledger:problem"), answer
-            self.task_id = answer["id"] if "payload" in answer else self.task_id
+            if answer.keys() >= {"id", "payload"}:  # a type has a payload, too
+                self.task_id = answer["id"]
 
     def _see_it_run(self, command: str, ready: str) -> None:
         script = f"set -a; . {self._exported}; DATABASE_URL= BROKER_URL=\nexec env {command}"

@@ -94,7 +94,7 @@ def test_a_killed_program_is_started_again_and_tasks_run(embedded, name):
     def completes() -> bool:
         try:
             return embedded.task(embedded.submit("uppercase_text", "ok"), wait=10)["result"] == "OK"
-        except (requests.ConnectionError, AssertionError):  # it is on its way
+        except (requests.ConnectionError, requests.Timeout, AssertionError):  # it is on its way
             return False
 
     wait_for(completes, timeout=40, what=f"tasks run again after {name} was killed")

@@ -16,7 +16,7 @@ from tests.support.servers.waiting import wait_for
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 STORY_SECONDS = 90  # from an empty folder to the result of a task
-RELOAD_SECONDS = 8
+RELOAD_SECONDS = 12  # worker and API import everything anew, on as many processors as there are
 TYPE = '''
 from taskledger_sdk import TaskContext, task_type
 

@@ -135,7 +135,7 @@ def test_the_doctor_finds_no_fault_and_nothing_to_warn_of(production, tmp_path, 
     assert set(found) - {"memory limit", "disk"} == set()
     assert {each["point"] for each in answer["findings"]} >= {
         "secrets", "encrypted connections", "database connection", "clock", "durability", "migrations", "connections",
-        "autovacuum", "backups", "broker", "consumer timeout", "broker takes messages", "dispatcher", "workers",
+        "autovacuum", "backups", "broker", "longest delivery", "broker takes messages", "dispatcher", "workers",
         "task types", "payload schemas", "artifact store", "disk", "integrity", "rate limits", "monitoring",
     }  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_the_doctor_names_every_fault_of_a_bad_installation(production, tmp_path
         "production mode", "secrets", "debug mode", "encrypted connections", "rate limits", "artifact store",
         "broker", "migrations", "autovacuum", "connections at peak",
     }  # fmt: skip
-    assert set(found) - faults >= {"sealed payloads", "registration", "logs", "retention", "monitoring"}
+    assert set(found) - faults >= {"encrypted payloads", "registration", "logs", "retention", "monitoring"}
     secrets = [each["seen"] for each in answer["findings"] if each["point"] == "secrets"]
     assert {seen.split()[0] for seen in secrets} == {"SECRET_KEY", "BROKER_URL", "FLOWER_BASIC_AUTH"}
     assert all(each["advice"] for each in found.values())

@@ -5,6 +5,7 @@ import inspect
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,11 @@ from tests.unit.documents import python_blocks
 pytestmark = pytest.mark.timeout(300)  # three programs start, and are awaited as long as a busy machine needs
 
 DEFINITION = {"steps": {"shout": {"type": "uppercase_text", "payload": {"$from": "input.text"}}}}
-PAGE = "python-client.md"
+PROGRAMS = [
+    each
+    for each in python_blocks()
+    if each.page.name == "python-client.md" or (each.page.name == "README.md" and "Client()" in each.text)
+]
 LATER = timedelta(hours=1)
 
 
@@ -68,6 +73,31 @@ class Called:
                 return
 
 
+def work(client: Any, stack: Stack, kind: type) -> None:
+    name = f"echo_{kind.__name__.lower()}"
+    assert stack.post("/task-types", {"name": name, "schema": {"type": "string"}}).status_code == 201
+    ids = [stack.submit(name, text) for text in ("one", "two")]
+    stop: Any = asyncio.Event() if kind is AsyncClient else threading.Event()
+    seen: list[str] = []
+
+    def echo(task: Any, payload: str) -> str:
+        task.progress(0.5, "half")
+        seen.append(payload)
+        if len(seen) == len(ids):
+            stop.set()
+        return payload * 2
+
+    async def echo_later(task: Any, payload: str) -> str:
+        await asyncio.sleep(0)
+        return echo(task, payload)
+
+    client.work({name: echo_later if kind is AsyncClient else echo}, concurrency=2, stop=stop)
+
+    assert sorted(stack.task(each)["result"] for each in ids) == ["oneone", "twotwo"]
+    [worker] = [each for each in stack.get("/workers").json()["items"] if name in each["types"]]
+    assert (worker["kind"], worker["state"]) == ("remote", "stopped")
+
+
 def methods_of(client: Any) -> set[str]:
     own = {name for name in vars(type(client)) if not name.startswith("_")}
     parts = {"artifacts": client.artifacts, "schedules": client.schedules}
@@ -87,7 +117,10 @@ def test_every_method(kind, stack, tmp_path):
         try:
             tasks(every, str(uuid4()))
             runs(every, stack, kind.__name__.lower())
+            waits(every, stack)
+            outside_events(every)
             files(every, tmp_path)
+            work(every, stack, kind)
             schedules(every, kind.__name__)
         finally:
             every.close()
@@ -125,7 +158,10 @@ def tasks(client: Any, label: str) -> None:
     id_ = new_id()
     first = client.submit("reverse_string", "once", id=id_, labels=labels)
     again = client.submit("reverse_string", "once", id=id_, labels=labels)
-    assert (first.is_new, again.is_new, again.id) == (True, False, first.id)
+    assert (first.is_new, again.is_new, first.id, again.id) == (True, False, id_, id_)
+    with pytest.raises(Invalid) as caught:
+        client.submit("reverse_string", "twice", id=id_, labels=labels)
+    assert caught.value.code == "id_taken"
     with pytest.raises(Invalid) as caught:
         client.submit("reverse_string", 5)
     assert [path for path, _ in caught.value.field_errors()] == ["payload"]
@@ -155,13 +191,35 @@ def delete(client: Any, task: Any) -> None:
 
 def runs(client: Any, stack: Stack, name: str) -> None:
     assert stack.post("/workflows", {"name": name, "definition": DEFINITION}).status_code == 201
-    run = client.run_workflow(name, {"text": "hello"}, priority="high")
+    id_ = new_id()
+    run = client.run_workflow(name, {"text": "hello"}, priority="high", id=id_)
+    assert run.id == client.run_workflow(name, {"text": "hello"}, priority="high", id=id_).id == id_
     ended = client.wait_run(run, timeout=60)
     assert ended.status == "COMPLETED"
     assert [step.key for step in ended.steps] == ["shout"]
     assert client.get_run(run.id) == ended
     with pytest.raises(Conflict):
         client.cancel_run(run)
+
+
+def waits(client: Any, stack: Stack) -> None:
+    steps = {"approve": {"wait_for": "approved", "timeout": 600}}
+    run = stack.post("/runs", {"definition": {"steps": steps}}).json()["id"]
+    assert client.signal_run(run, "approved", {"by": "ada"}).name == "approved"
+    ended = client.wait_run(run, timeout=60)
+    assert ended.status == "COMPLETED"
+    [step] = ended.steps
+    assert ("approved", "DONE") in [(each.name, each.state) for each in client.steps(step.task_id)]
+
+    later = client.submit("reverse_string", "later", scheduled_at=datetime.now(UTC) + LATER)
+    client.signal(later, "early", [1])
+    assert [(each.name, each.data) for each in client.signals(later)] == [("early", [1])]
+    client.cancel(later)
+
+
+def outside_events(client: Any) -> None:
+    event = client.send_event("order.paid", {"id": 7}, idempotency_key=uuid4().hex)
+    assert client.get_event(event.id).name == "order.paid"
 
 
 def files(client: Any, folder: Any) -> None:
@@ -196,7 +254,7 @@ def schedules(client: Any, name: str) -> None:
         client.schedules.get(made)
 
 
-@pytest.mark.parametrize("block", [each for each in python_blocks() if each.page.name == PAGE], ids=str)
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
 def test_programs_of_the_page_run(block, stack, tmp_path):
     environment = {**os.environ, "TASKLEDGER_URL": stack.api.url, "TASKLEDGER_API_KEY": key_of(stack)}
     if "from payloads import" in block.text:

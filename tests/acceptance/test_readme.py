@@ -24,7 +24,8 @@ README = ROOT / "README.md"
 def greeting(databases: Databases, request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Stack]:
     """An installation whose handlers are those of the repository and the README's example."""
     folder: Path = tmp_path_factory.mktemp("handlers")
-    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [example] = [each for each in blocks if "@task_type" in each]
     (folder / "greet.py").write_text(example)
     url = databases.create(f"readme_{uuid4().hex[:8]}")
     with Stack(database_url=url, broker_url=empty_broker_url(request), more_handlers=str(folder)) as stack:

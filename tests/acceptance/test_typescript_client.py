@@ -1,10 +1,8 @@
 """The TypeScript client: its own tests, its types, every method against the real service, the programs of its page."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,16 +13,18 @@ from uuid import uuid4
 
 import pytest
 
+from taskledger_sdk.payload_types import source
+from tests.acceptance.nodejs import check_node, run
 from tests.browser import chromium
 from tests.conftest import empty_broker_url, unavailable
 from tests.support.servers.databases import ROOT
 from tests.support.servers.stack import Stack
 from tests.unit.documents import blocks
+from tests.unit.tasks.test_payload_types import EVERYTHING, SHOWN
 
 pytestmark = [pytest.mark.long, pytest.mark.typescript, pytest.mark.timeout(600)]
 
 SOURCE = ROOT / "sdk" / "typescript"
-OLDEST_NODE = 20
 DEFINITION = {"steps": {"shout": {"type": "uppercase_text", "payload": {"$from": "input.text"}}}}
 IN_A_PAGE = """async ([url, key]) => {
   const { Client, Invalid } = await import("/index.js");
@@ -47,18 +47,13 @@ IN_A_PAGE = """async ([url, key]) => {
   const content = new TextDecoder().decode(await client.artifacts.download(file));
   return { result: done.result, seen, results, etag: unlessChanged.etag !== null, priority, told, content };
 }"""
-PROGRAMS = [each for each in blocks("typescript") if each.page.name == "typescript-client.md"]
+PROGRAMS = [*blocks("typescript"), *blocks("typescript", [SOURCE / "README.md"])]
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> Path:
     """The package with what it is built with, built; the checkout stays as it is."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            unavailable(f"{program} is not installed here (Node.js {OLDEST_NODE} or newer)")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    if int(re.match(r"v(\d+)", version)[1]) < OLDEST_NODE:
-        unavailable(f"Node.js {OLDEST_NODE} or newer is needed, and {version.strip()} is installed here")
+    check_node()
     folder = tmp_path_factory.mktemp("typescript") / "package"
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
     run(["npm", "ci", "--no-audit", "--no-fund"], folder)
@@ -96,15 +91,6 @@ def service(databases, pages, request, tmp_path_factory) -> Iterator[Mapping[str
     databases.drop(database_url)
 
 
-def run(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **(environment or {})},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def test_its_own_tests_pass(package):
     out = run(["npm", "test"], package)
 
@@ -126,6 +112,18 @@ def test_what_is_published_is_the_client_and_no_test(package):
 
     assert {"dist/src/index.js", "dist/src/index.d.ts", "README.md", "LICENSE"} <= paths
     assert [path for path in paths if "test" in path or "tools" in path] == []
+
+
+def test_the_compiler_accepts_the_interfaces_of_tledger_types(package, tmp_path):
+    (tmp_path / "payloads.ts").write_text(source([*SHOWN, EVERYTHING], "typescript"), encoding="utf-8")
+    (tmp_path / "right.ts").write_text(
+        'import type { TaskPayloads } from "./payloads";\n'
+        'export const email: TaskPayloads["send_email"] = { to: "ann@example.org", subject: "a", text: "b" };\n'
+        "// @ts-expect-error The text is no number.\n"
+        'export const wrong: TaskPayloads["send_email"] = { to: "ann@example.org", subject: 1, text: "b" };\n'
+    )
+
+    run([str(package / "node_modules" / ".bin" / "tsc"), "--strict", "--noEmit", "right.ts"], tmp_path)
 
 
 def test_every_method(package, service):
@@ -159,7 +157,9 @@ def programs(package) -> Path:
     folder = package / "programs"
     folder.mkdir()
     for program in PROGRAMS:
-        (folder / f"{program.number}.ts").write_text(program.text, encoding="utf-8")
+        (folder / f"{program.page.parent.name}-{program.page.stem}-{program.number}.ts").write_text(
+            program.text, encoding="utf-8"
+        )
     options = {"rootDir": ".", "outDir": "../dist/programs"}
     settings = {"extends": "../tsconfig.json", "compilerOptions": options, "include": ["*.ts"]}
     (folder / "tsconfig.json").write_text(json.dumps(settings))
@@ -167,8 +167,9 @@ def programs(package) -> Path:
     return package / "dist" / "programs"
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+# A worker ends by a signal only; test_every_method has one.
+@pytest.mark.parametrize("program", [each for each in PROGRAMS if ".work(" not in each.text], ids=str)
 def test_programs_of_the_page_run(program, programs, service):
-    out = run(["node", f"{program.number}.js"], programs, service)
+    out = run(["node", f"{program.page.parent.name}-{program.page.stem}-{program.number}.js"], programs, service)
 
     assert out or "assert" in program.text

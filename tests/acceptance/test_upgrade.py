@@ -27,11 +27,15 @@ def git(*arguments: str) -> bytes:
 
 
 def version_before() -> str:
-    """The last commit of the main line whose tables were older by a migration; empty where git does not know."""
-    newest = max(path.name for path in (ROOT / VERSIONS).glob("[0-9]*.py"))
-    added = ("log", "--first-parent", "-m", "--diff-filter=A", "--format=%H", "--", f"{VERSIONS}/{newest}")
-    [*_, introduced] = git(*added).decode().split() or [""]
-    return git("rev-parse", f"{introduced}^1").decode().strip() if introduced else ""
+    """The last commit of the main line that had some of today's migrations and no other; empty where git knows none."""
+    ours = {f"{VERSIONS}/{path.name}" for path in (ROOT / VERSIONS).glob("[0-9]*.py")}
+    for commit in git("log", "--first-parent", "-m", "--format=%H^1", "--", VERSIONS).decode().split():
+        theirs = {
+            name for name in git("ls-tree", "--name-only", commit, f"{VERSIONS}/").decode().split() if "/0" in name
+        }
+        if theirs and theirs < ours:
+            return git("rev-parse", commit).decode().strip()
+    return ""
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from tests.browser import scenery, scenery_workflows
+from tests.browser import scenery, scenery_repairs, scenery_workflows
 from tests.browser.chromium import chromium
 from tests.support.servers.databases import NO_BROKER, ROOT, Databases
 from tests.support.servers.postgres import PrivatePostgres
@@ -61,6 +61,7 @@ def main() -> None:
         environment = service_environment(database_url=database_url, broker_url=NO_BROKER, dashboard_links=links)
         os.environ |= {name: environment[name] for name in ("DATABASE_URL", "BROKER_URL")}
         paths = pages(scene) | scenery_workflows.paint(database_url, scene.boss)
+        paths |= scenery_repairs.paint(database_url, scene.boss)
         api = Api(environment)
         api.command = [part for part in api.command if part != "tests.support.servers.with_test_types"]
         closing.enter_context(api)

@@ -21,18 +21,24 @@ SHORT = {"lease_seconds": "6", "shutdown_grace_seconds": "2"}
 
 MAX_FIRST = (
     "test_term",
+    "test_refusing_brokers",
+    "test_stalls",
+    "test_long_work",
     "test_storm",
+    "test_shutdown",
     "test_invoice_runs",
-    "test_database_outage",
-    "test_fairness",
-    "test_misbehaving_handlers",
-    "test_runs",
-    "test_races",
+    "test_adoption",
+    "test_durable",
     "test_lost_workers",
+    "test_fairness",
+    "test_order",
+    "test_database_outage",
+    "test_misbehaving_handlers",
+    "test_repairs",
+    "test_remote_workers",
     "test_sinks",
-    "test_backlog",
 )
-"""Two processes share the files: what takes longest must not come last."""
+"""Some processes share the files: what takes longest must not come last."""
 
 MakeStack = Callable[..., Stack]
 

@@ -72,10 +72,11 @@ class Faults:
         return _kill(worker.pid)
 
     def worker_child_killed(self) -> str:
-        children = wait_for(self._children, timeout=60, what="a worker that was started again has children")
+        children = wait_for(self.child_pids, timeout=60, what="a worker that was started again has children")
         return _kill(self._chance.choice(children))
 
-    def _children(self) -> list[int]:
+    def child_pids(self) -> list[int]:
+        """Of all workers; none while one of them is not there."""
         with contextlib.suppress(psutil.NoSuchProcess):
             return [pid for worker in self._workers for pid in worker.child_pids()]
         return []

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from tests.support.servers.nats import PrivateNats, find_nats_server
 from tests.support.servers.rabbitmq import PrivateRabbitMQ, find_scripts
@@ -57,3 +57,15 @@ NEEDED = dict.fromkeys(
 INSTALLED = "rabbitmq valkey nats"
 """What packages bring; the others run in containers, by `make conformance-containers`."""
 BROKERS = {name: KINDS[name] for name in os.environ.get("TEST_BROKERS", INSTALLED).split()}
+HELD_TOO_LONG = "delivery acknowledgement on channel"
+"""What RabbitMQ says when it closes a channel because a message is held beyond its consumer_timeout."""
+
+
+def limit_deliveries(server: Any, *, seconds: float = 1_800) -> None:
+    """Have a RabbitMQ take messages back after so long; for channels that are opened from now on.
+
+    Its configuration file cannot say how often it looks: each minute, and each second while the time is short.
+    """
+    tick = 60_000 if seconds >= 1_800 else 1_000
+    for name, value in {"consumer_timeout": int(seconds * 1_000), "channel_tick_interval": tick}.items():
+        server.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")

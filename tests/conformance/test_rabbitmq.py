@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from kombu import Queue
 
-from tests.conformance.brokers import BROKERS, NEEDED, QUEUE_TYPES
+from tests.conformance.brokers import BROKERS, HELD_TOO_LONG, NEEDED, QUEUE_TYPES, limit_deliveries
 from tests.conformance.evidence import assert_each_ended_once
 from tests.conftest import unavailable
 from tests.support.servers.databases import ROOT
@@ -17,26 +17,19 @@ from tests.support.servers.stack import Stack
 from tests.support.servers.waiting import wait_for
 
 RABBITMQS = [name for name in BROKERS if name.startswith("rabbitmq")]
-HELD_TOO_LONG = "delivery acknowledgement on channel"
-
-
-def _limit_deliveries(server, milliseconds: int, tick: int) -> None:
-    """For channels that are opened from now on; the configuration file cannot say how often it looks."""
-    for name, value in {"consumer_timeout": milliseconds, "channel_tick_interval": tick}.items():
-        server.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
 
 
 @pytest.fixture
 def impatient(databases, server, broker_name) -> Iterator[Stack]:
     """An installation whose broker takes a message back after 4 seconds."""
-    _limit_deliveries(server, 4_000, 1_000)
+    limit_deliveries(server, seconds=4)
     database_url = databases.create(f"rabbitmq_{uuid4().hex[:8]}")
     queue_type = QUEUE_TYPES.get(broker_name, "classic")
     try:
         with Stack(database_url=database_url, broker_url=server.new_url(), queue_type=queue_type) as stack:
             yield stack
     finally:
-        _limit_deliveries(server, 1_800_000, 60_000)
+        limit_deliveries(server)
 
 
 @pytest.mark.parametrize("broker_name", RABBITMQS, indirect=True)

@@ -137,6 +137,7 @@ def test_the_ingress_answers_everybody_but_prometheus_without_a_snippet():
     assert ways == {
         ("/metrics", "Exact"): "taskledger-closed",
         ("/api/v1/events/stream", "Prefix"): "taskledger-stream",
+        ("/api/v1/work/claim", "Exact"): "taskledger-stream",  # claims of remote workers wait as long as streams do
         ("/", "Prefix"): "taskledger-api",
     }
     assert "selector" not in services["taskledger-closed"]

@@ -15,9 +15,9 @@ from app.commands.doctor.key_points import of_keys
 from app.factory import create_app
 from app.services import webhooks
 from app.services.accounts import passwords
-from app.services.encryption import rotation, sealing
+from app.services.encryption import ciphertexts, rotation
 from app.services.webhooks import secrets
-from app.worker import attempt, executor, ports
+from app.worker import executor, payload_keys, ports
 from app.worker.executor import NoHint, check_signature
 from tests.support.factories import make_task
 from tests.support.people import make_person
@@ -26,7 +26,7 @@ from tests.support.servers.attempts import run_attempt
 TASKS = "/api/v1/tasks"
 CARD = {"number": "4111-1111"}
 OLD, NEW = (base64.b64encode(letter * 32).decode() for letter in (b"o", b"n"))
-OLD_NAME, NEW_NAME = (sealing.keys(key)[0].name for key in (OLD, NEW))
+OLD_NAME, NEW_NAME = (ciphertexts.keys(key)[0].name for key in (OLD, NEW))
 OLD_SECRET, NEW_SECRET = "an old secret key of some length 01", "a newer secret key of some length 23"
 
 
@@ -36,7 +36,7 @@ def restart(settings, engine, monkeypatch):
 
     def restarted(**changed):
         changed_settings = replace(settings, **changed)
-        for module in (attempt, executor, ports):
+        for module in (executor, payload_keys, ports):
             monkeypatch.setattr(module, "get_settings", lambda: changed_settings)
         application = create_app(changed_settings)
         register(application)
@@ -106,7 +106,7 @@ def test_payload_keys_are_changed_and_nothing_stops(
     before = restart(payload_keys=OLD)
     waiting, finished = submit(before), submit(before)
     run(finished)
-    keys = sealing.keys(OLD)
+    keys = ciphertexts.keys(OLD)
     wanted = webhooks.NewWebhook(url=httpserver.url_for("/hook"))
     webhook, secret = webhooks.create(session, wanted, owner_id=person.id, key=None, keys=keys, now=now)
     webhooks.rotate_account(session, person.id, keys=keys, now=now)
@@ -142,7 +142,7 @@ def test_payload_keys_are_changed_and_nothing_stops(
     assert [card["payload"] for card in cards(after, waiting, finished, fresh)] == [CARD] * 3
     assert [card["result"] for card in cards(after, waiting, finished)] == [{"charged": CARD["number"]}] * 2
     assert hook(webhook.id, secret)
-    assert callback in secrets.of_account(session, person.id, keys=sealing.keys(NEW), now=clock.utcnow())
+    assert callback in secrets.of_account(session, person.id, keys=ciphertexts.keys(NEW), now=clock.utcnow())
     assert doctor(session, settings, payload_keys=NEW)["keys"][0] == "ok"
 
 

@@ -61,6 +61,8 @@ _STEPS = {
     Status.FAILED: 'error = \'{"type": "ValueError", "message": "no"}\', finished_at = CAST(:at AS timestamptz)',
     Status.SCHEDULED: "dispatched_at = NULL",
     Status.RETRYING: 'dispatched_at = NULL, error = \'{"type": "ValueError", "message": "no"}\'',
+    Status.WAITING: "dispatched_at = NULL, attempt_base = attempt, expires_at = NULL, "
+    'waits_for = \'{"step": "approved", "signal": "approved"}\', due_at = \'9999-06-01 00:00:00+00\'',
     Status.CANCELLED: "cancel_receipt = 'never_started', finished_at = CAST(:at AS timestamptz)",
 }
 
@@ -68,7 +70,7 @@ _STEPS = {
 def bring_to(session: Session, status: Status | str, *ids: Any, at: datetime = NOON) -> None:
     """Bring PENDING tasks to a status, by the arrows that lead there: the database refuses any other way."""
     status = Status(status)
-    is_outcome = status in (Status.COMPLETED, Status.FAILED, Status.RETRYING)
+    is_outcome = status in (Status.COMPLETED, Status.FAILED, Status.RETRYING, Status.WAITING)
     for step in (Status.PROCESSING, status) if is_outcome else (status,):
         set_ = ", ".join(filter(None, (f"status = '{step}'", _STEPS.get(step))))
         session.execute(

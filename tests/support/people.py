@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import psycopg2
-
 from app.services.accounts.secrets import digest, new_api_key, shown
+from tests.support.servers.connections import transaction
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -47,33 +46,41 @@ def make_person(
     """Insert an account and a key."""
     person = Person(id=uuid4(), email=email or f"{uuid4().hex[:12]}@example.com", key=new_api_key())
     now = datetime.now(UTC)
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO users (id, email, name, password_hash, role, created_at, updated_at) "
-                "VALUES (%s, %s, 'Ada', %s, %s, %s, %s)",
-                (str(person.id), person.email, password_hash, role, now, now),
-            )
-    finally:
-        connection.close()
-    return make_key(database_url, person, scopes=scopes, key=person.key)
+    with transaction(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO users (id, email, name, password_hash, role, created_at, updated_at) "
+            "VALUES (%s, %s, 'Ada', %s, %s, %s, %s)",
+            (str(person.id), person.email, password_hash, role, now, now),
+        )
+        _insert_key(cursor, person, person.key, scopes)
+    return person
 
 
-def make_key(database_url: str, person: Person, *, scopes: tuple[str, ...], key: str | None = None) -> Person:
-    """The same person with another key."""
+def make_key(
+    database_url: str,
+    person: Person,
+    *,
+    scopes: tuple[str, ...],
+    key: str | None = None,
+    allowed_types: list[str] | None = None,
+) -> Person:
+    """The same person with another key. A key for all types can be made on the tables of older versions, too."""
     key = key or new_api_key()
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at) "
-                "VALUES (%s, %s, 'test', %s, %s, %s, %s)",
-                (str(uuid4()), str(person.id), shown(key), digest(key), list(scopes), datetime.now(UTC)),
-            )
-    finally:
-        connection.close()
+    with transaction(database_url) as connection, connection.cursor() as cursor:
+        key_id = _insert_key(cursor, person, key, scopes)
+        if allowed_types is not None:
+            cursor.execute("UPDATE api_keys SET allowed_types = %s WHERE id = %s", (allowed_types, key_id))
     return Person(id=person.id, email=person.email, key=key)
+
+
+def _insert_key(cursor: Any, person: Person, key: str, scopes: tuple[str, ...]) -> str:
+    key_id = str(uuid4())
+    cursor.execute(
+        "INSERT INTO api_keys (id, user_id, name, prefix, digest, scopes, created_at) "
+        "VALUES (%s, %s, 'test', %s, %s, %s, %s)",
+        (key_id, str(person.id), shown(key), digest(key), list(scopes), datetime.now(UTC)),
+    )
+    return key_id
 
 
 def make_admin(database_url: str) -> Person:

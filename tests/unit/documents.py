@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def python_blocks() -> list[Block]:
     return blocks("python")
 
 
-def blocks(wanted: str) -> list[Block]:
+def blocks(wanted: str, pages: Sequence[Path] = PAGES) -> list[Block]:
     """Those of one language."""
     return [
         Block(page=page, number=number, text=textwrap.dedent(text))
-        for page in PAGES
+        for page in pages
         for number, (language, text) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
         if language == wanted
     ]

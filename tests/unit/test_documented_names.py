@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = ("cli.md", "api.md")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-LANGUAGES = {"", "sh", "sql", "json", "yaml", "text", "python", "typescript", "mermaid"}
+LANGUAGES = {"", "sh", "sql", "json", "yaml", "text", "python", "typescript", "mermaid", "go", "bash"}
 LOOKS_LIKE_A_COMMAND = re.compile(r"^(\$ |curl |flask |make |psql |docker |kubectl |helm |celery )", re.MULTILINE)
 VARIABLE = re.compile(r"(?<![…A-Z])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 COMPOSE = ["docker-compose.yml", "deploy/compose/dev.yml", "deploy/compose/production.yml"]
@@ -36,6 +36,10 @@ OTHERS = {
     "SOAK_MINUTES",
     "SOAK_SEED",
     "TASKLEDGER_API_KEY",
+    "CELERY_TASKLEDGER_API_KEY",
+    "CELERY_TASKLEDGER_DJANGO_TRANSACTIONS",
+    "CELERY_TASKLEDGER_URL",
+    "TASKLEDGER_ADOPT",
     "TASKLEDGER_CA_FILE",
     "TASKLEDGER_INSECURE_HTTP",
     "TASKLEDGER_PROFILE",

@@ -15,6 +15,7 @@ import marshmallow
 import pytest
 
 from app import capacity
+from app.api.work import schemas as work_schemas
 from app.commands import sink
 from app.commands.audit import MIN_KEPT
 from app.commands.doctor import key_points
@@ -30,16 +31,21 @@ from app.embedded import supervisor
 from app.server import deadlines, pressure
 from app.server import request as server_request
 from app.server import worker as server
-from app.services import idempotency
+from app.services import idempotency, repairs, signals
 from app.services.accounts import passwords, quotas, sessions, tokens
 from app.services.dispatch.workers import ALIVE_FOR
+from app.services.lifecycle.schema_holds import FIRST_PAUSE
 from app.services.measuring.readiness import LATEST_LOOK
+from app.services.repairs import pacing, preview
 from app.services.schedules.policy import LATE
 from app.services.schedules.targets import MAX_TARGET
+from app.services.submission import chosen_ids
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY
 from app.services.tasks.search import MAX_LOOKED_AT
+from app.services.tasks.task_log import LINES_OF_ATTEMPT
 from app.services.webhooks.secrets import OVERLAP
 from app.sinks.audit.runner import MAX_ENTRIES
+from app.web import repairs as repair_requests
 from app.web.access import KEY_SECONDS
 from app.web.database_deadline import MAX_COMMIT_SECONDS
 from app.web.requests import dry_run
@@ -49,11 +55,15 @@ from app.worker import event_loop, heartbeat, lifespans, shutdown
 from app.worker.children import MAX_BYTES
 from app.worker.outages import CLAIM_SECONDS
 from taskledger_sdk import defaults
+from taskledger_sdk.celery import payloads
+from taskledger_sdk.celery import settings as adopted
 from taskledger_sdk.client.settings import RETRY_SECONDS
 from taskledger_sdk.defaults import rate_of
-from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, TaskType
-from taskledger_sdk.results import RESULT_BYTES
+from taskledger_sdk.durable import asking
+from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, TaskType
+from taskledger_sdk.results import CHECKPOINT_BYTES, RESULT_BYTES
 from taskledger_sdk.retry import RetryPolicy
+from tasks.brokers import NATS, RABBITMQ, REDIS
 from tasks.handlers import webhook_delivery
 from tests.unit.documents import ROOT, running_text
 
@@ -95,6 +105,23 @@ def number_in(path: str, pattern: str) -> float:
 KUBERNETES = "deploy/kubernetes/base"
 RETRY = RetryPolicy()
 CLAIMS = [
+    Claim("durable-handlers.md", "and the payload of a child, have at most 256 KB", (asking.STEP_BYTES / 1024,)),
+    Claim("durable-handlers.md", "a task remembers 1,000 steps", (asking.MAX_STEPS,)),
+    Claim("durable-handlers.md", "of `gather`, and 8 MB", (asking.MAX_BYTES / 2**20,)),
+    Claim("durable-handlers.md", "submits up to 10,000, of which", (asking.MAX_ITEMS,)),
+    Claim(
+        "ask-for-approval.md",
+        "at most 100 untaken signals of at most 64 KB each",
+        (signals.MAX_UNTAKEN, signals.MAX_BYTES / 1024),
+    ),
+    Claim("repair-dead-letters.md", "within 15 minutes starts the repair", (dry_run.TOKEN_SECONDS / 60,)),
+    Claim("repair-dead-letters.md", "A repair has at most 100,000 tasks", (repairs.MAX_TASKS,)),
+    Claim("repair-dead-letters.md", "| `canary` | `--canary` | 20 |", (repair_requests.DEFAULT_CANARY,)),
+    Claim("repair-dead-letters.md", "| `per_second` | `--per-second` | 10 |", (repair_requests.DEFAULT_PER_SECOND,)),
+    Claim("repair-dead-letters.md",
+          "`--never-stop` | 0.1 | it stops when more of the first attempts fail; looked at from 20 on",
+          (repair_requests.DEFAULT_RATIO, pacing.JUDGED_FROM)),
+    Claim("repair-dead-letters.md", "in the dry run (the 5,000 oldest", (preview.MAX_CHECKED,)),
     Claim("accounts-and-keys.md", "an access token for 15 minutes and a refresh token for 30 days",
           (seconds(tokens.LIFETIME) / 60, sessions.REFRESH_LIFETIME.days)),
     Claim("accounts-and-keys.md", "revokes one, within 2 seconds everywhere", (KEY_SECONDS,)),
@@ -105,7 +132,7 @@ CLAIMS = [
           (RETRY.max_retries, RETRY.base_seconds, RETRY.cap_seconds, 0)),
     Claim("add-a-task-type.md", "`timeout_seconds` | 300 |", (default_of(TaskType, "timeout_seconds"),)),
     Claim("add-a-task-type.md", "`grace_seconds` | 10 |", (default_of(TaskType, "grace_seconds"),)),
-    Claim("add-a-task-type.md", "both limits together at most 1560 s", (MAX_HARD_LIMIT_SECONDS,)),
+    Claim("add-a-task-type.md", "[up to 7 days](long-work.md)", (MAX_TIMEOUT_SECONDS / 86_400,)),
     Claim("add-a-task-type.md", "on every attempt of its task (1 to 200 characters)", (1, MAX_KEY)),
     Claim("add-a-task-type.md", "starts in a period (`5/s`, `100/min`, `10/30s`, `1000/day`)",
           (rate_of("5/s").count, rate_of("100/min").count, rate_of("10/30s").count, rate_of("10/30s").seconds,
@@ -135,10 +162,18 @@ CLAIMS = [
     Claim("deploy-on-kubernetes.md", "60 s to end: 20 to finish, 8 more until a handler that does not stop is killed",
           (number_in(f"{KUBERNETES}/worker.yaml", r"terminationGracePeriodSeconds: (\d+)"),
            default_of(Running, "shutdown_grace_seconds"), shutdown.GRACE_AFTER_SIGNAL_SECONDS)),
+    Claim("change-a-payload.md", "goes back to the ledger for 10 seconds", (seconds(FIRST_PAUSE),)),
     Claim("deploy-on-kubernetes.md", "given back by the next rescue, 15 s later", (seconds(ALIVE_FOR),)),
     Claim("deploy-with-compose.md", "as far as there are 256 MiB of memory for each", (capacity.SLOT_BYTES / 1024**2,)),
-    Claim("deploy-with-compose.md", "fails above 250 MB",
+    Claim("deploy-with-compose.md", "fails above 275 MB",
           (number_in("deploy/check_images.sh", r"budget=\$\{1:-(\d+)\}"),)),
+    Claim("long-work.md", "A task may take up to 7 days, on every broker", (MAX_TIMEOUT_SECONDS / 86_400,)),
+    Claim("long-work.md", "is at most 604,800 (7 days)", (MAX_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS / 86_400)),
+    Claim("long-work.md", "not what came of it: at most 64 KB", (CHECKPOINT_BYTES / 1024,)),
+    Claim("long-work.md", "500 of an attempt, and one more for each minute", (LINES_OF_ATTEMPT,)),
+    Claim("long-work.md", "| RabbitMQ | 1800 s (`consumer_timeout`)", (RABBITMQ.longest_delivery_seconds,)),
+    Claim("long-work.md", "| Redis, Valkey | 3600 s (the visibility timeout)", (REDIS.longest_delivery_seconds,)),
+    Claim("long-work.md", "| NATS | 30 s, renewed by the worker", (NATS.transport_options["ack_wait"],)),
     Claim("migrate-from-celery.md", "a lost worker is found in 15 s", (seconds(ALIVE_FOR),)),
     Claim("production-checklist.md", "ran within 26 hours", (MAX_BACKUP_HOURS,)),
     Claim("production-checklist.md", "one has looked for due tasks within 15 s", (seconds(LATEST_LOOK),)),
@@ -150,10 +185,15 @@ CLAIMS = [
     Claim("protect-an-installation.md", "of a sensitive type keeps | 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("protect-an-installation.md", "tokens of dry runs | 15 minutes", (dry_run.TOKEN_SECONDS / 60,)),
     Claim("protect-an-installation.md", "The last 30 days are always kept", (MIN_KEPT.days,)),
+    Claim("start-work-on-events.md", "is repeated within 24 hours", (seconds(idempotency.KEPT) / 3600,)),
     Claim("receive-webhooks.md", "Answer within 15 seconds", (webhook_delivery.SECONDS,)),
+    Claim("migrate-from-celery.md", "after 10 s: `retry_seconds`", (adopted.RETRY_SECONDS,)),
+    Claim("migrate-from-celery.md", "`taskledger_retry_seconds` | 10 s |", (adopted.RETRY_SECONDS,)),
+    Claim("migrate-from-celery.md", "up to 4 KB, in `self.request`", (payloads.MAX_OPTIONS_BYTES / 1024,)),
     Claim("python-client.md", "for `retry_seconds` (60 unless given)", (RETRY_SECONDS,)),
-    Claim("typescript-client.md", "The service remembers it for 24 hours", (seconds(idempotency.KEPT) / 3600,)),
-    Claim("python-client.md", "The service remembers it for 24 hours", (seconds(idempotency.KEPT) / 3600,)),
+    Claim("typescript-client.md", "takes it within 24 hours of that", (seconds(chosen_ids.MAX_AWAY) / 3600,)),
+    Claim("python-client.md", "takes it within 24 hours of that", (seconds(chosen_ids.MAX_AWAY) / 3600,)),
+    Claim("delivery.md", "a moment within 24 hours of now", (seconds(chosen_ids.MAX_AWAY) / 3600,)),
     Claim("receive-webhooks.md", "For 24 hours both sign", (seconds(OVERLAP) / 3600,)),
     Claim("run-without-containers.md", "worker | `SHUTDOWN_GRACE_SECONDS` and 10 s",
           (shutdown.GRACE_AFTER_SIGNAL_SECONDS + shutdown.RECORD_SECONDS,)),
@@ -186,6 +226,8 @@ CLAIMS = [
     Claim("slow-clients.md", "once its first 64 kB have come", (server_request.FIRST_OF_LARGE / 1024,)),
     Claim("slow-clients.md", "with less than 100 kB/s", (pressure.SLOW_RATE / 1000,)),
     Claim("slow-clients.md", "`MAX_WAITERS` of them | 60 s", (MAX_WAIT_SECONDS,)),
+    Claim("work-in-another-language.md", "a JSON value of at most 64 KiB", (CHECKPOINT_BYTES / 1024,)),
+    Claim("slow-clients.md", "`MAX_WAITING_CLAIMS` of them | 30 s", (work_schemas.MAX_WAIT_SECONDS,)),
     Claim("slow-clients.md", "an hour; 10 s for somebody who does not read", (deadlines.GRACE_SECONDS,)),
     Claim("slow-clients.md", "a commit 10 s", (MAX_COMMIT_SECONDS,)),
     Claim("slow-clients.md", "moves 2,000 bytes in each second", (deadlines.MIN_RATE,)),
@@ -207,7 +249,7 @@ CLAIMS = [
 
 MEASURED = [
     ("dashboard.md", r"took 68 ms at the 95th percentile; the bound is 200 ms", "benchmarks/dashboard.py"),
-    ("deploy-with-compose.md", r"has 131 MB for the API and 245 MB for the worker", "deploy/check_images.sh"),
+    ("deploy-with-compose.md", r"has 155 MB for the API and 269 MB for the worker", "deploy/check_images.sh"),
     ("fairness.md", r"\| 7\.8 and 41\.6 ms \|", "benchmarks/fairness.py"),
     ("fairness.md", r"\| 25\.5 and 41\.1 ms \|", "benchmarks/fairness.py"),
     ("hundred-million-rows.md", ".*", "benchmarks/growth.py"),

@@ -15,19 +15,23 @@ import sys
 import textwrap
 import typing
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import httpx2
 import marshmallow
 import pytest
+from celery import Celery
+from celery.exceptions import FixupWarning
 from flask import Flask
 from marshmallow import validate
+from sqlalchemy.orm import Session as SqlSession
 from standardwebhooks.webhooks import Webhook
 
 import tasks
@@ -36,8 +40,9 @@ from app.database import Base
 from app.services.sql.roles import CALLED_BY_VIEWS, FUNCTIONS
 from app.services.tasks.children.asking import wish
 from app.web.schemas.schedules import PutSchedule
-from taskledger_sdk import TaskContext, client, lifespans, registry, schedules, testing
+from taskledger_sdk import DurableTask, TaskContext, client, durable, lifespans, registry, schedules, testing
 from taskledger_sdk import errors as task_errors
+from taskledger_sdk.celery.sending import Sender
 from taskledger_sdk.payload import PayloadSpec
 from taskledger_sdk.registry import TaskType, load_types
 from taskledger_sdk.results import storable_result
@@ -47,7 +52,7 @@ from tests.support.servers.databases import ROOT
 from tests.unit.documents import PAGES, Block, python_blocks, spans
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXM="
-CLIENT_PAGE = "python-client.md"
+CLIENT_PAGES = ("python-client.md", "ask-for-approval.md", "README.md")
 GENERATED = ("cli.md", "api.md", "tables.md", "changelog.md")
 OTHERS = (*GENERATED, "typescript-client.md")  # tests/unit/test_typescript_client.py looks at the names of the latter
 FOR_CONTRIBUTORS = {page.name for page in PAGES if page.parent.name in ("contributing", "decisions")}
@@ -114,12 +119,24 @@ def run_type(block: Block, tmp_path: Path) -> None:
     [name] = set(registry._types) - before
     made: TaskType = registry._types[name]
     assert made.examples, f"{name} shows no example"
-    for example in made.examples:
+    for example in made.examples if made.durable else ():
+        run_durable(made, example)
+    for example in () if made.durable else made.examples:
         task, payload = CheckedTask(type=name), made.payload.load(example)
         result = storable_result(ended(made.handler(task, payload)))
         for _ in range(2 if made.undo is not None else 0):  # it may run more than once, too
             storable_result(ended(made.undo(task, payload, result)))
         assert made.undo is None or task.artifacts.files == {}
+
+
+def run_durable(made: TaskType, example: Any) -> None:
+    """A durable handler: it comes to its end where the signal that it waits for comes, and its children run."""
+    task = testing.DurableAttempt()
+    task.signal("approved", {"ok": True}, after=3600)
+    for kind in load_types().values():
+        task.answer(kind.name, lambda payload, kind=kind: kind.handler(CheckedTask(), kind.payload.load(payload)))
+    [*_, last] = testing.run_until_done(made.handler, example, task)
+    assert isinstance(last, testing.Completed), str(last)
 
 
 def ended(result: Any) -> Any:
@@ -181,9 +198,10 @@ def run_receiver(block: Block, tmp_path: Path) -> None:
 
 
 def run_tests(block: Block, tmp_path: Path) -> None:
-    """Tests of the page's own type: each of them passes."""
+    """Tests of the type that the page has shown last: each of them passes."""
     home = ModuleType("acme_jobs")
-    shown = next(each for each in ALL.values() if each.page == block.page and "@task_type(" in each.text)
+    above = (each for each in ALL.values() if each.page == block.page and each.number < block.number)
+    shown = max((each for each in above if "@task_type(" in each.text), key=lambda each: each.number)
     with mock.patch.dict(sys.modules, {"acme_jobs": home}):
         name = re.match(r'"""(\w+): ', shown.text)[1]  # type: ignore[index]
         module = executed(shown, tmp_path)
@@ -196,18 +214,56 @@ def run_tests(block: Block, tmp_path: Path) -> None:
 
 
 def run_client(block: Block, _tmp_path: Path) -> None:
-    """A program with a client: tests/acceptance/test_python_client.py runs those of this page beside a service."""
-    assert block.page.name == CLIENT_PAGE
+    """A program with a client: tests/acceptance/test_python_client.py runs those of these pages beside a service."""
+    assert block.page.name in CLIENT_PAGES
     compile(block.text, str(block), "exec")
 
 
+def run_work(block: Block, tmp_path: Path) -> None:
+    """A worker of a remote type: its handler runs; tests/acceptance/test_python_client.py runs such a loop."""
+    handler = executed(block, tmp_path).shout
+    task = SimpleNamespace(progress=lambda *_: None)
+
+    assert handler(task, {"text": "hello"}) == "HELLO"
+
+
+def run_elsewhere(block: Block, tmp_path: Path) -> None:
+    """An example of work that waits: tests/integration/services/test_examples_of_waiting.py runs it in a worker."""
+    before = set(registry._types)
+    executed(block, tmp_path)
+    assert any(registry._types[name].durable for name in set(registry._types) - before)
+
+
+def run_adoption(block: Block, tmp_path: Path) -> None:
+    """A Celery application that is adopted, or calls within a transaction; tests/integration/adoption looks further."""
+    sent: list[Any] = []
+    session = SqlSession()
+    app = Celery("documented", broker="memory://", set_as_current=False)
+    given = {"app": app, "session": session, "db": SimpleNamespace(session=session), "order": SimpleNamespace(id=7)}
+    given["send_receipt"] = SimpleNamespace(delay=sent.append)
+    session.add = session.commit = lambda *_: None  # type: ignore[method-assign, assignment]
+    with mock.patch.dict("os.environ"), mock.patch("celery._state._set_current_app"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FixupWarning)  # no Django is installed here
+        module = executed(block, tmp_path, **given)
+    made = getattr(module, "celery_init_app", None)
+    if made is not None:
+        flask = Flask("documented")
+        flask.config["CELERY"] = {"broker_url": "memory://"}
+        with mock.patch("celery._state.default_app", None), mock.patch("celery._state.set_default_app"):
+            module.app = made(flask)
+    assert sent == [7] or isinstance(module.app.send_task, Sender)
+
+
 RUNNERS: tuple[tuple[str, Callable[[Block, Path], None]], ...] = (
+    (r'^"""(onboarding|agent): ', run_elsewhere),
     (r'^"""\w+: .*^@task_type\(', run_type),
     (r'^"""\w+: .*^\w+ = workflow\(', run_workflow),
     (r'^"""\w+: .*^\w+ = schedule\(', run_schedule),
     (r"^\w+: .* = rule\(", run_fields),
     (r"^def test_", run_tests),
+    (r"^from taskledger_sdk.client import Client, WorkTask$", run_work),
     (r"^from taskledger_sdk import .*Client", run_client),
+    (r"^from taskledger_sdk.celery import", run_adoption),
     (r"Webhook\(.*\)\.verify\(", run_receiver),
 )
 """Which blocks are run how, by what they hold. A block of another kind needs a runner; to compile it is not enough."""
@@ -225,6 +281,7 @@ def test_python_on_the_pages_runs(name, tmp_path):
 
 MODULES: tuple[Any, ...] = (
     tasks,
+    durable,
     task_errors,
     testing,
     client,
@@ -240,24 +297,45 @@ MODULES: tuple[Any, ...] = (
 )
 # Roots that are names of somebody else's Python, or of no Python at all, on these pages.
 FOREIGN = {
-    "migrate-from-celery.md": {"AsyncResult", "apply_async", "revoke", "self", "charge", "other"},
+    "migrate-from-celery.md": {
+        *("AsyncResult", "GroupResult", "OperationalError", "add_to_chord", "adopt", "app", "apply_async", "charge"),
+        *("other", "result", "revoke", "revoke_by_stamped_headers", "self", "send_task", "transaction"),
+    },
+    "adopted-projects.md": {
+        *("GroupResult", "Reject", "add_to_chord", "apply", "apply_async", "chunks", "get", "inspect", "result"),
+        *("retry", "revoke", "revoke_by_stamped_headers", "self"),
+    },
+    "celery-and-django.md": {"TestCase", "apply_async_on_commit", "delay_on_commit", "self", "transaction", "using"},
+    "celery-and-flask.md": {"AsyncSession", "db", "using"},
     "migrate-from-rq.md": {"Retry", "enqueue_in", "job", "queue", "FailedJobRegistry", "ScheduledJobRegistry"},
     "deploy-on-kubernetes.md": {"ReadWriteMany", "broker", "database", "migration", "secrets", "serviceAccount"},
     "add-a-task-type.md": {"ProcessPoolExecutor", "WorkerLost"},
     "brokers.md": {"Connection"},
+    "celery-worker.md": {"AbortableTask", "Reject", "RetryNotRaised", "revoke", "self"},
     "python-client.md": {"CreateInvoiceLinesItem", "DataProcessingFilter", "DataProcessingSort", "TaskPayloads"},
     "test-your-tasks.md": {"outcome", "rates"},
+    "wait-without-a-worker.md": {"random"},
     "your-own-package.md": {"acme_jobs"},
+    "0044-adopted-calls-keep-celerys-own-code.md": {"AsyncResult", "BaseBackend", "app", "freeze"},
+    "0045-celery-decides-about-retries.md": {"AsynPool", "request"},
     "0022-payloads-stay-on-marshmallow.md": {"TypeAdapter", "PayloadSpec"},
     "0023-psycopg2-stays-under-hot-statements.md": {"array"},
     "0024-a-log-file-of-our-own-a-cache-of-others.md": {"SharedFileHandler"},
 }
+DURABLE = {
+    "ask-for-approval.md",
+    "durable-handlers.md",
+    "wait-without-a-worker.md",
+    "durable-handlers.added.md",
+    "0042-who-waits-is-run-again-from-its-top.md",
+}
+"""Pages on which `task` is a DurableTask."""
 WITH_ATTEMPTS = {"test-your-tasks.md"}
 """Pages on which `task` is the attempt of a test."""
 NOT_PYTHON = re.compile(
-    r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled)(\.NAME)?|webhook\.test"
+    r"task\.(events|updates|completed|failed|cancelled|pending|processing|retrying|scheduled|waiting)(\.NAME)?|webhook\.test"
     r"|tasks\.dead"  # exchanges, queues and events
-    r"|(admin|audit|dead_letters|queue|detail)\.[a-z_]+"  # actions of the audit log, and what they hold
+    r"|(admin|audit|dead_letters|queue|detail|signal)\.[a-z_]+"  # actions of the audit log, and what they hold
     r"|steps\.\w+\.\w+.*|input\..*|errors\.\w+|data\.\w+|evidence\.\w+|payload\.\w+"  # members of JSON
     r"|taskledger\.(service|submit|tasks)|(v|pg)_\w+\.\w+"  # a setting of PostgreSQL, entry points, columns of views
     r"|[\w.-]+\.(pem|crt|key|svg|png|py|md|yml|yaml|json|conf|env|eml|csv|pdf|toml|sql|js|css)"
@@ -300,11 +378,18 @@ def _names_in_code() -> set[str]:
     return names | set(re.findall(r"FUNCTION (taskledger\.\w+)", statements))
 
 
+def _task_of(page: str) -> type:
+    """What `task` is on a page."""
+    if page in WITH_ATTEMPTS:
+        return testing.Attempt
+    return DurableTask if page in DURABLE else TaskContext
+
+
 def _fault_of_name(path: list[str], call: ast.Call | None, page: str) -> str | None:
     if page in FOR_CONTRIBUTORS and ".".join(path) in _names_in_code():
         return None
     if path[0] == "task":
-        return _fault_of_member(testing.Attempt if page in WITH_ATTEMPTS else TaskContext, path[1:], call)
+        return _fault_of_member(_task_of(page), path[1:], call)
     if path[0] == "client" and len(path) == 2:
         return _fault_of_member(client.Client, path[1:], call)
     if path[0] == "testing" and len(path) == 2:

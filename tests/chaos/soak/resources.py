@@ -14,6 +14,9 @@ MOST = 1.10  # times as much at the end as at first
 MEGABYTE = 1024 * 1024
 # What one measurement differs from the next while nothing grows: pools breathe with the load of the moment.
 SPARE = {"descriptors": 8.0, "threads": 2.0, "connections": 4.0, "memory": 10.0}
+# A pool starts a thread when all that it has are taken, up to its size: how many there are at first is chance. The
+# API's (app/server/worker.py): eight for requests, two for /health and one for /health/live, beside the one that polls.
+FULL_POOLS = {"api child": {"threads": 12.0}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,8 @@ def compared(first: Sequence[Usage], last: Sequence[Usage]) -> list[Comparison]:
         else:
             usual = {name: statistics.median(values[name] for values in siblings) for name in SPARE}
             base = {name: max(before.values[name], usual[name]) for name in SPARE}
+        for name, full in FULL_POOLS.get(usage.role, {}).items():
+            base[name] = max(base[name], full)
         comparisons.append(Comparison(usage=usage, base=base, is_itself=before is not None))
     return comparisons
 

@@ -94,6 +94,19 @@ def test_of_several_hosts_one_that_answers_is_enough(nats_server):
             assert connection.connected
 
 
+def test_a_connection_that_is_lost_before_it_is_used_leaves_nothing_open(url):
+    """kombu connects anew by the same transport, without closing what it had there."""
+    this_process = psutil.Process()
+    with Connection(url, connect_timeout=2) as connection:
+        connection.connect()
+        before = this_process.num_fds()
+        for _ in range(5):
+            connection.transport.nats._fail("lost")
+            connection.channel()
+
+        assert this_process.num_fds() == before
+
+
 def test_no_password_is_shown(url):
     assert PASSWORD not in Connection(url).as_uri()
     assert PASSWORD not in repr(Connection(url))
@@ -224,8 +237,8 @@ def test_tls_verifies_the_server_and_carries_messages(tmp_path):
         wait_for(lambda: "Server is ready" in server.log)
         with Connection(f"tls://127.0.0.1:{port}/t?tls_ca={authority}") as connection:
             QUEUE(connection.default_channel).declare()
-            Producer(connection.default_channel).publish("sealed", exchange="work", routing_key="work")
-            assert connection.default_channel.basic_get("work", no_ack=True).payload == "sealed"
+            Producer(connection.default_channel).publish("secret", exchange="work", routing_key="work")
+            assert connection.default_channel.basic_get("work", no_ack=True).payload == "secret"
         assert "certificate verify failed" in _fault(f"tls://127.0.0.1:{port}/t")
 
 

@@ -3,13 +3,24 @@
 import io
 import json
 import re
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.services.accounts import passwords
-from tests.integration.api.access_table import EVERYBODY, OUTSIDE_THE_DOCUMENT, TABLE, World
+from tests.integration.api.access_table import (
+    EVERYBODY,
+    OUTSIDE_THE_DOCUMENT,
+    TABLE,
+    WORK,
+    WORKERS,
+    World,
+    leased_task,
+)
+from tests.support.factories import read_task
 from tests.support.people import make_admin, make_key, make_person
 
+FOR_ANY_CREDENTIAL = ("GET /api/v1/auth/me", "GET /metrics")
 CASES = [(route, caller) for route in TABLE for caller in EVERYBODY]
 
 
@@ -38,6 +49,51 @@ def test_every_route_answers_every_caller_as_the_table_says(
         assert answer.status_code == line.expected[EVERYBODY.index(caller)], answer.text
         if answer.status_code in (401, 403, 404):
             assert answer.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("route", WORK)
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_key_for_work_reaches_what_it_holds_and_nothing_else(route, worker, application, session, database_url):
+    owner = make_person(database_url, role="admin")
+    world = World(session=session, database_url=database_url, owner=owner)
+    parameters = leased_task(world)
+    session.commit()
+    method, path = route.split(" ", 1)
+    before = read_task(session, UUID(parameters["task_id"]))
+    body = TABLE[route].body | (
+        {"lease": str(uuid4())} if worker == "other lease" and "lease" in TABLE[route].body else {}
+    )
+
+    answer = worker_of(worker, application, database_url, owner).open(
+        path.format(**parameters), method=method, json=body
+    )
+
+    assert answer.status_code == WORK[route][WORKERS.index(worker)], answer.text
+    if answer.status_code in (403, 404, 409):
+        session.rollback()
+        assert read_task(session, before.id) == before
+        assert before.id.hex not in answer.text.replace("-", "") or answer.status_code != 403
+        assert answer.json["code"] == {403: "type_not_allowed", 404: "not_found", 409: "lease_lost"}[answer.status_code]
+
+
+def test_a_key_for_work_is_for_nothing_else(application, database_url, engine):
+    client = worker_of("holder", application, database_url, make_person(database_url, role="admin"))
+    others = [route for route in TABLE if "/work/" not in route and route not in FOR_ANY_CREDENTIAL]
+    closed = [route for route in others if TABLE[route].expected != (TABLE[route].expected[0],) * 5]
+
+    answers = {}
+    for route in closed:  # what it is about need not exist: the key is looked at first
+        method, path = route.split(" ", 1)
+        with client.open(re.sub(r"{[^}]+}", str(uuid4()), path), method=method, json=TABLE[route].body) as answer:
+            answers[route] = answer.status_code
+
+    assert {route: status for route, status in answers.items() if status != 403} == {}
+
+
+def worker_of(worker, application, database_url, owner):
+    account = make_person(database_url, role="admin") if worker == "other account" else owner
+    types = ["another_type"] if worker == "other type" else ["resize"]
+    return make_key(database_url, account, scopes=("work",), allowed_types=types).client(application)
 
 
 def client_of(caller, application, database_url, owner):

@@ -238,26 +238,43 @@ def test_a_batch_belongs_to_who_sent_it_and_starts_a_history(client: FlaskClient
     assert event["status"] == "PENDING"
 
 
-def test_a_batch_that_does_not_fit_the_quota_is_refused_as_a_whole(
-    application: Any, engine: Any, session: Session, database_url: str
-):
+@pytest.fixture
+def somebody(application: Any, session: Session, database_url: str) -> FlaskClient:
+    """A client of an account with a quota of five waiting tasks."""
     person = make_person(database_url)
     session.execute(sa.text("UPDATE users SET max_waiting_tasks = 5 WHERE id = :id"), {"id": person.id})
     session.commit()
     WAITING_TASKS.forget()
+    return person.client(application)
 
-    answer = person.client(application).post(BATCH, json={"tasks": [HELLO] * 6})
 
-    assert answer.status_code == 429
-    assert count(session) == 0
-    assert person.client(application).post(BATCH, json={"tasks": [HELLO] * 5}).json["accepted"] == 5
+def test_of_a_batch_as_many_are_accepted_as_the_quota_has_room_for(somebody: FlaskClient, session: Session):
+    answer = post(somebody, *[HELLO] * 7)
+
+    assert [each["status"] for each in answer["results"]] == [*[201] * 5, 429, 429]
+    assert {each["problem"]["code"] for each in answer["results"][5:]} == {"quota_reached"}
+    assert (answer["accepted"], answer["refused"], count(session)) == (5, 2, 5)
+
+
+def test_what_got_no_place_leaves_its_key_and_its_unique_place_free(somebody: FlaskClient, session: Session):
+    unique = {"unique": {"by": ["type", "payload"]}}
+    keyed = [{**HELLO, "payload": f"{n}", "idempotency_key": f"order-{n}", **unique} for n in range(7)]
+    first = post(somebody, *keyed, keyed[6], {**keyed[6], "idempotency_key": "another"})
+    session.execute(sa.text("UPDATE tasks SET status = 'CANCELLED'"))
+    session.commit()
+    WAITING_TASKS.forget()
+
+    again = [post(somebody, each)["results"][0]["status"] for each in (keyed[6], keyed[5])]
+
+    assert [each["status"] for each in first["results"]] == [*[201] * 5, *[429] * 4]
+    assert again == [201, 201]
 
 
 def test_two_batches_at_once_make_a_unique_task_once(
     client: FlaskClient, application: Any, admin: Person, session: Session, monkeypatch: pytest.MonkeyPatch
 ):
     body = {"tasks": [{**HELLO, "unique": {"by": ["type", "payload"]}}]}
-    insert, others = insertion.insert, ThreadPoolExecutor(1)
+    insert, others = insertion.insert_new, ThreadPoolExecutor(1)
     second: list[Future[Any]] = []
 
     def meanwhile(connection: Any, drafts: Any) -> Any:
@@ -266,7 +283,7 @@ def test_two_batches_at_once_make_a_unique_task_once(
             wait(second, timeout=0.5)
         return insert(connection, drafts)
 
-    monkeypatch.setattr(insertion, "insert", meanwhile)
+    monkeypatch.setattr(insertion, "insert_new", meanwhile)
     first = client.post(BATCH, json=body).json["results"]
     [other] = second[0].result().json["results"]
 

@@ -47,6 +47,28 @@ def test_an_account_that_asks_too_much_is_told_when_to_come_back(build, database
     assert other.post(TASKS, json=HELLO).status_code == 201
 
 
+def test_each_task_of_a_batch_counts_as_a_request(build, database_url, session):
+    application = build(rate_limit_create="10 per minute")
+    busy, other = (make_person(database_url).client(application) for _ in range(2))
+
+    answers = [busy.post(f"{TASKS}/batch", json={"tasks": [HELLO] * count}) for count in (6, 5, 4, 1)]
+
+    assert [answer.status_code for answer in answers] == [200, 429, 429, 200]  # a refused request has counted itself
+    assert [answer.headers["RateLimit-Remaining"] for answer in answers][::3] == ["4", "1"]
+    assert int(answers[1].headers["Retry-After"]) >= 1
+    assert other.post(f"{TASKS}/batch", json={"tasks": [HELLO] * 10}).status_code == 200
+    assert session.scalar(sa.text("SELECT count(*) FROM tasks")) == 17
+
+
+def test_a_batch_that_no_waiting_would_let_in_is_told_so(build, database_url):
+    client = make_person(database_url).client(build(rate_limit_create="10 per minute"))
+
+    answer = client.post(f"{TASKS}/batch", json={"tasks": [HELLO] * 11})
+
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["tasks"])
+    assert "10 per minute" in answer.json["detail"]
+
+
 def test_an_address_is_as_busy_as_ten_accounts_at_most(build, database_url):
     application = build(rate_limit_read="1 per hour")
     people = [make_person(database_url).client(application) for _ in range(11)]

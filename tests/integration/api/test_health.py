@@ -17,6 +17,7 @@ from app.api.service import health
 from app.factory import create_app
 from app.version import VERSION
 from tests.support.people import make_person
+from tests.support.servers.waiting import wait_for
 
 Look = Callable[[timedelta], None]
 
@@ -65,6 +66,16 @@ def test_it_is_ready_when_all_is_there(client: FlaskClient, looked: Look):
 
 def test_a_broker_that_refuses_connections_is_named(client: FlaskClient, looked: Look):
     looked(timedelta())
+
+    assert list(faults(client)) == ["broker"]
+
+
+def test_a_hint_that_the_ledger_keeps_says_nothing_of_the_broker(client: FlaskClient, session: Session, looked: Look):
+    looked(timedelta())
+    declared = {"name": "shout_elsewhere", "schema": {"type": "string"}}
+    assert client.post("/api/v1/task-types", json=declared).status_code == 201
+    assert client.post("/api/v1/tasks", json={"type": "shout_elsewhere", "payload": "a"}).status_code == 201
+    wait_for(lambda: session.scalar(sa.text("SELECT count(*) FROM hints")) == 1)
 
     assert list(faults(client)) == ["broker"]
 

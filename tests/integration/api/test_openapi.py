@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.api.docs import MAX_LISTED
 from taskledger_sdk.registry import load_types
 
 NO_RESOURCES = {"/openapi.json", "/docs", "/docs/assets/{filename}"}
@@ -68,7 +69,20 @@ def test_payloads_are_documented_as_task_types_tells_them(document: dict[str, An
 
     for each in client.get("/api/v1/task-types").json["items"]:
         documented = schemas[mapping[each["name"]].rsplit("/", 1)[1]]["properties"]["payload"]
-        assert documented == each["payload"]
+        assert documented == without_long_lists(each["payload"])
+
+
+def without_long_lists(schema: Any) -> Any:
+    """A schema without the names of all time zones: docs/decisions/0033-the-document-is-what-generators-take.md."""
+    if isinstance(schema, list):
+        return [without_long_lists(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: without_long_lists(below)
+        for name, below in schema.items()
+        if not (name == "enum" and isinstance(below, list) and len(below) > MAX_LISTED)
+    }
 
 
 def test_nothing_refers_to_what_is_not_there(document: dict[str, Any]):

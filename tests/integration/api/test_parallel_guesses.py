@@ -66,7 +66,7 @@ def test_what_was_not_checked_is_not_held_against_anybody(anonymous, database_ur
     email = make_person(database_url).email
 
     def busy(*_):
-        raise passwords.Busy("Too many passwords are being checked at once.")
+        raise passwords.TooManyChecks("Too many passwords are being checked at once.")
 
     monkeypatch.setattr(passwords, "matches", busy)
 

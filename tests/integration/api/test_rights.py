@@ -349,6 +349,16 @@ def test_a_run_that_needs_more_places_than_the_quota_is_429(theirs, change):
     assert theirs.get("/api/v1/tasks").json["items"] == []
 
 
+def test_me_tells_what_the_account_and_the_key_may_use(theirs, person, change, application, database_url):
+    change(allowed_types=["reverse_string", "count_words"])
+    key_types = ["reverse_string", "send_email"]
+    limited = make_key(database_url, person, scopes=("tasks:read",), allowed_types=key_types).client(application)
+
+    assert theirs.get("/api/v1/auth/me").json["allowed_types"] == ["count_words", "reverse_string"]
+    assert limited.get("/api/v1/auth/me").json["allowed_types"] == ["reverse_string"]
+    assert limited.get("/api/v1/auth/me").json["allowed_queues"] is None
+
+
 def test_me_tells_how_much_is_used_of_what(theirs, person, change):
     change(max_waiting_tasks=7, max_stored_bytes=0)
     theirs.post(TASKS, json=HELLO)

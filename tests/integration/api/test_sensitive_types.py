@@ -12,7 +12,7 @@ from app.factory import create_app
 from app.services import idempotency, lifecycle
 from app.services.submission import Submission
 from app.services.tasks.outcomes import Completed, Failed, Retrying
-from app.worker import attempt
+from app.worker import attempt, payload_keys
 from app.worker.in_progress import Running
 from tests.support.factories import HOLDER
 from tests.support.people import make_admin, make_person
@@ -23,16 +23,16 @@ KEY = base64.b64encode(b"k" * 32).decode()
 
 
 @pytest.fixture
-def sealing_settings(settings, monkeypatch):
+def settings_with_keys(settings, monkeypatch):
     """Settings with a key, for the API and for the worker's code in this process."""
     with_key = replace(settings, payload_keys=KEY)
-    monkeypatch.setattr(attempt, "get_settings", lambda: with_key)
+    monkeypatch.setattr(payload_keys, "get_settings", lambda: with_key)
     return with_key
 
 
 @pytest.fixture
-def application(charge_card, sealing_settings):
-    return create_app(sealing_settings)
+def application(charge_card, settings_with_keys):
+    return create_app(settings_with_keys)
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_the_row_and_its_history_hold_the_payload_encrypted(owner, session):
     history = str(session.execute(sa.text("SELECT detail::text FROM task_events")).all())
 
     assert "$sealed" in rows
-    assert "4111" not in rows + history
-    assert "4222" not in rows + history
+    assert "4111-1111" not in rows + history
+    assert "4222-2222" not in rows + history
 
 
 def test_the_owner_reads_it_and_an_admin_does_not(owner, application, database_url):
@@ -92,10 +92,10 @@ def test_the_owner_reads_it_and_an_admin_does_not(owner, application, database_u
     assert task["payload"] == CARD
     assert owner.get(f"{TASKS}/{task['id']}").json["payload"] == CARD
     assert admin.get(f"{TASKS}/{task['id']}").json["payload"] == {"$redacted": True}
-    assert "4111" not in admin.get(TASKS).text
+    assert "4111-1111" not in admin.get(TASKS).text
 
 
-def test_a_worker_opens_the_payload_and_seals_the_result(owner, session, charge_card):
+def test_a_worker_decrypts_the_payload_and_encrypts_the_result(owner, session, charge_card):
     from app.clock import utcnow
     from app.services.tasks import outcomes
 
@@ -105,7 +105,7 @@ def test_a_worker_opens_the_payload_and_seals_the_result(owner, session, charge_
     outcomes.record(session, [(held, outcome)], now=utcnow())
     session.commit()
 
-    assert "4111" not in str(session.execute(sa.text("SELECT * FROM tasks")).all())
+    assert "4111-1111" not in str(session.execute(sa.text("SELECT * FROM tasks")).all())
     assert owner.get(f"{TASKS}/{task['id']}").json["result"] == {"charged": CARD["number"]}
 
 
@@ -124,7 +124,7 @@ def test_a_worker_without_the_key_says_which_one_it_needs(owner, session, charge
     from app.clock import utcnow
 
     task = submit(owner)
-    monkeypatch.setattr(attempt, "get_settings", lambda: settings)
+    monkeypatch.setattr(payload_keys, "get_settings", lambda: settings)
     _, outcome = run(session, charge_card, task["id"], now=utcnow())
 
     assert isinstance(outcome, Retrying)

@@ -4,6 +4,7 @@ import http.client
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import pairwise
@@ -13,7 +14,7 @@ import pytest
 import requests
 
 from tests.support.servers.processes import Process
-from tests.support.servers.waiting import free_port
+from tests.support.servers.waiting import free_port, wait_for
 
 ROOT = Path(__file__).parents[3]
 THREAD_OF_THE_REQUEST = """
@@ -28,11 +29,20 @@ def application(environ, start_response):
 class Server(Process):
     """gunicorn with an application that answers with the thread it runs in."""
 
-    def __init__(self, directory: Path, *, threads: int) -> None:
+    def __init__(self, directory: Path, *, threads: int, processes: int) -> None:
         self.port = free_port()
         directory.joinpath("threads_shown.py").write_text(THREAD_OF_THE_REQUEST)
         command = [sys.executable, "-m", "gunicorn", "--worker-class", "app.server.Threads", "--no-control-socket"]
-        command += ["--threads", str(threads), "--keep-alive", "75", "--graceful-timeout", "20"]
+        command += [
+            "--workers",
+            str(processes),
+            "--threads",
+            str(threads),
+            "--keep-alive",
+            "75",
+            "--graceful-timeout",
+            "20",
+        ]
         command += ["--bind", f"127.0.0.1:{self.port}", "--pythonpath", str(directory), "threads_shown:application"]
         super().__init__(command, name="server", environment={}, directory=ROOT)
 
@@ -50,8 +60,8 @@ class Server(Process):
 def serve(tmp_path) -> Iterator:
     with ExitStack() as closing_all:
 
-        def start(*, threads: int) -> Server:
-            return closing_all.enter_context(Server(tmp_path, threads=threads))
+        def start(*, threads: int, processes: int = 1) -> Server:
+            return closing_all.enter_context(Server(tmp_path, threads=threads, processes=processes))
 
         yield start
 
@@ -109,3 +119,22 @@ def test_a_stop_ends_connections_that_rest(serve):
         server.stop()
 
     assert time.monotonic() - began < 10  # gunicorn keeps them for 2 s
+
+
+def test_connections_that_open_together_are_shared_by_the_processes(serve):
+    """They stay: where one process took nearly all, it would work for the others, too."""
+    server = serve(threads=8, processes=2)
+    wait_for(lambda: len(processes_of(server, 4)) == 2, what="both processes accept")
+
+    taken = [processes_of(server, 32) for _ in range(5)]
+
+    assert min(min(counts.values()) for counts in taken) >= 4, taken
+
+
+def processes_of(server: Server, connections: int) -> Counter[bytes]:
+    """How many of so many connections, opened at once, each process has."""
+    with ExitStack() as closing_all:
+        opened = [closing_all.enter_context(closing(server.connect())) for _ in range(connections)]
+        for each in opened:
+            each.connect()
+        return Counter(thread_of(each).split()[0] for each in opened)

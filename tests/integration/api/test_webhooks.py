@@ -181,14 +181,14 @@ def test_secrets_in_payloads_and_sensitive_results_are_not_sent(theirs, owner, s
     from app.services.webhooks import body
 
     webhook = make(theirs)
-    payload = {"url": "https://example.com/?token=abc", "headers": {"Authorization": "Bearer abc"}}
+    payload = {"url": "https://example.com/?token=sesame", "headers": {"Authorization": "Bearer sesame"}}
     tell(session, owner.id, type="http_request", payload=payload, **ENDED)
     monkeypatch.setattr(body, "is_sensitive", lambda name: name == "uppercase_text")
     tell(session, owner.id, type="uppercase_text", payload="hush", **ENDED)
 
     sent = json.dumps([delivery["body"] for delivery in deliveries(theirs, webhook)])
 
-    assert "abc" not in sent
+    assert "sesame" not in sent
     assert "hush" not in sent
 
 
@@ -251,9 +251,9 @@ def test_two_who_make_the_account_secret_at_once_get_one_each_and_both_sign(sess
 
 
 def test_secrets_are_not_stored_in_the_clear_where_there_is_a_key(session, owner):
-    from app.services.encryption import sealing
+    from app.services.encryption import ciphertexts
 
-    keys = sealing.keys(base64.b64encode(bytes(32)).decode())
+    keys = ciphertexts.keys(base64.b64encode(bytes(32)).decode())
     wanted = webhooks.NewWebhook(url=URL)
     _, secret = webhooks.create(session, wanted, owner_id=owner.id, key=None, keys=keys, now=NOON)
 

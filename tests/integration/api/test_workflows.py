@@ -33,6 +33,25 @@ def test_a_workflow_is_stored_and_run(client):
     assert answer.json["progress"] == {"percent": 0, "total": 2, "done": 0, "running": 1, "failed": 0}
 
 
+def test_steps_without_a_type_of_their_own_are_stored_and_shown_without_their_secrets(client):
+    make(client)
+    each = {"for_each": [{"word": "a", "password": "hunter2"}], "type": "reverse_string", "payload": "x"}
+    steps = {
+        "each": each,
+        "approved": {"wait_for": "approved", "timeout": 60},
+        "pause": {"sleep": 5, "after": ["approved"]},
+        "below": {"workflow": "shout", "input": {"words": "abc", "password": "hunter2"}, "after": ["pause"]},
+    }
+
+    made = make(client, {"steps": steps}, name="waits")
+
+    shown = {**steps, "below": {**steps["below"], "input": {"words": "abc", "password": "[redacted]"}}}
+    shown["each"] = {**each, "for_each": [{"word": "a", "password": "[redacted]"}]}
+    assert made["definition"]["steps"] == shown
+    assert client.get(f"{WORKFLOWS}/waits").json["definition"]["steps"] == shown
+    assert client.get(WORKFLOWS).status_code == 200
+
+
 def test_a_run_tells_of_each_step_how_far_it_is_and_how_long_it_took(client, session):
     make(client)
     run = start(client).json

@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 from tests.integration.api.access_table import (
     World,
     artifact,
+    dead_letter_group,
     delivered,
     failed_task,
     finished_task,
     invoiced_task,
+    outside_event,
+    repair,
     run,
     schedule,
+    signalled_task,
     somebody,
+    trigger,
     waiting_task,
     webhook,
     workflow,
@@ -61,8 +66,10 @@ def schedule_for(action: str) -> Callable[[World], dict[str, str]]:
 
 
 SUBMISSION = {"payload": "hello"}
+REPAIR = {"type": "reverse_string", "canary": "1", "per_second": "5", "stop_above_failure_ratio": "", "patch": ""}
 FAILED_BEFORE = {"failed_before": NOON.isoformat()}
 QUEUE = {"kinds": "queues", "name": "tasks", "action": "pause"}
+TRIGGER_FORM = {"event": "order.paid", "starts": "type:reverse_string", "template": '"hello"'}
 SCHEDULE_FORM = {"kind": "cron", "cron": "0 7 * * *", "time_zone": "UTC", "payload": "hello"}
 
 TABLE: dict[str, Page] = {
@@ -80,6 +87,8 @@ TABLE: dict[str, Page] = {
     "GET /tasks/{task_id}": own(waiting_task),
     "GET /tasks/{task_id}/{action}": own(task_for("cancel")),
     "POST /tasks/{task_id}/{action}": own(task_for("cancel"), 302),
+    "GET /tasks/{task_id}/signals/{name}": own(signalled_task),
+    "POST /tasks/{task_id}/signals/{name}": own(signalled_task, 302, form={"data": "yes"}),
     "GET /tasks/{task_id}/edit": own(waiting_task),
     "POST /tasks/{task_id}/edit": own(waiting_task, 409, form=SUBMISSION),
     "GET /artifacts/{artifact_id}/content": own(artifact),
@@ -89,6 +98,14 @@ TABLE: dict[str, Page] = {
     "GET /dead-letters": everybody(),
     "GET /dead-letters/{action}": everybody(given=lambda _: {"action": "replay"}),
     "POST /dead-letters/{action}": everybody(302, given=lambda _: {"action": "purge"}, form=FAILED_BEFORE),
+    "GET /dead-letters/groups/{fingerprint}": own(dead_letter_group),
+    "GET /repairs": everybody(),
+    "GET /repairs/new": everybody(),
+    "POST /repairs/new": everybody(given=failed_task, form=REPAIR),
+    "POST /repairs": everybody(422, form={"token": "no token"}),
+    "GET /repairs/{repair_id}": own(repair),
+    "GET /repairs/{repair_id}/{action}": own(with_action(repair, "pause")),
+    "POST /repairs/{repair_id}/{action}": own(with_action(repair, "pause"), 302),
     "GET /queues": everybody(),
     "GET /queues/{kinds}/{name}/{action}": admins(given=lambda _: QUEUE),
     "POST /queues/{kinds}/{name}/{action}": admins(302, given=lambda _: QUEUE),
@@ -110,6 +127,12 @@ TABLE: dict[str, Page] = {
     "GET /runs/{run_id}": own(run),
     "GET /runs/{run_id}/{action}": own(with_action(run, "cancel")),
     "POST /runs/{run_id}/{action}": own(with_action(run, "cancel"), 302),
+    "GET /triggers": everybody(),
+    "POST /triggers": everybody(302, form=TRIGGER_FORM),
+    "GET /triggers/{trigger_id}": own(trigger),
+    "GET /triggers/events/{event_id}": own(outside_event),
+    "GET /triggers/{trigger_id}/{action}": own(with_action(trigger, "disable")),
+    "POST /triggers/{trigger_id}/{action}": own(with_action(trigger, "delete"), 302),
     "GET /webhooks": everybody(),
     "POST /webhooks": everybody(form={"url": "https://example.com/hooks", "event": "task.failed"}),
     "GET /webhooks/{webhook_id}": own(webhook),

@@ -34,7 +34,7 @@ def test_looking_at_a_task_and_cancelling_it(boss, store, somebody, told):
         "owner": str(somebody.id),
         "action": "cancel",
         "method": "POST",
-        "route": "/tasks/<task_id>/<any(cancel, retry, compensate, delete):action>",
+        "route": "/tasks/<task_id>/<any(cancel, retry, forget, compensate, delete):action>",
     }
 
 

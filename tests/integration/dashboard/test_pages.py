@@ -1,6 +1,7 @@
 """What pages say: policy, hidden values, hostile texts, forms."""
 
 import re
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -8,15 +9,16 @@ import sqlalchemy as sa
 from app.dashboard import overview
 from app.models import Status
 from app.services import webhooks
+from taskledger_sdk.registry import known_types
 from tests.integration.dashboard.conftest import send
-from tests.support.factories import create_schedule, make_claim, seconds
+from tests.support.factories import NOON, create_schedule, make_claim, make_task, seconds
 from tests.support.people import make_admin, make_person
 from tests.support.runs import start, step
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 PLACES = (
     "/", "/tasks", "/dead-letters", "/queues", "/workers", "/schedules", "/workflows", "/runs", "/webhooks",
-    "/accounts", "/account", "/audit",
+    "/accounts", "/account", "/audit", "/repairs", "/repairs/new",
 )  # fmt: skip
 
 TEXT, OBJECT = "CAST(:text AS text)", "jsonb_build_object(CAST(:text AS text), CAST(:text AS text))"
@@ -65,6 +67,14 @@ def fresh():
 def failed(store, **columns):
     told = {"error": {"type": "ValueError", "message": "boom", "traceback": "line 1"}, "error_fingerprint": "0" * 16}
     return store(status=Status.FAILED, attempt=1, **{**told, **columns})
+
+
+@pytest.mark.parametrize("path", ["/submit", "/schedules/new"])
+def test_types_that_only_the_service_submits_are_not_offered(page, path):
+    offered = page.get(path).text
+
+    assert "reverse_string" in offered
+    assert "webhook_delivery" not in offered
 
 
 @pytest.mark.parametrize("path", PLACES)
@@ -391,3 +401,35 @@ def test_viewers_share_what_was_looked_up_a_moment_ago_until_something_changes(b
     overview.forget()
     boss.get("/")
     assert len(looked) == 2
+
+
+@pytest.mark.parametrize("path", ["/submit", "/schedules/new"])
+def test_no_form_offers_a_type_that_only_the_service_submits(page, path):
+    shown = page.get(path).text
+
+    assert ">reverse_string<" in shown
+    assert not [kind.name for kind in known_types().values() if kind.internal and f">{kind.name}<" in shown]
+
+
+def test_a_history_tells_its_days_and_its_zone(page, session, somebody):
+    task = make_task(session, owner_id=somebody.id, now=NOON, status="SCHEDULED", scheduled_at=NOON + timedelta(days=2))
+    session.execute(sa.text("UPDATE task_events SET at = :at"), {"at": NOON})
+    session.execute(sa.text("UPDATE tasks SET status = 'PENDING' WHERE id = :id"), {"id": task.id})
+    session.commit()
+
+    shown = page.get(f"/tasks/{task.id}").text
+    timeline = shown[shown.index('id="timeline"') : shown.index("</ol>")]
+
+    assert ">UTC<" in timeline
+    assert ">2026-03-02 12:00:00.000<" in timeline
+    assert len(re.findall(r">\d{4}-\d\d-\d\d \d\d:", timeline)) == 2
+
+
+def test_what_an_account_may_use_is_told_in_numbers_that_can_be_read(page, session, somebody):
+    session.execute(sa.text("UPDATE users SET max_waiting_tasks = 1000000, max_stored_bytes = 10737418240"))
+    session.commit()
+
+    shown = page.get("/account").text
+
+    assert "0 of 1,000,000" in shown
+    assert "0 B of 10.7 GB" in shown

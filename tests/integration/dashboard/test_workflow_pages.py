@@ -7,9 +7,11 @@ import sqlalchemy as sa
 
 from app.clock import utcnow
 from app.services import workflows
+from app.services.recovery.failures import Failure
+from app.services.tasks.outcomes import Failed
 from tests.integration.dashboard.conftest import send
-from tests.support.factories import create_schedule
-from tests.support.runs import create_workflow, step
+from tests.support.factories import bring_to, create_schedule, make_task
+from tests.support.runs import create_workflow, end, step, task_of
 
 STEPS = {"first": step(), "left": step("first"), "right": step("first"), "last": step("left", "right")}
 
@@ -38,6 +40,58 @@ def test_the_steps_of_a_run_are_drawn_with_their_states_and_lead_to_their_tasks(
     assert drawn.count('class="edge"') == 4
     assert f'href="/tasks/{task_id}"' in drawn
     assert f'href="/runs/{run.id}"' in page.get(f"/tasks/{task_id}").text
+
+
+def test_secrets_of_a_workflow_and_of_its_runs_are_shown_on_no_page(page, session, somebody):
+    create_workflow(session, STEPS, name="below", owner_id=somebody.id)
+    payload = {"url": "https://example.org/?token=hidden-1", "headers": {"Authorization": "Bearer hidden-2"}}
+    secret = {"type": "string", "required": False, "default": "hidden-3"}
+    steps = {
+        "call": {"type": "http_request", "payload": payload},
+        "each": {"for_each": [{"password": "hidden-4"}], "type": "reverse_string", "payload": "x"},
+        "below": {"workflow": "below", "input": {"password": "hidden-5"}},
+    }
+    made = create_workflow(session, steps, name="secretive", owner_id=somebody.id, input={"api_key": secret})
+    new = workflows.NewRun(input={"api_key": "hidden-6"})
+    run = workflows.start(session, made, new, owner_id=somebody.id, now=utcnow())
+    session.commit()
+
+    below = session.execute(sa.text("SELECT task_id FROM workflow_steps WHERE key = 'below'")).scalar_one()
+
+    for path in ("/workflows/secretive", f"/runs/{run.id}", f"/tasks/{below}"):
+        shown = page.get(path).text
+        assert "[redacted]" in shown
+        assert re.findall(r"hidden-\d", shown) == []
+
+
+def test_a_failed_step_of_a_run_offers_nothing_that_only_its_run_can_do(page, run, session):
+    task = task_of(session, run.id, "first")
+    end(
+        session,
+        run.id,
+        "first",
+        Failed(failure=Failure(type="LookupError", message="no city"), reason="no retries are left"),
+        now=utcnow(),
+    )
+
+    shown = page.get(f"/tasks/{task.id}").text
+    asked = page.get(f"/tasks/{task.id}/retry").text
+    counted = page.get("/dead-letters/replay").text
+
+    assert f"/tasks/{task.id}/retry" not in shown
+    assert f"/tasks/{task.id}/delete" not in shown
+    assert f'/runs/{run.id}">a run</a>, and goes with that only' in asked
+    assert "Start over 0 dead letters?" in counted
+    assert "1 more is left alone" in counted
+    assert str(task.id) not in counted
+
+
+def test_a_task_that_will_be_tried_again_offers_no_start_that_would_be_refused(page, somebody, session):
+    task = make_task(session, owner_id=somebody.id)
+    bring_to(session, "RETRYING", task.id)
+    session.commit()
+
+    assert f"/tasks/{task.id}/retry" not in page.get(f"/tasks/{task.id}").text
 
 
 def test_a_run_is_started_with_an_input_as_json(page, workflow):

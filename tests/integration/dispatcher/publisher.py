@@ -1,10 +1,11 @@
 """A broker that does what a test says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from amqp.exceptions import PreconditionFailed
 
 from app.messaging import Hint, Slice
+from tests.support.one_by_one import published_one_by_one
 
 
 class ScriptedPublisher:
@@ -37,6 +38,9 @@ class ScriptedPublisher:
         if hint.type in self.broken:
             raise KeyError(hint.type)
         self.published.append(hint)
+
+    def publish_together(self, hints: Sequence[Hint]) -> tuple[list[Hint], BaseException | None]:
+        return published_one_by_one(self.publish, hints)
 
     def announce(self, events: Slice) -> None:
         self.connect()

@@ -181,6 +181,7 @@ def test_deliveries_take_no_room_of_their_owners_quota(session, engine):
     room = WaitingTasks()
 
     room.take(session, ADA, 1, most=2)
+    make_task(session, owner_id=ADA)
 
     with pytest.raises(QuotaReached):
         room.take(session, ADA, 1, most=2)

@@ -123,6 +123,20 @@ def test_an_expired_task_is_cancelled_even_with_the_broker_down(session, publish
     assert now_is(session, task.id).status == Status.CANCELLED
 
 
+def test_what_was_not_committed_is_found_by_the_next_look(session, publisher, monkeypatch):
+    [task] = make(session, due_at=NOON - seconds(60), expires_at=NOON - seconds(30))
+    dispatch = Dispatch(publisher)
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "wake_due", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            dispatch.run_once(NOON)
+    assert now_is(session, task.id).status == Status.PENDING
+
+    dispatch.run_once(NOON + seconds(1))
+
+    assert now_is(session, task.id).status == Status.CANCELLED
+
+
 def test_two_dispatchers_at_once_publish_each_task_once(engine, session, publisher):
     make(session, 5, status="SCHEDULED", due_at=NOON, dispatched_at=None)
     with engine.connect() as other, other.begin():

@@ -11,6 +11,7 @@ from app.clock import utcnow
 from app.dispatcher.dispatch import BATCH, Dispatch
 from app.dispatcher.lost_hints import LostHints
 from app.services.events import Head, next_batch
+from app.services.lifecycle import leases
 from tests.integration.dispatcher.publisher import ScriptedPublisher
 
 MANY = 5 * BATCH
@@ -72,3 +73,17 @@ def test_events_that_pile_up_are_read_batch_by_batch(session, plans):
     assert len(batch.event_ids) == BATCH
     for plan in plans:
         assert not any(each in plan for each in READS_ALL), plan
+
+
+def test_a_worker_looks_for_its_expired_leases_among_what_is_due_only(session, plans):
+    session.execute(FILL, {"is_dispatched": False})
+    session.execute(sa.text("UPDATE tasks SET due_at = now() + interval '1 day'"))
+    session.execute(sa.text("ANALYZE tasks"))
+    session.commit()
+    plans.clear()
+
+    with database.transaction() as of_the_worker:
+        assert leases.expired_at(of_the_worker, "worker-1") == []
+
+    [plan] = plans
+    assert "Index Cond: (due_at <= now())" in plan, plan

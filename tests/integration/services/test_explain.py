@@ -18,20 +18,29 @@ from app.services.dispatch import queues
 from app.services.explain import CAUSES, RUN_CAUSES, SCHEDULE_CAUSES
 from app.services.lifecycle import Holder
 from app.services.recovery.failures import Failure
-from tests.support.factories import NOON, create_schedule, make_claim, make_task, seconds
+from tests.support.factories import NOON, bring_to, create_schedule, make_claim, make_task, seconds
 from tests.support.runs import BROKEN, cancelled_in_its_pause, end, pdf, start, step, task_of
+from tests.support.waiting_tasks import make_waiting, remember
 
 FAILURE = Failure(type="LookupError", message="no such city")
 HOUR = timedelta(hours=1)
 
 
 def worker(
-    session, *, node="worker-a", seen=NOON, stopped=None, queue="tasks", types=("reverse_string",), concurrency=2
+    session,
+    *,
+    node="worker-a",
+    seen=NOON,
+    stopped=None,
+    queue="tasks",
+    types=("reverse_string",),
+    concurrency=2,
+    **runtime,
 ):
     """As a worker's parent process writes it each second."""
     row = {
         "id": f"{node}/00000001", "node": node, "host": "here", "pid": 1, "concurrency": concurrency, "queues": [queue],
-        "types": dict.fromkeys(types, "abc"), "version": "1", "runtime": {}, "started_at": NOON - HOUR,
+        "types": dict.fromkeys(types, "abc"), "version": "1", "runtime": runtime, "started_at": NOON - HOUR,
         "last_seen_at": seen, "stopped_at": stopped,
     }  # fmt: skip
     session.execute(sa.insert(Worker.__table__).values(row))
@@ -159,6 +168,13 @@ def of_a_type_that_nobody_knows(session) -> UUID:
     return make_task(session).id
 
 
+def of_a_newer_release(session) -> UUID:
+    worker(session)
+    task = make_task(session, schema_hash="ffffffffffff")
+    lifecycle.hold_for_schema(session, [task.id], schema="abc", now=NOON)
+    return task.id
+
+
 def due_without_a_dispatcher(session) -> UUID:
     worker(session)
     dispatcher(session, seen=NOON - HOUR)
@@ -187,6 +203,13 @@ def purged_while_workers_are_idle(session) -> UUID:
     return make_task(session, now=NOON - seconds(20), due_at=NOON + seconds(3)).id
 
 
+def behind_tasks_that_take_long(session) -> UUID:
+    holder = worker(session, concurrency=1, free=0, acknowledged_early=1)
+    held = make_claim(session, holder=holder)
+    session.execute(sa.text("UPDATE tasks SET started_at = :at WHERE id = :id"), {"at": NOON - HOUR, "id": held.id})
+    return make_task(session, now=NOON - seconds(2)).id
+
+
 def third_in_line(session) -> UUID:
     holder = worker(session, concurrency=1)
     make_claim(session, holder=holder)
@@ -194,6 +217,37 @@ def third_in_line(session) -> UUID:
     make_task(session, now=NOON - seconds(3))
     make_task(session, priority="low", now=NOON - seconds(4))
     return make_task(session, now=NOON - seconds(2)).id
+
+
+def waiting_for_a_signal(session):
+    task_id = make_waiting(session)
+    session.execute(
+        sa.text("INSERT INTO signals (target, name, data, at) VALUES (:id, 'aproved', '1', now())"), {"id": task_id}
+    )
+    return task_id
+
+
+def waiting_for_its_children(session):
+    task_id = make_waiting(session, waits={"children": 2, "steps": ["a", "b"]})
+    for number, name in enumerate(("a", "b")):
+        child = make_task(session)
+        remember(session, task_id, name, number, kind="call", state="BEGUN", child_id=child.id, ended_at=None)
+    return task_id
+
+
+def cancelled_with_a_child(session):
+    task_id = make_waiting(session, waits={"children": 1, "steps": ["a"]})
+    remember(session, task_id, "a", 1, kind="call", state="BEGUN", child_id=make_task(session).id, ended_at=None)
+    session.execute(sa.text("UPDATE tasks SET cancel_requested_at = :now WHERE id = :id"), {"now": NOON, "id": task_id})
+    return task_id
+
+
+def asleep(session):
+    return make_waiting(session, waits={"until": (NOON + seconds(3600)).isoformat()})
+
+
+def waiting_for_nobody_knows_what(session):
+    return make_task(session, status=Status.WAITING, dispatched_at=None).id
 
 
 @dataclass(frozen=True)
@@ -212,6 +266,11 @@ CASES = [
     Case(held_by_a_worker_that_nobody_knows, "worker_lost", ("not known any more",)),
     Case(asked_to_stop, "stopping", ("asked to stop",)),
     Case(running, "running", ("worker-a/00000001", "last seen at 2026-03-02T12:00:00Z", "/cancel")),
+    Case(cancelled_with_a_child, "cancelling", ("one of its children", "2026-03-02T12:00:00Z")),
+    Case(waiting_for_a_signal, "waiting_for_signal", ("the signal approved", "sent as aproved", "/signals/approved")),
+    Case(waiting_for_its_children, "waiting_for_children", ("2 of its children", "/why")),
+    Case(asleep, "sleeping", ("until 2026-03-02T13:00:00Z",)),
+    Case(waiting_for_nobody_knows_what, "waiting", ("does not say for what", "/cancel")),
     Case(starting_later, "not_due", ("2026-03-02T13:00:00Z",)),
     Case(waiting_for_its_retry, "retry_due", ("2026-03-02T13:00:00Z", "LookupError", "retry 1 of 3")),
     Case(of_a_paused_type, "type_paused", ("by ada", "the relay is down", "/task-types/reverse_string/resume")),
@@ -219,6 +278,7 @@ CASES = [
     Case(without_any_worker, "no_live_worker", ("celery -A tasks worker",)),
     Case(in_a_queue_that_nobody_takes, "no_worker_takes_queue", ("mail", "--queues tasks")),
     Case(of_a_type_that_nobody_knows, "no_worker_knows_type", ("reverse_string",)),
+    Case(of_a_newer_release, "needs_newer_worker", ("needs a newer worker", "schema ffff", "none that is alive")),
     Case(
         for_a_receiver_that_fails,
         "circuit_open",
@@ -232,6 +292,7 @@ CASES = [
     Case(held_because_the_broker_did_not_take_it, "waiting_for_dispatch", ("connection refused",)),
     Case(passed_by_a_later_hint, "message_lost", ("a later one was taken", "2026-03-02T12:00:03Z")),
     Case(purged_while_workers_are_idle, "message_lost", ("idle", "2026-03-02T12:00:03Z")),
+    Case(behind_tasks_that_take_long, "workers_busy", ("All 1 places", "1 of them by tasks that take long")),
     Case(third_in_line, "in_line", ("number 3 in line",)),
 ]
 
@@ -302,6 +363,8 @@ ALSO = {
     held_for_its_turn: ["waiting_for_dispatch"],
     due_without_a_dispatcher: ["waiting_for_dispatch"],
     of_a_paused_type: ["waiting_for_dispatch"],
+    of_a_newer_release: ["waiting_for_dispatch"],
+    cancelled_with_a_child: ["waiting_for_children"],
 }
 """What else holds in each of the cases, as somebody would find who looked; nothing in those that are not here."""
 
@@ -413,10 +476,23 @@ def test_a_step_that_waits_is_told_with_the_task_that_it_waits_for(session):
 
     answer = explain.why_run(session, run.id, owner=None, now=NOON)
 
-    assert answer.summary == "The step b waits for a to end, and 1 more steps wait."
+    assert answer.summary == "The step b waits for a to end, and 1 more step waits."
     assert answer.evidence["blocked"] == {"b": ["a"], "c": ["a", "b"]}
     assert answer.evidence["under_way"]["a"] == {"task_id": str(task.id), "status": "PENDING", "attempt": 0}
     assert f"/tasks/{task.id}/why" in answer.fix
+
+
+def test_a_step_that_waits_for_a_signal_is_told_with_the_signal(session):
+    run = start(session, {"a": {"wait_for": "approved"}, "b": step("a")})
+    task = task_of(session, run.id, "a")
+    bring_to(session, Status.WAITING, task.id)
+    session.execute(
+        sa.text("UPDATE tasks SET reason = 'waits for the signal approved' WHERE id = :id"), {"id": task.id}
+    )
+
+    answer = explain.why_run(session, run.id, owner=None, now=NOON)
+
+    assert answer.summary == "The step b waits for a (waits for the signal approved) to end."
 
 
 def test_the_command_prints_what_an_error_says_as_it_stands(application, engine, session):

@@ -58,8 +58,8 @@ def test_a_plan_made_when_the_table_was_empty_still_uses_the_index_when_it_is_fu
         insertion.insert(connection, drafts(1_000))
 
     for call in (
-        f"complete('{{{NOTHING}}}', '{NOTHING}', '{{}}', now())",
-        f"claim('{{{NOTHING}}}', 'x', '{NOTHING}', 'w', 1, now(), now())",
+        f"complete('{{{NOTHING}}}', '{NOTHING}', '{{}}', '{{}}', now())",
+        f"claim('{{{NOTHING}}}', 'x', '{NOTHING}', 'w', 1, now(), now(), '{{}}')",
     ):
         explain = f"SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON) EXECUTE taskledger_{call}"
         [(found,)] = connection.exec_driver_sql(explain)

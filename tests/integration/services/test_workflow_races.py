@@ -14,14 +14,12 @@ from app.services.tasks import outcomes
 from app.services.tasks.outcomes import Completed
 from app.services.workflows import Caller, NewRun
 from tests.support.factories import HOLDER, NOON
+from tests.support.locks import somebody_waits
 from tests.support.runs import create_workflow, run_of, start, states, step
 from tests.support.servers.waiting import wait_for
 
 WIDTH, THREADS = 40, 8
 ANN = Caller(owner_id=uuid4())
-SOMEBODY_WAITS = sa.text(
-    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
-)
 
 
 @pytest.fixture
@@ -93,7 +91,7 @@ def test_a_workflow_is_not_deleted_while_a_run_of_it_starts(session):
     with ThreadPoolExecutor(1) as pool:
         workflows.start_once(session, "busy", NewRun(), key=None, caller=ANN, now=NOON)
         deleted = pool.submit(in_transaction, lambda other: workflows.delete(other, "busy", caller=ANN, now=NOON))
-        wait_for(lambda: in_transaction(lambda other: other.scalar(SOMEBODY_WAITS)))
+        wait_for(somebody_waits)
         session.commit()
 
         with pytest.raises(Conflict, match="1 runs of workflow 'busy' are under way"):

@@ -185,6 +185,36 @@ def test_a_failed_run_stops_what_waits_and_lets_what_runs_finish_before_it_is_un
     assert (run_of(session, run.id).status, undone(session, run.id)["a"]) == ("COMPENSATING", "STARTED")
 
 
+def test_a_step_that_fails_stops_those_alone_that_come_after_it_where_the_others_finish(session):
+    steps = {"a": step(), "b": step("a"), "c": step(), "d": step("c"), "e": step("b", "d")}
+    run = start(session, steps, on_failure="finish")
+
+    end(session, run.id, "a", BROKEN)
+    between = run_of(session, run.id)
+    end(session, run.id, "c", "x")
+    end(session, run.id, "d", "x")
+
+    assert (between.status, between.ending) == ("RUNNING", None)
+    assert states(session, run.id) == {
+        "a": "FAILED", "b": "WAITING", "c": "COMPLETED", "d": "COMPLETED", "e": "WAITING",
+    }  # fmt: skip
+    ended = run_of(session, run.id)
+    assert (ended.status, ended.reason.partition(":")[0]) == ("FAILED", "step a failed")
+
+
+def test_a_run_whose_others_finished_is_retried_from_the_step_that_failed(session):
+    run = start(session, {"a": step(), "b": step("a"), "c": step()}, on_failure="finish")
+    end(session, run.id, "a", BROKEN)
+    end(session, run.id, "c", "x")
+
+    workflows.retry(session, run.id, visible_to=None, now=NOON)
+    session.commit()
+    end(session, run.id, "a", "x")
+    end(session, run.id, "b", "x")
+
+    assert run_of(session, run.id).status == "COMPLETED"
+
+
 KEYS = ("one", "two", "three", "four")
 
 

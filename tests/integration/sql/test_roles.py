@@ -14,7 +14,7 @@ from app.models import Status
 from app.services.sql import published, roles
 from taskledger_sdk import TaskContext, registry, task_type
 from taskledger_sdk.registry import load_types
-from tasks.redaction import SECRET_NAME, is_secret_name, redacted
+from tasks.masking import SECRET_NAME, is_secret_name, masked
 from tests.support.factories import bring_to, make_task
 from tests.support.people import make_person
 
@@ -101,7 +101,7 @@ def test_views_show_nothing_that_the_api_hides(session, psql):
             task = make_task(session, type=name, payload=example)
             session.commit()
             shown = psql.one("SELECT payload FROM taskledger.v_tasks WHERE id = %s", str(task.id))
-            by_api = redacted(name, example)
+            by_api = masked(name, example)
             if isinstance(shown, dict) and isinstance(by_api, dict):
                 assert all(shown[key] in (by_api[key], "[redacted]") for key in by_api), name
             else:

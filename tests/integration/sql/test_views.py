@@ -163,8 +163,9 @@ def test_v_waiting_on_says_what_each_task_waits_for(session, psql):
     assert waits_for(psql, ids["SCHEDULED"]) == "its start"
     assert waits_for(psql, ids["RETRYING"]) == "its next attempt"
     assert waits_for(psql, ids["PENDING"]) == "a free worker"
+    assert waits_for(psql, ids["WAITING"]) == "the signal approved"
     assert waits_for(psql, unknown) == "no live worker of its queue knows its type"
-    assert psql.one("SELECT count(*) FROM taskledger.v_waiting_on") == 4
+    assert psql.one("SELECT count(*) FROM taskledger.v_waiting_on") == 5
 
     psql("SELECT taskledger.submit('reverse_string', '\"a\"')")
     [held] = psql("SELECT * FROM taskledger.v_waiting_on WHERE waiting_on = 'the dispatcher'")

@@ -207,9 +207,9 @@ def test_the_payload_is_that_of_the_call_whatever_the_handler_does_with_its_own_
     assert child.payload["headers"] == {"X-A": "1"}
 
 
-def test_payloads_of_sensitive_types_are_sealed_and_nothing_of_them_is_told(session, run, declared, monkeypatch):
+def test_payloads_of_sensitive_types_are_encrypted_and_nothing_of_them_is_told(session, run, declared, monkeypatch):
     monkeypatch.setattr(
-        "app.worker.children.get_settings",
+        "app.worker.payload_keys.get_settings",
         lambda: replace_settings(payload_keys="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
     )
     declared(lambda task: None)

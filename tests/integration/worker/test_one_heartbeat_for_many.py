@@ -35,11 +35,12 @@ def heartbeat(engine, claims):
     """The heartbeat of that worker; the handlers that it asks to stop only note it."""
     stopper = Stopper(ParentStop())
     stopper.interrupts = False
-    desk = InProgressRegistry()
+    in_progress = InProgressRegistry()
     for thread, claim in enumerate(claims):
         running = Running(claim=claim, timeout_seconds=300, grace_seconds=10)
-        desk._runs[thread] = HintInProgress(claims={claim.id: claim}, current=running, started=time.monotonic() - 5)
-    heartbeat = Heartbeat(desk, stopper)
+        alone = {claim.id: claim}
+        in_progress._runs[thread] = HintInProgress(claims=alone, current=running, started=time.monotonic() - 5)
+    heartbeat = Heartbeat(in_progress, stopper)
     heartbeat._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     return heartbeat
 
@@ -60,7 +61,7 @@ def statements(engine):
 
 
 def attempts(heartbeat) -> list[Running]:
-    return [run.current for run in heartbeat._desk.runs]
+    return [run.current for run in heartbeat._in_progress.runs]
 
 
 def test_all_rows_are_read_at_once_and_all_leases_of_one_length_renewed_at_once(engine, session, heartbeat, claims):
@@ -101,7 +102,7 @@ def test_a_lease_that_this_process_lost_and_took_again_is_lost_to_the_first_atte
     session.execute(sa.text("UPDATE tasks SET lease = :lease WHERE id = :id"), {"lease": again.lease, "id": again.id})
     session.commit()
     second = replace(first, claim=again)
-    heartbeat._desk._runs[TASKS] = HintInProgress(
+    heartbeat._in_progress._runs[TASKS] = HintInProgress(
         claims={again.id: again}, current=second, started=time.monotonic() - 5
     )
 

@@ -12,6 +12,7 @@ from app.errors import summary
         ({"_schema": ["must be an object"]}, "Must be an object."),
         ({"payload": {"to": {"0": ["is no address"]}}}, "payload.to.0 is no address."),
         ({"payload": {"_schema": ["A is before B"]}}, "payload a is before B."),
+        ({"sort": ["is not known; did you mean start?"]}, "sort is not known; did you mean start?"),
         ({"a": ["is missing"], "b": ["Is odd.", "is long"]}, "a is missing; b is odd; b is long."),
         (
             {name: ["is missing"] for name in "abcde"},

@@ -1,4 +1,4 @@
-"""Every payload schema, fuzzed: what it accepts is what is loaded, and nothing breaks the loader or the redaction."""
+"""Every payload schema, fuzzed: what it accepts is what is loaded, and nothing breaks the loader or the mask."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 
 from taskledger_sdk.errors import PayloadRefused
 from taskledger_sdk.registry import TaskType, load_types
-from tasks.redaction import redacted
+from tasks.masking import masked
 
 TYPES = [
     pytest.param(each, id=name)
@@ -127,18 +127,18 @@ def test_what_a_client_makes_of_the_schema_is_accepted(task_type):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task_type", TYPES)
-def test_no_payload_breaks_the_loader_or_the_redaction(task_type):
+def test_no_payload_breaks_the_loader_or_the_mask(task_type):
     names = sorted(task_type.payload.json_schema().get("properties", {"template": 1, "data": 1}))
 
     @settings(relaxed, max_examples=60)
     @given(any_json | st.dictionaries(st.sampled_from(names), any_json | hostile))
     def holds(value):
         faults(task_type, value)
-        redacted(task_type.name, value)
+        masked(task_type.name, value)
 
     holds()
 
 
 @pytest.mark.parametrize("task_type", TYPES)
 def test_its_examples_are_shown_as_they_are(task_type):
-    assert all(redacted(task_type.name, example) == example for example in task_type.examples)
+    assert all(masked(task_type.name, example) == example for example in task_type.examples)

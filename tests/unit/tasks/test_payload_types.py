@@ -1,7 +1,6 @@
 """The payload types of our own task types: source that compiles and stays as it is, and takes their examples."""
 
 import json
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -110,16 +109,3 @@ def test_a_formatter_changes_nothing_whatever_its_settings(settings, tmp_path):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", path], check=True, timeout=100)
 
     assert path.read_text(encoding="utf-8") == text
-
-
-@pytest.mark.skipif(shutil.which("tsc") is None, reason="tsc is not installed here (npm install --global typescript)")
-def test_the_compiler_of_typescript_accepts_the_interfaces(tmp_path):
-    (tmp_path / "payloads.ts").write_text(source([*SHOWN, EVERYTHING], "typescript"), encoding="utf-8")
-    (tmp_path / "right.ts").write_text(
-        'import type { TaskPayloads } from "./payloads";\n'
-        'export const email: TaskPayloads["send_email"] = { to: "ann@example.org", subject: "a", text: "b" };\n'
-        "// @ts-expect-error The text is no number.\n"
-        'export const wrong: TaskPayloads["send_email"] = { to: "ann@example.org", subject: 1, text: "b" };\n'
-    )
-
-    subprocess.run(["tsc", "--strict", "--noEmit", "right.ts"], cwd=tmp_path, check=True, timeout=100)

@@ -113,6 +113,20 @@ def test_a_worker_whose_node_is_called_flower_imports_all(folder):
     assert "acme.echo" in folder.used("acme_jobs", "worker", "-n", "flower").stdout.split()
 
 
+def test_a_workflow_that_waits_stays_where_only_some_of_our_types_are_offered(folder):
+    folder.write(
+        "acme_jobs/approve.py",
+        """
+        from taskledger_sdk.workflows import wait_for, workflow
+        workflow('approve', description='', steps={'approved': wait_for('approved')})
+        """,
+    )
+
+    used = folder.used(BUILTIN_TASK_TYPES="reverse_string")
+
+    assert used.stdout.splitlines()[-1:] == ["approve"], used.stderr
+
+
 def test_of_our_types_only_those_are_offered_that_the_setting_names(folder):
     some = folder.used("", BUILTIN_TASK_TYPES="reverse_string, http_request").stdout.splitlines()
     none = folder.used("", BUILTIN_TASK_TYPES="").stdout.splitlines()

@@ -1,6 +1,7 @@
 """The thread that publishes, with a broker that does what a test says."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 from amqp.exceptions import PreconditionFailed
@@ -10,6 +11,7 @@ from app.messaging.background import Background
 from app.messaging.dead_letter import DeadLetter
 from app.messaging.publisher_thread import BUSY_FROM, FAULT_SECONDS, PublisherThread, Timing
 from app.models import new_id
+from tests.support.one_by_one import published_one_by_one
 from tests.support.servers.waiting import wait_for
 
 NEVER = 60.0  # seconds that no test waits
@@ -35,6 +37,9 @@ class OddPublisher:
             raise self.error
         self.published.append(hint)
         self.may_confirm.wait(10)
+
+    def publish_together(self, hints: Sequence[Hint]) -> tuple[list[Hint], BaseException | None]:
+        return published_one_by_one(self.publish, hints)
 
     def close(self) -> None:
         pass
@@ -96,8 +101,9 @@ def hint() -> Hint:
     return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60)
 
 
-def sharing() -> Hint:
-    return Hint(type="reverse_string", ids=(new_id(),), queue="tasks", priority="normal", time_limit=60, chunk=100)
+def sharing(tasks: int = 1) -> Hint:
+    ids = tuple(new_id() for _ in range(tasks))
+    return Hint(type="reverse_string", ids=ids, queue="tasks", priority="normal", time_limit=60, chunk=100)
 
 
 def test_a_batch_that_fails_does_not_end_the_thread(publisher, start):
@@ -199,6 +205,31 @@ def test_where_many_come_hints_wait_longer_for_company(publisher, start):
 
     assert [len(each.ids) for each in publisher.published] == [1, BUSY_FROM, 1]
     assert Timing().gather_seconds_after(BUSY_FROM) > Timing().gather_seconds_after(BUSY_FROM - 1)
+
+
+def test_a_hint_of_many_tasks_counts_as_many(publisher, start, clock):
+    thread = start(gather_seconds=0, busy_gather_seconds=NEVER)
+    thread.offer(sharing(tasks=BUSY_FROM))
+    wait_for(thread.has_just_published)
+    reads = clock.reads
+    thread.offer(sharing())
+    wait_for(lambda: clock.reads > reads)  # it was taken, and waits for company
+
+    thread.offer(sharing())
+    thread.stop(5)
+
+    assert [len(each.ids) for each in publisher.published] == [BUSY_FROM, 2]
+
+
+def test_a_hint_without_room_for_others_waits_for_nobody(publisher, start):
+    thread = start(gather_seconds=NEVER)
+    thread.offer(sharing())
+    wait_for(lambda: len(publisher.published) == 1)
+    full = sharing(tasks=sharing().chunk)
+
+    thread.offer(full)
+
+    wait_for(lambda: publisher.published[1:] == [full])
 
 
 def test_what_travels_alone_waits_for_nobody_and_takes_along_who_waits(publisher, start, clock):

@@ -3,26 +3,13 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from app.observability import log
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Leave logging as it was."""
-    root = logging.getLogger()
-    handlers, level, showwarning = list(root.handlers), root.level, None
-    yield
-    del showwarning
-    logging.captureWarnings(capture=False)
-    root.handlers, root.level = handlers, level
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

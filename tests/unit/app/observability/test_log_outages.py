@@ -2,11 +2,9 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import amqp
 import pytest
-import structlog
 
 from app.observability import log, log_outages
 from app.observability.log_outages import Outages
@@ -24,19 +22,11 @@ class Hand:
 
 
 @pytest.fixture
-def hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
-    hand, root = Hand(), logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+def hand(monkeypatch: pytest.MonkeyPatch, logging_as_before: None) -> Hand:
+    hand = Hand()
     monkeypatch.setattr(log, "Outages", lambda: Outages(hand))
-    structlog.contextvars.clear_contextvars()
     log.configure(log_format="json")
-    yield hand
-    logging.captureWarnings(capture=False)
-    for added in set(root.handlers) - set(handlers):
-        added.close()
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return hand
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

@@ -122,7 +122,7 @@ def test_a_planted_secret_is_in_nothing_that_is_recorded_or_shown(monkeypatch):
     assert isinstance(outcome, Failed)
     assert outcome.failure.message == "535 refused: [secret]"
     # The row, its events and what Celery and Flower show are all made from the failure.
-    assert "0451" not in str(outcome.failure.as_json()) + str(outcome)
+    assert "secret-0451" not in str(outcome.failure.as_json()) + str(outcome)
     assert "ConnectionError" in outcome.failure.traceback
 
 

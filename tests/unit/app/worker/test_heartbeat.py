@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from app.services.tasks.task_log import LogLine
+from app.services.tasks.task_log import LINES_OF_ATTEMPT, LogLine
 from app.worker.heartbeat import Heartbeat
-from app.worker.in_progress import LOG_LINES, HintInProgress, InProgressRegistry, Running
+from app.worker.in_progress import HintInProgress, InProgressRegistry, Running
 from taskledger_sdk.errors import TimeLimitReached
 from tests.support.factories import NOON
 from tests.unit.app.worker.test_attempt import CLAIM
@@ -35,12 +35,12 @@ def beating(monkeypatch):
     stopper = RecordingStopper()
 
     def begin(seconds, *, asked=None):
-        desk = InProgressRegistry()
+        in_progress = InProgressRegistry()
         now = time.monotonic()
         running = Running(claim=replace(CLAIM), timeout_seconds=10, grace_seconds=5, started=now - seconds)
         running.stop_asked = None if asked is None else now - asked
-        desk.begin(HintInProgress(claims={CLAIM.id: CLAIM}, current=running))
-        Heartbeat(desk, stopper)._enforce_limits(*desk.runs)
+        in_progress.begin(HintInProgress(claims={CLAIM.id: CLAIM}, current=running))
+        Heartbeat(in_progress, stopper)._enforce_limits(*in_progress.runs)
         return stopper.asked, killed
 
     return begin
@@ -71,10 +71,19 @@ def test_a_handler_that_does_not_stop_within_its_grace_period_ends_with_its_proc
 def test_the_log_of_an_attempt_is_capped():
     running = Running(claim=CLAIM, timeout_seconds=10, grace_seconds=5)
 
-    for _ in range(LOG_LINES + 50):
+    for _ in range(LINES_OF_ATTEMPT + 50):
         running.write(None)
 
-    assert len(running.log) == LOG_LINES
+    assert len(running.log) == LINES_OF_ATTEMPT
+
+
+def test_a_long_attempt_may_write_a_line_more_for_each_minute():
+    running = Running(claim=CLAIM, timeout_seconds=10, grace_seconds=5, started=time.monotonic() - 10 * 60)
+
+    for _ in range(LINES_OF_ATTEMPT + 50):
+        running.write(None)
+
+    assert len(running.log) == LINES_OF_ATTEMPT + 10
 
 
 def test_what_a_lost_connection_kept_from_the_ledger_is_written_by_a_later_beat(monkeypatch):
@@ -95,7 +104,7 @@ def test_what_a_lost_connection_kept_from_the_ledger_is_written_by_a_later_beat(
     monkeypatch.setattr(heartbeat, "_write", lambda *what: written.append(what))
     heartbeat._write_down()
 
-    assert written == [([], {("tasks", "normal"): NOON}, [line], {"outcomes_dropped": 3})]
+    assert written == [([], [], {("tasks", "normal"): NOON}, [line], {"outcomes_dropped": 3})]
 
 
 def test_a_fault_of_its_own_does_not_end_the_heartbeat(monkeypatch):

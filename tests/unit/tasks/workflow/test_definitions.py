@@ -63,7 +63,7 @@ REFUSED = {
     "an unknown field": ({"a": {**A, "afer": []}}, f"{STEPS}.a.afer", "did you mean 'after'"),
     "no payload": ({"a": {"type": "reverse_string"}}, f"{STEPS}.a.payload", "is missing"),
     "retries": ({"a": {**A, "retry": {"max_retries": 101}}}, f"{STEPS}.a.retry", "0 to 100"),
-    "a timeout": ({"a": {**A, "timeout": 100_000}}, f"{STEPS}.a.timeout", "must be from 1 to"),
+    "a timeout": ({"a": {**A, "timeout": 700_000}}, f"{STEPS}.a.timeout", "must be from 1 to"),
     "no reference": ({"a": {**A, "payload": from_("steps.a")}}, f"{STEPS}.a.payload.$from", "is no reference"),
     "an unknown word": ({"a": {**A, "payload": {"$form": "x"}}}, f"{STEPS}.a.payload.$form", "is no template"),
     "a step beside": (
@@ -79,7 +79,7 @@ REFUSED = {
         f"{STEPS}.a.compensate_with.payload",
         "must be a string",
     ),
-    "a redacted secret": ({"a": {**A, "payload": "[redacted]"}}, f"{STEPS}.a.payload", "send the secret itself"),
+    "a masked secret": ({"a": {**A, "payload": "[redacted]"}}, f"{STEPS}.a.payload", "send the secret itself"),
 }
 
 
@@ -189,3 +189,73 @@ def test_what_a_reference_cannot_mend_is_refused_before_it_is_known():
         {f"{STEPS}.a.payload.subject": "must be a string, not a list"},
         {f"{STEPS}.a.payload.note": "is not a known field"},
     ]
+
+
+WAITS = {
+    "approved": {"wait_for": "approved", "schema": {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}},
+                 "timeout": 60, "on_timeout": "skip"},
+    "slept": {"sleep": from_("input.seconds"), "after": ["approved"]},
+    "come": {"until": "2030-01-01T00:00:00Z"},
+    "inner": {"workflow": "inner", "input": {"a": from_("steps.approved.result.data")}, "after": ["approved"]},
+    "each": {**A, "for_each": from_("input.items"), "max_parallel": 5, "payload": from_("item.name"),
+             "labels": {"number": from_("item.index")}, "compensate_with": {**A, "payload": from_("item")}},
+    "runs": {"workflow": "inner", "for_each": [1, 2], "input": {"a": from_("item")}},
+}  # fmt: skip
+
+
+def test_steps_without_a_type_are_stored_as_they_are_written():
+    definition = parse({"steps": WAITS})
+
+    assert parse(definition.as_json()) == definition
+    assert Definition.stored(definition.as_json()) == definition
+    written = definition.as_json()["steps"]
+    assert {key: written[key] for key in WAITS} == WAITS
+    assert {key: step.task_type for key, step in definition.steps.items()} == {
+        "approved": "wait_for_signal",
+        "slept": "sleep_until",
+        "come": "sleep_until",
+        "inner": "run_workflow",
+        "each": "fan_out",
+        "runs": "fan_out",
+    }
+
+
+def test_what_they_do_is_said_for_people():
+    assert {step.key: step.said for step in parse({"steps": WAITS}).steps.values()} == {
+        "approved": "waits for approved",
+        "slept": "sleeps",
+        "come": "sleeps",
+        "inner": "workflow inner",
+        "each": "reverse_string, for each",
+        "runs": "workflow inner, for each",
+    }
+
+
+@pytest.mark.parametrize(
+    ("step", "place", "message"),
+    [
+        ({"wait_for": 5}, "a.wait_for", "must be 1 to 100 of"),
+        ({"wait_for": "a b"}, "a.wait_for", "must be 1 to 100 of"),
+        ({"wait_for": "a", "schema": []}, "a.schema", "JSON Schema"),
+        ({"wait_for": "a", "timeout": -1}, "a.timeout", "must be from 0"),
+        ({"wait_for": "a", "timeout": 1, "on_timeout": "go"}, "a.on_timeout", "fail, skip"),
+        ({"wait_for": "a", "on_timeout": "skip"}, "a.on_timeout", "without a timeout"),
+        ({"wait_for": "a", "type": "reverse_string"}, "a.type", "exclude each other"),
+        ({"wait_for": "a", "sleep": 5}, "a.sleep", "exclude each other"),
+        ({"sleep": "5"}, "a.sleep", "must be from 0"),
+        ({"until": 5}, "a.until", "must be a moment"),
+        ({"workflow": "b", "input": []}, "a.input", "must be an object"),
+        ({"workflow": ""}, "a.workflow", "must be a text"),
+        ({**A, "for_each": "ab"}, "a.for_each", "a template of a list"),
+        ({**A, "for_each": [0] * 10_001}, "a.for_each", "at most 10000 items"),
+        ({**A, "max_parallel": 5}, "a.max_parallel", "without for_each"),
+        ({**A, "for_each": [], "max_parallel": 0}, "a.max_parallel", "from 1 to 10000"),
+        ({**A, "payload": from_("item")}, "a.payload", "with for_each only"),
+        ({**A, "for_each": [], "when": {"exists": from_("item.index")}}, "a.when.exists", "item.index is known in a"),
+        ({**A, "for_each": from_("steps.b.result")}, "a.for_each", "there is no step 'b'"),
+        ({**A, "payload": from_("event.data")}, "a.payload", "in triggers only"),
+        ({"type": "fan_out", "payload": {}}, "a.type", "service itself"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_refused_at_its_place(step, place, message):
+    assert message in faults({"steps": {"a": step}})[f"{STEPS}.{place}"]

@@ -8,7 +8,7 @@ import pytest
 from taskledger_sdk import registry
 from taskledger_sdk.payload import rule
 from taskledger_sdk.registry import load_types, task_type
-from tasks.redaction import REDACTED, is_secret_name, mask_named, mask_url, redacted
+from tasks.masking import MASKED, is_secret_name, mask_named, mask_url, masked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,39 +50,39 @@ def _own_types(monkeypatch):
 @pytest.mark.parametrize(
     ("payload", "shown"),
     [
-        ({"street": "A", "alarm": "1234"}, {"street": "A", "alarm": REDACTED}),
+        ({"street": "A", "alarm": "1234"}, {"street": "A", "alarm": MASKED}),
         ({"street": "A", "alarm": None}, {"street": "A", "alarm": None}),
-        ({"doors": {"front": {"kind": "door", "code": "1"}}}, {"doors": {"front": {"kind": "door", "code": REDACTED}}}),
+        ({"doors": {"front": {"kind": "door", "code": "1"}}}, {"doors": {"front": {"kind": "door", "code": MASKED}}}),
         (
             {"openings": [{"kind": "door", "code": "1"}, {"kind": "window", "width": 2}]},
-            {"openings": [{"kind": "door", "code": REDACTED}, {"kind": "window", "width": 2}]},
+            {"openings": [{"kind": "door", "code": MASKED}, {"kind": "window", "width": 2}]},
         ),
-        ({"links": ["https://a/?token=x"]}, {"links": [f"https://a/?token={REDACTED}"]}),
-        ({"street": "A", "old_password": "x", "old": 1}, {"street": "A", "old_password": REDACTED, "old": 1}),
+        ({"links": ["https://a/?token=x"]}, {"links": [f"https://a/?token={MASKED}"]}),
+        ({"street": "A", "old_password": "x", "old": 1}, {"street": "A", "old_password": MASKED, "old": 1}),
         ("a text", "a text"),
         (None, None),
     ],
 )
 def test_declared_secrets_are_hidden_wherever_they_stand(payload, shown):
-    assert redacted("test_house", payload) == shown
+    assert masked("test_house", payload) == shown
 
 
 def test_the_payload_itself_is_not_changed():
     payload = {"street": "A", "alarm": "1234"}
 
-    redacted("test_house", payload)
+    masked("test_house", payload)
 
     assert payload == {"street": "A", "alarm": "1234"}
 
 
 def test_a_type_without_secrets_shows_all():
-    assert redacted("test_no_secrets", ["token=1"]) == ["token=1"]
+    assert masked("test_no_secrets", ["token=1"]) == ["token=1"]
 
 
 def test_the_payload_of_a_type_that_is_gone_hides_what_is_named_like_a_secret():
-    assert redacted("no_such_type_any_more", {"password": "x", "to": [{"apiKey": 1}]}) == {
-        "password": REDACTED,
-        "to": [{"apiKey": REDACTED}],
+    assert masked("no_such_type_any_more", {"password": "x", "to": [{"apiKey": 1}]}) == {
+        "password": MASKED,
+        "to": [{"apiKey": MASKED}],
     }
 
 
@@ -112,19 +112,19 @@ def test_http_request_hides_credentials_in_headers_url_and_body():
         "body": {"user": "ann", "password": "p"},
     }
 
-    assert redacted("http_request", payload) == {
-        "url": f"https://api.example.org/x?page=2&access_token={REDACTED}",
-        "headers": {"Authorization": REDACTED, "Cookie": REDACTED, "X-Api-Key": REDACTED, "Accept": "*/*"},
-        "body": {"user": "ann", "password": REDACTED},
+    assert masked("http_request", payload) == {
+        "url": f"https://api.example.org/x?page=2&access_token={MASKED}",
+        "headers": {"Authorization": MASKED, "Cookie": MASKED, "X-Api-Key": MASKED, "Accept": "*/*"},
+        "body": {"user": "ann", "password": MASKED},
     }
 
 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("https://u:p@h/x", f"https://u:{REDACTED}@h/x"),
+        ("https://u:p@h/x", f"https://u:{MASKED}@h/x"),
         ("https://h/x?a=1&b=2", "https://h/x?a=1&b=2"),
-        ("https://[", REDACTED),
+        ("https://[", MASKED),
         (5, 5),
     ],
 )
@@ -133,4 +133,4 @@ def test_a_url_shows_no_password(url, shown):
 
 
 def test_names_are_looked_for_at_any_depth():
-    assert mask_named([{"a": {"token": "x", "n": None}}]) == [{"a": {"token": REDACTED, "n": None}}]
+    assert mask_named([{"a": {"token": "x", "n": None}}]) == [{"a": {"token": MASKED, "n": None}}]

@@ -10,24 +10,24 @@ import sqlalchemy as sa
 from app.database import in_transaction, to_json
 from app.models import Status, new_id
 from app.services import lifecycle
-from app.services.encryption import rotation, sealing
+from app.services.encryption import ciphertexts, rotation
 from tests.support.factories import HOLDER, NOON, make_task, read_task
 
 OLD, NEW = (base64.b64encode(letter * 32).decode() for letter in (b"o", b"n"))
-BOTH = sealing.keys(f"{NEW},{OLD}")
-OLD_KEYS, NEW_KEYS = sealing.keys(OLD), sealing.keys(NEW)
+BOTH = ciphertexts.keys(f"{NEW},{OLD}")
+OLD_KEYS, NEW_KEYS = ciphertexts.keys(OLD), ciphertexts.keys(NEW)
 OLD_NAME = OLD_KEYS[0].name
 GONE_TYPE = "a_type_that_is_gone"
 PAYLOAD = {"number": "4111", "euro": "€", "amount": 12345678901234567890.5}
 
 
 @pytest.fixture
-def sealed_task(session):
+def encrypted_task(session):
     """Puts a task with an encrypted payload into the table."""
 
     def stored(keys=OLD_KEYS, **columns):
         task_id = new_id()
-        payload = sealing.sealed(PAYLOAD, task_id, "payload", keys=keys)
+        payload = ciphertexts.encrypted(PAYLOAD, task_id, "payload", keys=keys)
         task = make_task(session, **{"id": task_id, "type": GONE_TYPE, "payload": payload} | columns)
         session.commit()
         return task.id
@@ -41,7 +41,7 @@ def move(**options):
 
 def payload(session, task_id, keys=NEW_KEYS):
     session.rollback()
-    return sealing.opened(read_task(session, task_id).payload, task_id, "payload", keys=keys)
+    return ciphertexts.decrypted(read_task(session, task_id).payload, task_id, "payload", keys=keys)
 
 
 ENDED = {"attempt": 1, "started_at": NOON, "finished_at": NOON, "due_at": None}
@@ -55,8 +55,8 @@ STATES = {
 }
 
 
-def test_tasks_are_moved_in_every_status_and_no_event_is_made(session, sealed_task):
-    ids = {status: sealed_task(status=status, **columns) for status, columns in STATES.items()}
+def test_tasks_are_moved_in_every_status_and_no_event_is_made(session, encrypted_task):
+    ids = {status: encrypted_task(status=status, **columns) for status, columns in STATES.items()}
     events = session.scalar(sa.text("SELECT count(*) FROM task_events"))
     told = session.scalar(sa.text("SELECT count(*) FROM event_outbox"))
     kept = "SELECT id, status, due_at, dispatched_at, lease, finished_at, attempt, result FROM tasks ORDER BY id"
@@ -72,17 +72,17 @@ def test_tasks_are_moved_in_every_status_and_no_event_is_made(session, sealed_ta
     assert session.scalar(sa.text("SELECT count(*) FROM event_outbox")) == told
 
 
-def test_what_was_moved_is_not_found_again(session, sealed_task):
+def test_what_was_moved_is_not_found_again(session, encrypted_task):
     for _ in range(5):
-        sealed_task()
+        encrypted_task()
     before = [move(batch=2)["payloads of tasks"], move(batch=2)["payloads of tasks"]]
 
     assert [(each.moved, each.old.total()) for each in before] == [(5, 5), (0, 0)]
 
 
-def test_who_is_interrupted_goes_on_where_it_was(session, sealed_task):
+def test_who_is_interrupted_goes_on_where_it_was(session, encrypted_task):
     for _ in range(5):
-        sealed_task()
+        encrypted_task()
 
     class Interrupted(Exception):
         pass
@@ -97,9 +97,9 @@ def test_who_is_interrupted_goes_on_where_it_was(session, sealed_task):
     assert move(batch=2)["payloads of tasks"].moved == 3
 
 
-def test_more_rows_than_one_look_takes_are_all_met(session, sealed_task, monkeypatch):
+def test_more_rows_than_one_look_takes_are_all_met(session, encrypted_task, monkeypatch):
     monkeypatch.setattr(rotation, "ROWS_A_LOOK", 3)
-    ids = [sealed_task(**({"payload": "plain"} if number % 2 else {})) for number in range(11)]
+    ids = [encrypted_task(**({"payload": "plain"} if number % 2 else {})) for number in range(11)]
 
     moved = move(batch=1)["payloads of tasks"]
 
@@ -107,9 +107,9 @@ def test_more_rows_than_one_look_takes_are_all_met(session, sealed_task, monkeyp
     assert [payload(session, task_id) for task_id in ids[::2]] == [PAYLOAD] * 6
 
 
-def test_a_payload_that_somebody_changed_meanwhile_stays_theirs(session, sealed_task, engine):
-    task_id = sealed_task()
-    theirs = sealing.sealed({"number": "changed"}, task_id, "payload", keys=OLD_KEYS)
+def test_a_payload_that_somebody_changed_meanwhile_stays_theirs(session, encrypted_task, engine):
+    task_id = encrypted_task()
+    theirs = ciphertexts.encrypted({"number": "changed"}, task_id, "payload", keys=OLD_KEYS)
     write, is_first = rotation._write, [True]
 
     def change_first(own, place, found):
@@ -131,8 +131,8 @@ def test_a_payload_that_somebody_changed_meanwhile_stays_theirs(session, sealed_
     assert payload(session, task_id) == {"number": "changed"}
 
 
-def test_a_row_that_somebody_holds_is_passed_over_and_not_waited_for(session, sealed_task, engine):
-    held, free = sealed_task(), sealed_task()
+def test_a_row_that_somebody_holds_is_passed_over_and_not_waited_for(session, encrypted_task, engine):
+    held, free = encrypted_task(), encrypted_task()
     with engine.connect() as other:
         other.execute(sa.text("SELECT FROM tasks WHERE id = :id FOR UPDATE"), {"id": held})
         done = []
@@ -147,8 +147,8 @@ def test_a_row_that_somebody_holds_is_passed_over_and_not_waited_for(session, se
     assert payload(session, held, OLD_KEYS) == PAYLOAD
 
 
-def test_a_claim_and_its_outcome_go_on_beside_it(session, sealed_task):
-    task_id = sealed_task(type="reverse_string")
+def test_a_claim_and_its_outcome_go_on_beside_it(session, encrypted_task):
+    task_id = encrypted_task(type="reverse_string")
     [claim] = lifecycle.claim(session, "reverse_string", [task_id], holder=HOLDER, lease_seconds=60, now=NOON)
     session.commit()
 
@@ -157,12 +157,12 @@ def test_a_claim_and_its_outcome_go_on_beside_it(session, sealed_task):
     assert lifecycle.held_under(session, claim.lease, [task_id], lease_seconds=60)[0].id == task_id
 
 
-def test_results_and_what_the_history_keeps_are_moved(session, sealed_task):
+def test_results_and_what_the_history_keeps_are_moved(session, encrypted_task):
     task_id = new_id()
-    result = sealing.sealed([1, 2], task_id, "result", keys=OLD_KEYS)
-    sealed_task(id=task_id, status=Status.COMPLETED, result=result, payload="plain", **ENDED)
-    edited_id = sealed_task(status=Status.FAILED, **STATES[Status.FAILED])
-    fresh = sealing.sealed({"number": "edited"}, edited_id, "payload", keys=NEW_KEYS)
+    result = ciphertexts.encrypted([1, 2], task_id, "result", keys=OLD_KEYS)
+    encrypted_task(id=task_id, status=Status.COMPLETED, result=result, payload="plain", **ENDED)
+    edited_id = encrypted_task(status=Status.FAILED, **STATES[Status.FAILED])
+    fresh = ciphertexts.encrypted({"number": "edited"}, edited_id, "payload", keys=NEW_KEYS)
     lifecycle.replay(session, [edited_id], now=NOON, payload=to_json(fresh))
     session.commit()
 
@@ -170,15 +170,15 @@ def test_results_and_what_the_history_keeps_are_moved(session, sealed_task):
 
     assert moved["results of tasks"].moved == 1
     assert moved["replaced payloads in the history"].moved == 1
-    assert sealing.opened(read_task(session, task_id).result, task_id, "result", keys=NEW_KEYS) == [1, 2]
+    assert ciphertexts.decrypted(read_task(session, task_id).result, task_id, "result", keys=NEW_KEYS) == [1, 2]
     detail = session.scalar(sa.text("SELECT detail FROM task_events WHERE detail ? 'replaced_payload'"))
-    assert sealing.opened(detail["replaced_payload"], edited_id, "payload", keys=NEW_KEYS) == PAYLOAD
+    assert ciphertexts.decrypted(detail["replaced_payload"], edited_id, "payload", keys=NEW_KEYS) == PAYLOAD
 
 
-def test_what_only_looks_encrypted_is_left_alone(session, sealed_task):
+def test_what_only_looks_encrypted_is_left_alone(session, encrypted_task):
     forged = {"$sealed": {"key": OLD_NAME, "data": "AAAA"}}
     other = {"$sealed": {"key": "ffffffff", "data": "AAAA"}, "more": 1}
-    ids = [sealed_task(type="reverse_string", payload=each) for each in (forged, other, ["$sealed"], "$sealed")]
+    ids = [encrypted_task(type="reverse_string", payload=each) for each in (forged, other, ["$sealed"], "$sealed")]
 
     found = move()["payloads of tasks"]
 
@@ -187,11 +187,13 @@ def test_what_only_looks_encrypted_is_left_alone(session, sealed_task):
     assert [read_task(session, id_).payload for id_ in ids] == [forged, other, ["$sealed"], "$sealed"]
 
 
-def test_what_does_not_open_is_counted_and_kept(session, sealed_task):
-    elsewhere = sealing.sealed(PAYLOAD, new_id(), "payload", keys=OLD_KEYS)
-    strange = sealing.sealed(PAYLOAD, new_id(), "payload", keys=sealing.keys(base64.b64encode(b"x" * 32).decode()))
-    ids = [sealed_task(payload=elsewhere), sealed_task(payload=strange)]
-    well = sealed_task()
+def test_what_cannot_be_decrypted_is_counted_and_kept(session, encrypted_task):
+    elsewhere = ciphertexts.encrypted(PAYLOAD, new_id(), "payload", keys=OLD_KEYS)
+    strange = ciphertexts.encrypted(
+        PAYLOAD, new_id(), "payload", keys=ciphertexts.keys(base64.b64encode(b"x" * 32).decode())
+    )
+    ids = [encrypted_task(payload=elsewhere), encrypted_task(payload=strange)]
+    well = encrypted_task()
 
     found = move()["payloads of tasks"]
 
@@ -200,20 +202,20 @@ def test_what_does_not_open_is_counted_and_kept(session, sealed_task):
     assert [read_task(session, id_).payload for id_ in ids] == [elsewhere, strange]
 
 
-def test_a_row_that_the_guard_refuses_costs_the_others_nothing(session, sealed_task):
+def test_a_row_that_the_guard_refuses_costs_the_others_nothing(session, encrypted_task):
     """A result on a row that no worker would write: there since before the guard was."""
     refused_id = new_id()
-    result = sealing.sealed("x", refused_id, "result", keys=OLD_KEYS)
-    sealed_task(id=refused_id, status=Status.PENDING, result=result)
+    result = ciphertexts.encrypted("x", refused_id, "result", keys=OLD_KEYS)
+    encrypted_task(id=refused_id, status=Status.PENDING, result=result)
     well = new_id()
-    good = sealing.sealed("y", well, "result", keys=OLD_KEYS)
-    sealed_task(id=well, status=Status.COMPLETED, result=good, **ENDED)
+    good = ciphertexts.encrypted("y", well, "result", keys=OLD_KEYS)
+    encrypted_task(id=well, status=Status.COMPLETED, result=good, **ENDED)
 
     found = move()["results of tasks"]
 
     assert (found.moved, found.passed_over) == (1, 1)
     session.rollback()
-    assert sealing.opened(read_task(session, well).result, well, "result", keys=NEW_KEYS) == "y"
+    assert ciphertexts.decrypted(read_task(session, well).result, well, "result", keys=NEW_KEYS) == "y"
 
 
 def test_secrets_of_webhooks_in_the_clear_are_encrypted(session):
@@ -232,21 +234,21 @@ def test_secrets_of_webhooks_in_the_clear_are_encrypted(session):
     assert found["secrets of callbacks"].old == {rotation.CLEAR: 1}
     assert found["previous secrets of callbacks"].old.total() == 0
     stored = session.scalar(sa.text("SELECT secret FROM webhook_secrets"))
-    assert sealing.opened(stored, owner, "webhook", keys=NEW_KEYS) == "whsec_clear"
+    assert ciphertexts.decrypted(stored, owner, "webhook", keys=NEW_KEYS) == "whsec_clear"
 
 
-def test_a_look_that_ran_out_of_time_says_so(session, sealed_task):
-    sealed_task()
+def test_a_look_that_ran_out_of_time_says_so(session, encrypted_task):
+    encrypted_task()
 
     found = rotation.examine(BOTH, in_transaction, until=0.0)
 
     assert {each.is_complete for each in found} == {False}
 
 
-def test_every_column_with_encrypted_values_is_among_the_places(session, sealed_task):
-    """Whatever table holds the mark after all that seals has run must be empty of the old key after a move."""
-    task_id = sealed_task(status=Status.FAILED, **STATES[Status.FAILED])
-    fresh = sealing.sealed(1, task_id, "payload", keys=OLD_KEYS)
+def test_every_column_with_encrypted_values_is_among_the_places(session, encrypted_task):
+    """Whatever table holds the mark after all that encrypts has run must be empty of the old key after a move."""
+    task_id = encrypted_task(status=Status.FAILED, **STATES[Status.FAILED])
+    fresh = ciphertexts.encrypted(1, task_id, "payload", keys=OLD_KEYS)
     lifecycle.replay(session, [task_id], now=NOON, payload=to_json(fresh))
     session.commit()
 
@@ -263,3 +265,37 @@ def test_every_column_with_encrypted_values_is_among_the_places(session, sealed_
     for table, column in columns:
         count = f'SELECT count(*) FROM "{table}" WHERE "{column}"::text LIKE :name'
         assert session.scalar(sa.text(count), {"name": f"%{OLD_NAME}%"}) == 0, (table, column)
+
+
+def test_steps_of_a_task_and_what_it_was_sent_are_moved_each(session, encrypted_task):
+    task_id = encrypted_task()
+    encrypted = {
+        what: to_json(ciphertexts.encrypted({"is": what}, task_id, bound, keys=OLD_KEYS))
+        for what, bound in (("a", "step"), ("b", "step"), ("undo", "step"), ("signal", "signal"))
+    }
+    for name, undo in (("a", None), ("b", encrypted["undo"])):
+        session.execute(STEP, {"id": task_id, "name": name, "result": encrypted[name], "undo": undo})
+    session.execute(SIGNAL, {"id": task_id, "data": encrypted["signal"]})
+    session.commit()
+
+    tallies = move()
+    assert [tallies[place].moved for place in ("results of steps", "undos of steps", "signals")] == [2, 1, 1]
+    kept = session.execute(KEPT, {"id": task_id}).all()
+    opened = [ciphertexts.decrypted(value, task_id, bound, keys=NEW_KEYS) for value, bound in kept]
+    assert opened == [{"is": "a"}, {"is": "b"}, {"is": "signal"}, {"is": "undo"}]
+
+
+STEP = sa.text("""
+    INSERT INTO task_steps (task_id, name, seq, kind, state, result, undo, ended_at)
+    VALUES (:id, :name, 1, 'once', 'DONE', CAST(:result AS jsonb), CAST(:undo AS jsonb), now())
+""")
+SIGNAL = sa.text("INSERT INTO signals (target, name, data, at) VALUES (:id, 'go', CAST(:data AS jsonb), now())")
+KEPT = sa.text("""
+    SELECT value, bound
+    FROM (
+        SELECT name AS place, result AS value, 'step' AS bound FROM task_steps WHERE task_id = :id
+        UNION ALL SELECT 'undo', undo, 'step' FROM task_steps WHERE task_id = :id AND undo IS NOT NULL
+        UNION ALL SELECT 'signal', data, 'signal' FROM signals WHERE target = :id
+    ) AS kept
+    ORDER BY place
+""")

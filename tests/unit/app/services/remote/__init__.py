@@ -1,0 +1,1 @@
+"""Remote types: what is said of them."""
