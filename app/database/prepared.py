@@ -10,8 +10,13 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 
 # By itself PostgreSQL plans again for each list of ids, because lists are not as long as it assumes. And a plan is kept
-# for as long as nothing new is known of a table: made when it was empty, it would read all of it an hour later.
-_ONE_PLAN = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; "
+# for as long as nothing new is known of a table: made when it was empty, it would read all of it an hour later. An
+# index gives the rows of a list of ids in the order of the ids, in which they are locked; a bitmap would not.
+_ONE_PLAN = (
+    "SET LOCAL plan_cache_mode = force_generic_plan; "
+    "SET LOCAL enable_seqscan = off; "
+    "SET LOCAL enable_bitmapscan = off; "
+)
 
 
 class Prepared:
@@ -45,7 +50,7 @@ class Prepared:
     ) -> sa.CursorResult[Any]:
         """The same on a connection."""
         if not get_settings().prepare_statements:
-            return connection.exec_driver_sql(before + self._plain, dict(parameters))
+            return connection.exec_driver_sql(before + _ONE_PLAN + self._plain, dict(parameters))
         known = connection.connection.info.setdefault("prepared", set())
         if self.name not in known:
             connection.exec_driver_sql(self._prepare.replace("%", "%%"), {})

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Prepared, array, to_json
 from app.services.lifecycle import transitions
-from app.services.lifecycle.statements import Claim, Holder, update, update_text
+from app.services.lifecycle.statements import Claim, Holder, update, update_by_ids_text
 
 # A claim that a crash of the database forgets is only a fenced rerun, so nobody waits for the disk. In one round trip:
 # PostgreSQL makes one transaction of statements that arrive together.
@@ -29,7 +29,7 @@ _CLAIMED = """
 """
 CLAIM = Prepared(
     "claim",
-    update_text(
+    update_by_ids_text(
         transitions.CLAIMED,
         """
         attempt = attempt + 1, lease = :lease, leased_by = :worker, leased_pid = :pid, started_at = :now,

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Prepared, array, to_json
 from app.services.lifecycle import transitions
-from app.services.lifecycle.statements import Claim, LeaseLost, update, update_text
+from app.services.lifecycle.statements import Claim, LeaseLost, update, update_by_ids_text
 from app.services.recovery.failures import Failure
 
 NO_PAYLOAD: dict[str, str | None] = {"payload": None, "schema_hash": None}
@@ -36,7 +36,7 @@ def lock_held(session: Session, claims: Sequence[Claim]) -> set[UUID]:
 # Results are looked up by id in one JSON object: a join with arrays would be planned, once for all, for far more rows.
 COMPLETE = Prepared(
     "complete",
-    update_text(
+    update_by_ids_text(
         transitions.RETURNED,
         """
         result = nullif(:results -> tasks.id::text, 'null'), error = NULL, error_fingerprint = NULL, finished_at = :now,

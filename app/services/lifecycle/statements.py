@@ -70,3 +70,17 @@ def update_text(transition: Transition, assignments: str, where: str, returning:
         WHERE tasks.id = locked.id
         RETURNING {returning}
     """
+
+
+def update_by_ids_text(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> str:
+    """The same for rows that are found by `id = ANY(…)`, as a Prepared statement: it locks no row before its change.
+
+    A Prepared statement finds them by the index of ids, and PostgreSQL sorts the list for that: the rows are locked in
+    the order of their ids, too (nodeIndexscan.c, nbtutils.c). To lock them first took a sixth of the statement's time.
+    """
+    return f"""
+        UPDATE tasks
+        SET status = '{transition.target}', {assignments}
+        WHERE {transition.guard} AND {where}
+        RETURNING {returning}
+    """

@@ -1,13 +1,16 @@
 """The statements that every task passes: planned once a connection, with a plan that fits tables of any size."""
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.config import get_settings
-from app.database import make_engine
+from app.database import array, make_engine, to_json
 from app.services import lifecycle
+from app.services.lifecycle.outcomes import COMPLETE
 from app.services.submission import Submission, insertion
 from app.services.submission.drafts import draft_unchecked
 from tests.support.factories import HOLDER
@@ -63,7 +66,25 @@ def test_a_plan_made_when_the_table_was_empty_still_uses_the_index_when_it_is_fu
     ):
         explain = f"SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON) EXECUTE taskledger_{call}"
         [(found,)] = connection.exec_driver_sql(explain)
-        assert "Seq Scan" not in ways_to("tasks", found[0]["Plan"]), found
+        assert ways_to("tasks", found[0]["Plan"]) == {"Index Scan"}, found
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_they_lock_tasks_in_the_order_of_ids_whatever_they_are_given(session, monkeypatch, prepared):
+    settings = replace(get_settings(), prepare_statements=prepared)
+    monkeypatch.setattr("app.database.prepared.get_settings", lambda: settings)
+    newest_first = sorted(drafts(50), key=lambda draft: draft.id, reverse=True)
+    ids = [task.id for task in insertion.insert(session.connection(), newest_first)]
+    claims = lifecycle.claim(session, "reverse_string", ids, holder=HOLDER, lease_seconds=60, now=utcnow())
+
+    results = {str(id_): "olleh" for id_ in ids}
+    changed = COMPLETE.execute(
+        session,
+        {"ids": array(ids), "lease": claims[0].lease, "results": to_json(results), "reasons": "{}", "now": utcnow()},
+    )
+
+    # Rows are returned in the order in which they were changed.
+    assert changed.scalars().all() == ids[::-1]
 
 
 def ways_to(table, plan):
