@@ -130,6 +130,7 @@ def test_a_rule_is_what_cron_can_say_or_nothing(rule, cron):
         ("task.add_to_chord(sig)", [("refused", "add_to_chord()")]),
         ("self.retry(throw=False)", [("refused", "retry(throw=False)")]),
         ("raise self.retry(countdown=1)", []),
+        ("raise self.retry(queue='slow', priority=1)", [("differs", "retry(queue=…, priority=…)")]),
         ("add.apply_async((1,), exchange='x', compression='zlib')", [("differs", "exchange, compression")]),
         ("this is no Python", []),
     ],

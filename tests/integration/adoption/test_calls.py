@@ -7,6 +7,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,6 +19,7 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from app.clock import utcnow
 from taskledger_sdk.celery import NotAdopted, NotJson, adopt
+from taskledger_sdk.celery.current import running
 from tests.integration.adoption.conftest import Declined
 
 CALLERS = 16
@@ -178,6 +180,22 @@ def test_ignored_options_are_said_once(shop, declared, caplog):
 
     said = [record.message.split()[2] for record in caplog.records if "is ignored" in record.message]
     assert sorted(said) == ["compression", "exchange"]
+
+
+def test_another_queue_for_a_retry_is_ignored_and_said_once(shop, caplog):
+    asked = []
+    attempt = SimpleNamespace(id="17", ask_for_retry=lambda args, kwargs, options: asked.append(args))
+    token = running.set(attempt)
+    try:
+        for _ in range(3):
+            shop.app.send_task("shop.add", (1,), task_id="17", retries=1, queue="slow")
+    finally:
+        running.reset(token)
+
+    assert asked == [(1,)] * 3
+    assert [each.message for each in caplog.records] == [
+        "shop.add: self.retry(queue=…) is ignored: a task keeps the queue that it was submitted to."
+    ]
 
 
 def test_headers_travel_with_the_call(shop, worker):

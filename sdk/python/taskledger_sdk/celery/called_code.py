@@ -9,6 +9,8 @@ from typing import Literal
 
 from taskledger_sdk.celery.calls import IGNORED
 
+# Options of a submission that a later attempt cannot change: the row has them from its acceptance on.
+KEPT = ("queue", "priority", "expires", "time_limit", "soft_time_limit", "link", "link_error")
 SENDS = ("apply_async", "send_task", "retry", "apply_async_on_commit", "signature", "set")
 
 
@@ -44,6 +46,9 @@ def _of_call(call: ast.Call, function: ast.Attribute) -> Iterator[CalledCode]:
     elif function.attr == "retry" and _is_false(said.get("throw")):
         text = "retry(throw=False): write `raise self.retry(…)`, which ends the attempt"
         yield CalledCode(line=call.lineno, word="refused", text=text)
+    elif function.attr == "retry" and (names := [name for name in said if name in KEPT]):
+        text = f"retry({', '.join(f'{name}=…' for name in names)}): a task keeps what it was submitted with"
+        yield CalledCode(line=call.lineno, word="differs", text=text)
     if function.attr in SENDS:
         names = [name for name in said if name in IGNORED]
         if names:

@@ -39,6 +39,9 @@ class Sender:
             return self._original(name, args, kwargs, **options)
         attempt = running.get()
         if attempt is not None and options.get("retries") and options.get("task_id") == attempt.id:
+            if options.get("queue"):
+                text = f"{name}: self.retry(queue=…) is ignored: a task keeps the queue that it was submitted to."
+                self.ledger.warn_once(f"retry of {name}", text)
             attempt.ask_for_retry(args or (), kwargs or {}, options)
             return self._result(options, attempt.id)
         call = self.reader.read(name, args, kwargs, options)
