@@ -22,7 +22,7 @@ from app.services.submission import (
     publish,
     repeated,
 )
-from app.services.submission.insertion import Identified, insert_new
+from app.services.submission.storage import Identified, insert_new
 from app.web import quotas
 from app.web.access import current_owner_id, current_rights
 from app.web.group_commit import GroupCommit

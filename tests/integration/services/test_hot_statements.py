@@ -8,7 +8,7 @@ from app.clock import utcnow
 from app.config import get_settings
 from app.database import make_engine
 from app.services import lifecycle
-from app.services.submission import Submission, insertion
+from app.services.submission import Submission, storage
 from app.services.submission.drafts import draft_unchecked
 from tests.support.factories import HOLDER
 
@@ -22,7 +22,7 @@ def drafts(count):
 
 
 def pass_through(session, count):
-    tasks = insertion.insert(session.connection(), drafts(count))
+    tasks = storage.insert(session.connection(), drafts(count))
     ids = [task.id for task in tasks]
     claims = lifecycle.claim(session, "reverse_string", ids, holder=HOLDER, lease_seconds=60, now=utcnow())
     assert len(lifecycle.complete(session, [(held, "olleh") for held in claims], now=utcnow())) == count
@@ -55,7 +55,7 @@ def test_a_plan_made_when_the_table_was_empty_still_uses_the_index_when_it_is_fu
     pass_through(session, 1)
     connection = session.connection()
     for _ in range(4):
-        insertion.insert(connection, drafts(1_000))
+        storage.insert(connection, drafts(1_000))
 
     for call in (
         f"complete('{{{NOTHING}}}', '{NOTHING}', '{{}}', '{{}}', now())",
