@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from app.messaging.dead_letter import DeadLetter
-from app.messaging.hint import Hint
+from app.messaging.messages import DeadLetter, Hint
 from app.messaging.publisher import Publisher
 from app.messaging.publisher_thread import FLUSH_SECONDS, PublisherThread
 from app.observability.metrics import HINTS_PUBLISHED

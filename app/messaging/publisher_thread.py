@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from app.messaging.dead_letter import DeadLetter
-from app.messaging.hint import Hint, coalesce
+from app.messaging.messages import DeadLetter, Hint, coalesce
 from app.messaging.publisher import Publisher, publish_each
 
 log = structlog.get_logger(__name__)
