@@ -1,22 +1,175 @@
-"""One exchange on the wire: checked addresses one after the other, the target as it was given, one last status."""
+"""Connections of tasks: to public addresses, checked after DNS resolution and pinned, and to what is allowed besides.
+
+The only module that knows the library AntiSSRF, so that another one could take its place.
+"""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import quote
+from functools import lru_cache, partial
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
 
+from AntiSSRF import AntiSSRFError, AntiSSRFPolicy, PolicyConfigOptions
+from AntiSSRF._antissrf_agent import (  # private, so that its version is pinned exactly
+    _AntiSSRFAdapter,
+    _validate_request_host,
+)
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from taskledger_sdk.errors import PermanentError
 from tasks.deadline import Deadline
 
+__all__ = ["CONNECT_SECONDS", "AllowList", "AntiSSRFError", "Origin", "Reach", "adapter_for", "origin_of"]
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 CONNECT_SECONDS = 10.0
 MAX_INTERIM = 16  # answers before the answer, such as 103 Early Hints
-PLAIN = "".join(chr(code) for code in range(0x21, 0x7F))  # what a request line may hold as it is
+
+
+@lru_cache(maxsize=1)
+def unassigned_ipv6() -> tuple[str, ...]:
+    """Everything in IPv6 that is neither global unicast nor IPv4-mapped (which the library judges as IPv4).
+
+    The library lists what is known to be special; this also covers what is deprecated, such as ::127.0.0.1.
+    """
+    rest: list[ipaddress.IPv6Network] = [ipaddress.IPv6Network("::/0")]
+    for kept in (GLOBAL_UNICAST, IPV4_MAPPED):
+        rest = [
+            part
+            for network in rest
+            for part in (network.address_exclude(kept) if kept.subnet_of(network) else [network])
+        ]
+    return tuple(str(network) for network in rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """A host name, or a network, that may be reached although it is private; on one port, or on all of them."""
+
+    host: str = ""
+    network: str = ""
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class AllowList:
+    """What OUTBOUND_ALLOW lists."""
+
+    entries: tuple[Reach, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> AllowList:
+        """From hosts, addresses and networks, each with a port if wanted. Raises PermanentError naming a bad one."""
+        return cls(tuple(_reach(entry.strip()) for entry in text.split(",") if entry.strip()))
+
+    def with_origins(self, urls: Iterable[str]) -> AllowList:
+        """Also the host and port of these URLs, which whoever runs the service has configured."""
+        origins = (origin_of(urlsplit(url)) for url in urls)
+        return AllowList((*self.entries, *(Reach(host=host, port=port) for _, host, port in origins)))
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether this very host is listed, so that its addresses do not matter."""
+        return any(each.host == host and each.port in (None, port) for each in self.entries if each.host)
+
+    def networks(self, port: int) -> list[str]:
+        """The networks that may be reached on this port."""
+        return [each.network for each in self.entries if each.network and each.port in (None, port)]
+
+
+def origin_of(url: SplitResult) -> Origin:
+    """Scheme, host and port of a URL, all lower case and said in full. Raises ValueError for a port that is none."""
+    scheme = url.scheme.lower()
+    port = url.port if url.port is not None else DEFAULT_PORTS.get(scheme, 0)
+    return scheme, (url.hostname or "").rstrip("."), port
+
+
+def _reach(entry: str) -> Reach:
+    network = _network(entry)
+    if network:
+        return Reach(network=network)
+    try:
+        parts = urlsplit(f"//{entry}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        raise PermanentError(
+            f"OUTBOUND_ALLOW: {entry!r} is neither a host, an address nor a network; "
+            "write, for example, OUTBOUND_ALLOW=orders.internal:8080,10.1.0.0/16,127.0.0.1"
+        )
+    network = _network(host)
+    return Reach(network=network, port=port) if network else Reach(host=host.rstrip("."), port=port)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text.strip("[]"), strict=False))
+    except ValueError:
+        return ""
+
+
+def adapter_for(url: str, target: str, allowed: AllowList, deadline: Deadline) -> _Adapter:
+    """What sends one request to this URL, to addresses that were checked, before the deadline.
+
+    `target` is what the request line names. It has no part in where the connection goes.
+    """
+    _, host, port = origin_of(urlsplit(url))
+    if allowed.names(host, port):
+        policy = AntiSSRFPolicy(PolicyConfigOptions.NONE)
+    else:
+        policy = AntiSSRFPolicy(PolicyConfigOptions.EXTERNAL_ONLY_LATEST)
+        policy.add_denied_addresses(list(unassigned_ipv6()))
+        if networks := allowed.networks(port):
+            policy.add_allowed_addresses(networks)
+    policy.allow_plain_text_http = True
+    policy.add_xff_header = False
+    return _Adapter(policy, Wire(deadline=deadline, target=target))
+
+
+class _Adapter(_AntiSSRFAdapter):  # type: ignore[misc]  # the library has no types
+    """The library's adapter: all addresses of a host are checked, and only those that were checked are connected to."""
+
+    def __init__(self, policy: AntiSSRFPolicy, wire: Wire) -> None:
+        self._wire = wire
+        super().__init__(policy)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._wire)
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As the library does it, which keeps the first address of a host and forgets the others."""
+        built = HTTPAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
+        host, options = cast("tuple[dict[str, Any], dict[str, Any]]", built)
+        name = host["host"]
+        allowed, request = self._policy._is_http_request_allowed(host["scheme"], request)
+        if not allowed:
+            raise AntiSSRFError("HTTP request is not allowed by policy")
+        found = self._wire.deadline.wait_for(partial(_validate_request_host, self._policy, name))
+        if not found:
+            raise AntiSSRFError(f"Host {name!r} did not resolve to an address")
+        self._wire.addresses = tuple(dict.fromkeys(str(each.get_address()) for each in found))
+        host["host"] = self._wire.addresses[0]
+        if host["scheme"] == "https":  # the certificate is that of the name
+            options |= {"assert_hostname": name, "server_hostname": name}
+        # With the port, which servers on other ports need in order to know themselves.
+        request.headers["Host"] = urlsplit(str(request.url)).netloc.rpartition("@")[2]
+        return host, options
 
 
 @dataclass
@@ -28,23 +181,7 @@ class Wire:
     addresses: Sequence[str] = field(default_factory=tuple)
 
 
-def request_target(url: str) -> str:
-    """What stands behind the host of a URL, byte for byte: signed URLs must arrive as they were signed.
-
-    Only what no request line can hold is written differently: space, control and non-ASCII characters become
-    percent-encoded UTF-8. A fragment is not sent. Raises ValueError for a URL without a host.
-    """
-    _, found, rest = url.strip().partition("://")
-    if not found:
-        raise ValueError("it has no host")
-    begin = next((place for place, char in enumerate(rest) if char in "/?#"), len(rest))
-    if "\\" in rest[:begin]:  # some take it for a slash, so that two readers see two hosts
-        raise ValueError("there is a backslash in its host")
-    target = rest[begin:].partition("#")[0]
-    return quote(target if target.startswith("/") else f"/{target}", safe=PLAIN)
-
-
-def pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
+def _pools(wire: Wire) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pools, whose sockets the deadline shuts down: from before the TLS handshake to the last byte."""
 
     class Plain(_Held, HTTPConnection):  # type: ignore[misc]  # urllib3 types its class more narrowly

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from requests import PreparedRequest, Request, Response
 from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema, RequestException
@@ -14,14 +14,14 @@ from urllib3.exceptions import HTTPError, LocationParseError
 
 from taskledger_sdk.errors import PermanentError, TaskError
 from tasks import correlation
-from tasks.addresses import AllowList, AntiSSRFError, adapter_for
-from tasks.connections import CONNECT_SECONDS, request_target
+from tasks.connections import CONNECT_SECONDS, AllowList, AntiSSRFError, adapter_for
 from tasks.deadline import Deadline, DeadlinePassed
 from tasks.redirects import STATUSES, Hop, Step, loses_the_request, next_step
 from tasks.unpacking import PIECE_BYTES, BadlyPacked, encodings_of, unpacked
 
 MAX_REDIRECTS = 5
 MAX_HEADER_CHARACTERS = 32_768
+PLAIN = "".join(chr(code) for code in range(0x21, 0x7F))  # what a request line may hold as it is
 DEFAULT_HEADERS = {"User-Agent": "Taskledger", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -127,7 +127,7 @@ def _check_keeps_request(step: Step, status: int) -> None:
 def _answered(request: PreparedRequest, step: Step, allowed: AllowList, deadline: Deadline) -> Response:
     """The response with its headers read and its body still to come."""
     try:
-        adapter = adapter_for(str(request.url), request_target(step.url), allowed, deadline)
+        adapter = adapter_for(str(request.url), _request_target(step.url), allowed, deadline)
         left = deadline.remaining()
         # Without a Session there are no proxy variables, no .netrc and no cookies kept from one host for another.
         answer: Response = adapter.send(request, stream=True, timeout=(min(left, CONNECT_SECONDS), left))
@@ -192,7 +192,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _prepared(step: Step) -> PreparedRequest:
-    """The request as the library wants it, whose URL says where to connect; request_target says what is asked for."""
+    """The request as the library wants it; its URL says where to connect, `_request_target` what is asked for."""
     try:
         parts = urlsplit(step.url)
         if parts.scheme.lower() not in ("http", "https"):
@@ -203,6 +203,22 @@ def _prepared(step: Step) -> PreparedRequest:
         return Request(step.method, step.url, headers=headers, data=step.body).prepare()
     except (RequestException, LocationParseError, ValueError) as error:
         raise PermanentError(f"{_place(step.url)} cannot be requested: {error}") from None
+
+
+def _request_target(url: str) -> str:
+    """What stands behind the host of a URL, byte for byte: signed URLs must arrive as they were signed.
+
+    Only what no request line can hold is written differently: space, control and non-ASCII characters become
+    percent-encoded UTF-8. A fragment is not sent. Raises ValueError for a URL without a host.
+    """
+    _, found, rest = url.strip().partition("://")
+    if not found:
+        raise ValueError("it has no host")
+    begin = next((place for place, char in enumerate(rest) if char in "/?#"), len(rest))
+    if "\\" in rest[:begin]:  # some take it for a slash, so that two readers see two hosts
+        raise ValueError("there is a backslash in its host")
+    target = rest[begin:].partition("#")[0]
+    return quote(target if target.startswith("/") else f"/{target}", safe=PLAIN)
 
 
 def _redirected(step: Step, status: int, target: str) -> Step:

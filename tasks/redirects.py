@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from requests.structures import CaseInsensitiveDict
 
-from tasks.addresses import Origin, origin_of
+from tasks.connections import Origin, origin_of
 
 STATUSES = (301, 302, 303, 307, 308)
 # Another host gets these of the caller's headers and no others: any other may be a credential under some name.

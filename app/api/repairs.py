@@ -12,9 +12,8 @@ from app.models.page import Page
 from app.services import repairs
 from app.web import repairs as repair_requests
 from app.web.access import visible_owner
-from app.web.blueprint import Blueprint
+from app.web.blueprint import LOCATION, Blueprint
 from app.web.repairs import DEFAULT_CANARY, DEFAULT_PER_SECOND, DEFAULT_RATIO
-from app.web.responses.headers import LOCATION
 from app.web.schemas.repairs import (
     DryRunView,
     RepairItemList,

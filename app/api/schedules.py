@@ -23,11 +23,10 @@ from app.services.tasks import records as task_service
 from app.services.workflows import RunView
 from app.web import quotas
 from app.web.access import current_owner_id, visible_owner
-from app.web.blueprint import Blueprint, Created
+from app.web.blueprint import LOCATION, Blueprint, Created
 from app.web.fields import text
 from app.web.requests.etags import IfMatch, etag_header
 from app.web.requests.idempotency import key_of
-from app.web.responses.headers import LOCATION
 from app.web.schemas.runs import RunDetails, run_path
 from app.web.schemas.schedules import (
     ChangeSchedule,

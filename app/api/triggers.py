@@ -11,10 +11,9 @@ from app.services.accounts import audit
 from app.services.triggers import NewTrigger
 from app.web import quotas
 from app.web.access import current_actor, current_owner_id, visible_owner
-from app.web.blueprint import Blueprint, Created
+from app.web.blueprint import LOCATION, Blueprint, Created
 from app.web.requests.etags import IfMatch, etag_header
 from app.web.requests.idempotency import key_of
-from app.web.responses.headers import LOCATION
 from app.web.schemas.triggers import (
     ChangeTrigger,
     CreateTrigger,

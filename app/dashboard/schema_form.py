@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest
 
 from app.dashboard.untouched import MISSING, Kept
 from app.errors import Refused
-from app.web.requests import json_body
+from app.web.requests.parsing import parse_json
 
 LONG_TEXT = 200  # characters; a text that may be longer gets several lines
 MAX_ITEMS = 200
@@ -289,7 +289,7 @@ def _placeholder(schema: Schema) -> str:
 def parsed(text: str) -> Any:
     """The value of JSON as it was typed, read as strictly as a body of the API; MISSING for what that would refuse."""
     try:
-        return json_body.parse(text.encode())
+        return parse_json(text.encode())
     except (BadRequest, Refused):
         return MISSING
 

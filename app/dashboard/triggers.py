@@ -19,7 +19,8 @@ from app.services import triggers
 from app.services.accounts import audit
 from app.web import quotas
 from app.web.access import Access, access, current_actor, current_principal, visible_owner
-from app.web.requests import json_body, pagination
+from app.web.requests import pagination
+from app.web.requests.parsing import parse_json
 from app.web.schemas.triggers import CreateTrigger, shown_task, shown_workflow
 from app.web.transactions import transaction
 from taskledger_sdk.registry import offered_types
@@ -151,7 +152,7 @@ def _json(name: str, text: str) -> Any:
     if not text:
         return None
     try:
-        return json_body.parse(text.encode())
+        return parse_json(text.encode())
     except BadRequest as error:
         raise Refused({name: [str(error.description).replace("The body ", "")]}) from None
 

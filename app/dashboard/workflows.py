@@ -17,7 +17,8 @@ from app.services import workflows
 from app.services.workflows import Filter, NewRun, picture
 from app.web import quotas
 from app.web.access import Access, access, visible_owner, workflow_caller
-from app.web.requests import json_body, pagination
+from app.web.requests import pagination
+from app.web.requests.parsing import parse_json
 from app.web.schemas.workflows import shown_definition
 from app.web.transactions import in_transaction, transaction
 from taskledger_sdk.workflows import Definition
@@ -57,7 +58,7 @@ def start_run(name: str) -> Any:
     """Start a run of the newest version."""
     text = request.form.get("input", "").strip()
     try:
-        given = json_body.parse(text.encode()) if text else {}
+        given = parse_json(text.encode()) if text else {}
         if not isinstance(given, dict):
             raise Refused({"input": ["must be an object"]})
         run_id, is_new = in_transaction(lambda session: _start(session, name, given))

@@ -2,10 +2,18 @@
 
 from app.messaging.background import broker_fault, dispatch_soon, publish_dead_letter, waiting_hints
 from app.messaging.compression import refuse_compressed
-from app.messaging.dead_letter import DeadLetter
-from app.messaging.events import NotASlice, Numbered, Slice, newest_named, slices
-from app.messaging.hint import Dispatchable, Hint, coalesce
 from app.messaging.line import Line, keep_by
+from app.messaging.messages import (
+    DeadLetter,
+    Dispatchable,
+    Hint,
+    NotASlice,
+    Numbered,
+    Slice,
+    coalesce,
+    newest_named,
+    slices,
+)
 from app.messaging.publisher import Published, Publisher, publish_each
 
 __all__ = [

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.messaging.hint import Hint
+from app.messaging.messages import Hint
 
 
 class Line(Protocol):

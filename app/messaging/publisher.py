@@ -13,12 +13,9 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
 from app.config import get_settings
-from app.messaging.confirmations import Confirmations, Immediate
-from app.messaging.dead_letter import DeadLetter
-from app.messaging.events import Slice
-from app.messaging.flower import UNCONFIRMED, SentEvents
-from app.messaging.hint import Hint, shown
+from app.messaging.confirmations import UNCONFIRMED, Confirmations, Immediate, SentEvents
 from app.messaging.line import line
+from app.messaging.messages import DeadLetter, Hint, Slice, shown
 from app.messaging.signing import HEADER, signature
 from app.observability import tracing
 from app.observability.metrics import HINTS_PUBLISHED

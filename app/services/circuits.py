@@ -3,7 +3,7 @@
 While it is open, deliveries wait where they are: none is lost, and none uses up an attempt.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -76,6 +76,13 @@ def of_callback(url: str, owner_id: UUID | None) -> Receiver:
     """
     origin = origin_of(url)
     return Receiver(key=f"callback:{owner_id or 'service'}:{origin}", owner_id=owner_id, origin=origin)
+
+
+def of_delivery(delivery: Mapping[str, Any] | sa.RowMapping) -> Receiver:
+    """Where a delivery goes, from a row of webhook_deliveries."""
+    if delivery["webhook_id"] is not None:
+        return of_webhook(delivery["webhook_id"], delivery["owner_id"])
+    return of_callback(delivery["url"], delivery["owner_id"])
 
 
 def origin_of(url: str) -> str:

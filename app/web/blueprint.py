@@ -15,11 +15,12 @@ from app.web.requests import pagination
 from app.web.requests.idempotency import REPLAYED, IdempotencyHeader
 from app.web.requests.pagination import PageQuery
 from app.web.requests.parsing import StrictParser
-from app.web.responses.headers import LOCATION
 from app.web.responses.problems import MEDIA_TYPE, Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+LOCATION = {"Location": {"description": "Path of what was made", "schema": {"type": "string"}}}
+"""For the description of a route that answers 201."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,10 +7,9 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from app.config import Settings
-from app.web import access, current_settings, oversight, rate_limits, submission, transactions
+from app.web import access, current_settings, middleware, oversight, rate_limits, submission, transactions
 from app.web.live import event_feed, long_poll, waiting_claims
-from app.web.middleware import cors, proxies, request_log
-from app.web.responses import encodings, headers, problems
+from app.web.responses import encodings, problems
 
 
 class CompactJson(DefaultJSONProvider):
@@ -36,10 +35,7 @@ def register(app: Flask, settings: Settings) -> None:
     transactions.register(app, settings)
     submission.register(app)
     current_settings.register(app, settings)
-    proxies.register(app, settings)
-    request_log.register(app)
-    headers.register(app)
-    cors.register(app, settings)
+    middleware.register(app, settings)
     rate_limits.register(app, settings)
     access.register(app, settings)  # from here on a request has a caller, or has been answered
     oversight.register(app)

@@ -9,7 +9,7 @@ from kombu.common import ignore_errors
 
 from app.config import get_settings
 from app.messaging import DeadLetter, publish_dead_letter
-from app.messaging.dead_letter import BODY_CHARACTERS
+from app.messaging.messages import BODY_CHARACTERS
 from app.worker.consumption import Consumption
 from app.worker.hint_consumer import HintConsumer
 from tasks.topology import DEAD_LETTERS

@@ -19,8 +19,7 @@ from app import clock, messaging
 from app.config import get_settings
 from app.database import in_transaction
 from app.messaging import DeadLetter
-from app.messaging.dead_letter import BODY_CHARACTERS
-from app.messaging.hint import BACKSTOP_SECONDS
+from app.messaging.messages import BACKSTOP_SECONDS, BODY_CHARACTERS
 from app.messaging.signing import is_signed
 from app.observability.metrics import TASK_RUN_SECONDS
 from app.services.lifecycle import Claim

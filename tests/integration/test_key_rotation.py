@@ -16,7 +16,7 @@ from app.factory import create_app
 from app.services import webhooks
 from app.services.accounts import passwords
 from app.services.encryption import ciphertexts, rotation
-from app.services.webhooks import secrets
+from app.services.webhooks.sending import secrets_of_account
 from app.worker import executor, payload_keys, ports
 from app.worker.executor import NoHint, check_signature
 from tests.support.factories import make_task
@@ -142,7 +142,7 @@ def test_payload_keys_are_changed_and_nothing_stops(
     assert [card["payload"] for card in cards(after, waiting, finished, fresh)] == [CARD] * 3
     assert [card["result"] for card in cards(after, waiting, finished)] == [{"charged": CARD["number"]}] * 2
     assert hook(webhook.id, secret)
-    assert callback in secrets.of_account(session, person.id, keys=ciphertexts.keys(NEW), now=clock.utcnow())
+    assert callback in secrets_of_account(session, person.id, keys=ciphertexts.keys(NEW), now=clock.utcnow())
     assert doctor(session, settings, payload_keys=NEW)["keys"][0] == "ok"
 
 

@@ -32,7 +32,6 @@ FILE = re.compile(r"`((?:app|tasks|sdk)/[\w/]+\.py)`")
 # They have their part in other threads and processes than the test's: gunicorn's, the publisher's and the worker's.
 ELSEWHERE = {
     "app/messaging/confirmations.py",
-    "app/messaging/flower.py",
     "app/messaging/publisher.py",
     "app/server/answering.py",
     "app/server/worker.py",

@@ -43,7 +43,7 @@ from app.services.submission import chosen_ids
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY
 from app.services.tasks.search import MAX_LOOKED_AT
 from app.services.tasks.task_log import LINES_OF_ATTEMPT
-from app.services.webhooks.secrets import OVERLAP
+from app.services.webhooks.sending import OVERLAP
 from app.sinks.audit.runner import MAX_ENTRIES
 from app.web import repairs as repair_requests
 from app.web.access import KEY_SECONDS

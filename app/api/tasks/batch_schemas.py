@@ -8,7 +8,7 @@ from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
 from app.services.submission.batches import KEY_FIELD
 from app.web.fields import matching, text
-from app.web.middleware import request_log
+from app.web.middleware import ACCEPTABLE_ID
 from app.web.requests.idempotency import MAX_KEY
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import Problem
@@ -50,7 +50,7 @@ def _item_shape(single: ma.Schema) -> ma.Schema:
 def _of_request() -> dict[str, ma.fields.Field[Any]]:
     return {
         "request_id": matching(
-            request_log.ACCEPTABLE.pattern,
+            ACCEPTABLE_ID.pattern,
             "must have 1 to 128 letters, digits and . _ : / + = -",
             metadata={"description": "As the header X-Request-ID of a single submission"},
         ),

@@ -17,9 +17,8 @@ from app.web import quotas, rate_limits, submission
 from app.web.access import current_owner_id, current_principal
 from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
-from app.web.requests import json_body
 from app.web.requests.idempotency import IdempotencyHeader
-from app.web.requests.parsing import refusal
+from app.web.requests.parsing import Unreadable, refusal
 from app.web.responses.masking import digest_secrets
 from app.web.responses.problems import body_of, shortened
 from app.web.schemas.tasks import TaskView, fields_of
@@ -70,7 +69,7 @@ def _check_length(count: int) -> None:
 
 def _read(index: int, data: Any, batch_key: str | None, owner: str) -> Item | Fault | Any:
     """One submission as it can be stored, or why it cannot."""
-    if isinstance(data, json_body.Unreadable):
+    if isinstance(data, Unreadable):
         return data.fault
     try:
         fields = dict(fields_of(data, item_shape))

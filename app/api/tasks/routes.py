@@ -14,11 +14,10 @@ from app.services.tasks import children
 from app.services.tasks import records as task_service
 from app.web import quotas
 from app.web.access import current_caller, current_rights, visible_owner
-from app.web.blueprint import Blueprint, Created
+from app.web.blueprint import LOCATION, Blueprint, Created
 from app.web.live.long_poll import hub
 from app.web.requests.etags import IfMatch, IfNoneMatch, etag, etag_header
 from app.web.requests.idempotency import key_of
-from app.web.responses.headers import LOCATION
 from app.web.responses.masking import digest_secrets, payload_keys
 from app.web.schemas.tasks import ChangeTask, EventList, SubmitTask, TaskFilter, TaskList, TaskView, Wait, task_path
 from app.web.submission import submit

@@ -19,8 +19,7 @@ from app.services.idempotency import Key
 from app.services.submission import chosen_ids, uniqueness
 from app.services.submission.chosen_ids import ChosenId
 from app.services.submission.drafts import Submission, draft
-from app.services.submission.insertion import Identified
-from app.services.submission.storage import store_new
+from app.services.submission.storage import Identified, store_new
 
 _TASKS = Task.metadata.tables["tasks"]
 

@@ -21,8 +21,7 @@ from app.services.submission import chosen_ids, uniqueness
 from app.services.submission.acceptance import Accepted
 from app.services.submission.chosen_ids import ChosenId
 from app.services.submission.drafts import Submission, draft
-from app.services.submission.insertion import Identified
-from app.services.submission.storage import store_new
+from app.services.submission.storage import Identified, store_new
 from taskledger_sdk.errors import PayloadRefused, UnknownTaskType
 
 _TASKS = Task.metadata.tables["tasks"]

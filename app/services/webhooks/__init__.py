@@ -16,8 +16,7 @@ from app.services.webhooks.endpoints import (
     read,
     rotate,
 )
-from app.services.webhooks.secrets import rotate_account
-from app.services.webhooks.sending import NotDeliverable, Outgoing, note_attempt, outgoing
+from app.services.webhooks.sending import NotDeliverable, Outgoing, note_attempt, outgoing, rotate_account
 from app.services.webhooks.upkeep import adopt_earlier, give_up
 
 __all__ = [

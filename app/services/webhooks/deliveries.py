@@ -20,9 +20,9 @@ from app.services.events import Numbered
 from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.retention import BATCH, first_id_at
 from app.services.submission import Submission, draft_unchecked, store
-from app.services.webhooks.body import body_of, event_name, test_body
 from app.services.webhooks.endpoints import FINISHED_EVENTS
 from app.services.webhooks.endpoints import read as read_webhook
+from app.services.webhooks.sending import body_of, event_name, test_body
 
 DELIVERIES = WebhookDelivery.metadata.tables["webhook_deliveries"]
 TASKS = Task.metadata.tables["tasks"]
@@ -130,15 +130,8 @@ def _store(
     session: Session, rows: Sequence[Mapping[str, Any]], now: datetime, *, priority: str = Priority.NORMAL
 ) -> None:
     session.execute(sa.insert(DELIVERIES), list(rows))
-    senders = [_sender(row["id"], row["task_id"], receiver_of(row), now, priority=priority) for row in rows]
+    senders = [_sender(row["id"], row["task_id"], circuits.of_delivery(row), now, priority=priority) for row in rows]
     store(session, senders, is_urgent=False)
-
-
-def receiver_of(delivery: Mapping[str, Any] | sa.RowMapping) -> Receiver:
-    """Where a delivery goes, from a row of webhook_deliveries."""
-    if delivery["webhook_id"] is not None:
-        return circuits.of_webhook(delivery["webhook_id"], delivery["owner_id"])
-    return circuits.of_callback(delivery["url"], delivery["owner_id"])
 
 
 def _sender(

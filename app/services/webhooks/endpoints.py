@@ -17,7 +17,7 @@ from app.services.circuits import Circuit
 from app.services.encryption import ciphertexts
 from app.services.idempotency import Key
 from app.services.owners import lock_owner_count
-from app.services.webhooks import secrets
+from app.services.webhooks.sending import OVERLAP, kept_secret, new_secret
 
 MAX_PER_ACCOUNT = 50
 EVENTS = tuple(f"task.{status.value.lower()}" for status in Status)
@@ -52,7 +52,7 @@ def create(
     count = session.scalar(sa.select(sa.func.count()).select_from(WEBHOOKS).where(WEBHOOKS.c.owner_id == owner_id))
     if (count or 0) >= MAX_PER_ACCOUNT:
         raise Refused({"url": [f"an account has at most {MAX_PER_ACCOUNT} webhooks; delete one first"]})
-    secret = secrets.new_secret()
+    secret = new_secret()
     values = {
         "id": webhook_id,
         "owner_id": owner_id,
@@ -60,7 +60,7 @@ def create(
         "events": list(new.events),
         "types": list(new.types),
         "description": new.description,
-        "secret": secrets.kept(secret, owner_id, keys=keys),
+        "secret": kept_secret(secret, owner_id, keys=keys),
         "enabled": True,
         "created_at": now,
         "updated_at": now,
@@ -135,11 +135,11 @@ def rotate(
 ) -> tuple[WebhookRecord, str]:
     """Give an endpoint a new secret; the one before signs, too, for a day. Raises NotFound."""
     record = read(session, webhook_id, owner=owner, lock=True)
-    secret = secrets.new_secret()
+    secret = new_secret()
     values = {
         "previous_secret": WEBHOOKS.c.secret,
-        "previous_secret_until": now + secrets.OVERLAP,
-        "secret": secrets.kept(secret, record.owner_id, keys=keys),
+        "previous_secret_until": now + OVERLAP,
+        "secret": kept_secret(secret, record.owner_id, keys=keys),
         "updated_at": now,
     }
     session.execute(sa.update(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id).values(values))

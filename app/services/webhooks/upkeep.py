@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.services import lifecycle
+from app.services import circuits, lifecycle
 from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE
-from app.services.webhooks.deliveries import receiver_of
 
 MAX_WAIT = timedelta(days=7)
 
@@ -35,7 +34,7 @@ def adopt_earlier(session: Session, *, limit: int) -> int:
         values = {
             "queue": DELIVERY_QUEUE,
             "ids": [row["id"] for row in rows],
-            "keys": [receiver_of(row).key for row in rows],
+            "keys": [circuits.of_delivery(row).key for row in rows],
             "owners": [row["owner_id"] for row in rows],
         }
         session.execute(_ADOPT, values)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.api.tasks import batches
 from app.messaging import Hint
 from app.services.accounts.quotas import WAITING_TASKS
-from app.services.submission import insertion, storage
+from app.services.submission import storage
 from taskledger_sdk.registry import get_type
 from tests.integration.api.conftest import TASKS
 from tests.support.factories import read_task
@@ -274,7 +274,7 @@ def test_two_batches_at_once_make_a_unique_task_once(
     client: FlaskClient, application: Any, admin: Person, session: Session, monkeypatch: pytest.MonkeyPatch
 ):
     body = {"tasks": [{**HELLO, "unique": {"by": ["type", "payload"]}}]}
-    insert, others = insertion.insert_new, ThreadPoolExecutor(1)
+    insert, others = storage.insert_new, ThreadPoolExecutor(1)
     second: list[Future[Any]] = []
 
     def meanwhile(connection: Any, drafts: Any) -> Any:
@@ -283,7 +283,7 @@ def test_two_batches_at_once_make_a_unique_task_once(
             wait(second, timeout=0.5)
         return insert(connection, drafts)
 
-    monkeypatch.setattr(insertion, "insert_new", meanwhile)
+    monkeypatch.setattr(storage, "insert_new", meanwhile)
     first = client.post(BATCH, json=body).json["results"]
     [other] = second[0].result().json["results"]
 

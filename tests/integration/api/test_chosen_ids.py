@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.clock import utcnow
 from app.services import admission
 from app.services.accounts.quotas import WAITING_TASKS
-from app.services.submission import chosen_ids, draft, insertion
+from app.services.submission import chosen_ids, draft, storage
 from app.web.schemas.tasks import SubmitTask
 from taskledger_sdk.client import new_id
 from tests.integration.api.conftest import TASKS
@@ -254,7 +254,7 @@ def test_whoever_comes_while_the_first_is_not_committed_waits_for_it(
     body = named()
     submission = SubmitTask().load(body)
     new = draft(submission, owner_id=admin.id, now=utcnow())
-    insertion.insert_new(session.connection(), [insertion.Identified(new, submission.chosen.digest)])
+    storage.insert_new(session.connection(), [storage.Identified(new, submission.chosen.digest)])
     sent = body if second == "the same" else {**body, "ordering_key": "customer-1"}
 
     with ThreadPoolExecutor(1) as pool:

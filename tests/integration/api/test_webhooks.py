@@ -178,12 +178,12 @@ def test_deliveries_cause_no_deliveries(theirs, owner, session):
 
 
 def test_secrets_in_payloads_and_sensitive_results_are_not_sent(theirs, owner, session, monkeypatch):
-    from app.services.webhooks import body
+    from app.services.webhooks import sending
 
     webhook = make(theirs)
     payload = {"url": "https://example.com/?token=sesame", "headers": {"Authorization": "Bearer sesame"}}
     tell(session, owner.id, type="http_request", payload=payload, **ENDED)
-    monkeypatch.setattr(body, "is_sensitive", lambda name: name == "uppercase_text")
+    monkeypatch.setattr(sending, "is_sensitive", lambda name: name == "uppercase_text")
     tell(session, owner.id, type="uppercase_text", payload="hush", **ENDED)
 
     sent = json.dumps([delivery["body"] for delivery in deliveries(theirs, webhook)])

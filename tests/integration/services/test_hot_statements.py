@@ -11,7 +11,7 @@ from app.config import get_settings
 from app.database import array, make_engine, to_json
 from app.services import lifecycle
 from app.services.lifecycle.outcomes import COMPLETE
-from app.services.submission import Submission, insertion
+from app.services.submission import Submission, storage
 from app.services.submission.drafts import draft_unchecked
 from tests.support.factories import HOLDER
 
@@ -25,7 +25,7 @@ def drafts(count):
 
 
 def pass_through(session, count):
-    tasks = insertion.insert(session.connection(), drafts(count))
+    tasks = storage.insert(session.connection(), drafts(count))
     ids = [task.id for task in tasks]
     claims = lifecycle.claim(session, "reverse_string", ids, holder=HOLDER, lease_seconds=60, now=utcnow())
     assert len(lifecycle.complete(session, [(held, "olleh") for held in claims], now=utcnow())) == count
@@ -58,7 +58,7 @@ def test_a_plan_made_when_the_table_was_empty_still_uses_the_index_when_it_is_fu
     pass_through(session, 1)
     connection = session.connection()
     for _ in range(4):
-        insertion.insert(connection, drafts(1_000))
+        storage.insert(connection, drafts(1_000))
 
     for call in (
         f"complete('{{{NOTHING}}}', '{NOTHING}', '{{}}', '{{}}', now())",
@@ -74,7 +74,7 @@ def test_they_lock_tasks_in_the_order_of_ids_whatever_they_are_given(session, mo
     settings = replace(get_settings(), prepare_statements=prepared)
     monkeypatch.setattr("app.database.prepared.get_settings", lambda: settings)
     newest_first = sorted(drafts(50), key=lambda draft: draft.id, reverse=True)
-    ids = [task.id for task in insertion.insert(session.connection(), newest_first)]
+    ids = [task.id for task in storage.insert(session.connection(), newest_first)]
     claims = lifecycle.claim(session, "reverse_string", ids, holder=HOLDER, lease_seconds=60, now=utcnow())
 
     results = {str(id_): "olleh" for id_ in ids}

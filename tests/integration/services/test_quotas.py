@@ -19,7 +19,7 @@ from app.services.accounts import quotas, usage
 from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, LaterRoom, QuotaReached, WaitingTasks
 from app.services.artifacts import NewArtifact, StorageFull
-from app.services.submission import Submission, draft, insertion
+from app.services.submission import Submission, draft, storage
 from app.services.tasks import compensation, replay
 from app.services.workflows import Caller, NewRun
 from tests.support.factories import NOON, bring_to, create_schedule, make_task, slots_of
@@ -59,7 +59,7 @@ def submit_as_a_process(engine, owner: UUID, most: int, tasks: int = 1) -> bool:
                 draft(Submission(type="reverse_string", payload="a"), owner_id=owner, now=utcnow())
                 for _ in range(tasks)
             ]
-            insertion.insert(session.connection(), drafts)
+            storage.insert(session.connection(), drafts)
     except QuotaReached:
         return False
     return True
@@ -89,7 +89,7 @@ def test_one_process_with_many_threads_passes_no_quota_either(engine, session, o
             with Session(engine) as own, own.begin():
                 shared.take(own, owner, 1, most=5)
                 made = draft(Submission(type="reverse_string", payload="a"), owner_id=owner, now=utcnow())
-                insertion.insert(own.connection(), [made])
+                storage.insert(own.connection(), [made])
         except QuotaReached:
             return False
         return True

@@ -7,9 +7,8 @@ import pytest
 from amqp.exceptions import PreconditionFailed
 
 from app.messaging import Hint
-from app.messaging.background import Background
-from app.messaging.dead_letter import DeadLetter
-from app.messaging.publisher_thread import BUSY_FROM, FAULT_SECONDS, PublisherThread, Timing
+from app.messaging.background import BUSY_FROM, FAULT_SECONDS, Background, PublisherThread, Timing
+from app.messaging.messages import DeadLetter
 from app.models import new_id
 from tests.support.one_by_one import published_one_by_one
 from tests.support.servers.waiting import wait_for

@@ -1,8 +1,8 @@
-"""What a request says of who sent it: believed of our proxies, and of nobody else."""
+"""Middleware: what a request says of who sent it is believed of our proxies, and of nobody else."""
 
 import pytest
 
-from app.web.middleware.proxies import TrustedProxies
+from app.web.middleware import TrustedProxies
 
 PROXY, OTHER_PROXY, CLIENT, STRANGER = "10.0.0.2", "10.0.0.3", "198.51.100.7", "203.0.113.9"
 

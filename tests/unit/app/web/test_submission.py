@@ -1,4 +1,4 @@
-"""Doing at once what several threads ask for at the same time."""
+"""Group commit: doing at once what several threads ask for at the same time."""
 
 import threading
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.web.group_commit import GroupCommit
+from app.web.submission import GroupCommit
 from tests.support.servers.waiting import wait_for
 
 AWAY = 1_000_000

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from app.services.submission import Submission, draft_unchecked, insertion
-from app.services.submission.insertion import FEW_ROWS, MAX_ROWS
+from app.services.submission import Submission, draft_unchecked, storage
+from app.services.submission.storage import FEW_ROWS, MAX_ROWS
 from tests.support.factories import NOON, read_task
 
 ODD = ("", None, "\u0001\u202e😀", "'; --", "%s %(id)s :id", {"a": [None, 1.5, 10**30, {}]}, [], False, 0)
@@ -23,15 +23,15 @@ def test_every_value_is_read_back_as_it_was_written(session, copies):
     odd = {"name": "Ünïcödé %", "labels": {"a%": "'"}, "expires_at": NOON + timedelta(days=9), "timeout": 3}
     drafts = [draft(payload, **odd) for payload in ODD for _ in range(copies)]
 
-    stored = insertion.insert(session.connection(), drafts)
+    stored = storage.insert(session.connection(), drafts)
 
     assert [replace(task, updated_at=NOON) for task in stored] == [replace(task, updated_at=NOON) for task in drafts]
     assert [read_task(session, task.id) for task in drafts] == stored
 
 
 def test_a_few_rows_and_many_are_stored_alike(session):
-    few = insertion.insert(session.connection(), [draft(payload) for payload in ODD[:FEW_ROWS]])
-    many = insertion.insert(session.connection(), [draft(payload) for payload in ODD] * 1)
+    few = storage.insert(session.connection(), [draft(payload) for payload in ODD[:FEW_ROWS]])
+    many = storage.insert(session.connection(), [draft(payload) for payload in ODD] * 1)
 
     assert [read_task(session, task.id).payload for task in few] == list(ODD[:FEW_ROWS])
     assert [read_task(session, task.id).payload for task in many] == list(ODD)
@@ -40,7 +40,7 @@ def test_a_few_rows_and_many_are_stored_alike(session):
 def test_more_than_one_statement_holds_are_stored_in_their_order(session):
     drafts = [draft(number) for number in range(MAX_ROWS + FEW_ROWS)]
 
-    stored = insertion.insert(session.connection(), drafts)
+    stored = storage.insert(session.connection(), drafts)
 
     assert [task.id for task in stored] == [task.id for task in drafts]
     assert read_task(session, drafts[-1].id).payload == MAX_ROWS + FEW_ROWS - 1
@@ -58,7 +58,7 @@ def test_what_differs_between_many_rows_is_kept_apart(session):
     ]
     drafts = [draft(payload, **fields[number % 3]) for number, payload in enumerate(ODD * 3)]
 
-    stored = insertion.insert(session.connection(), drafts)
+    stored = storage.insert(session.connection(), drafts)
 
     assert [replace(task, updated_at=NOON) for task in stored] == [replace(task, updated_at=NOON) for task in drafts]
     assert [read_task(session, task.id) for task in drafts] == stored
@@ -67,6 +67,6 @@ def test_what_differs_between_many_rows_is_kept_apart(session):
 def test_many_rows_that_have_all_but_their_ids_in_common_are_as_many_tasks(session):
     drafts = [replace(draft({}), owner_id=None) for _ in range(FEW_ROWS + 1)]
 
-    insertion.insert(session.connection(), drafts)
+    storage.insert(session.connection(), drafts)
 
     assert [read_task(session, task.id).payload for task in drafts] == [{}] * (FEW_ROWS + 1)

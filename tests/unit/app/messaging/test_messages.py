@@ -1,7 +1,7 @@
-"""Hints and chunks."""
+"""Messages: hints and their chunks."""
 
 from app.messaging import Hint, coalesce
-from app.messaging.hint import BACKSTOP_SECONDS
+from app.messaging.messages import BACKSTOP_SECONDS
 from app.models import new_id
 from app.services.lifecycle import Waiting
 from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, get_type

@@ -1,7 +1,9 @@
-"""What a hint carries, and how hints are joined into chunks. Pure."""
+"""The messages that go through the broker: hints and their chunks, announcements of events, dead letters. Pure."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -13,6 +15,9 @@ from taskledger_sdk.registry import MAX_HARD_LIMIT_SECONDS, find_type
 # the child could not (code that never lets go of the interpreter).
 BACKSTOP_SECONDS = 5
 CHUNK_SECONDS = 1
+MAX_SLICE_BYTES = 4_000_000  # of a body that is looked at; ours have some 250 bytes for each of at most 1,000 events
+BODY_CHARACTERS = 2_000  # of a message that was no hint of ours, shown in its dead letter
+LOST = "its worker was lost, and no retry is left"
 
 
 class Dispatchable(Protocol):
@@ -112,3 +117,91 @@ def _joined(chunk: list[Hint]) -> Hint:
 def shown(ids: list[str]) -> str:
     """The arguments as Flower and the worker's log show them; Celery would write out each of many."""
     return f"('{ids[0]}',)" if len(ids) == 1 else f"({len(ids)} tasks from '{ids[0]}' to '{ids[-1]}')"
+
+
+class Numbered(msgspec.Struct, frozen=True, gc=False):  # thousands at a time, and none can be part of a circle
+    """One event with its publish-order number, as it is published. It holds no payload, no result and no error."""
+
+    position: int
+    event_id: int
+    task_id: UUID
+    type: str
+    status: str
+    previous_status: str | None
+    attempt: int
+    worker: str | None
+    at: datetime
+    owner_id: UUID | None
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """One message: the events numbered from `first_position` to `last_position`, in that order.
+
+    A number without an event is one whose task was deleted.
+    """
+
+    first_position: int
+    last_position: int
+    events: Sequence[Numbered]
+
+    def body(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    last_position: int
+
+
+NotASlice = msgspec.DecodeError
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def newest_named(body: str | bytes) -> int:
+    """The last number that a message names: all of it that a sink looks at. Raises NotASlice for anything else.
+
+    Whoever can write to the broker can write any number, so that this is a reason to look, and nothing to believe.
+    """
+    if len(body) > MAX_SLICE_BYTES:
+        raise NotASlice(f"has {len(body)} bytes, and no message of ours has more than {MAX_SLICE_BYTES}")
+    try:
+        return _NAMED.decode(body).last_position
+    except RecursionError as error:
+        raise NotASlice("is nested too deeply") from error
+
+
+def slices(first: int, last: int, events: Sequence[Numbered], *, size: int) -> Iterator[Slice]:
+    """Cut the numbers from `first` to `last` into messages of at most `size`."""
+    for start in range(first, last + 1, size):
+        end = min(start + size - 1, last)
+        held = [event for event in events if start <= event.position <= end]
+        yield Slice(first_position=start, last_position=end, events=held)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """A recorded failure, or a message that is no hint of ours, for people who watch the queue `tasks.dead`.
+
+    It holds ids and words, no payload.
+    """
+
+    reason: str
+    task_id: str | None = None
+    type: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_failure(cls, task_id: UUID, type_name: str, attempt: int, *, reason: str, error_type: str) -> "DeadLetter":
+        """The dead letter of a task whose failure has been recorded."""
+        detail = {"error": error_type, "attempt": attempt}
+        return cls(reason=reason, task_id=str(task_id), type=type_name, detail=detail)
+
+    @classmethod
+    def of_lost(cls, task_id: UUID, type_name: str, attempt: int) -> "DeadLetter":
+        """The dead letter of a task whose worker was lost at its last attempt."""
+        return cls.of_failure(task_id, type_name, attempt, reason=LOST, error_type="WorkerLost")
+
+    def body(self) -> dict[str, Any]:
+        """As JSON."""
+        known = {"reason": self.reason, "task_id": self.task_id, "type": self.type, **self.detail}
+        return {name: value for name, value in known.items() if value is not None}
