@@ -1,6 +1,6 @@
 """PostgreSQL: engines, transactions, values and errors. What others import of it, they import from here."""
 
-from app.database.base import NAMING_CONVENTION, Base
+from app.database.base import NAMING_CONVENTION, Base, Mapped, mapped_column
 from app.database.engines import (
     SESSION_SETTINGS,
     address_of,
@@ -34,6 +34,7 @@ __all__ = [
     "SERIALIZATION_FAILURE",
     "SESSION_SETTINGS",
     "Base",
+    "Mapped",
     "Prepared",
     "Transactions",
     "Unreadable",
@@ -48,6 +49,7 @@ __all__ = [
     "is_away",
     "leave_read_only",
     "make_engine",
+    "mapped_column",
     "only_short_locks",
     "server_time",
     "set_up_sessions",

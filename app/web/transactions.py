@@ -36,7 +36,7 @@ class Database(SQLAlchemy):
         return plain.execution_options(isolation_level="READ COMMITTED")
 
 
-db = Database(model_class=Base, session_options={"expire_on_commit": False})
+db = Database(metadata=Base.metadata, session_options={"expire_on_commit": False})
 
 
 def _open_session(autocommit: bool) -> Session:
