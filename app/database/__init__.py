@@ -21,8 +21,9 @@ from app.database.errors import (
     sqlstate,
 )
 from app.database.prepared import Prepared
+from app.database.session import Session
 from app.database.transaction_settings import commit_asynchronously, only_short_locks, server_time, use_indexes
-from app.database.transactions import Transactions, commits_each_statement, in_transaction, transaction
+from app.database.transactions import Transactions, in_transaction, transaction
 from app.database.values import MAX_LEVELS, Unreadable, array, from_json, to_json
 
 __all__ = [
@@ -36,12 +37,12 @@ __all__ = [
     "Base",
     "Mapped",
     "Prepared",
+    "Session",
     "Transactions",
     "Unreadable",
     "address_of",
     "array",
     "commit_asynchronously",
-    "commits_each_statement",
     "engine",
     "engine_options",
     "from_json",

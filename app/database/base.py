@@ -76,5 +76,7 @@ def _complete(column: sa.Column[Any], name: str, kind: Any) -> None:
         column.name = column.key = name
     if isinstance(column.type, sa.types.NullType):
         [one] = (each for each in kinds if each is not NoneType)
+        if one not in TYPES:
+            raise TypeError(f"the column {name} declares no type of SQL for {getattr(one, '__name__', one)}; name one")
         column.type = sa.types.to_instance(TYPES[one])
     column.nullable = NoneType in kinds and not column.primary_key

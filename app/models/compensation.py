@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID
 
-
 from app.database import Base, Mapped, mapped_column
 
 

@@ -9,11 +9,10 @@ from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.errors import NotFound
 from app.models import Status, TaskRecord
 from app.observability.scrubbing import scrub

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import NOT_PARKED, Status, Worker, worker
 from app.services.measuring.levels import Levels
 from taskledger_sdk.registry import known_types

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict, NotFound, Refused
 from app.models import KnownType
 from app.services.admission import declared as declared_limits

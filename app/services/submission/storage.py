@@ -1,12 +1,8 @@
 """Storing what was drafted, and publishing its hints once it is committed, whoever commits it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.orm import Session
-
-from app.database import commits_each_statement
+from app.database import Session
 from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import TaskRecord
 from app.services.lifecycle import left_to_dispatcher
@@ -44,26 +40,8 @@ def publish_after_commit(session: Session, tasks: Iterable[TaskRecord]) -> None:
     Within a savepoint it publishes nothing when that is rolled back, and otherwise waits for the transaction to end.
     A session that commits each statement has committed already: there the hints go out at once.
     """
-    waiting = list(tasks)
-    if not waiting:
-        return
-    if commits_each_statement(session):
-        publish(waiting)
-        return
-    savepoint = session.get_nested_transaction()
-
-    def on_commit(_: Any) -> None:
-        if session.in_nested_transaction():
-            return  # the end of a savepoint counts as a commit here; a hint would come before its row
-        publish(waiting)
-        waiting.clear()
-
-    def on_rollback(_: Any, ended: Any) -> None:
-        if ended is savepoint or ended.parent is None:
-            waiting.clear()
-
-    event.listen(session, "after_commit", on_commit)
-    event.listen(session, "after_soft_rollback", on_rollback)
+    if waiting := list(tasks):
+        session.after_commit(lambda: publish(waiting))
 
 
 def publish(tasks: Iterable[TaskRecord]) -> None:

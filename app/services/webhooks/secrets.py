@@ -8,8 +8,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import WebhookSecret
 from app.services.encryption import ciphertexts
 

@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import to_json
+from app.database import Session, to_json
 from app.services import circuits
 from app.services.accounts.rights import check_outside, of_account
 from app.services.encryption import ciphertexts

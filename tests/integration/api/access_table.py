@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.orm import Session
-
 from app.clock import utcnow
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.models import Status, new_id
 from app.services import admission, artifacts, invoices, repairs, triggers, webhooks, workflows
 from app.services.accounts.allowance import ANYTHING
