@@ -2,6 +2,7 @@
 
 import sys
 
+import app.observability.plain_structlog  # noqa: F401 (before anything that imports structlog)
 from app import task_packages
 from app.capacity import worker_slots_here
 from app.config import get_settings

@@ -2,8 +2,8 @@
 
 import psycopg2
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services import webhooks, workflows
 from app.services.workflows import NewWorkflow
 from tests.support.factories import NOON

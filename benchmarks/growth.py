@@ -21,8 +21,8 @@ from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from tests.support.servers.databases import NO_BROKER, Databases
 from tests.support.servers.postgres import PrivatePostgres
 

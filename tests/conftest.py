@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from tests.support.people import Person, make_admin
 from tests.support.servers import connections, processes
 from tests.support.servers.broker import Broker
@@ -155,7 +155,7 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
 @pytest.fixture
 def session(engine: sa.Engine) -> Iterator[Session]:
     """A session; what others shall see of its work, it commits."""
-    with Session(engine, expire_on_commit=False) as session:
+    with Session(engine) as session:
         yield session
 
 

@@ -15,6 +15,31 @@ THEIRS = ROOT / "tests/conformance/nats/from_kombu/common.py"  # kept as its aut
 HEAVY_FOR_TASK_TYPES = {"flask", "sqlalchemy", "psycopg2", "app"}
 WITH_SQL = ("app/services/", "app/commands/", "app/database", "app/migrations/", "app/models/")
 HEAVY_FOR_WORKERS = {"flask", "flask_sqlalchemy", "flask_smorest", "gunicorn"}
+# Each costs a worker's process megabytes; it is imported by the first attempt, or the first key, that needs it.
+FOR_FEW_TASKS = {
+    "AntiSSRF",
+    "PIL",
+    "charset_normalizer",
+    "cryptography",
+    "duckdb",
+    "fpdf",
+    "jsonschema_rs",
+    "requests",
+    "rich",
+    "sqlalchemy.orm",
+    "urllib3",
+    "app.services.admission.ledger",
+    "app.services.invoices",
+    "app.services.triggers",
+    "app.services.webhooks",
+}
+AS_A_WORKER = """
+import tasks.celery
+tasks.celery.app.loader.import_default_modules()
+import app.worker.consumer
+from app.worker import _before_children
+_before_children()
+"""
 ENVIRONMENT = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": NO_BROKER}
 
 
@@ -46,6 +71,20 @@ def test_a_worker_loads_no_web_application():
 
     assert "app" in loaded
     assert loaded & HEAVY_FOR_WORKERS == set()
+
+
+def test_a_worker_that_is_ready_to_fork_has_loaded_nothing_that_few_tasks_need():
+    loaded = _loaded_by(AS_A_WORKER)
+
+    assert {"app.worker.executor", "sqlalchemy", "psycopg2"} <= loaded
+    assert loaded & FOR_FEW_TASKS == set()
+
+
+def test_a_worker_with_keys_has_loaded_what_encrypts_before_it_forks():
+    """So that its children share it."""
+    loaded = _loaded_by(AS_A_WORKER, PAYLOAD_KEYS="A" * 43)
+
+    assert "cryptography" in loaded
 
 
 def test_a_dispatcher_loads_no_web_application():
@@ -159,13 +198,12 @@ def _files() -> list[Path]:
     return [ROOT / "celeryconfig.py", *ours]
 
 
-def _loaded_by(statements: str) -> set[str]:
-    """The top-level packages that a fresh interpreter has loaded afterwards."""
-    script = (
-        f"{statements}\nimport json, sys; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    )
+def _loaded_by(statements: str, **settings: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded afterwards."""
+    script = f"{statements}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    environment = ENVIRONMENT | settings
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))

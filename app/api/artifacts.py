@@ -8,10 +8,10 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.config import get_settings
+from app.database import Session
 from app.errors import Gone, NotFound
 from app.models.page import Page
 from app.services import artifacts, idempotency

@@ -7,7 +7,7 @@ from marshmallow import validate
 
 from app.clock import utcnow
 from app.services.accounts import audit
-from app.services.remote import types
+from app.services.remote import declaring
 from app.services.remote.known import TYPES
 from app.services.remote.types import Declaration
 from app.services.submission import MAX_RETRIES
@@ -156,7 +156,7 @@ def declare_task_type(asked: dict[str, Any]) -> dict[str, Any]:
     """Declare a remote type; a retired one of this name is there again."""
     declaration = _declaration(asked)
     with transaction() as session:
-        made = types.declare(session, declaration, now=utcnow())
+        made = declaring.declare(session, declaration, now=utcnow())
         _record(session, "declared", declaration)
     TYPES.forget()
     return shown(made)
@@ -175,7 +175,7 @@ def change_task_type(asked: dict[str, Any], name: str) -> dict[str, Any]:
     """
     declaration = _declaration({**asked, "name": name})
     with transaction() as session:
-        made = types.change(session, declaration, now=utcnow())
+        made = declaring.change(session, declaration, now=utcnow())
         _record(session, "changed", declaration)
     TYPES.forget()
     return shown(made)
@@ -188,7 +188,7 @@ def change_task_type(asked: dict[str, Any], name: str) -> dict[str, Any]:
 def retire_task_type(name: str) -> None:
     """Retire a remote type."""
     with transaction() as session:
-        types.retire(session, name, now=utcnow())
+        declaring.retire(session, name, now=utcnow())
         audit.record(session, "task_type.retired", current_actor(), now=utcnow(), subject=f"type:{name}")
     TYPES.forget()
 

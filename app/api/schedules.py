@@ -11,9 +11,9 @@ from uuid import UUID
 import marshmallow as ma
 from flask import current_app
 from marshmallow_oneofschema.one_of_schema import OneOfSchema
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.database import Session
 from app.errors import Refused
 from app.models import ScheduleRecord, SlotRecord, TaskRecord
 from app.models.page import Page

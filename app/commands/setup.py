@@ -6,11 +6,11 @@ import click
 import flask_migrate
 import sqlalchemy as sa
 from flask.cli import with_appcontext
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.commands.declarations import store_declarations
 from app.config import Settings
+from app.database import Session
 from app.errors import TaskledgerError
 from app.models import Role, Scope, UserRecord
 from app.services.accounts import api_keys, audit, passwords, registration, users

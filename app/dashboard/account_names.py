@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.services.accounts import users
 from app.web.access import current_principal
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from cachetools import TTLCache, cached
 from flask import current_app, render_template, request
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
+from app.database import Session
 from app.services import schedules
 from app.services.dispatch import queues
 from app.services.events import sinks

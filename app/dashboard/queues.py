@@ -5,12 +5,12 @@ from typing import Any
 
 from cachetools import TTLCache, cached
 from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
 from app.dashboard import overview
 from app.dashboard.blueprint import blueprint
+from app.database import Session
 from app.services.accounts import audit
 from app.services.dispatch import queues
 from app.services.measuring import queue_report

@@ -5,12 +5,12 @@ from itertools import islice
 from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
 from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
+from app.database import Session
 from app.errors import Refused
 from app.models import ScheduleRecord
 from app.services import schedules

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
 from app.dashboard.blueprint import blueprint
 from app.dashboard.task_page import actions_for, parse_id
+from app.database import Session
 from app.errors import NotFound
 from app.models import Status, TaskRecord
 from app.services.tasks import cancellation, compensation, replay

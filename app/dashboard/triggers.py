@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
-from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -13,6 +12,7 @@ from app.clock import utcnow
 from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
+from app.database import Session
 from app.errors import ProblemError, Refused, flatten
 from app.models import TriggerRecord
 from app.services import triggers

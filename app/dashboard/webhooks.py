@@ -5,13 +5,13 @@ from uuid import UUID, uuid4
 
 from flask import flash, redirect, render_template, request, url_for
 from marshmallow import ValidationError
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from app.clock import utcnow
 from app.dashboard.account_names import names_of
 from app.dashboard.blueprint import blueprint
 from app.dashboard.form_keys import form_key
+from app.database import Session
 from app.errors import Refused, flatten
 from app.services import webhooks
 from app.services.accounts import audit

@@ -1,6 +1,6 @@
 """PostgreSQL: engines, transactions, values and errors. What others import of it, they import from here."""
 
-from app.database.base import NAMING_CONVENTION, Base
+from app.database.base import NAMING_CONVENTION, Base, Mapped, mapped_column
 from app.database.engines import (
     SESSION_SETTINGS,
     address_of,
@@ -21,8 +21,9 @@ from app.database.errors import (
     sqlstate,
 )
 from app.database.prepared import Prepared
+from app.database.session import Session
 from app.database.transaction_settings import commit_asynchronously, only_short_locks, server_time, use_indexes
-from app.database.transactions import Transactions, commits_each_statement, in_transaction, transaction
+from app.database.transactions import Transactions, in_transaction, transaction
 from app.database.values import MAX_LEVELS, Unreadable, array, from_json, to_json
 
 __all__ = [
@@ -34,13 +35,14 @@ __all__ = [
     "SERIALIZATION_FAILURE",
     "SESSION_SETTINGS",
     "Base",
+    "Mapped",
     "Prepared",
+    "Session",
     "Transactions",
     "Unreadable",
     "address_of",
     "array",
     "commit_asynchronously",
-    "commits_each_statement",
     "engine",
     "engine_options",
     "from_json",
@@ -48,6 +50,7 @@ __all__ = [
     "is_away",
     "leave_read_only",
     "make_engine",
+    "mapped_column",
     "only_short_locks",
     "server_time",
     "set_up_sessions",

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.database.session import Session
 
 # By itself PostgreSQL plans again for each list of ids, because lists are not as long as it assumes. And a plan is kept
 # for as long as nothing new is known of a table: made when it was empty, it would read all of it an hour later. An

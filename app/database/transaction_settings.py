@@ -3,7 +3,8 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database.session import Session
 
 _BY_INDEX = sa.text("SET LOCAL enable_seqscan = off")
 _IN_ORDER = sa.text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")

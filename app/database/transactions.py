@@ -5,15 +5,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from app.database.engines import engines
 from app.database.errors import DEADLOCK_DETECTED, SERIALIZATION_FAILURE, sqlstate
+from app.database.session import Session
 
 T = TypeVar("T")
 
 MAX_TRIES = 3
-_AUTOCOMMIT = "autocommit"
 
 
 class Transactions:
@@ -34,11 +33,8 @@ class Transactions:
         """
         session = self._open_session(autocommit)
         try:
-            if autocommit:
-                session.info[_AUTOCOMMIT] = True
-                yield session
-            else:
-                yield session
+            yield session
+            if not autocommit:
                 session.commit()
         except BaseException:
             session.rollback()
@@ -62,14 +58,9 @@ class Transactions:
         raise AssertionError("unreachable: the last try returns or raises")
 
 
-def commits_each_statement(session: Session) -> bool:
-    """Whether the session was opened with `autocommit`: what it has stored is committed already."""
-    return _AUTOCOMMIT in session.info
-
-
 def _session_of_process(autocommit: bool) -> Session:
     both = engines()
-    return Session(both.autocommit if autocommit else both.transactional, expire_on_commit=False)
+    return Session(both.autocommit if autocommit else both.transactional, commits_each_statement=autocommit)
 
 
 _of_process = Transactions(_session_of_process)

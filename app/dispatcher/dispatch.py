@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.orm import Session
 
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Published, Publisher, coalesce, publish_each
 from app.services import lifecycle

@@ -11,11 +11,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 import structlog
 from kombu.exceptions import KombuError
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.connection_uptime import ConnectionUptime
-from app.database import commit_asynchronously, engine, in_transaction, is_away
+from app.database import Session, commit_asynchronously, engine, in_transaction, is_away
 from app.observability.metrics import DUTY_FAILURES, DUTY_SECONDS, sample_pool
 from app.services.measuring import duties
 

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.messaging import Publisher, slices
 from app.services import events
 from app.services.events import Batch, Head

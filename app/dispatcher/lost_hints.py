@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.dispatcher.dispatch import publish
 from app.dispatcher.duty import ScanCursor
 from app.messaging import Hint, Publisher, publish_each

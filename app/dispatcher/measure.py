@@ -4,9 +4,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.orm import Session
-
-from app.database import commit_asynchronously, in_transaction
+from app.database import Session, commit_asynchronously, in_transaction
 from app.models import Status
 from app.services.events import outbox
 from app.services.measuring import levels, stats

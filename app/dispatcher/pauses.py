@@ -2,9 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Session
-
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.services.dispatch import queues
 from app.services.lifecycle import holds
 

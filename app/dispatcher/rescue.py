@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
 from app.connection_uptime import ConnectionUptime
-from app.database import in_transaction, only_short_locks, server_time
+from app.database import Session, in_transaction, only_short_locks, server_time
 from app.dispatcher.duty import ScanCursor
 from app.messaging import DeadLetter, publish_dead_letter
 from app.services.dispatch import workers

@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
+from app.database import LOCK_NOT_AVAILABLE, Session, in_transaction, sqlstate
 from app.services import circuits, repairs, retention, schedules, triggers, webhooks
 from app.services.measuring import task_stats
 from app.services.retention import Ages

@@ -3,9 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.orm import Mapped, mapped_column
-
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 
 
 class Compensation(Base):

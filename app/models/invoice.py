@@ -5,9 +5,8 @@ from decimal import Decimal
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 from app.models.ids import new_id
 
 Money = sa.Numeric()  # without a scale, so that 10.00 EUR stays 10.00 and 10 JPY stays 10

@@ -5,9 +5,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 
 
 class OutboxEntry(Base):
@@ -85,5 +84,3 @@ class TaskCount(Base):
             "postgresql_with": {"fillfactor": "70"},
         },
     )
-    # No primary key in the database, as an owner may be null; the mapper wants one all the same.
-    __mapper_args__ = {"primary_key": [hour, owner_id, type, previous_status, status]}  # noqa: A003

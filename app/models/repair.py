@@ -9,9 +9,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 from app.models.ids import new_id
 
 
@@ -197,7 +196,7 @@ class RepairRecord:
         return self.failed / ended if ended else None
 
 
-REPAIR_COLUMNS = tuple(sa.inspect(Repair).attrs[name].columns[0].label(name) for name in RepairRecord.__slots__)
+REPAIR_COLUMNS = tuple(getattr(Repair, name).label(name) for name in RepairRecord.__slots__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,9 +6,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 
 
 class Sink(Base):
@@ -62,5 +61,3 @@ class TaskStat(Base):
         ),
         {"comment": "Changes of status by minute with run and waiting times; kept by the sink `stats`"},
     )
-    # No primary key in the database, as an owner may be null; the mapper wants one all the same.
-    __mapper_args__ = {"primary_key": [minute, owner_id, type, status]}  # noqa: A003

@@ -8,9 +8,8 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 from app.models.ids import new_id
 from app.models.status import FINISHED, UNCLAIMED, Priority, Status
 
@@ -231,7 +230,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RECORD_FIELDS = TaskRecord.__struct_fields__
-COLUMN_OF = {field: sa.inspect(Task).attrs[field].columns[0].name for field in RECORD_FIELDS}
+COLUMN_OF = {field: getattr(Task, field).name for field in RECORD_FIELDS}
 """The column of each field: some keep an old name (docs/decisions/0029-names-in-code-go-before-names-in-tables.md)."""
 RECORD_COLUMNS = tuple(Task.metadata.tables["tasks"].c[column].label(field) for field, column in COLUMN_OF.items())
 """What to select for a TaskRecord."""

@@ -3,9 +3,8 @@
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 
 
 class TaskChild(Base):

@@ -5,9 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 
 ALIVE_FOR = timedelta(seconds=15)
 """Since a worker's parent process last wrote its row, which it does each second."""

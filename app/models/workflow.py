@@ -9,9 +9,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.database import Base, Mapped, mapped_column
 from app.models.ids import new_id
 from app.models.status import Priority
 
@@ -295,5 +294,5 @@ class StepRecord:
     ended_at: datetime | None
 
 
-STEP_COLUMNS = {name: sa.inspect(WorkflowStep).attrs[name].columns[0] for name in StepRecord.__slots__}
+STEP_COLUMNS = {name: getattr(WorkflowStep, name) for name in StepRecord.__slots__}
 """The column of each field of StepRecord: some keep an old name."""

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models.page import Page, page_of
 
 DELIVERY_TYPE = "webhook_delivery"

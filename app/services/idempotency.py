@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Gone, NotFound, Refused
 from app.models.ids import new_id
 

@@ -3,9 +3,8 @@
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import Base
+from app.database import Base, Session
 
 _OWNER = sa.text("SELECT owner_id FROM tasks WHERE id = :id")
 _ONE_BY_ONE = sa.text("SELECT pg_advisory_xact_lock(hashtext(:what), hashtext(:owner))")

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import commit_asynchronously
+from app.database import Session, commit_asynchronously
 from app.models import Status
 from app.services.idempotency import KEPT
 from app.services.remote import claiming

@@ -18,10 +18,9 @@ import sqlalchemy as sa
 import structlog
 from kombu import Connection, Message
 from kombu.mixins import ConsumerMixin
-from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import commit_asynchronously, use_indexes
+from app.database import Session, commit_asynchronously, use_indexes
 from app.messaging import NotASlice, Numbered, Publisher, newest_named
 from app.services import events
 from app.services.events import Page, Window, sinks

@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import structlog
 from msgspec.structs import astuple
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.events import History, Numbered
 from app.services.export.csv_cells import cell
 from app.services.export.event_rows import EventRow, rows_of

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.services.events import History, Numbered
 from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.measuring import task_stats

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.services import events, webhooks
 from app.services.events import Numbered
 

@@ -3,11 +3,11 @@
 import math
 
 from flask import request
-from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
 from app.addresses import caller_of
 from app.clock import utcnow
+from app.database import Session
 from app.errors import Refused
 from app.services.accounts import audit, password_reset, passwords, registration, sessions, users
 from app.services.accounts.sessions import Candidate, LoggedIn

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from flask import request
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.accounts import quotas
 from app.services.accounts.allowance import Allowance
 from app.services.accounts.quotas import WAITING_TASKS, MakeRoom, RoomOf, TakeRoom, check_payload

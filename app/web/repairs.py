@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.orm import Session
-
 from app.clock import utcnow
+from app.database import Session
 from app.errors import Refused
 from app.models import RepairRecord
 from app.services import repairs

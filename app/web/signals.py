@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from app.clock import utcnow
+from app.database import Session
 from app.models import TaskRecord
 from app.services import signals
 from app.services.accounts import audit

@@ -5,14 +5,14 @@ from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.database import (
     Base,
+    Session,
     Transactions,
     engine_options,
     leave_read_only,
@@ -36,13 +36,14 @@ class Database(SQLAlchemy):
         return plain.execution_options(isolation_level="READ COMMITTED")
 
 
-db = Database(model_class=Base, session_options={"expire_on_commit": False})
+db = Database(metadata=Base.metadata)
 
 
 def _open_session(autocommit: bool) -> Session:
     if autocommit:
-        return Session(current_app.extensions["taskledger.autocommit"], expire_on_commit=False)
-    return db.session()
+        return Session(current_app.extensions["taskledger.autocommit"], commits_each_statement=True)
+    session: Session = g.setdefault("database_session", Session(db.engine))  # one for all that a request does
+    return session
 
 
 _of_application = Transactions(_open_session)

@@ -11,7 +11,7 @@ from app.config import get_settings
 from app.messaging import refuse_compressed
 from app.messaging.signing import HEADER
 from app.observability import metrics, tracing
-from app.worker import executor, heartbeat, identity
+from app.worker import executor, heartbeat, identity, payload_keys
 from app.worker.leftovers import LEFTOVERS
 from app.worker.lifespans import LIFESPANS
 from app.worker.liveness import LIVENESS
@@ -76,6 +76,7 @@ def _begin(sender: str, options: dict[str, Any], conf: Any, **_: Any) -> None:
 def _before_children(**_: Any) -> None:
     for task_type in load_types().values():
         task_type.understood  # noqa: B018 (the schemas, and what makes them, are loaded once and not by each child)
+    payload_keys.payload_keys()  # so is what encrypts, where there are keys
     # What is loaded is never garbage. Looking at it would copy, page by page, what children share with their parent.
     gc.collect()
     gc.freeze()

@@ -9,9 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
-from app.database import Unreadable, in_transaction, to_json
+from app.database import Session, Unreadable, in_transaction, to_json
 from app.services.encryption import ciphertexts
 from app.services.lifecycle import Claim
 from app.services.tasks import checkpoints

@@ -8,11 +8,9 @@ from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from app import clock
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.errors import Refused
 from app.services.accounts.quotas import WAITING_TASKS, QuotaReached, check_payload
 from app.services.lifecycle import Claim

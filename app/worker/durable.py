@@ -5,10 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from app import clock
-from app.database import from_json, in_transaction, to_json
+from app.database import Session, from_json, in_transaction, to_json
 from app.services import lifecycle
 from app.services.durable import children, steps
 from app.services.encryption import ciphertexts

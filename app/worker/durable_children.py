@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from sqlalchemy.orm import Session
-
 from app import clock
+from app.database import Session
 from app.models import TaskRecord
 from app.services.durable.undoing import UNDO
 from app.services.lifecycle import Claim

@@ -2,9 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.services.durable import undoing
 from app.services.lifecycle import Claim
 from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, is_passing, retry_while_unavailable

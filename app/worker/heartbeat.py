@@ -17,12 +17,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from app import database
 from app.config import get_settings
 from app.database import (
     SESSION_SETTINGS,
+    Session,
     engine_options,
     leave_read_only,
     set_up_sessions,

@@ -12,12 +12,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
 from app.connection_uptime import ConnectionUptime
-from app.database import in_transaction, only_short_locks
+from app.database import Session, in_transaction, only_short_locks
 from app.services.dispatch import workers
 from app.services.lifecycle import leases
 from app.services.recovery.suspicion import Suspicion

@@ -3,9 +3,8 @@
 from typing import Any
 
 import structlog
-from sqlalchemy.orm import Session
 
-from app.database import in_transaction, only_short_locks
+from app.database import Session, in_transaction, only_short_locks
 from app.services.dispatch import queues
 from app.services.dispatch.queues import Paused
 

@@ -2,27 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from uuid import UUID
-
-import structlog
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.errors import NotFound
 from app.models import Status, TaskRecord
-from app.observability.scrubbing import scrub
-from app.services import artifacts, invoices, lifecycle, owners, webhooks
-from app.services.accounts.rights import TypeNotAllowed
+from app.services import artifacts, lifecycle, owners
 from app.services.artifacts.content import chunks_of
 from app.services.encryption import ciphertexts
 from app.services.lifecycle import Claim, LeaseLost
-from app.services.recovery.failures import storable
 from app.services.tasks import compensation, notes
 from app.services.tasks import records as task_service
 from app.services.tasks.outcomes import Write
@@ -31,19 +25,24 @@ from app.worker.durable_tasks import WorkerDurableTasks
 from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, is_passing, retry_while_unavailable
 from app.worker.payload_keys import payload_keys
 from app.worker.runs import WorkerRuns
-from app.worker.triggers import WorkerTriggers
 from taskledger_sdk.artifacts import Artifact
 from taskledger_sdk.errors import PermanentError
-from tasks.ports import CompletedTask, InvoiceDraft, OutgoingWebhook
+from tasks.ports import CompletedTask
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from app.worker.invoices import WorkerInvoices
+    from app.worker.triggers import WorkerTriggers
+    from app.worker.webhooks import WorkerWebhooks
 
 T = TypeVar("T")
-GONE = 410
 
 
 class Ports:
-    """What the ports of one attempt share: the claim, its owner, and the writes they register."""
+    """What the ports of one attempt share: the claim, its owner, and the writes they register.
+
+    Those that one or two task types ask for are imported by the first attempt that does: a worker without such tasks
+    does without invoices, webhooks and triggers.
+    """
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -62,6 +61,8 @@ class Ports:
     @cached_property
     def invoices(self) -> "WorkerInvoices":
         """Invoices."""
+        from app.worker.invoices import WorkerInvoices  # as above
+
         return WorkerInvoices(self)
 
     @cached_property
@@ -72,11 +73,15 @@ class Ports:
     @cached_property
     def webhooks(self) -> "WorkerWebhooks":
         """Deliveries."""
+        from app.worker.webhooks import WorkerWebhooks  # as above
+
         return WorkerWebhooks(self)
 
     @cached_property
-    def triggers(self) -> WorkerTriggers:
+    def triggers(self) -> "WorkerTriggers":
         """Triggers."""
+        from app.worker.triggers import WorkerTriggers  # as above
+
         return WorkerTriggers()
 
     @cached_property
@@ -156,33 +161,6 @@ class WorkerArtifacts:
         _theirs(lambda session: artifacts.delete(session, artifact_id, owner=owner_id, now=clock.utcnow()))
 
 
-class WorkerInvoices:
-    """tasks.ports.Invoices: everything is written with the outcome."""
-
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
-
-    def issue(self, draft: InvoiceDraft) -> dict[str, Any]:
-        """Add the draft up now, and draw its number with the outcome."""
-        amounts = invoices.compute(draft)
-        owner_id, task_id = self._ports.owner_id, self._ports.claim.id
-
-        def write(session: Session, now: datetime) -> dict[str, Any]:
-            return invoices.issue(session, draft, amounts, owner_id=owner_id, task_id=task_id, now=now)
-
-        self._ports.writes.append(write)
-        return amounts.as_json()
-
-    def cancel(self, number: str, reason: str) -> None:
-        """Cancel an invoice with the outcome."""
-        owner_id, task_id = self._ports.owner_id, self._ports.claim.id
-
-        def write(session: Session, now: datetime) -> dict[str, Any]:
-            return invoices.cancel(session, number, owner_id=owner_id, reason=reason, task_id=task_id, now=now)
-
-        self._ports.writes.append(write)
-
-
 class WorkerLedger:
     """tasks.ports.Ledger over the tasks table."""
 
@@ -222,49 +200,6 @@ class WorkerLedger:
             notes.write(session, self._ports.claim.id, key, value, now=clock.utcnow())
 
         retry_while_unavailable(lambda: in_transaction(write), seconds=RECORD_SECONDS, when=is_passing)
-
-
-class WorkerWebhooks:
-    """tasks.ports.Webhooks over the delivery log."""
-
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
-
-    def outgoing(self, delivery_id: UUID) -> OutgoingWebhook:
-        """What to send, if this is the task that was made to send it."""
-        keys, task_id = payload_keys(), self._ports.claim.id
-
-        def read(session: Session) -> webhooks.Outgoing:
-            return webhooks.outgoing(session, delivery_id, task_id=task_id, keys=keys, now=clock.utcnow())
-
-        try:
-            found = _transact(read)
-        except (webhooks.NotDeliverable, TypeNotAllowed) as error:
-            raise PermanentError(str(error)) from error
-        return OutgoingWebhook(id=found.id, url=found.url, body=found.body, secrets=found.secrets)
-
-    def note(
-        self, delivery_id: UUID, *, status: int | None = None, error: str | None = None, elapsed_ms: int | None = None
-    ) -> None:
-        """Add an attempt to the log; one that fails for too long disables the webhook."""
-        now, hours = clock.utcnow(), get_settings().webhook_disable_hours
-        said = {"status": status, "error": error and scrub(storable(error)), "elapsed_ms": elapsed_ms}
-        attempt = {"at": clock.rfc_3339(now), "attempt": self._ports.claim.attempt, **said}
-        noted = _transact(
-            lambda session: webhooks.note_attempt(
-                session,
-                delivery_id,
-                attempt,
-                accepted=status is not None and 200 <= status < 300,
-                gone=status == GONE,
-                disable_after=timedelta(hours=hours) if hours else None,
-                now=now,
-            )
-        )
-        if noted.disabled:
-            log.warning("webhook_disabled", delivery_id=str(delivery_id))
-        if noted.retry_at is not None:
-            log.warning("webhook_circuit_opened", receiver=noted.receiver, until=noted.retry_at.isoformat())
 
 
 def _opened(task: TaskRecord) -> CompletedTask:

@@ -5,10 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from app import clock
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.errors import Conflict, NotFound, Refused
 from app.models import new_id
 from app.services.accounts.quotas import QuotaReached

@@ -4,10 +4,9 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery
 from pytest_celery import CeleryBrokerCluster, CeleryTestBroker, CeleryTestWorker, CeleryWorkerCluster
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
-from app.database import Base
+from app.database import Base, Session
 from tests.support.factories import make_task
 from tests.support.servers.programs import Worker, service_environment
 from tests.support.servers.waiting import wait_for

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from tests.conftest import empty_broker_url
 from tests.support.servers.databases import Databases
 from tests.support.servers.programs import Worker

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services import webhooks, workflows
 from app.services.workflows import NewRun, NewWorkflow
 

@@ -16,8 +16,8 @@ from uuid import UUID
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from tests.chaos.evidence import assert_histories_hold, assert_one_outcome_each, attempts
 from tests.chaos.faults import Faults, Restarter, strike
 from tests.chaos.repetitions import repetitions

@@ -13,10 +13,9 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
-from app.database import transaction
+from app.database import Session, transaction
 from app.errors import Conflict
 from app.services import lifecycle
 from app.services.lifecycle import Claim, Holder

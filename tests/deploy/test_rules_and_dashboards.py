@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.database import Session
 from app.dispatcher.measure import Measure
 from app.observability import metrics
 from app.services.measuring import ledger_metrics

@@ -10,9 +10,9 @@ from alembic.script import ScriptDirectory
 from flask import current_app
 from flask_migrate import check as migrate_check
 from flask_migrate import downgrade, upgrade
-from sqlalchemy.orm import Session
 
 from app.config import load
+from app.database import Session
 from app.factory import create_app
 from app.migrations import lock_retries
 from app.services.accounts import audit_chain

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from app import database
-from app.database import commits_each_statement
 from app.web import transactions as of_requests
 
 NOTE = sa.text("INSERT INTO counters (name, value) VALUES (:name, 1)")
@@ -51,7 +50,7 @@ def test_a_block_that_raises_keeps_what_was_committed_by_itself(transactions, se
 @pytest.mark.parametrize("autocommit", [False, True])
 def test_a_session_says_whether_it_commits_each_statement(transactions, autocommit):
     with transactions.transaction(autocommit=autocommit) as opened:
-        assert commits_each_statement(opened) is autocommit
+        assert opened.commits_each_statement is autocommit
 
 
 @pytest.mark.parametrize("code", ["40P01", "40001"])

@@ -265,7 +265,7 @@ def test_an_index_of_labels_that_an_admin_makes_serves_the_filter(session):
     session.execute(sa.text("SET LOCAL enable_seqscan = off"))
     session.execute(sa.text("SET LOCAL enable_indexscan = off"))
     wanted = records.conditions(session, Filter(labels=[("customer_id", "C-1")]))
-    query = sa.select(records.TASKS.c.id).where(*wanted).compile(session.get_bind())
+    query = sa.select(records.TASKS.c.id).where(*wanted).compile(session.connection())
     values = {name: Json(value) if isinstance(value, dict) else value for name, value in query.params.items()}
 
     plan = session.connection().exec_driver_sql(f"EXPLAIN {query}", values).scalars().all()

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from kombu import Connection
 from pytest_httpserver import HTTPServer
-from sqlalchemy.orm import Session
 
 from app import clock
+from app.database import Session
 from app.dispatcher.admission import Admission
 from app.dispatcher.events import Events
 from app.sinks.base import SinkRunner

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Schedule, ScheduleRecord, SlotRecord, Status, Task, TaskRecord, new_id
 from app.models.task import COLUMN_OF, RECORD_COLUMNS
 from app.services import events, lifecycle

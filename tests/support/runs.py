@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import RunRecord, TaskRecord
 from app.services import lifecycle, workflows
 from app.services.lifecycle import Claim

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from flask import Response, current_app, request
 from marshmallow import validate
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
+from app.database import Session
 from app.models import Status
 from app.services import events
 from app.services.events import EventFilter

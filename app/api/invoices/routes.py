@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app, jsonify
-from sqlalchemy.orm import Session
 
 from app.api.invoices.schemas import (
     CustomerStatusView,
@@ -19,6 +18,7 @@ from app.api.invoices.schemas import (
     WaitForPdf,
 )
 from app.clock import utcnow
+from app.database import Session
 from app.errors import NotFound, Refused
 from app.models import ScheduleRecord, TaskRecord
 from app.models.page import Page

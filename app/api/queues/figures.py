@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 import marshmallow as ma
-from sqlalchemy.orm import Session
 
 from app.api.queues.routes import PauseView
 from app.clock import utcnow
+from app.database import Session
 from app.errors import NotFound
 from app.services.measuring import queue_report, task_counts
 from app.services.measuring.levels import Levels

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from app.api.workflows.definitions import SVG, svg_answer
 from app.clock import utcnow
+from app.database import Session
 from app.errors import NotFound
 from app.models import RunRecord
 from app.models.page import Page

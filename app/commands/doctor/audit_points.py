@@ -3,11 +3,11 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.commands.doctor.finding import Finding, Findings, fault, ok, unknown
 from app.config import Settings
 from app.config.audit_sink import target_of
+from app.database import Session
 from app.services.accounts import audit_chain
 from app.services.events import sinks
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
-from sqlalchemy.orm import Session
 
 from app.commands.doctor import (
     audit_points,
@@ -20,7 +19,7 @@ from app.commands.doctor import (
 from app.commands.doctor.finding import Finding, Findings, fault, unknown
 from app.config import FROM_FILES, Settings, get_settings, given_here
 from app.config.secret_files import with_files
-from app.database import make_engine
+from app.database import Session, make_engine
 from app.errors import SettingsError
 from app.factory import MIGRATIONS
 from app.observability.scrubbing import scrub

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.commands.doctor.finding import Finding, Findings, fault, ok, warning
 from app.config import Settings
+from app.database import Session
 from app.services import idempotency
 from app.services.encryption import ciphertexts, rotation
 

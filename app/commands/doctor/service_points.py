@@ -3,11 +3,11 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app import messaging
 from app.commands.doctor.finding import Finding, Findings, fault, judged, ok, warning
 from app.config import Settings
+from app.database import Session
 from app.services.dispatch import queues
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.events import sinks

@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound, Refused
 from app.models import ApiKey, ApiKeyRecord, Scope, new_id
 from app.models.page import Page, page_of

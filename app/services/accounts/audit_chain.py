@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import rfc_3339
+from app.database import Session
 from app.services.accounts.audit import LOG
 from app.services.events.sinks import AUDIT
 

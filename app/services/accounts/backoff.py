@@ -4,8 +4,8 @@ import hashlib
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.accounts import addresses
 
 FREE_FAILURES = 5

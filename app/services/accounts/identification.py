@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.accounts import rights
 from app.services.accounts.principals import Principal, scopes_of_login
 from app.services.accounts.secrets import digest

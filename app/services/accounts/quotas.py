@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.errors import ProblemError, Refused
 
 LOOK_AGAIN_SECONDS = 5.0

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import ProblemError
 from app.models import Role, User, UserRecord, new_id
 from app.services.accounts import addresses

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.database import Session
 from app.errors import ProblemError
 from app.models import Role
 from taskledger_sdk.registry import TaskType, find_type

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import RefreshToken, User, new_id
 from app.services.accounts import addresses, backoff
 from app.services.accounts.secrets import digest, new_refresh_token

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.database import Session
 from app.models import StoredBytes, UserRecord
 from app.services.accounts import quotas
 

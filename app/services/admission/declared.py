@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.services.admission.limits import Limit, Rate, read, remove, set_limit, write
 from taskledger_sdk.registry import TaskType
 

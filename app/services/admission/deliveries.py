@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.admission.limits import Applied, Lane, Limit
 from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE, Circuit, State
 from app.services.dispatch.workers import ALIVE_FOR

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services import circuits
 from app.services.admission import deliveries
 from app.services.admission import limits as limit_service

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound, Refused
 from app.services.circuits import DELIVERY_TYPE
 from taskledger_sdk.registry import find_type, known_types

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.config import Settings
+from app.database import Session
 from app.models import new_id
 from app.services.accounts import usage
 from app.services.artifacts.content import Measured, StorageFull

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import use_indexes
+from app.database import Session, use_indexes
 from app.services.dispatch import boosts
 from app.services.dispatch.workers import ALIVE_FOR
 from app.services.lifecycle import LOOK_AGAIN, Waiting

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 _ADVANCE = sa.text("""
     INSERT INTO queue_positions (queue, priority, passed_at)

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound
 from app.models import Pause
 from taskledger_sdk.registry import known_types

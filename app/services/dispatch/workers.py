@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import NOT_PARKED, Status, Worker, worker
 from app.services.measuring.levels import Levels
 from taskledger_sdk.registry import known_types
@@ -160,10 +160,10 @@ def seen(
 ) -> None:
     """Note that a worker lives, or that it stopped; `life` are all of its columns, `changed` those to write anew."""
     changing: dict[str, Any] = {**changed, "last_seen_at": now, "stopped_at": now if stopped else None}
-    statement = insert(Worker).values({**life, **changing})
+    statement = insert(WORKERS).values({**life, **changing})
     # By the server's clock: a moment that was taken before the database stalled would be old when it is written.
     changing["last_seen_at"] = sa.func.clock_timestamp()
-    session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=changing))
+    session.execute(statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=changing))
 
 
 # In the order of their ids, as several may be written by several at once.

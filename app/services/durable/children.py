@@ -8,9 +8,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
-from app.database import from_json, to_json
+from app.database import Session, from_json, to_json
 from app.models import PARKED, Status, TaskRecord
 from app.services import submission
 from app.services.durable import steps

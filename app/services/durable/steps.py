@@ -9,9 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
-from app.database import Prepared, array, from_json, to_json
+from app.database import Prepared, Session, array, from_json, to_json
 from app.services.lifecycle import Claim, LeaseLost
 
 _LEASED = {"id": "uuid", "lease": "uuid"}

@@ -7,9 +7,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
-from app.database import from_json
+from app.database import Session, from_json
 from app.models import Status
 from app.services import submission
 from app.services.submission import Submission

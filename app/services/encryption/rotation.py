@@ -14,9 +14,8 @@ from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import from_json, to_json, use_indexes
+from app.database import Session, from_json, to_json, use_indexes
 from app.services.encryption import ciphertexts
 from taskledger_sdk.registry import find_type
 

@@ -9,9 +9,8 @@ from itertools import islice
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array, use_indexes
+from app.database import Session, array, use_indexes
 from app.messaging import Numbered
 
 MAX_REMEMBERED = 50_000  # tasks, of some 200 bytes each

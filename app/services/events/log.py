@@ -14,9 +14,8 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array
+from app.database import Session, array
 from app.messaging import Numbered
 
 PAGES_KEPT = 8  # of up to 1,000 events, some 300 kilobytes each

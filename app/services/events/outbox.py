@@ -11,9 +11,8 @@ from datetime import datetime
 from operator import attrgetter
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array, commit_asynchronously, use_indexes
+from app.database import Session, array, commit_asynchronously, use_indexes
 from app.messaging import Numbered
 from app.services.events.log import load
 

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 
 LIVE = timedelta(seconds=10)
 ALARMED = timedelta(hours=1)

@@ -4,8 +4,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import NOT_PARKED, Status, TaskRecord
 from app.services import admission, schedules, signals, workflows
 from app.services.dispatch import queues, workers

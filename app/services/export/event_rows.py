@@ -7,9 +7,8 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array, use_indexes
+from app.database import Session, array, use_indexes
 from app.services.encryption import ciphertexts
 from app.services.events import Before, Numbered
 from taskledger_sdk.registry import find_type

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Task
 from app.services.encryption import ciphertexts
 from app.services.export.event_rows import is_sensitive, shown_result

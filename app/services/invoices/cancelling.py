@@ -6,8 +6,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import new_id
 from app.services.invoices.issuing import draw_number, store
 from app.services.invoices.records import INVOICES, LINES, TAXES, of_owner

@@ -11,8 +11,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import new_id
 from app.services.invoices.amounts import Amounts, digest
 from app.services.invoices.records import INVOICES, LINES, TAXES, of_owner

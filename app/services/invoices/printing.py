@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict, NotFound
 from app.models import Status, TaskRecord
 from app.services import artifacts

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound
 from app.models import Invoice, InvoiceLine, InvoiceTax
 from app.services.invoices.amounts import text

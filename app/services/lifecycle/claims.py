@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import Prepared, array, to_json
+from app.database import Prepared, Session, array, to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import Claim, Holder, update, update_by_ids_text
 

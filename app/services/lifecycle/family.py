@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import update
 from app.services.lifecycle.waiting import replay

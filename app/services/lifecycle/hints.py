@@ -7,9 +7,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
-from app.database import use_indexes
+from app.database import Session, use_indexes
 from app.models import Status, TaskRecord
 from app.services.lifecycle.statements import LOOK_AGAIN
 

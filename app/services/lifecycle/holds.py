@@ -12,8 +12,8 @@ from enum import StrEnum
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Status, TaskRecord
 from app.services.lifecycle.schema_holds import OTHER_SCHEMA
 

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import NOT_PARKED
 from app.services.lifecycle.claims import give_back
 from app.services.lifecycle.outcomes import fail, retry_later, stopped

@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import Prepared, array, to_json
+from app.database import Prepared, Session, array, to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import Claim, LeaseLost, update, update_by_ids_text
 from app.services.recovery.failures import Failure

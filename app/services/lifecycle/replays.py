@@ -6,9 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.models import Json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import update

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 OTHER_SCHEMA = "held: needs a worker"
 """How `tasks.reason` begins; the trigger that keeps `admissions` compares it, too."""

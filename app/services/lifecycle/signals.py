@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
-from app.database import Prepared, array
+from app.database import Prepared, Session, array
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import update_text
 

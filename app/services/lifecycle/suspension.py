@@ -9,9 +9,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json, use_indexes
+from app.database import Session, to_json, use_indexes
 from app.models import PARKED
 from app.services.lifecycle import transitions
 from app.services.lifecycle.family import record_ended, release_next

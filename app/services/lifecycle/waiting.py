@@ -7,9 +7,8 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import use_indexes
+from app.database import Session, use_indexes
 from app.models import PARKED
 from app.models.worker import ALIVE_FOR
 from app.services.lifecycle import schema_holds, transitions

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 DUPLICATES_SUPPRESSED = "duplicates_suppressed"  # hints that found their task taken, finished or not due
 OUTCOMES_DROPPED = "outcomes_dropped"  # attempts that lost their lease: what they did is not recorded

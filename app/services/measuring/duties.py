@@ -3,7 +3,8 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 _RECORD = sa.text("""
     INSERT INTO duties (name, node, last_success_at, last_error)

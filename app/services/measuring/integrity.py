@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import FINISHED, NOT_PARKED, Status
 from app.services.dispatch.workers import NOT_SEEN, seen_since
 from app.services.measuring import counters, stats

@@ -6,8 +6,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import FINISHED, Status
 from app.services import circuits
 from app.services.circuits import State

@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.models import NOT_PARKED, Priority, Status
 
 FRESH = timedelta(seconds=30)

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.models import Status
 from app.services.dispatch import queues, workers
 from app.services.dispatch.queues import Paused

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Priority
 from app.services import lifecycle
 from app.services.lifecycle import Claim, lost

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict
 from app.services.encryption import ciphertexts
 from app.services.releases import stored_definitions, stored_tasks

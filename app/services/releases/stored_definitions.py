@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.releases import templates
 from app.services.releases.findings import Findings, Kind, Sample
 from app.services.releases.json_schema import Fault, Schema

@@ -9,9 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import Unreadable, use_indexes
+from app.database import Session, Unreadable, use_indexes
 from app.database.values import from_json
 from app.services.encryption import ciphertexts
 from app.services.encryption.ciphertexts import CannotDecrypt

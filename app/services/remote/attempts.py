@@ -6,8 +6,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.lifecycle import Claim, leases
 from app.services.lifecycle.leases import RunningAttempt
 from app.services.recovery.failures import Failure

@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import Unreadable, use_indexes
+from app.database import Session, Unreadable, use_indexes
 from app.services import lifecycle
 from app.services.lifecycle import Claim, Holder, leases
 from app.services.measuring import counters

@@ -7,10 +7,9 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from app.clock import steady
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.services.remote import types
 from taskledger_sdk.registry import TaskType
 

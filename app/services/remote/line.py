@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array, commit_asynchronously, in_transaction
+from app.database import Session, array, commit_asynchronously, in_transaction
 from app.messaging import Hint
 from app.services.remote.queues import is_remote, type_of
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.services.dispatch.hints import SLACK, Unclaimed
 from app.services.remote import line
 from app.services.remote.queues import type_of

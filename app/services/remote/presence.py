@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from app.clock import steady
+from app.database import Session
 from app.services.dispatch import workers
 from app.services.lifecycle.lost import OF_REMOTE
 from app.services.remote.queues import queue_of

@@ -9,9 +9,7 @@ and a payload whose values would be looked at too often is refused unchecked
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple, NoReturn
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.database import to_json
 from app.errors import Refused
@@ -21,6 +19,9 @@ from taskledger_sdk.json_values import depth_exceeds
 from taskledger_sdk.payload import Fault
 from taskledger_sdk.payload.spec import MAX_MESSAGES, clean
 
+if TYPE_CHECKING:
+    from app.services.remote.validators import Validator
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_BYTES = 64 * 1024
 MAX_LEVELS = 64
@@ -28,7 +29,6 @@ MAX_STEPS = 5_000
 # Faults are told for each visit, which takes a hundred times as long as to find that there are some. So much is told of
 # any payload; and of a large one, where its values are visited so often at most.
 TOLD_VISITS, TOLD_VISITS_OF_ONE = 20_000, 32
-PATTERNS = jsonschema_rs.RegexOptions(size_limit=256 << 10, dfa_size_limit=1 << 20)
 # Keywords that lead to another place: to other documents, or by what is found on the way.
 REFUSED = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary", "$recursiveRef")
 
@@ -100,15 +100,11 @@ class SchemaCheck:
         return VisitCounter(parts, {place: tuple(_in_place(place, parts)) for place in parts})
 
     @cached_property
-    def _validator(self) -> jsonschema_rs.Draft202012Validator:
+    def _validator(self) -> "Validator":
+        from app.services.remote.validators import validator_of  # as in `check`
+
         # Values are masked in messages: a payload may hold secrets, and messages stand in rows and logs.
-        return _validator_of(self._schema, mask="the value")
-
-
-def _validator_of(schema: Mapping[str, Any], *, mask: str | None = None) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(
-        dict(schema), pattern_options=PATTERNS, retriever=_retrieve_nothing, mask=mask
-    )
+        return validator_of(self._schema, mask="the value")
 
 
 def _as_errors(found: Sequence[Fault]) -> Any:
@@ -128,10 +124,6 @@ def _without_needless(errors: dict[str, Any]) -> Any:
     return {name: below if name == "_schema" else _without_needless(below) for name, below in errors.items()}
 
 
-def _retrieve_nothing(uri: str) -> NoReturn:
-    raise ValueError(f"{uri} is in another document")
-
-
 def check(schema: Any) -> None:
     """Raises Refused, with the path of what is wrong, for a schema that no remote type may have."""
     if not isinstance(schema, dict):
@@ -144,19 +136,10 @@ def check(schema: Any) -> None:
     for place, part in parts.items():
         _check_part(place, part, parts)
     _check_steps(parts)
-    try:
-        _validator_of(schema)
-    except jsonschema_rs.ValidationError as error:
-        place = "/".join(["#", *map(str, error.instance_path)])
-        raise Refused({"schema": [f"is no JSON Schema that can be used: {place}: {_hint(error)}"]}) from None
-    except (jsonschema_rs.ReferencingError, ValueError) as error:
-        raise Refused({"schema": [f"is no JSON Schema that can be used: {clean(str(error))}"]}) from None
+    from app.services.remote.validators import fault_of  # 4 MB that processes without such schemas do without
 
-
-def _hint(error: jsonschema_rs.ValidationError) -> str:
-    if error.instance_path and error.instance_path[-1] == "pattern":
-        return "is no pattern that is taken: one without look-around and back-references, and not too large"
-    return clean(error.message)
+    if fault := fault_of(schema):
+        raise Refused({"schema": [f"is no JSON Schema that can be used: {fault}"]})
 
 
 def _parts(schema: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -9,9 +9,8 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
-from app.database import from_json
+from app.database import Session, from_json
 from app.observability.scrubbing import scrub
 from app.services import lifecycle
 from app.services.lifecycle import Claim, NewPayload

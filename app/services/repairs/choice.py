@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import rfc_3339
+from app.database import Session
 from app.services.tasks.dead_letters import BY_ITSELF, DeadLetterFilter
 from app.services.tasks.records import Filter, conditions
 

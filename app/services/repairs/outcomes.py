@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import RepairOutcome as Outcome
 from app.models import RepairRecord
 from app.services.repairs.records import REPAIRS

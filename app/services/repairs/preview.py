@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Json
 from app.services.encryption import ciphertexts
 from app.services.repairs.choice import Choice

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound
 from app.models import Repair, RepairItem, RepairItemRecord, RepairRecord
 from app.models.page import Page, page_of

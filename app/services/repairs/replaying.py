@@ -8,9 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.models import Json, RepairOutcome, RepairRecord, Status
 from app.services import lifecycle
 from app.services.accounts.quotas import SomeRoomOf

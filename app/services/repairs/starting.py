@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict, Refused
 from app.models import REPAIR_ACTIVE, RepairRecord, RepairStatus, new_id
 from app.models.repair import NOBODY

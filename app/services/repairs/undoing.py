@@ -4,8 +4,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import RepairRecord, RepairStatus
 from app.services import lifecycle
 from app.services.lifecycle import BeforeReplay, OldPayload

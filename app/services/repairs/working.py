@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.database import Session
 from app.models import RepairRecord, RepairStatus, Role
 from app.models.repair import REPAIR_COLUMNS
 from app.services.accounts import quotas, rights

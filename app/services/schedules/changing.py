@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict
 from app.models import Misfire, Overlap, ScheduleRecord, SlotState, new_id
 from app.services.accounts.allowance import ANYTHING, Allowance

@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict, Outdated, Refused
 from app.models import ScheduleRecord
 from app.services.owners import lock_owner_count

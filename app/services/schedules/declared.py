@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Refused
 from app.models import ScheduleRecord
 from app.services.owners import lock_owner_count

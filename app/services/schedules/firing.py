@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.models import ScheduleRecord, SlotState
 from app.services.schedules import targets
 from app.services.schedules.leave import Leave, leave_of

@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from app.config import get_settings
+from app.database import Session
 from app.errors import Refused
 from app.models import ScheduleRecord, SlotState
 from app.services.accounts import rights

@@ -6,8 +6,7 @@ from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.errors import Outdated
 from app.models import ScheduleRecord
 from app.services.accounts.allowance import ANYTHING, Allowance

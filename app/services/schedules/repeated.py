@@ -4,8 +4,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import ScheduleRecord, Task, WorkflowRun
 from app.services import idempotency
 from app.services.accounts.allowance import ANYTHING, Allowance

@@ -10,9 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.errors import NotFound, Refused
 from app.models import Json, ScheduleRecord, TaskRecord, new_id
 from app.services import workflows

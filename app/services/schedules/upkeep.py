@@ -4,9 +4,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.errors import Refused
 from app.models import ScheduleRecord
 from app.services.schedules.rule import Rule

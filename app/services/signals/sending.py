@@ -11,9 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 from app.errors import Conflict, ProblemError, Refused
 from app.models import Status, TaskRecord
 from app.services import lifecycle, workflows

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 # A transaction may have stayed open for long: its rows have been due since before the moment from which on the
 # dispatcher looks.

@@ -10,7 +10,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 PREFERRED = ("pg_unicode_fast", "pg_c_utf8", "und-x-icu")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.database import Session
 from app.models import KnownType, SqlCount, SqlLimit
 from taskledger_sdk.registry import MAX_TIMEOUT_SECONDS, TaskType
 from tasks.masking import EVERYTHING, masked_keys

@@ -8,8 +8,8 @@ import psycopg2.extensions
 import sqlalchemy as sa
 from psycopg2 import sql
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound
 from app.models import SqlRole
 

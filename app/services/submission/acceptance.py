@@ -6,8 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Gone, Refused
 from app.models import Task, TaskRecord, new_id
 from app.models.task import RECORD_COLUMNS

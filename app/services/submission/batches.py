@@ -7,8 +7,8 @@ from typing import TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Gone, Refused
 from app.models import Task, TaskRecord
 from app.models.task import RECORD_COLUMNS

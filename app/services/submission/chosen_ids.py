@@ -14,9 +14,8 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array
+from app.database import Session, array
 from app.errors import Refused
 from app.models import Task, TaskRecord
 from app.models.task import RECORD_COLUMNS

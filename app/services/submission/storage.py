@@ -9,12 +9,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session
 
-from app.database import Prepared, commits_each_statement, to_json
+from app.database import Prepared, Session, to_json
 from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import Task, TaskRecord
 from app.models.task import COLUMN_OF
@@ -83,26 +81,8 @@ def publish_after_commit(session: Session, tasks: Iterable[TaskRecord]) -> None:
     Within a savepoint it publishes nothing when that is rolled back, and otherwise waits for the transaction to end.
     A session that commits each statement has committed already: there the hints go out at once.
     """
-    waiting = list(tasks)
-    if not waiting:
-        return
-    if commits_each_statement(session):
-        publish(waiting)
-        return
-    savepoint = session.get_nested_transaction()
-
-    def on_commit(_: Any) -> None:
-        if session.in_nested_transaction():
-            return  # the end of a savepoint counts as a commit here; a hint would come before its row
-        publish(waiting)
-        waiting.clear()
-
-    def on_rollback(_: Any, ended: Any) -> None:
-        if ended is savepoint or ended.parent is None:
-            waiting.clear()
-
-    event.listen(session, "after_commit", on_commit)
-    event.listen(session, "after_soft_rollback", on_rollback)
+    if waiting := list(tasks):
+        session.after_commit(lambda: publish(waiting))
 
 
 def publish(tasks: Iterable[TaskRecord]) -> None:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Refused
 from app.models import FINISHED, Status, Task, TaskRecord
 from app.models.task import RECORD_COLUMNS

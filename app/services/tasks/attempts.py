@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
+from app.database import Session
 from app.models import EventRecord, Status
 from app.services.tasks.records import events
 

@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import from_json
+from app.database import Session, from_json
 from app.services.lifecycle import Claim
 
 NAME = "#checkpoint"  # no handler's own name begins like this

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict, NotFound
 from app.models import Json, Status, TaskRecord
 from app.services.accounts.allowance import ANYTHING, Allowance

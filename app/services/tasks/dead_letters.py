@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Status, Task, TaskRecord
 from app.models.page import Page, page_of
 from app.models.task import RECORD_COLUMNS

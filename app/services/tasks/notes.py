@@ -5,9 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import to_json
+from app.database import Session, to_json
 
 _READ = sa.text("SELECT value FROM task_notes WHERE task_id = :task_id AND key = :key")
 _WRITE = sa.text("""

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services import lifecycle, workflows
 from app.services.lifecycle import Claim, LeaseLost, NewPayload, Waits
 from app.services.recovery.failures import Failure

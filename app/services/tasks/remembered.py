@@ -6,9 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import from_json
+from app.database import Session, from_json
 from app.models.page import Page, page_of
 
 _FIND = sa.text("""

@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.database import Session
 from app.errors import ProblemError
 from app.models import MatchState, OutsideEventRecord, TaskRecord, TriggerRecord, new_id
 from app.services import workflows

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import OutsideEventRecord, new_id
 from app.services import idempotency
 from app.services.accounts.quotas import MakeRoom, unlimited

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import to_json
+from app.database import Session, to_json
 from app.errors import NotFound, Refused
 from app.models import OutsideEventRecord, TaskRecord, TriggerRecord
 from app.services import workflows

@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import array
+from app.database import Session, array
 from app.errors import Conflict, NotFound
 from app.models import FINISHED, DeliveryRecord, Priority, Task, TaskRecord, WebhookDelivery, new_id
 from app.models.page import Page, page_of

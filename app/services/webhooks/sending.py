@@ -9,11 +9,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 
 from app.clock import rfc_3339
 from app.config import get_settings
-from app.database import to_json
+from app.database import Session, to_json
 from app.models import Status, TaskRecord, WebhookSecret
 from app.services import circuits
 from app.services.accounts.rights import check_outside, of_account

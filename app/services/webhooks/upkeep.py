@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services import circuits, lifecycle
 from app.services.circuits import DELIVERY_QUEUE, DELIVERY_TYPE
 

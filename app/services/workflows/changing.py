@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.database import Session
 from app.errors import Conflict, NotFound, Refused
 from app.models import CompensationStatus, Ending, Priority, RunRecord, RunStatus, StepState, new_id
 from app.services import idempotency, lifecycle

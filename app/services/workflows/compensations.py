@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.database import Session
 from app.models import CompensationStatus, RunRecord, Status, StepRecord, StepState, TaskRecord
 from app.services.submission import store
 from app.services.tasks import compensation

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import new_id
 from app.services.owners import lock_owner_count
 from app.services.workflows import records, versions

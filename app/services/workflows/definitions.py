@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Conflict, NotFound, Refused
 from app.models import RUN_UNFINISHED, WorkflowRun
 from app.models.page import Page, page_of

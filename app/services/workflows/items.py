@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import from_json, to_json
+from app.database import Session, from_json, to_json
 from app.models import RunRecord, StepRecord
 from app.services.tasks.compensation import COMPENSATION
 from app.services.workflows import run_statements, steps

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound
 from app.models import RunRecord, StepState, Task, WorkflowRunEvent, WorkflowStep
 from app.models.page import Page, page_of

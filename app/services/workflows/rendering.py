@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import rfc_3339
 from app.config import get_settings
-from app.database import to_json
+from app.database import Session, to_json
 from app.models import RunRecord, StepRecord, StepState
 from taskledger_sdk.registry import find_type
 from taskledger_sdk.workflows.conditions import check_condition

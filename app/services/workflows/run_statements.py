@@ -11,8 +11,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import RUN_UNFINISHED, Ending, RunRecord, WorkflowRun
 from app.models.workflow import RUN_FIELDS
 from app.services.workflows.transitions import Transition

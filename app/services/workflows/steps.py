@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import CompensationStatus, StepRecord, StepState, WorkflowStep
 from app.models.workflow import STEP_COLUMNS
 from taskledger_sdk.workflows import Definition

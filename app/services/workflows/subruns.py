@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import to_json
+from app.database import Session, to_json
 from app.errors import Refused
 from app.models import RUN_UNFINISHED, RunRecord, RunStatus, StepState
 from app.services.accounts import quotas, rights

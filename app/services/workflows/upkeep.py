@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import RunStatus, Status
 from app.services.retention import Ages
 from app.services.workflows import advancing, changing, run_statements

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import WorkflowVersion, new_id
 from app.models.worker import ALIVE_FOR
 from taskledger_sdk.registry import TaskType, find_type

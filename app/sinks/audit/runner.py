@@ -15,10 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import commit_asynchronously
+from app.database import Session, commit_asynchronously
 from app.services.accounts import audit_chain
 from app.services.events import sinks
 from app.services.events.sinks import AUDIT, Place

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import psycopg2
 import sqlalchemy as sa
 from flask import Flask, current_app
-from sqlalchemy.orm import Session
 
 from app.clock import rfc_3339
 from app.config import Settings
+from app.database import Session
 from app.observability.log import get_logger
 from app.services import events
 from app.services.events import EventFilter, Labels, Numbered, Page

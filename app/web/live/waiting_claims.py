@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import psycopg2
 import sqlalchemy as sa
 from flask import Flask, current_app, request
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.observability.log import get_logger
 from app.services.remote import line
 from app.shares import Caller, Share

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.orm import Session
-
 from app.clock import utcnow
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.models import Status, new_id
 from app.services import admission, artifacts, invoices, repairs, triggers, webhooks, workflows
 from app.services.accounts.allowance import ANYTHING
 from app.services.accounts.audit import COMMAND_LINE
 from app.services.admission import Limit
 from app.services.artifacts import NewArtifact
-from app.services.remote import types
+from app.services.remote import declaring, types
 from app.services.remote.known import TYPES
 from app.services.remote.presence import WorkerInfo
 from app.services.repairs import Choice, Plan, Spec
@@ -251,7 +249,7 @@ LEASE = UUID("018f3c5e-7d2a-4000-8000-0123456789ab")
 
 def remote_type(world: World) -> dict[str, str]:
     if "resize" not in types.stamps(world.session):
-        types.declare(world.session, types.Declaration(name="resize", schema={}), now=NOON)
+        declaring.declare(world.session, types.Declaration(name="resize", schema={}), now=NOON)
     TYPES.forget()
     return {"name": "resize"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Status, TaskRecord
 from app.models.task import RECORD_FIELDS
 from tests.support.factories import NOON, make_task

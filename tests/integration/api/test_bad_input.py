@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from app.database import Session
 from app.errors import flatten
 from tests.integration.api.conftest import TASKS
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
 from app.api.tasks import batches
+from app.database import Session
 from app.messaging import Hint
 from app.services.accounts.quotas import WAITING_TASKS
 from app.services.submission import storage

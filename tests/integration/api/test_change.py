@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
 from app import clock
+from app.database import Session
 from app.models import FINISHED, UNCLAIMED, Status
 from tests.integration.api.conftest import TASKS, Store, Submit
 from tests.support.factories import pass_events_on, read_task, statuses_of

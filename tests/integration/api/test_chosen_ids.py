@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.database import Session
 from app.services import admission
 from app.services.accounts.quotas import WAITING_TASKS
 from app.services.submission import chosen_ids, draft, storage

@@ -150,7 +150,7 @@ def test_a_stream_goes_on_after_the_last_event_id_without_gap_or_repeat(app, own
 
 
 def test_nothing_is_lost_or_repeated_while_others_write(app, owner, session, engine):
-    from sqlalchemy.orm import Session
+    from app.database import Session
 
     stopping = threading.Event()
 

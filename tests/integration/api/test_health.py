@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
 from app import clock
 from app.api.service import health
+from app.database import Session
 from app.factory import create_app
 from app.version import VERSION
 from tests.support.people import make_person

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.database import Session
 from app.models import Status
 from app.services.accounts.quotas import WAITING_TASKS
 from app.services.retention import Ages

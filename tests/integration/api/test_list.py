@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Status
 from tests.integration.api.conftest import TASKS, Store, Submit
 from tests.support.factories import NOON

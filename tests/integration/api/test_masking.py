@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Schedule, Task
 from tests.integration.api.conftest import TASKS
 

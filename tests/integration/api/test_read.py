@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import Status
 from app.web.live import long_poll
 from tests.integration.api.conftest import TASKS, Store, Submit

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
 from app import clock
+from app.database import Session
 from app.messaging import Hint
 from app.services.submission import storage
 from tests.integration.api.conftest import TASKS, Submit

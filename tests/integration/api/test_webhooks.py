@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.messaging import Numbered
 from app.services import circuits, events, webhooks
 from app.services.events import EventFilter

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 
-from app.database import transaction
+from app.database import Session, transaction
 from app.services.accounts import sessions
 from tests.integration.api.conftest import store  # noqa: F401 (a fixture)
 from tests.support.people import Person, make_admin, make_person

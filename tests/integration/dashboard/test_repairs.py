@@ -78,7 +78,6 @@ def test_a_repair_is_started_followed_and_undone_by_hand(page, session, dead):
     assert "Undo this repair?" in page.get(f"{path}/undo").text
     assert send(page, f"{path}/undo").status_code == 302
 
-    session.expire_all()
     row = read_task(session, dead.id)
     assert (row.status, row.payload) == ("FAILED", "broken")
     assert "Undone" in page.get(path).text

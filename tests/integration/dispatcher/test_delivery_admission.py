@@ -38,7 +38,6 @@ def deliver(session, key, count=1, *, owner=ADA):
 
 
 def out(session):
-    session.expire_all()
     return set(session.scalars(sa.text("SELECT task_id FROM admissions WHERE state IN ('out', 'running')")))
 
 

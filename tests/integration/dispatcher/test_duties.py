@@ -44,7 +44,6 @@ def make(session, number=1, **columns):
 
 
 def now_is(session, task_id):
-    session.expire_all()
     return read_task(session, task_id)
 
 

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from app.database import sqlalchemy_url
+from app.database import Session, sqlalchemy_url
 from app.dispatcher.events import Events
 from app.services import events, lifecycle
 from app.services.events import Head
@@ -71,7 +70,7 @@ def run_to_the_end(duty, session, now=NOON):
 
 @contextmanager
 def other_session(engine):
-    with Session(engine, expire_on_commit=False) as other:
+    with Session(engine) as other:
         yield other
         other.rollback()
 

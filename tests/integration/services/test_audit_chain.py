@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.cli import register
 from app.clock import utcnow
+from app.database import Session
 from app.factory import create_app
 from app.services.accounts import audit, audit_chain
 from app.services.accounts.audit import COMMAND_LINE

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.sql import folding
 
 PLACE = sa.literal("ŁÓDŹ ΣΊΣΥΦΟΣ Ёлка ÄÖÜ 100%_x")

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.config import get_settings
-from app.database import array, make_engine, to_json
+from app.database import Session, array, make_engine, to_json
 from app.services import lifecycle
 from app.services.lifecycle.outcomes import COMPLETE
 from app.services.submission import Submission, storage

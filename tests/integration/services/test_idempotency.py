@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Gone, Refused
 from app.services import idempotency
 from app.services.submission import Submission, accept
@@ -73,7 +73,7 @@ def test_a_key_is_free_again_after_a_day(session):
 
 def test_twenty_identical_submissions_at_once_make_one_task(engine):
     def submit_alone(_):
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with Session(engine) as session, session.begin():
             return submit(session)
 
     with ThreadPoolExecutor(20) as pool:

@@ -6,8 +6,8 @@ from threading import Thread
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.services.accounts import registration, sessions, users
 from tests.support.factories import NOON
 from tests.support.people import make_person

@@ -8,11 +8,10 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
 from app.config import get_settings
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.models import SlotState, Status, new_id
 from app.services import artifacts, lifecycle, schedules, workflows
 from app.services.accounts import quotas, usage

@@ -184,7 +184,7 @@ def test_triggers_are_found_by_what_no_event_can_mend(session):
     def trigger(payload, **columns):
         target = {"task": {"type": "acme.resize", "payload": payload}}
         row = {"id": new_id(), "event": "image.uploaded", "target": target, "schema_hash": OLD, "enabled": False}
-        session.execute(sa.insert(Trigger).values(**row | columns, created_at=NOON, updated_at=NOON))
+        session.execute(sa.insert(Trigger.__table__).values(**row | columns, created_at=NOON, updated_at=NOON))
         return row["id"]
 
     refused = trigger({"size": {"$from": "event.data.size"}, "colour": "red"}, name="thumbnails")

@@ -105,7 +105,6 @@ def step(session, settings):
     def stepped(repair, *, after=3.0, times=1):
         for number in range(times):
             repairs.step(session, repair.id, settings=settings, now=NOON + seconds(after + number / 100))
-        session.expire_all()
         return repairs.read(session, repair.id, visible_to=None)
 
     return stepped

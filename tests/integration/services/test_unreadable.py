@@ -6,12 +6,12 @@ import pytest
 import sqlalchemy as sa
 
 from app.clock import utcnow
-from app.models import Status, Task
+from app.models import Status
 from app.services import lifecycle
 from app.services.lifecycle import Holder
 from app.services.recovery import rescue
 from app.services.tasks import records
-from tests.support.factories import make_task
+from tests.support.factories import make_task, read_task
 from tests.support.servers.attempts import run_attempt
 
 DIGITS = "to_jsonb(('1' || repeat('0', 5000))::numeric)"
@@ -43,8 +43,7 @@ def test_it_becomes_a_dead_letter_that_says_why(session, pair):
 
     run_attempt("fibonacci_calc", bad.id)
 
-    session.expire_all()
-    task = session.get(Task, bad.id)
+    task = read_task(session, bad.id)
     assert task.status == Status.FAILED
     assert "its payload cannot be read: " in task.error["message"]
 

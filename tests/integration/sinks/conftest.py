@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from kombu import Connection
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.sinks.base import Sink, SinkRunner
 from tests.support.factories import NOON
 from tests.support.servers.waiting import wait_for

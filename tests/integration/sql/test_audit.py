@@ -3,9 +3,9 @@
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.clock import utcnow
+from app.database import Session
 from app.models import Status
 from app.services.accounts import audit, audit_chain
 from app.services.accounts.audit import COMMAND_LINE

@@ -5,10 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import in_transaction
+from app.database import Session, in_transaction
 from app.models import TaskRecord
 from app.services import lifecycle
 from app.services.durable import advancing

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from app.config import Settings, get_settings
+from app.database import Session
 from app.models import Task, TaskRecord
 from app.models.task import RECORD_COLUMNS
 

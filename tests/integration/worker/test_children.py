@@ -46,12 +46,12 @@ def moment_of(id_: UUID):
     return datetime.fromtimestamp((id_.int >> 80) / 1000, tz=UTC)
 
 
-def test_hints_follow_the_commit(session, run, monkeypatch):
+def test_hints_follow_the_commit(engine, run, monkeypatch):
     seen = []
 
     def look(*hints):
         ids = [id_ for hint in hints for id_ in hint.ids]
-        with session.get_bind().connect() as other:
+        with engine.connect() as other:
             seen.append(other.scalar(sa.text("SELECT count(*) FROM tasks WHERE id = ANY(:ids)"), {"ids": ids}))
 
     monkeypatch.setattr(storage, "dispatch_soon", look)

@@ -6,8 +6,8 @@ from unittest import mock
 from uuid import UUID
 
 from celery.exceptions import Ignore, Retry
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import TaskRecord
 from app.worker import executor, heartbeat
 from app.worker.executor import RecordedFailure

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import FINISHED, NOT_PARKED, Status
 from app.services.circuits import DELIVERY_TYPE
 

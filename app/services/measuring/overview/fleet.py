@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import NOT_PARKED
 from app.services.dispatch.workers import is_seen
 

@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 MAX_EVENTS = 20_000
 MAX_CLAIMS = 1_500

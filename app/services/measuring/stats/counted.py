@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+
+from app.database import Session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.models import NOT_PARKED, Status
 from app.services.lifecycle.transitions import UNREPLAYED
 from app.services.measuring import levels

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import NotFound
 from app.models import Task, TaskChild, TaskRecord
 from app.models.page import Page, page_of

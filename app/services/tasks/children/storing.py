@@ -7,8 +7,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.orm import Session
 
+from app.database import Session
 from app.errors import Refused
 from app.models import TaskRecord
 from app.services import submission

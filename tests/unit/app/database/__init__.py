@@ -1,0 +1,1 @@
+"""Tests of app/database that need no database."""
