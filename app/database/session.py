@@ -112,7 +112,8 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is None or self._is_guest:
             return
-        if connection is self._bind:
-            connection.rollback()
-        else:
-            connection.close()
+        try:
+            connection.rollback()  # raises where the server has gone
+        finally:
+            if connection is not self._bind:
+                connection.close()

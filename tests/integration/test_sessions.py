@@ -1,5 +1,7 @@
 """A session: what it commits, what it takes back, and what it calls once something is committed."""
 
+from contextlib import suppress
+
 import pytest
 import sqlalchemy as sa
 
@@ -71,6 +73,21 @@ def test_its_connection_is_back_in_the_pool_between_transactions(engine, session
     session.commit()
 
     assert engine.pool.checkedout() == taken
+
+
+def test_a_connection_whose_server_process_has_gone_is_given_back_as_well(engine):
+    taken = engine.pool.checkedout()
+    ended = Session(engine)
+    pid = ended.scalar(sa.text("SELECT pg_backend_pid()"))
+    with Session(engine) as session:
+        session.scalar(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    with suppress(sa.exc.DBAPIError):
+        ended.close()
+
+    assert engine.pool.checkedout() == taken
+    assert ended.scalar(sa.text("SELECT 1")) == 1
+    ended.close()
 
 
 def test_a_call_comes_after_the_commit_and_once(session, names, told):
