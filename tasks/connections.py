@@ -1,42 +1,54 @@
 """Connections of tasks: to public addresses, checked after DNS resolution and pinned, and to what is allowed besides.
 
-The only module that knows the library AntiSSRF, so that another one could take its place.
+The only module that knows the libraries AntiSSRF and requests, so that others could take their place.
 """
 
 from __future__ import annotations
 
 import http.client
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from AntiSSRF import AntiSSRFError, AntiSSRFPolicy, PolicyConfigOptions
 from AntiSSRF._antissrf_agent import (  # private, so that its version is pinned exactly
     _AntiSSRFAdapter,
     _validate_request_host,
 )
-from requests import PreparedRequest
+from requests import PreparedRequest, Request
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema, RequestException
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
 
 from taskledger_sdk.errors import PermanentError
 from tasks.deadline import Deadline
+from tasks.redirects import origin_of
 
-__all__ = ["CONNECT_SECONDS", "AllowList", "AntiSSRFError", "Origin", "Reach", "adapter_for", "origin_of"]
+__all__ = [
+    "BROKEN",
+    "CONNECT_SECONDS",
+    "UNUSABLE",
+    "AllowList",
+    "AntiSSRFError",
+    "InvalidHeader",
+    "Reach",
+    "adapter_for",
+    "prepared",
+]
 
-Origin = tuple[str, str, int]
-"""Scheme, host and port."""
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 CONNECT_SECONDS = 10.0
 MAX_INTERIM = 16  # answers before the answer, such as 103 Early Hints
+UNUSABLE = (InvalidURL, InvalidSchema, MissingSchema, LocationParseError, ValueError)
+"""What is raised for a request that cannot be sent as it is."""
+BROKEN = (RequestException, HTTPError, http.client.HTTPException, OSError)
+"""What is raised where a connection cannot be made, or does not hold until all of an answer is there."""
 
 
 @lru_cache(maxsize=1)
@@ -87,13 +99,6 @@ class AllowList:
     def networks(self, port: int) -> list[str]:
         """The networks that may be reached on this port."""
         return [each.network for each in self.entries if each.network and each.port in (None, port)]
-
-
-def origin_of(url: SplitResult) -> Origin:
-    """Scheme, host and port of a URL, all lower case and said in full. Raises ValueError for a port that is none."""
-    scheme = url.scheme.lower()
-    port = url.port if url.port is not None else DEFAULT_PORTS.get(scheme, 0)
-    return scheme, (url.hostname or "").rstrip("."), port
 
 
 def _reach(entry: str) -> Reach:
@@ -271,3 +276,16 @@ class _Held:
     def putrequest(self, method: str, url: str, **options: Any) -> None:
         """The request line; urllib3 would have written the target anew."""
         super().putrequest(method, self.held_to.target, **options)  # type: ignore[misc]  # as above
+
+
+def prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> PreparedRequest:
+    """A request that its URL and headers let be sent. Raises one of UNUSABLE, saying what is wrong."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https"):
+        raise InvalidSchema("only http:// and https:// are spoken here")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidURL("a name and a password do not belong into a URL; send an Authorization header")
+    try:
+        return Request(method, url, headers={**headers, "Connection": "close"}, data=body).prepare()
+    except RequestException as error:
+        raise ValueError(str(error)) from error

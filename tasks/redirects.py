@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from requests.structures import CaseInsensitiveDict
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
 
-from tasks.connections import Origin, origin_of
-
+DEFAULT_PORTS = {"http": 80, "https": 443}
 STATUSES = (301, 302, 303, 307, 308)
 # Another host gets these of the caller's headers and no others: any other may be a credential under some name.
-KEPT_ELSEWHERE = ("Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Idempotency-Key", "User-Agent")
+KEPT_ELSEWHERE = ("accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent")
 ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -44,14 +44,14 @@ def next_step(step: Step, status: int, location: str) -> Step:
     Raises ValueError for a location that is no URL.
     """
     url = _target(step.url, location)
-    headers = CaseInsensitiveDict(step.headers)
+    headers = dict(step.headers)
     method, body = method_after(step.method, status), step.body
     if method != step.method:
         body = None
-        headers.pop("Content-Type", None)
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     if not _may_have_credentials(origin_of(urlsplit(step.url)), origin_of(urlsplit(url))):
-        headers = CaseInsensitiveDict({name: headers[name] for name in KEPT_ELSEWHERE if name in headers})
-    return Step(method=method, url=url, headers=dict(headers), body=body)
+        headers = {name: value for name, value in headers.items() if name.lower() in KEPT_ELSEWHERE}
+    return Step(method=method, url=url, headers=headers, body=body)
 
 
 def method_after(method: str, status: int) -> str:
@@ -64,6 +64,13 @@ def method_after(method: str, status: int) -> str:
 def loses_the_request(method: str, status: int) -> bool:
     """Whether following this redirect would drop the request: only 303 says that it was carried out."""
     return status != HTTPStatus.SEE_OTHER and method_after(method, status) != method
+
+
+def origin_of(url: SplitResult) -> Origin:
+    """Scheme, host and port of a URL, all lower case and said in full. Raises ValueError for a port that is none."""
+    scheme = url.scheme.lower()
+    port = url.port if url.port is not None else DEFAULT_PORTS.get(scheme, 0)
+    return scheme, (url.hostname or "").rstrip("."), port
 
 
 def _target(base: str, location: str) -> str:
