@@ -1,7 +1,7 @@
-"""What follows when a child of a durable handler has ended, or the task itself has: the duty that takes the news.
+"""What follows when a child of a durable handler has ended, or the task itself has: the duty that takes wake-ups.
 
-It locks the task (or leaves the news to whoever has it locked), deletes the news, looks, and then wakes it, cancels it,
-or has undone what it did.
+It locks the task (or leaves the wake-up to whoever has it locked), deletes its wake-ups, looks, and then wakes it,
+cancels it, or has undone what it did.
 """
 
 from datetime import datetime
@@ -46,7 +46,7 @@ def advance(session: Session, task_id: UUID, *, now: datetime) -> bool:
         if not session.scalar(_IS_THERE, {"id": task_id}):
             session.execute(_TAKE_NEWS, {"id": task_id})
         return False
-    # First the news and then what ended: of news that come in between, nobody has seen the cause yet.
+    # First the wake-ups and then what ended: of those that come in between, nobody has seen the cause yet.
     session.execute(_TAKE_NEWS, {"id": task_id})
     lifecycle.record_ended(session, task_id, now=now)
     if task.status == Status.WAITING and task.cancel_requested_at is not None:

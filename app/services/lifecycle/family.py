@@ -1,6 +1,6 @@
 """Children that a durable handler waits for: noting that they have ended, and letting the next ones start.
 
-Whoever ends a child never touches its parent: a trigger leaves news, and the duty that takes them locks the parent.
+Whoever ends a child never touches its parent: a trigger leaves a wake-up, and the duty that takes it locks the parent.
 """
 
 from collections.abc import Sequence

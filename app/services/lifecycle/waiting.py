@@ -175,7 +175,7 @@ CANCEL = update(
     """,
     "id = ANY(CAST(:ids AS uuid[])) AND NOT (status = 'WAITING' AND taskledger.has_open_children(tasks.id))",
 )
-# With children that have not ended it is cancelled when they have; the duty that takes the news cancels those.
+# With children that have not ended it is cancelled when they have; the duty that takes wake-ups cancels those.
 _CANCEL_LATER = sa.text(f"""
     WITH locked AS (
         SELECT id
@@ -183,7 +183,7 @@ _CANCEL_LATER = sa.text(f"""
         WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'WAITING' AND cancel_requested_at IS NULL
         ORDER BY id
         FOR UPDATE
-    ), news AS (INSERT INTO workflow_news (task_id) SELECT id FROM locked)
+    ), wake_ups AS (INSERT INTO workflow_news (task_id) SELECT id FROM locked)
     UPDATE tasks
     SET cancel_requested_at = :now, due_at = '{PARKED.isoformat()}'
     FROM locked

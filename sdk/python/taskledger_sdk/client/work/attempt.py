@@ -112,12 +112,12 @@ class WorkTask:
             self._lines.append({"message": _text(message) or " ", "fields": plain})
 
     def next_beat_at(self) -> float:
-        """The moment of time.monotonic() at which its lease is to be renewed, or news are to be told."""
+        """The moment of time.monotonic() at which its lease is to be renewed, or what is new is to be told."""
         regular = min(self.lease_seconds / BEATS_IN_A_LEASE, self.longest_beat_seconds)
         return self._beaten_at + (min(regular, NEWS_SECONDS) if self.has_news else regular)
 
     def take_beat(self) -> dict[str, Any]:
-        """A heartbeat, with the news; they are told once."""
+        """A heartbeat with what is new, which is told once."""
         kept = self.take_checkpoint()
         with self._lock:
             self._beaten_at = time.monotonic()
@@ -130,7 +130,7 @@ class WorkTask:
             return {**beat, "log": lines} if lines else beat
 
     def give_back(self, beat: Mapping[str, Any]) -> None:
-        """A heartbeat was not sent: its news wait for the next one, unless there are newer ones."""
+        """A heartbeat was not sent: what it told waits for the next one, unless there is something newer."""
         with self._lock:
             if "progress" in beat and self._progress is None:
                 self._progress = (beat["progress"], beat["message"] or "")
