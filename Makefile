@@ -39,8 +39,11 @@ test-container: ## Run unit and integration tests on the Python of the images, i
 	tests/in_container.sh -n 2 --dist loadfile -m "not long and not chaos and not soak and not conformance and not browser and not containers" \
 		$(if $(filter tests,$(TESTS)),tests/unit sdk/python/tests tests/integration,$(TESTS)) $(ARGS)
 
+LONG := long and not typescript
+LONG_TESTS := tests/acceptance tests/integration tests/deploy tests/sdk
 long: $(DEV_STAMP) ## Run the documents' commands, upgrade, back up and restore, deploy with TLS, slow clients (12 minutes)
-	$(BIN)/python -m pytest -m "long and not typescript" --durations=20 -n 4 --dist loadfile tests/acceptance tests/integration tests/deploy tests/sdk $(ARGS)
+	$(BIN)/python -m pytest -m "$(LONG) and not alone" --durations=20 -n 4 --dist loadfile $(LONG_TESTS) $(ARGS)
+	$(BIN)/python -m pytest -m "$(LONG) and alone" --durations=10 $(LONG_TESTS) $(ARGS)
 
 # Four at a time: most of a scenario is waiting for a lease or an outage to pass. Each process has servers of its own.
 chaos: $(DEV_STAMP) ## Kill, freeze and cut off everything, and see that nothing is lost (18 minutes; CHAOS_FULL=1 repeats more)

@@ -39,7 +39,7 @@ ruleset(name="audit") {{ action(type="omfile" file="{folder}/messages" template=
 """
 STATUS = "SELECT position, last_error FROM sinks WHERE name = 'audit'"
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from tests.support.servers.databases import ROOT
 from tests.support.servers.installed import InstalledServer, Venv, build_wheels
 from tests.support.servers.waiting import wait_for
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(300)]
 
 STORY_SECONDS = 90  # from an empty folder to the result of a task
 RELOAD_SECONDS = 12  # worker and API import everything anew, on as many processors as there are

@@ -14,7 +14,7 @@ from tests.support.servers.programs import Worker
 from tests.support.servers.stack import Stack
 from tests.support.servers.waiting import wait_for
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(300)]
 
 CONCURRENCY = 500
 TASKS = 5_000

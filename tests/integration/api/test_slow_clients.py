@@ -23,7 +23,7 @@ from tests.support.servers.slow_clients import (
     upload_head,
 )
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 
 THREADS = 8
 HEALTH_SECONDS, SUBMISSION_SECONDS = 0.2, 0.3
