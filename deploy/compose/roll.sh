@@ -45,10 +45,13 @@ replace_behind_nginx() {
     generation=green
     ! grep -qs "^$variable=green$" .env || generation=blue
     export "$variable=$generation"
-    start "$service" $(($(echo "$old" | wc -w) * 2))
-    new=$(containers_of "$service")
-    for container in $old; do new=$(without "$container" $new); done
-    for container in $new; do wait_until_healthy "$container" || give_up "$service" $new; done
+    count=$(echo "$old" | wc -w)
+    for number in $(seq "$count"); do # one after the other: what answers meanwhile needs the processors, too
+        start "$service" $((count + number))
+        new=$(containers_of "$service")
+        for container in $old; do new=$(without "$container" $new); done
+        for container in $new; do wait_until_healthy "$container" || give_up "$service" $new; done
+    done
     [ -n "$new" ] || give_up "$service"
     if [ -n "$(containers_of nginx)" ]; then
         to_generation "$service" "$generation"
