@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.database import Prepared, Session, array
 from app.services.lifecycle import transitions
-from app.services.lifecycle.statements import update_text
+from app.services.lifecycle.statements import update_by_ids_text
 
 _RECORD = Prepared(
     "record_signal",
@@ -27,7 +27,7 @@ _RECORD = Prepared(
 )
 _WAKE = Prepared(
     "wake_for_signal",
-    update_text(
+    update_by_ids_text(
         transitions.WOKEN,
         "dispatched_at = NULL, due_at = :now, reason = :reason",
         """

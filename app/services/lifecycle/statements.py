@@ -57,23 +57,18 @@ class Holder:
 
 def update(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> sa.TextClause:
     """The guarded statement of one arrow; rows are locked in the order of their ids."""
-    return sa.text(update_text(transition, assignments, where, returning))
-
-
-def update_text(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> str:
-    """The same, as SQL."""
-    return f"""
+    return sa.text(f"""
         WITH locked AS (SELECT id FROM tasks WHERE {transition.guard} AND {where} ORDER BY id FOR UPDATE)
         UPDATE tasks
         SET status = '{transition.target}', {assignments}
         FROM locked
         WHERE tasks.id = locked.id
         RETURNING {returning}
-    """
+    """)
 
 
 def update_by_ids_text(transition: Transition, assignments: str, where: str, returning: str = "tasks.id") -> str:
-    """The same for rows that are found by `id = ANY(…)`, as a Prepared statement: it locks no row before its change.
+    """The same, as SQL for a Prepared statement that finds rows by `id = ANY(…)`: it locks no row before its change.
 
     A Prepared statement finds them by the index of ids, and PostgreSQL sorts the list for that: the rows are locked in
     the order of their ids, too (nodeIndexscan.c, nbtutils.c). To lock them first took a sixth of the statement's time.
