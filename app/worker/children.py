@@ -10,14 +10,14 @@ from uuid import UUID
 
 from app import clock
 from app.config import get_settings
-from app.database import Session, in_transaction
+from app.database import Session
 from app.errors import Refused
 from app.services.accounts.quotas import WAITING_TASKS, QuotaReached, check_payload
 from app.services.lifecycle import Claim
 from app.services.tasks import children
 from app.services.tasks.children import MAX_CHILDREN, MAX_KEY, Child, Family, Wish
 from app.services.tasks.children.asking import refused
-from app.worker.outages import CLAIM_SECONDS, retry_while_unavailable
+from app.worker.outages import transact
 from app.worker.payload_keys import payload_keys
 from taskledger_sdk.errors import NoRoom, PermanentError
 
@@ -54,7 +54,7 @@ class WorkerChildren:
     @cached_property
     def _family(self) -> Family:
         most, task_id = get_settings().max_task_depth, self._claim.id
-        return _transact(lambda session: children.read_family(session, task_id, most_generations=most))
+        return transact(lambda session: children.read_family(session, task_id, most_generations=most))
 
     def submit(self, type_name: str, payload: Any, *, key: str | None, now: bool, options: Mapping[str, Any]) -> UUID:
         """The id of the task: a new one, or the one that was submitted under the same key before."""
@@ -149,7 +149,7 @@ class WorkerChildren:
         owner_id, most = self._quota()
         if owner_id is None or not most or WAITING_TASKS.take_known(owner_id, 0, most=most - tasks):
             return
-        _transact(lambda session: self._take_room(session, tasks))
+        transact(lambda session: self._take_room(session, tasks))
 
     def _take_room(self, session: Session, tasks: int) -> None:
         """Take places in the owner's quota until the transaction ends. Raises NoRoom."""
@@ -174,7 +174,7 @@ class WorkerChildren:
             children.store(session, self._claim.id, [child], now=clock.utcnow())
 
         try:
-            _transact(write)  # a commit whose answer was lost is repeated, and finds the child under its key
+            transact(write)  # a commit whose answer was lost is repeated, and finds the child under its key
         except BaseException:
             self.__dict__.pop("_family", None)  # it may be there all the same: whoever asks again, looks again
             raise
@@ -183,8 +183,3 @@ class WorkerChildren:
 
 def _refuse(wanted: Wish, why: str) -> NoReturn:
     raise PermanentError(f"task.submit({wanted.type.name!r}): {why}")
-
-
-def _transact(work: Callable[[Session], T]) -> T:
-    """The work in a transaction; a database that is away for a moment fails no task."""
-    return retry_while_unavailable(lambda: in_transaction(work), seconds=CLAIM_SECONDS)

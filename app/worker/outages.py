@@ -7,7 +7,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 import structlog
 
-from app.database import is_away
+from app.database import Session, in_transaction, is_away
 from app.observability.metrics import DATABASE_RETRIES
 
 T = TypeVar("T")
@@ -56,3 +56,8 @@ def retry_while_unavailable(
         if counted_as is not None:
             DATABASE_RETRIES.labels(counted_as).inc()
         time.sleep(PAUSE_SECONDS)
+
+
+def transact(work: Callable[[Session], T]) -> T:
+    """The work in a transaction; a database that is away for a moment fails no task. Raises DatabaseAway."""
+    return retry_while_unavailable(lambda: in_transaction(work), seconds=CLAIM_SECONDS)

@@ -22,7 +22,7 @@ from app.services.tasks import records as task_service
 from app.services.tasks.outcomes import Write
 from app.worker.children import WorkerChildren
 from app.worker.durable_tasks import WorkerDurableTasks
-from app.worker.outages import CLAIM_SECONDS, RECORD_SECONDS, is_passing, retry_while_unavailable
+from app.worker.outages import RECORD_SECONDS, is_passing, retry_while_unavailable, transact
 from app.worker.payload_keys import payload_keys
 from app.worker.runs import WorkerRuns
 from taskledger_sdk.artifacts import Artifact
@@ -51,7 +51,7 @@ class Ports:
     @cached_property
     def owner_id(self) -> UUID | None:
         """Whose task it is; asked for once, and only by those who need it."""
-        return _transact(lambda session: owners.owner_of(session, self.claim.id))
+        return transact(lambda session: owners.owner_of(session, self.claim.id))
 
     @cached_property
     def artifacts(self) -> "WorkerArtifacts":
@@ -63,7 +63,7 @@ class Ports:
         """Invoices."""
         from app.worker.invoices import WorkerInvoices  # as above
 
-        return WorkerInvoices(self)
+        return WorkerInvoices(self.claim.id, lambda: self.owner_id, self.writes)
 
     @cached_property
     def ledger(self) -> "WorkerLedger":
@@ -75,7 +75,7 @@ class Ports:
         """Deliveries."""
         from app.worker.webhooks import WorkerWebhooks  # as above
 
-        return WorkerWebhooks(self)
+        return WorkerWebhooks(self.claim)
 
     @cached_property
     def triggers(self) -> "WorkerTriggers":
@@ -144,7 +144,7 @@ class WorkerArtifacts:
         )
         try:
             record = artifacts.save(
-                _transact,
+                transact,
                 artifacts.store(),
                 new,
                 chunks_of(content),
@@ -191,7 +191,7 @@ class WorkerLedger:
 
     def noted(self, key: str) -> Any:
         """What an earlier attempt noted."""
-        return _transact(lambda session: notes.read(session, self._ports.claim.id, key))
+        return transact(lambda session: notes.read(session, self._ports.claim.id, key))
 
     def note(self, key: str, value: Any) -> None:
         """Note it now, however long the database is away: it has happened already."""
@@ -210,15 +210,10 @@ def _opened(task: TaskRecord) -> CompletedTask:
     return CompletedTask(id=task.id, type=task.type, payload=payload, result=result, schema_hash=task.schema_hash)
 
 
-def _transact(work: Callable[[Session], T]) -> T:
-    """The work in a transaction; a database that is away for a moment fails no task."""
-    return retry_while_unavailable(lambda: in_transaction(work), seconds=CLAIM_SECONDS)
-
-
 def _theirs(work: Callable[[Session], T]) -> T:
     """The work in a transaction; what is not there, or not theirs, will not be there at the next attempt either."""
     try:
-        return _transact(work)
+        return transact(work)
     except NotFound as error:
         raise PermanentError(str(error)) from error
 

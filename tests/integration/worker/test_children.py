@@ -14,8 +14,7 @@ from app.services.lifecycle import LeaseLost
 from app.services.submission import storage
 from app.services.tasks import children
 from app.services.tasks.children.asking import wish
-from app.worker import children as worker_children
-from app.worker import executor, heartbeat
+from app.worker import executor, heartbeat, outages
 from taskledger_sdk import PermanentError, TaskContext, task_type
 from taskledger_sdk.errors import TaskCancelled
 from tests.integration.worker.family import children_of, replace_settings
@@ -141,7 +140,7 @@ def test_a_key_is_found_again_with_the_outcome_too_and_after_the_child_is_gone(s
 
 
 def test_a_commit_whose_answer_was_lost_is_repeated_without_a_second_child(session, run):
-    real = worker_children.in_transaction
+    real = outages.in_transaction
     calls = []
 
     def lose_the_answer(work):
@@ -153,7 +152,7 @@ def test_a_commit_whose_answer_was_lost_is_repeated_without_a_second_child(sessi
             )
         return done
 
-    with mock.patch.object(worker_children, "in_transaction", lose_the_answer):
+    with mock.patch.object(outages, "in_transaction", lose_the_answer):
         parent = run(lambda task: str(task.submit("reverse_string", "x", key="k", now=True)))
 
     [child] = children_of(session, parent)
@@ -161,7 +160,7 @@ def test_a_commit_whose_answer_was_lost_is_repeated_without_a_second_child(sessi
 
 
 def test_a_handler_that_asks_again_after_a_fault_finds_what_was_stored_all_the_same(session, run):
-    real, calls = worker_children.in_transaction, []
+    real, calls = outages.in_transaction, []
 
     def break_after_the_commit(work):
         done = real(work)
@@ -175,7 +174,7 @@ def test_a_handler_that_asks_again_after_a_fault_finds_what_was_stored_all_the_s
             task.submit("reverse_string", "x", key="k", now=True)
         return str(task.submit("reverse_string", "x", key="k", now=True))
 
-    with mock.patch.object(worker_children, "in_transaction", break_after_the_commit):
+    with mock.patch.object(outages, "in_transaction", break_after_the_commit):
         parent = run(handler)
 
     [child] = children_of(session, parent)
