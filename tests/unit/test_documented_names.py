@@ -17,6 +17,7 @@ from app.factory import create_app
 from taskledger_sdk.cli import COMMANDS
 from taskledger_sdk.cli.groups import own_command
 from tests.deploy.settings import known_variables
+from tests.support.nowhere import NOWHERE
 from tests.unit.documents import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,6 @@ OTHERS = {
 TLEDGER = click.Group("tledger", commands={name: own_command(name, module) for name, (module, _) in COMMANDS.items()})
 ADDED_COMMANDS = ("up", "server")  # of the wheel taskledger-server
 OURS = ("app/", "tasks/", "sdk/", "deploy/", "docs/", "tests/", "benchmarks/")
-NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 
 
 def fences(page: Path) -> list[tuple[str, str]]:

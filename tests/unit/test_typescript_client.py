@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.config import load
-from app.factory import create_app
 from taskledger_sdk import __version__
+from tests.support.nowhere import openapi_document
 from tests.unit.documents import ROOT, spans
 
 SOURCE = ROOT / "sdk" / "typescript"
@@ -22,8 +21,8 @@ PAGE = ROOT / "docs" / "how-to" / "typescript-client.md"
 @pytest.fixture(scope="module")
 def kept() -> dict[str, Any]:
     """The schemas that its types are made of."""
-    tool = _module(SOURCE / "tools" / "document.py")
-    document = create_app(load(tool.NOWHERE)).test_client().get("/openapi.json").json
+    tool = _module(SOURCE / "tools" / "kept_schemas.py")
+    document = openapi_document()
     schemas: dict[str, Any] = tool.part_of(document)["components"]["schemas"]
     return schemas
 

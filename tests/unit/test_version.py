@@ -9,11 +9,9 @@ from click.testing import CliRunner
 
 from app import version
 from app.commands.version import version as command
-from app.config import load
-from app.factory import create_app
+from tests.support.nowhere import openapi_document
 
 ROOT = Path(__file__).parents[2]
-NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 
 
 def test_the_package_takes_its_version_from_the_code():
@@ -31,7 +29,7 @@ def test_it_is_a_version_of_three_numbers():
 def test_the_api_documents_it(monkeypatch):
     monkeypatch.setattr("app.api.VERSION", "7.8.9")
 
-    document = create_app(load(NOWHERE)).test_client().get("/openapi.json").get_json()
+    document = openapi_document()
 
     assert document["info"]["version"] == "7.8.9"
 

@@ -46,9 +46,9 @@ class TestSettings:
         monkeypatch.setenv("TASKLEDGER_URL", "http://127.0.0.1:1")
         monkeypatch.setenv("TASKLEDGER_API_KEY", "tl_environment")
 
-        assert Client()._connection.api_key == "tl_environment"
-        assert Client("http://127.0.0.1:2", "tl_argument")._connection.url == "http://127.0.0.1:2"
-        assert Client(api_key="tl_argument")._connection.api_key == "tl_argument"
+        assert Client()._session.connection.api_key == "tl_environment"
+        assert Client("http://127.0.0.1:2", "tl_argument")._session.connection.url == "http://127.0.0.1:2"
+        assert Client(api_key="tl_argument")._session.connection.api_key == "tl_argument"
 
     def test_from_what_tledger_login_keeps(self, home):
         folder = home / "config" / "taskledger"
@@ -57,7 +57,7 @@ class TestSettings:
         (folder / "credentials.json").write_text(json.dumps(kept))
         (folder / "credentials.json").chmod(0o600)
 
-        found = Client(profile="work")._connection
+        found = Client(profile="work")._session.connection
 
         assert (found.url, found.api_key) == ("https://tasks.example", "tl_kept")
 
@@ -68,7 +68,7 @@ class TestSettings:
     def test_plain_http_goes_to_another_machine_only_when_allowed(self, home):
         with pytest.raises(NotConfigured, match="without TLS"):
             Client("http://tasks.example", KEY)
-        assert Client("http://tasks.example", KEY, allow_http=True)._connection.url == "http://tasks.example"
+        assert Client("http://tasks.example", KEY, allow_http=True)._session.connection.url == "http://tasks.example"
 
     def test_a_file_of_certificates_that_is_none_is_refused(self, home):
         (home / "ca.pem").write_text("nonsense")
@@ -77,7 +77,7 @@ class TestSettings:
 
     def test_the_key_is_in_no_repr(self, home):
         client = Client("http://127.0.0.1:2", "tl_secret")
-        assert "tl_secret" not in f"{client!r} {client._connection!r}"
+        assert "tl_secret" not in f"{client!r} {client._session.connection!r}"
 
     def test_it_is_loaded_when_it_is_asked_for(self):
         assert taskledger_sdk.Client is Client
@@ -185,8 +185,12 @@ class TestRepeating:
         pauses: list[float] = []
         client = Client("http://127.0.0.1:9", KEY)
         http = httpx2.Client(transport=httpx2.MockTransport(lambda request: next(answers)))
-        client._transport = Transport(
-            client._connection, patience=client._patience, sleep=pauses.append, rand=lambda: 0.5, http=http
+        client._session._opened = Transport(
+            client._session.connection,
+            patience=client._session._patience,
+            sleep=pauses.append,
+            rand=lambda: 0.5,
+            http=http,
         )
         client.get(ID)
         assert pauses == [3 + 0.25 * 0.75, 0.5 * 0.75]

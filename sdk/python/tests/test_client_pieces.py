@@ -120,8 +120,8 @@ class TestFiles:
 
         client = Client("http://127.0.0.1:9", KEY)
         http = httpx2.Client(transport=httpx2.MockTransport(answer))
-        client._transport = Transport(
-            client._connection, patience=client._patience, sleep=lambda seconds: None, http=http
+        client._session._opened = Transport(
+            client._session.connection, patience=client._session._patience, sleep=lambda seconds: None, http=http
         )
         return client, bodies
 

@@ -4,7 +4,7 @@ import {
   NotAuthenticated, NotPermitted, QuotaReached, Refused, refusalOf, RequestFailed, TooManyRequests, Unavailable, Unreachable,
 } from "./http/errors.js";
 import type { Answer, Call } from "./http/transport.js";
-import type { Json } from "./reading.js";
+import type { Json } from "./http/json.js";
 import type { Submitted } from "./results.js";
 import { type Prepared, together } from "./submissions.js";
 

@@ -1,7 +1,8 @@
 /** Events as they happen, over server-sent events; after a broken connection it goes on where it was. */
 
 import { sleep } from "./http/deadlines.js";
-import { asObject, Refused, RequestFailed, TooManyRequests, Unavailable, Unreachable } from "./http/errors.js";
+import { Refused, RequestFailed, TooManyRequests, Unavailable, Unreachable } from "./http/errors.js";
+import { asObject } from "./http/json.js";
 import { messages } from "./http/messages.js";
 import type { Call, Query, Transport } from "./http/transport.js";
 import { type Event, eventOf } from "./results.js";

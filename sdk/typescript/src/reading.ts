@@ -2,9 +2,9 @@
 
 import type { components } from "./openapi.js";
 import { Unsendable } from "./http/errors.js";
+import type { Json } from "./http/json.js";
 
 export type Schemas = components["schemas"];
-export type Json = Record<string, unknown>;
 
 type Camel<Name extends string> = Name extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : Name;
 /** Every moment of the API has a name that ends in `_at`, or is called `at`; a test holds the document to it. */

@@ -1,7 +1,8 @@
 /** What the client answers with: frozen, with moments as `Date`; `raw` is all that the service said. */
 
 import { RequestFailed } from "./http/errors.js";
-import { type Json, read, type Result, type Schemas } from "./reading.js";
+import type { Json } from "./http/json.js";
+import { read, type Result, type Schemas } from "./reading.js";
 
 /** A task as it was when the service answered. */
 export interface Task extends Result<Schemas["TaskView"]> {

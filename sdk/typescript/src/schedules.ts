@@ -1,7 +1,8 @@
 /** `client.schedules`: rules that submit tasks or start runs, once or by cron. */
 
 import type { Asked, Transport } from "./http/transport.js";
-import { asJson, type Given, idOf, type Json, pathOf, read, said, type Schemas } from "./reading.js";
+import type { Json } from "./http/json.js";
+import { asJson, type Given, idOf, pathOf, read, said, type Schemas } from "./reading.js";
 import type { Schedule } from "./results.js";
 import { json, newId } from "./submissions.js";
 

@@ -1,7 +1,8 @@
 /** `client.triggers`: rules that submit tasks or start runs when something happened elsewhere. */
 
 import type { Asked, Transport } from "./http/transport.js";
-import { asJson, type Given, idOf, type Json, pathOf, read, said, type Schemas } from "./reading.js";
+import type { Json } from "./http/json.js";
+import { asJson, type Given, idOf, pathOf, read, said, type Schemas } from "./reading.js";
 import type { Match, Trigger } from "./results.js";
 import { json, newId } from "./submissions.js";
 

@@ -1,6 +1,7 @@
 /** One attempt in the hands of a remote worker: what its handler sees of it, and what there is to tell of it. */
 
-import { asJson, type Json, type Schemas } from "./reading.js";
+import type { Json } from "./http/json.js";
+import { asJson, type Schemas } from "./reading.js";
 
 const BEATS_IN_A_LEASE = 3;
 /** A worker that was not seen for a minute is listed as lost. */

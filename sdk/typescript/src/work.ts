@@ -3,7 +3,8 @@
 import { sleep } from "./http/deadlines.js";
 import { Invalid, Refused, RequestFailed, TooManyRequests, Unavailable, Unreachable, Unsendable } from "./http/errors.js";
 import { ANSWER_MS, type Call, type Transport } from "./http/transport.js";
-import { asJson, type Json, type Schemas } from "./reading.js";
+import type { Json } from "./http/json.js";
+import { asJson, type Schemas } from "./reading.js";
 import { json, newId, type Payloads, type TypeOf } from "./submissions.js";
 import { printable, WorkTask } from "./work-task.js";
 

@@ -4,7 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 checkout=${CHECKOUT:-../..}
-document=$(mktemp -d)/openapi.json
-trap 'rm -rf "$(dirname "$document")"' EXIT
-PYTHONPATH=$checkout:$checkout/sdk/python "${PYTHON:-$checkout/.venv/bin/python}" tools/document.py "$document"
-node_modules/.bin/openapi-typescript "$document" --default-non-nullable false --output "${1:-src/openapi.ts}" >/dev/null
+python=${PYTHON:-$checkout/.venv/bin/python}
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+PYTHONPATH=$checkout:$checkout/sdk/python "$python" "$checkout/docs/openapi/document.py" >"$made/whole.json"
+"$python" tools/kept_schemas.py <"$made/whole.json" >"$made/kept.json"
+node_modules/.bin/openapi-typescript "$made/kept.json" --default-non-nullable false --output "${1:-src/openapi.ts}" >/dev/null

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from app.config import load
-from app.factory import create_app
+from tests.support.nowhere import openapi_document
 
-NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
 KEPT = Path(__file__).with_name("operation_ids.txt")
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 @pytest.fixture(scope="module")
 def document() -> dict:
-    return create_app(load(NOWHERE)).test_client().get("/openapi.json").get_json()
+    return openapi_document()
 
 
 def operations(document: dict) -> dict[str, dict]:

@@ -1,20 +1,17 @@
-"""Canvases: a chain, group or chord, and a task with callbacks, is one run with a definition of its own."""
+"""Canvases: a chain, group or chord is one run with a definition of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskledger_sdk.celery import ids
-from taskledger_sdk.celery.calls import TaskCall
 from taskledger_sdk.celery.definitions import Definition
 from taskledger_sdk.celery.errors import NotAdopted
 from taskledger_sdk.celery.internals import SUBMITTED_AS_ONE, Chain, Chord, Group, TaskClass, signature
 from taskledger_sdk.celery.ledger import Ledger, ledger_of
+from taskledger_sdk.celery.sending import Sender
 from taskledger_sdk.celery.trails import trailed
-
-if TYPE_CHECKING:
-    from taskledger_sdk.celery.sending import Sender
 
 Apply = Callable[..., Any]
 OWN_TIMES = ("countdown", "eta", "expires")
@@ -78,14 +75,6 @@ def send(ledger: Ledger, canvas: Any, args: Any, kwargs: Any, options: Mapping[s
     if definition.steps:
         sender.start_run(definition, _name(canvas))
     return trailed(ledger.app, result, said)
-
-
-def send_with_callbacks(sender: Sender, call: TaskCall, options: Mapping[str, Any]) -> Any:
-    """Submit a task with its callbacks."""
-    definition = Definition(sender.reader, ids.new_run_id(), sender.ledger.app)
-    result = definition.add_call(call, result_cls=options.get("result_cls"))
-    sender.start_run(definition, call.task)
-    return trailed(sender.ledger.app, result, options)
 
 
 def _called_with(canvas: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from taskledger_sdk.client import Client, NotFound, Run, Task, Unavailable, Unre
 from taskledger_sdk.client.lanes import Lanes
 from taskledger_sdk.client.options import as_json
 from taskledger_sdk.client.submissions import JSON, prepared
-from taskledger_sdk.http.calls import Call
+from taskledger_sdk.http.calls import Answer, Call
 
 log = logging.getLogger("taskledger_sdk.celery")
 ATTRIBUTE = "_taskledger"
@@ -34,13 +34,16 @@ MAX_PAGES = 5
 class LedgerClient(Client):
     """A client that is not told again what it has submitted: a caller of .delay() wants the id, which it has."""
 
-    def _start_afresh(self) -> None:
-        super()._start_afresh()
-        self._lanes = Lanes(self._run, minimal=True)
-
     def send(self, type_: str, payload: Any, options: Mapping[str, Any], id_: UUID) -> None:
         """Submit a task under this id; many threads at once share requests. Raises RequestFailed."""
         self._lanes.submit(prepared(type_, payload, options, id_))
+
+    def answer(self, call: Call) -> Answer:
+        """What the service answers to one request. Raises RequestFailed."""
+        return self._session.transport.answer(call)
+
+    def _new_lanes(self) -> Lanes:
+        return Lanes(self._session.run, minimal=True)
 
 
 class Ledger:
@@ -96,9 +99,7 @@ class Ledger:
         """Start a run of a definition of its own. Raises RequestFailed, or LedgerAway."""
         content = as_json({**body, "id": str(run)})
         with reached():
-            self.client._transport.answer(
-                Call(method="POST", path="/runs", content=content, headers=JSON, is_harmless=True)
-            )
+            self.client.answer(Call(method="POST", path="/runs", content=content, headers=JSON, is_harmless=True))
 
     def find(self, id_: str) -> Task | None:
         """The newest task that has this label, where its id is none of the ledger's; None: there is none."""
@@ -109,7 +110,7 @@ class Ledger:
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             with reached():
-                page = self.client._transport.answer(listing.page(cursor)).data
+                page = self.client.answer(listing.page(cursor)).data
             if page["items"]:
                 return self.get(page["items"][0]["id"])
             cursor = page.get("next")

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 
-from taskledger_sdk.celery import canvas, ids, transactions
+from taskledger_sdk.celery import ids, transactions
 from taskledger_sdk.celery.calls import Reader, TaskCall
 from taskledger_sdk.celery.current import running
 from taskledger_sdk.celery.definitions import Definition
@@ -46,8 +46,10 @@ class Sender:
             return self._result(options, attempt.id)
         call = self.reader.read(name, args, kwargs, options)
         if call.callbacks:
-            return canvas.send_with_callbacks(self, call, options)
-        return self._trailed(self._result(options, self.submit(call)), options)
+            result = self._submit_with_callbacks(call, options)
+        else:
+            result = self._result(options, self.submit(call))
+        return trailed(self._app, result, options)
 
     def submit(self, call: TaskCall) -> str:
         """Submit one task, now or with the transaction of the caller; the id that its caller knows it by."""
@@ -83,6 +85,13 @@ class Sender:
             self._send_many(calls)
         else:
             transaction.after_commit(lambda: self._send_many(calls))
+
+    def _submit_with_callbacks(self, call: TaskCall, options: Mapping[str, Any]) -> Any:
+        """As a run, of which the task and each of its callbacks are steps; the result of the task."""
+        definition = Definition(self.reader, ids.new_run_id(), self._app)
+        result = definition.add_call(call, result_cls=options.get("result_cls"))
+        self.start_run(definition, call.task)
+        return result
 
     def _forgo(self, call: TaskCall) -> None:
         log.warning("%s[%s] has expired before it could start, and was not submitted.", call.task, call.celery_id)
@@ -169,9 +178,6 @@ class Sender:
         result = (options.get("result_cls") or self._app.AsyncResult)(id_)
         result.ignored = options.get("ignore_result")
         return result
-
-    def _trailed(self, result: Any, options: Mapping[str, Any]) -> Any:
-        return trailed(self._app, result, options)
 
 
 def _is_unknown(error: Invalid) -> bool:

@@ -7,21 +7,18 @@ from contextlib import contextmanager
 from mimetypes import guess_type
 from pathlib import Path
 from secrets import token_hex
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import IO, Any, BinaryIO, TypeAlias
 from uuid import UUID
 
 import httpx2
 
 from taskledger_sdk.client.operations import Listing, TaskId, id_of
 from taskledger_sdk.client.results import Artifact
+from taskledger_sdk.client.sessions import AsyncSession, Session
 from taskledger_sdk.client.steps import Steps
 from taskledger_sdk.client.submissions import new_id
 from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.calls import LARGEST_PAGE, Call
-
-if TYPE_CHECKING:
-    from taskledger_sdk.client.asynchronous import AsyncClient
-    from taskledger_sdk.client.blocking import Client
 
 ArtifactId: TypeAlias = UUID | str | Artifact
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -134,8 +131,8 @@ def _delete(artifact: ArtifactId) -> Steps[None]:
 class Artifacts:
     """`client.artifacts`: files for tasks to read, and those they made."""
 
-    def __init__(self, client: "Client") -> None:
-        self._client = client
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def upload(
         self,
@@ -151,14 +148,14 @@ class Artifacts:
         those of files that can be read again are.
         """
         with _upload(source, name, media_type, progress) as steps:
-            return self._client._run(steps)
+            return self._session.run(steps)
 
     def download(self, artifact: ArtifactId, to: Target | None = None, *, progress: Progress | None = None) -> bytes:
         """Read a file: into `to`, a path or a file open for writing bytes; without it, the content is returned.
 
         A path holds the whole file or stays as it was. With `to`, b"" is returned. Raises RequestFailed, OSError.
         """
-        with _writer(to) as file, self._client._transport.stream(_content(artifact)) as answer:
+        with _writer(to) as file, self._session.transport.stream(_content(artifact)) as answer:
             done, size = 0, _size_of(answer)
             for piece in answer.iter_bytes(PIECE):
                 file.write(piece)
@@ -169,22 +166,22 @@ class Artifacts:
 
     def get(self, artifact: ArtifactId) -> Artifact:
         """Read about a file. Raises NotFound."""
-        return self._client._run(_get(artifact))
+        return self._session.run(_get(artifact))
 
     def list(self, *, task: TaskId | None = None) -> Iterator[Artifact]:
         """All, or those that a task made, newest first, read page by page."""
-        return self._client._listed(_all(task))
+        return self._session.items(_all(task))
 
     def delete(self, artifact: ArtifactId) -> None:
         """Delete a file."""
-        self._client._run(_delete(artifact))
+        self._session.run(_delete(artifact))
 
 
 class AsyncArtifacts:
     """`client.artifacts` of an AsyncClient. The files themselves are read and written in the event loop's thread."""
 
-    def __init__(self, client: "AsyncClient") -> None:
-        self._client = client
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     async def upload(
         self,
@@ -196,14 +193,14 @@ class AsyncArtifacts:
     ) -> Artifact:
         """Store a file; see Artifacts.upload."""
         with _upload(source, name, media_type, progress) as steps:
-            return await self._client._run(steps)
+            return await self._session.run(steps)
 
     async def download(
         self, artifact: ArtifactId, to: Target | None = None, *, progress: Progress | None = None
     ) -> bytes:
         """Read a file; see Artifacts.download."""
         with _writer(to) as file:
-            async with self._client._transport.stream(_content(artifact)) as answer:
+            async with self._session.transport.stream(_content(artifact)) as answer:
                 done, size = 0, _size_of(answer)
                 async for piece in answer.aiter_bytes(PIECE):
                     file.write(piece)
@@ -214,12 +211,12 @@ class AsyncArtifacts:
 
     async def get(self, artifact: ArtifactId) -> Artifact:
         """Read about a file. Raises NotFound."""
-        return await self._client._run(_get(artifact))
+        return await self._session.run(_get(artifact))
 
     def list(self, *, task: TaskId | None = None) -> AsyncIterator[Artifact]:
         """All, or those that a task made, newest first, read page by page."""
-        return self._client._listed(_all(task))
+        return self._session.items(_all(task))
 
     async def delete(self, artifact: ArtifactId) -> None:
         """Delete a file."""
-        await self._client._run(_delete(artifact))
+        await self._session.run(_delete(artifact))

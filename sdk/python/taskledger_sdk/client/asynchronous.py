@@ -3,7 +3,7 @@
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -13,7 +13,7 @@ from uuid import UUID
 from taskledger_sdk.client import forks, operations, settings, triggers
 from taskledger_sdk.client.artifacts import AsyncArtifacts
 from taskledger_sdk.client.lanes import AsyncLanes
-from taskledger_sdk.client.operations import BATCH_ITEMS, Listing, RunId, TaskId, task_of
+from taskledger_sdk.client.operations import BATCH_ITEMS, RunId, TaskId, task_of
 from taskledger_sdk.client.options import ChangeOptions, TaskOptions
 from taskledger_sdk.client.results import (
     Attempt,
@@ -29,7 +29,7 @@ from taskledger_sdk.client.results import (
     Why,
 )
 from taskledger_sdk.client.schedules import AsyncSchedules
-from taskledger_sdk.client.steps import carry_out_async
+from taskledger_sdk.client.sessions import AsyncSession
 from taskledger_sdk.client.submissions import Submission, parts_of, prepared
 from taskledger_sdk.client.triggers import AsyncTriggers, EventId
 from taskledger_sdk.client.work.coroutines import AsyncHandler, CoroutineWorker, stop_by_signals
@@ -63,14 +63,13 @@ class AsyncClient:
         allow_http: bool = False,
         retry_seconds: float = settings.RETRY_SECONDS,
     ) -> None:
-        self._connection = settings.connection_of(url, api_key, profile, ca_file, allow_http=allow_http)
-        self._patience = settings.patience_of(retry_seconds)
+        connection = settings.connection_of(url, api_key, profile, ca_file, allow_http=allow_http)
+        self._session = AsyncSession(connection, settings.patience_of(retry_seconds))
         self._streams: weakref.WeakSet[AsyncGenerator[Event, None]] = weakref.WeakSet()
-        self._start_afresh()
-        self._transport = AsyncTransport(self._connection, patience=self._patience)
-        self.artifacts = AsyncArtifacts(self)
-        self.schedules = AsyncSchedules(self)
-        self.triggers = AsyncTriggers(self)
+        self._lanes = self._new_lanes()
+        self.artifacts = AsyncArtifacts(self._session)
+        self.schedules = AsyncSchedules(self._session)
+        self.triggers = AsyncTriggers(self._session)
         forks.watch(self)
 
     async def __aenter__(self) -> Self:
@@ -82,14 +81,14 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<AsyncClient of {self._connection.url}>"
+        return f"<AsyncClient of {self._session.connection.url}>"
 
     async def close(self) -> None:
         """Close the connections, and the streams that were left before their end."""
         for each in list(self._streams):
             with suppress(RuntimeError):  # somebody is reading it, and will see the connection end
                 await each.aclose()
-        await self._transport.close()
+        await self._session.close()
 
     @overload
     async def submit(
@@ -124,7 +123,7 @@ class AsyncClient:
         """
         done = 0
         for part in parts_of(operations.prepare_each(submissions), most_items=BATCH_ITEMS):
-            results = await self._run(operations.submit_part(part, done))
+            results = await self._session.run(operations.submit_part(part, done))
             done += len(results)
             if progress is not None:
                 progress(done)
@@ -133,11 +132,11 @@ class AsyncClient:
 
     async def get(self, task: TaskId) -> Task:
         """Read a task. Raises NotFound."""
-        return await self._run(operations.get_task(task))
+        return await self._session.run(operations.get_task(task))
 
     async def wait(self, task: TaskId, timeout: float | None = None) -> Task:
         """Wait until a task has ended, however it did: see its `status`. Raises NotFinished after `timeout` seconds."""
-        return await self._run(operations.wait_for_task(task, timeout))
+        return await self._session.run(operations.wait_for_task(task, timeout))
 
     def list(
         self,
@@ -152,40 +151,40 @@ class AsyncClient:
         """Tasks that match all that is given, newest first, read page by page."""
         filters: dict[str, Any] = {"status": status, "type": type, "q": q}
         filters |= {"created_after": created_after, "created_before": created_before}
-        return self._listed(operations.tasks(filters, labels))
+        return self._session.items(operations.tasks(filters, labels))
 
     async def change(
         self, task: TaskId, *, unless_changed: Task | None = None, **changes: Unpack[ChangeOptions]
     ) -> Task:
         """Change a task that has not started. Raises Conflict: too late, or `unless_changed` is not its state now."""
-        return await self._run(operations.change_task(task, unless_changed, changes))
+        return await self._session.run(operations.change_task(task, unless_changed, changes))
 
     async def delete(self, task: TaskId) -> None:
         """Delete a finished task and its history. Raises Conflict for one that is not finished."""
-        await self._run(operations.delete_task(task))
+        await self._session.run(operations.delete_task(task))
 
     async def cancel(self, task: TaskId) -> Task:
         """Cancel a task; one that runs is asked to stop. Raises Conflict for one that has ended."""
-        return await self._run(operations.cancel_task(task))
+        return await self._session.run(operations.cancel_task(task))
 
     async def retry(self, task: TaskId, **changes: Any) -> Task:
         """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict.
 
         A durable task goes on with what it remembers; `fresh=True` makes it forget that.
         """
-        return await self._run(operations.retry_task(task, changes))
+        return await self._session.run(operations.retry_task(task, changes))
 
     async def logs(self, task: TaskId) -> tuple[LogLine, ...]:
         """What the task's handler wrote, oldest first."""
-        return await self._run(operations.logs(task))
+        return await self._session.run(operations.logs(task))
 
     async def attempts(self, task: TaskId) -> tuple[Attempt, ...]:
         """The task's attempts, oldest first."""
-        return await self._run(operations.attempts(task))
+        return await self._session.run(operations.attempts(task))
 
     async def why(self, task: TaskId) -> Why:
         """Why the task does not run: one cause, its evidence, and what to do."""
-        return await self._run(operations.why(task))
+        return await self._session.run(operations.why(task))
 
     async def signal(self, task: TaskId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
         """Tell a task what it waits for, or will wait for: `data` is what its wait returns.
@@ -193,23 +192,23 @@ class AsyncClient:
         Repeated by itself, it is sent once; with a `key` of yours, so is a second call that says the same. Raises
         Conflict: the task has ended, or 100 signals lie untaken; Invalid: the wait does not take this data.
         """
-        return await self._run(operations.signal_task(task, name, data, key))
+        return await self._session.run(operations.signal_task(task, name, data, key))
 
     async def signal_run(self, run: RunId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
         """The same for a run: the step that waits for it goes on."""
-        return await self._run(operations.signal_run(run, name, data, key))
+        return await self._session.run(operations.signal_run(run, name, data, key))
 
     def signals(self, task: TaskId) -> AsyncIterator[Signal]:
         """What the task was told, newest first, read page by page."""
-        return self._listed(operations.signals(task))
+        return self._session.items(operations.signals(task))
 
     def steps(self, task: TaskId) -> AsyncIterator[TaskStep]:
         """What the handler of a durable task has behind it, in its order, read page by page."""
-        return self._listed(operations.steps(task))
+        return self._session.items(operations.steps(task))
 
     async def types(self) -> tuple[TaskType, ...]:
         """The task types of the installation, by name."""
-        return await self._run(operations.task_types())
+        return await self._session.run(operations.task_types())
 
     async def run_workflow(
         self,
@@ -225,19 +224,19 @@ class AsyncClient:
         Raises NotFound, Invalid with `errors` by path.
         """
         options = {"priority": priority, "labels": labels}
-        return await self._run(operations.start_run(workflow, input or {}, options, id))
+        return await self._session.run(operations.start_run(workflow, input or {}, options, id))
 
     async def get_run(self, run: RunId) -> Run:
         """Read a run with its steps. Raises NotFound."""
-        return await self._run(operations.get_run(run))
+        return await self._session.run(operations.get_run(run))
 
     async def wait_run(self, run: RunId, timeout: float | None = None) -> Run:
         """Wait until a run has ended, however it did. Raises NotFinished after `timeout` seconds."""
-        return await self._run(operations.wait_for_run(run, timeout))
+        return await self._session.run(operations.wait_for_run(run, timeout))
 
     async def cancel_run(self, run: RunId) -> Run:
         """Cancel a run; what it has completed stays. Raises Conflict for one that has ended."""
-        return await self._run(operations.cancel_run(run))
+        return await self._session.run(operations.cancel_run(run))
 
     async def send_event(
         self, name: str, data: Any = None, *, ordering_key: str | None = None, idempotency_key: str | None = None
@@ -248,11 +247,11 @@ class AsyncClient:
         says the same within 24 hours. Events with the same `ordering_key` are applied one at a time, in their order.
         Raises RequestFailed: Invalid with `errors` by path, QuotaReached.
         """
-        return await self._run(triggers.send_event(name, data, ordering_key, idempotency_key))
+        return await self._session.run(triggers.send_event(name, data, ordering_key, idempotency_key))
 
     async def get_event(self, event: EventId) -> OutsideEvent:
         """Read an event: what it started, and which triggers did not match and why. Raises NotFound."""
-        return await self._run(triggers.get_event(event))
+        return await self._session.run(triggers.get_event(event))
 
     def stream(
         self,
@@ -268,7 +267,7 @@ class AsyncClient:
         A connection that breaks is made again, and goes on where it was.
         """
         filters = operations.filters_of_stream(status, type, task, labels)
-        events = follow_async(self._transport, filters, after=after, read=operations.event_of)
+        events = follow_async(self._session.transport, filters, after=after, read=operations.event_of)
         self._streams.add(events)
         return events
 
@@ -293,7 +292,7 @@ class AsyncClient:
         """
         life = life_of(name, handlers, concurrency)
         end = stop or asyncio.Event()
-        transport = AsyncTransport(self._connection, patience=Patience(tries=1))
+        transport = AsyncTransport(self._session.connection, patience=Patience(tries=1))
         give_back = stop_by_signals(end) if signals else None
         try:
             await CoroutineWorker(transport.answer, handlers, life, stop=end, stop_seconds=stop_seconds).run()
@@ -303,29 +302,9 @@ class AsyncClient:
             await transport.close()
 
     def _start_afresh(self) -> None:
-        """With new lanes; connections are opened when they are needed, for little should happen after a fork."""
-        self._opened: AsyncTransport | None = None
-        self._lanes = AsyncLanes(self._run)
+        """In a child process. Connections are opened when they are needed, for little should happen after a fork."""
+        self._session.forget()
+        self._lanes = self._new_lanes()
 
-    @property
-    def _transport(self) -> AsyncTransport:
-        if self._opened is None:
-            self._opened = AsyncTransport(self._connection, patience=self._patience)
-        return self._opened
-
-    @_transport.setter
-    def _transport(self, transport: AsyncTransport) -> None:
-        self._opened = transport
-
-    async def _run(self, steps: Generator[Any, Any, T]) -> T:
-        return await carry_out_async(steps, self._transport.answer, asyncio.sleep)
-
-    async def _listed(self, listing: Listing[T]) -> AsyncIterator[T]:
-        cursor = None
-        while True:
-            page = (await self._transport.answer(listing.page(cursor))).data
-            for each in page["items"]:
-                yield listing.read(each)
-            cursor = page.get("next")
-            if cursor is None:
-                return
+    def _new_lanes(self) -> AsyncLanes:
+        return AsyncLanes(self._session.run)

@@ -2,8 +2,7 @@
 
 import os
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
@@ -12,7 +11,7 @@ from uuid import UUID
 from taskledger_sdk.client import forks, operations, settings, triggers
 from taskledger_sdk.client.artifacts import Artifacts
 from taskledger_sdk.client.lanes import Lanes
-from taskledger_sdk.client.operations import BATCH_ITEMS, Listing, RunId, TaskId, task_of
+from taskledger_sdk.client.operations import BATCH_ITEMS, RunId, TaskId, task_of
 from taskledger_sdk.client.options import ChangeOptions, TaskOptions
 from taskledger_sdk.client.results import (
     Attempt,
@@ -28,7 +27,7 @@ from taskledger_sdk.client.results import (
     Why,
 )
 from taskledger_sdk.client.schedules import Schedules
-from taskledger_sdk.client.steps import carry_out
+from taskledger_sdk.client.sessions import Session
 from taskledger_sdk.client.submissions import Submission, parts_of, prepared
 from taskledger_sdk.client.triggers import EventId, Triggers
 from taskledger_sdk.client.work.threads import Handler, ThreadedWorker, life_of, stopped_by_signals
@@ -61,13 +60,12 @@ class Client:
         allow_http: bool = False,
         retry_seconds: float = settings.RETRY_SECONDS,
     ) -> None:
-        self._connection = settings.connection_of(url, api_key, profile, ca_file, allow_http=allow_http)
-        self._patience = settings.patience_of(retry_seconds)
-        self._start_afresh()
-        self._transport = Transport(self._connection, patience=self._patience)
-        self.artifacts = Artifacts(self)
-        self.schedules = Schedules(self)
-        self.triggers = Triggers(self)
+        connection = settings.connection_of(url, api_key, profile, ca_file, allow_http=allow_http)
+        self._session = Session(connection, settings.patience_of(retry_seconds))
+        self._lanes = self._new_lanes()
+        self.artifacts = Artifacts(self._session)
+        self.schedules = Schedules(self._session)
+        self.triggers = Triggers(self._session)
         forks.watch(self)
 
     def __enter__(self) -> Self:
@@ -79,11 +77,11 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client of {self._connection.url}>"
+        return f"<Client of {self._session.connection.url}>"
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._session.close()
 
     @overload
     def submit(self, payload: TypedPayload, /, *, id: UUID | None = None, **options: Unpack[TaskOptions]) -> Task: ...
@@ -114,7 +112,7 @@ class Client:
         """
         done = 0
         for part in parts_of(operations.prepare_each(submissions), most_items=BATCH_ITEMS):
-            results = self._run(operations.submit_part(part, done))
+            results = self._session.run(operations.submit_part(part, done))
             done += len(results)
             if progress is not None:
                 progress(done)
@@ -122,11 +120,11 @@ class Client:
 
     def get(self, task: TaskId) -> Task:
         """Read a task. Raises NotFound."""
-        return self._run(operations.get_task(task))
+        return self._session.run(operations.get_task(task))
 
     def wait(self, task: TaskId, timeout: float | None = None) -> Task:
         """Wait until a task has ended, however it did: see its `status`. Raises NotFinished after `timeout` seconds."""
-        return self._run(operations.wait_for_task(task, timeout))
+        return self._session.run(operations.wait_for_task(task, timeout))
 
     def list(
         self,
@@ -141,38 +139,38 @@ class Client:
         """Tasks that match all that is given, newest first, read page by page."""
         filters: dict[str, Any] = {"status": status, "type": type, "q": q}
         filters |= {"created_after": created_after, "created_before": created_before}
-        return self._listed(operations.tasks(filters, labels))
+        return self._session.items(operations.tasks(filters, labels))
 
     def change(self, task: TaskId, *, unless_changed: Task | None = None, **changes: Unpack[ChangeOptions]) -> Task:
         """Change a task that has not started. Raises Conflict: too late, or `unless_changed` is not its state now."""
-        return self._run(operations.change_task(task, unless_changed, changes))
+        return self._session.run(operations.change_task(task, unless_changed, changes))
 
     def delete(self, task: TaskId) -> None:
         """Delete a finished task and its history. Raises Conflict for one that is not finished."""
-        self._run(operations.delete_task(task))
+        self._session.run(operations.delete_task(task))
 
     def cancel(self, task: TaskId) -> Task:
         """Cancel a task; one that runs is asked to stop. Raises Conflict for one that has ended."""
-        return self._run(operations.cancel_task(task))
+        return self._session.run(operations.cancel_task(task))
 
     def retry(self, task: TaskId, **changes: Any) -> Task:
         """Start a FAILED or CANCELLED task over, with another `payload` or `max_retries` if given. Raises Conflict.
 
         A durable task goes on with what it remembers; `fresh=True` makes it forget that.
         """
-        return self._run(operations.retry_task(task, changes))
+        return self._session.run(operations.retry_task(task, changes))
 
     def logs(self, task: TaskId) -> tuple[LogLine, ...]:
         """What the task's handler wrote, oldest first."""
-        return self._run(operations.logs(task))
+        return self._session.run(operations.logs(task))
 
     def attempts(self, task: TaskId) -> tuple[Attempt, ...]:
         """The task's attempts, oldest first."""
-        return self._run(operations.attempts(task))
+        return self._session.run(operations.attempts(task))
 
     def why(self, task: TaskId) -> Why:
         """Why the task does not run: one cause, its evidence, and what to do."""
-        return self._run(operations.why(task))
+        return self._session.run(operations.why(task))
 
     def signal(self, task: TaskId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
         """Tell a task what it waits for, or will wait for: `data` is what its wait returns.
@@ -180,23 +178,23 @@ class Client:
         Repeated by itself, it is sent once; with a `key` of yours, so is a second call that says the same. Raises
         Conflict: the task has ended, or 100 signals lie untaken; Invalid: the wait does not take this data.
         """
-        return self._run(operations.signal_task(task, name, data, key))
+        return self._session.run(operations.signal_task(task, name, data, key))
 
     def signal_run(self, run: RunId, name: str, data: Any = None, *, key: str | None = None) -> Signal:
         """The same for a run: the step that waits for it goes on."""
-        return self._run(operations.signal_run(run, name, data, key))
+        return self._session.run(operations.signal_run(run, name, data, key))
 
     def signals(self, task: TaskId) -> Iterator[Signal]:
         """What the task was told, newest first, read page by page."""
-        return self._listed(operations.signals(task))
+        return self._session.items(operations.signals(task))
 
     def steps(self, task: TaskId) -> Iterator[TaskStep]:
         """What the handler of a durable task has behind it, in its order, read page by page."""
-        return self._listed(operations.steps(task))
+        return self._session.items(operations.steps(task))
 
     def types(self) -> tuple[TaskType, ...]:
         """The task types of the installation, by name."""
-        return self._run(operations.task_types())
+        return self._session.run(operations.task_types())
 
     def run_workflow(
         self,
@@ -212,19 +210,19 @@ class Client:
         Raises NotFound, Invalid with `errors` by path.
         """
         options = {"priority": priority, "labels": labels}
-        return self._run(operations.start_run(workflow, input or {}, options, id))
+        return self._session.run(operations.start_run(workflow, input or {}, options, id))
 
     def get_run(self, run: RunId) -> Run:
         """Read a run with its steps. Raises NotFound."""
-        return self._run(operations.get_run(run))
+        return self._session.run(operations.get_run(run))
 
     def wait_run(self, run: RunId, timeout: float | None = None) -> Run:
         """Wait until a run has ended, however it did. Raises NotFinished after `timeout` seconds."""
-        return self._run(operations.wait_for_run(run, timeout))
+        return self._session.run(operations.wait_for_run(run, timeout))
 
     def cancel_run(self, run: RunId) -> Run:
         """Cancel a run; what it has completed stays. Raises Conflict for one that has ended."""
-        return self._run(operations.cancel_run(run))
+        return self._session.run(operations.cancel_run(run))
 
     def send_event(
         self, name: str, data: Any = None, *, ordering_key: str | None = None, idempotency_key: str | None = None
@@ -235,11 +233,11 @@ class Client:
         says the same within 24 hours. Events with the same `ordering_key` are applied one at a time, in their order.
         Raises RequestFailed: Invalid with `errors` by path, QuotaReached.
         """
-        return self._run(triggers.send_event(name, data, ordering_key, idempotency_key))
+        return self._session.run(triggers.send_event(name, data, ordering_key, idempotency_key))
 
     def get_event(self, event: EventId) -> OutsideEvent:
         """Read an event: what it started, and which triggers did not match and why. Raises NotFound."""
-        return self._run(triggers.get_event(event))
+        return self._session.run(triggers.get_event(event))
 
     def stream(
         self,
@@ -255,7 +253,7 @@ class Client:
         A connection that breaks is made again, and goes on where it was.
         """
         filters = operations.filters_of_stream(status, type, task, labels)
-        for said in follow(self._transport, filters, after=after):
+        for said in follow(self._session.transport, filters, after=after):
             yield operations.event_of(said)
 
     def work(
@@ -280,34 +278,15 @@ class Client:
         life = life_of(name, handlers, concurrency)
         end = stop or threading.Event()
         with (
-            Transport(self._connection, patience=Patience(tries=1)) as transport,
+            Transport(self._session.connection, patience=Patience(tries=1)) as transport,
             stopped_by_signals(end, is_wanted=signals),
         ):
             ThreadedWorker(transport.answer, handlers, life, stop=end, stop_seconds=stop_seconds).run()
 
     def _start_afresh(self) -> None:
-        """With new lanes; connections are opened when they are needed, for little should happen after a fork."""
-        self._opened: Transport | None = None
-        self._lanes = Lanes(self._run)
+        """In a child process. Connections are opened when they are needed, for little should happen after a fork."""
+        self._session.forget()
+        self._lanes = self._new_lanes()
 
-    @property
-    def _transport(self) -> Transport:
-        if self._opened is None:
-            self._opened = Transport(self._connection, patience=self._patience)
-        return self._opened
-
-    @_transport.setter
-    def _transport(self, transport: Transport) -> None:
-        self._opened = transport
-
-    def _run(self, steps: Generator[Any, Any, T]) -> T:
-        return carry_out(steps, self._transport.answer, time.sleep)
-
-    def _listed(self, listing: Listing[T]) -> Iterator[T]:
-        cursor = None
-        while True:
-            page = self._transport.answer(listing.page(cursor)).data
-            yield from (listing.read(each) for each in page["items"])
-            cursor = page.get("next")
-            if cursor is None:
-                return
+    def _new_lanes(self) -> Lanes:
+        return Lanes(self._session.run)

@@ -1,20 +1,17 @@
 """Schedules of both clients."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from typing import Any, TypeAlias, Unpack
 from uuid import UUID
 
 from taskledger_sdk.client.operations import Listing, creating, id_of
 from taskledger_sdk.client.options import ScheduleOptions, as_json
 from taskledger_sdk.client.results import Schedule
+from taskledger_sdk.client.sessions import AsyncSession, Session
 from taskledger_sdk.client.steps import Steps
 from taskledger_sdk.client.submissions import JSON
 from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.calls import LARGEST_PAGE, Call
-
-if TYPE_CHECKING:
-    from taskledger_sdk.client.asynchronous import AsyncClient
-    from taskledger_sdk.client.blocking import Client
 
 ScheduleId: TypeAlias = UUID | str | Schedule
 _ALL = Listing("/schedules", {"limit": LARGEST_PAGE}, Schedule.of)
@@ -48,63 +45,63 @@ def _delete(schedule: ScheduleId) -> Steps[None]:
 class Schedules:
     """`client.schedules`: rules that submit tasks or start runs, once or by cron."""
 
-    def __init__(self, client: "Client") -> None:
-        self._client = client
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def create(self, name: str | None = None, **said: Unpack[ScheduleOptions]) -> Schedule:
         """Make one. Raises RequestFailed."""
-        return self._client._run(_create({"name": name, **said}))
+        return self._session.run(_create({"name": name, **said}))
 
     def put(self, name: str, **said: Unpack[ScheduleOptions]) -> Schedule:
         """Make your schedule of this name, or replace it as a whole; the same again changes nothing.
 
         Without `enabled`, one that a person has paused stays paused.
         """
-        return self._client._run(_put(name, said))
+        return self._session.run(_put(name, said))
 
     def get(self, schedule: ScheduleId) -> Schedule:
         """Read one. Raises NotFound."""
-        return self._client._run(_get(schedule))
+        return self._session.run(_get(schedule))
 
     def list(self) -> Iterator[Schedule]:
         """All, newest first, read page by page."""
-        return self._client._listed(_ALL)
+        return self._session.items(_ALL)
 
     def change(self, schedule: ScheduleId, **said: Unpack[ScheduleOptions]) -> Schedule:
         """Change what is given; the rest stays."""
-        return self._client._run(_change(schedule, said))
+        return self._session.run(_change(schedule, said))
 
     def delete(self, schedule: ScheduleId) -> None:
         """Delete one; what it has submitted stays."""
-        self._client._run(_delete(schedule))
+        self._session.run(_delete(schedule))
 
 
 class AsyncSchedules:
     """`client.schedules` of an AsyncClient."""
 
-    def __init__(self, client: "AsyncClient") -> None:
-        self._client = client
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     async def create(self, name: str | None = None, **said: Unpack[ScheduleOptions]) -> Schedule:
         """Make one. Raises RequestFailed."""
-        return await self._client._run(_create({"name": name, **said}))
+        return await self._session.run(_create({"name": name, **said}))
 
     async def put(self, name: str, **said: Unpack[ScheduleOptions]) -> Schedule:
         """Make your schedule of this name, or replace it as a whole; see Schedules.put."""
-        return await self._client._run(_put(name, said))
+        return await self._session.run(_put(name, said))
 
     async def get(self, schedule: ScheduleId) -> Schedule:
         """Read one. Raises NotFound."""
-        return await self._client._run(_get(schedule))
+        return await self._session.run(_get(schedule))
 
     def list(self) -> AsyncIterator[Schedule]:
         """All, newest first, read page by page."""
-        return self._client._listed(_ALL)
+        return self._session.items(_ALL)
 
     async def change(self, schedule: ScheduleId, **said: Unpack[ScheduleOptions]) -> Schedule:
         """Change what is given; the rest stays."""
-        return await self._client._run(_change(schedule, said))
+        return await self._session.run(_change(schedule, said))
 
     async def delete(self, schedule: ScheduleId) -> None:
         """Delete one; what it has submitted stays."""
-        await self._client._run(_delete(schedule))
+        await self._session.run(_delete(schedule))

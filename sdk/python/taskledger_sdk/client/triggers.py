@@ -1,20 +1,17 @@
 """Triggers of both clients, and the events that they listen for."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from typing import Any, TypeAlias, Unpack
 from uuid import UUID
 
 from taskledger_sdk.client.operations import Listing, creating, id_of
 from taskledger_sdk.client.options import TriggerOptions, as_json
 from taskledger_sdk.client.results import Match, OutsideEvent, Trigger
+from taskledger_sdk.client.sessions import AsyncSession, Session
 from taskledger_sdk.client.steps import Steps
 from taskledger_sdk.client.submissions import JSON
 from taskledger_sdk.http.addresses import path_of
 from taskledger_sdk.http.calls import LARGEST_PAGE, Call
-
-if TYPE_CHECKING:
-    from taskledger_sdk.client.asynchronous import AsyncClient
-    from taskledger_sdk.client.blocking import Client
 
 TriggerId: TypeAlias = UUID | str | Trigger
 EventId: TypeAlias = UUID | str | OutsideEvent
@@ -65,60 +62,60 @@ def _matches(trigger: TriggerId) -> Listing[Match]:
 class Triggers:
     """`client.triggers`: rules that submit tasks or start runs when something happened elsewhere."""
 
-    def __init__(self, client: "Client") -> None:
-        self._client = client
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def create(self, event: str, **said: Unpack[TriggerOptions]) -> Trigger:
         """Create one; events that came before do not concern it. Raises Invalid with `errors` by path."""
-        return self._client._run(_create({"event": event, **said}))
+        return self._session.run(_create({"event": event, **said}))
 
     def get(self, trigger: TriggerId) -> Trigger:
         """Read one. Raises NotFound."""
-        return self._client._run(_get(trigger))
+        return self._session.run(_get(trigger))
 
     def list(self, event: str | None = None) -> Iterator[Trigger]:
         """All, or those of one event, newest first, read page by page."""
-        return self._client._listed(_all(event))
+        return self._session.items(_all(event))
 
     def matches(self, trigger: TriggerId) -> Iterator[Match]:
         """What a trigger has matched and started, newest first, read page by page."""
-        return self._client._listed(_matches(trigger))
+        return self._session.items(_matches(trigger))
 
     def change(self, trigger: TriggerId, *, event: str | None = None, **said: Unpack[TriggerOptions]) -> Trigger:
         """Change what is given; the rest stays."""
-        return self._client._run(_change(trigger, {**said, **({} if event is None else {"event": event})}))
+        return self._session.run(_change(trigger, {**said, **({} if event is None else {"event": event})}))
 
     def delete(self, trigger: TriggerId) -> None:
         """Delete one; what it has started stays."""
-        self._client._run(_delete(trigger))
+        self._session.run(_delete(trigger))
 
 
 class AsyncTriggers:
     """`client.triggers` of an AsyncClient."""
 
-    def __init__(self, client: "AsyncClient") -> None:
-        self._client = client
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     async def create(self, event: str, **said: Unpack[TriggerOptions]) -> Trigger:
         """Create one; events that came before do not concern it. Raises Invalid with `errors` by path."""
-        return await self._client._run(_create({"event": event, **said}))
+        return await self._session.run(_create({"event": event, **said}))
 
     async def get(self, trigger: TriggerId) -> Trigger:
         """Read one. Raises NotFound."""
-        return await self._client._run(_get(trigger))
+        return await self._session.run(_get(trigger))
 
     def list(self, event: str | None = None) -> AsyncIterator[Trigger]:
         """All, or those of one event, newest first, read page by page."""
-        return self._client._listed(_all(event))
+        return self._session.items(_all(event))
 
     def matches(self, trigger: TriggerId) -> AsyncIterator[Match]:
         """What a trigger has matched and started, newest first, read page by page."""
-        return self._client._listed(_matches(trigger))
+        return self._session.items(_matches(trigger))
 
     async def change(self, trigger: TriggerId, *, event: str | None = None, **said: Unpack[TriggerOptions]) -> Trigger:
         """Change what is given; the rest stays."""
-        return await self._client._run(_change(trigger, {**said, **({} if event is None else {"event": event})}))
+        return await self._session.run(_change(trigger, {**said, **({} if event is None else {"event": event})}))
 
     async def delete(self, trigger: TriggerId) -> None:
         """Delete one; what it has started stays."""
-        await self._client._run(_delete(trigger))
+        await self._session.run(_delete(trigger))

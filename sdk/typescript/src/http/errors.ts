@@ -1,6 +1,6 @@
 /** What can become of a request that does not succeed, as classes; their texts never hold a credential. */
 
-import type { Json } from "../reading.js";
+import { asObject, isObject, type Json } from "./json.js";
 
 /** A request could not be made, was not answered, or was refused. The text says what was wrong, and what to do. */
 export class RequestFailed extends Error {
@@ -116,16 +116,6 @@ export function failureOf(status: number, headers: Headers, content: string, url
   });
 }
 
-/** The JSON object that a text is; undefined when it is something else. */
-export function asObject(content: string): Json | undefined {
-  try {
-    const found: unknown = JSON.parse(content);
-    return isObject(found) ? found : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** The header Retry-After, which has seconds or a moment, in milliseconds; undefined when it says nothing. */
 export function retryAfterMs(text: string | null, now = Date.now()): number | undefined {
   if (text === null) return undefined;
@@ -142,8 +132,4 @@ function* flat(errors: unknown, path: string): Generator<[string, string]> {
   } else {
     yield [path, String(errors)];
   }
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

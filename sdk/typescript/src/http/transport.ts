@@ -1,9 +1,10 @@
 /** Requests to one service with one key: sent, repeated where that is safe, and read. */
 
-import type { Json } from "../reading.js";
+import type { Json } from "./json.js";
 import { API } from "./addresses.js";
 import { Deadline, sleep } from "./deadlines.js";
-import { asObject, failureOf, RequestFailed, Unreachable } from "./errors.js";
+import { failureOf, RequestFailed, Unreachable } from "./errors.js";
+import { asObject } from "./json.js";
 import { pauseBeforeNext } from "./retrying.js";
 
 export const ANSWER_MS = 30_000;

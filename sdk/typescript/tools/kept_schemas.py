@@ -1,14 +1,12 @@
-"""Write the part of the OpenAPI document that the client's types are made of: document.py PATH (see generate.sh).
+"""Cut the part out of the OpenAPI document that the client's types are made of, from standard input to standard output.
 
 Only schemas, and only those that the client reads and writes: the file that is made of them stays short, and changes
 when they do. What depends on the task types of an installation is replaced by one that takes any type.
 """
 
 import json
-import os
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 KEPT = (
@@ -18,16 +16,6 @@ KEPT = (
     "TaskStepView", "TaskTypeView", "TaskView", "TriggerTask", "TriggerView", "WhyView", "WorkItems",
 )  # fmt: skip
 REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
-NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "BROKER_URL": "amqp://127.0.0.1:1//"}
-
-
-def whole_document() -> dict[str, Any]:
-    """As the service answers with it; no server is needed."""
-    os.environ.update(NOWHERE)
-    from app.factory import create_app  # of the checkout, which generate.sh puts on the path
-
-    document: dict[str, Any] = json.loads(create_app().test_client().get("/openapi.json").get_data(as_text=True))
-    return document
 
 
 def of_any_type(schema: dict[str, Any]) -> dict[str, Any]:
@@ -60,4 +48,4 @@ def part_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(part_of(whole_document())), encoding="utf-8")
+    json.dump(part_of(json.load(sys.stdin)), sys.stdout)
