@@ -14,13 +14,10 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from benchmarks.peers import ALL, HOME, BareCelery, install
 from benchmarks.plot import bars
@@ -110,10 +107,9 @@ def measure(kind: type[System], servers: Servers, *, scale: float) -> Measured:
         count = _whole(kind.tasks * scale, kind.bulk)
         memory = system.idle_child()
         system.measure(_whole(count * WARM_UP, kind.bulk))
-        watched = [each.pid for each in (*system.processes, *servers.processes)]
-        before = _cpu_seconds(watched)
+        before = system.cpu_seconds()
         run = system.measure(count)
-        spent = _cpu_seconds(watched) - before
+        spent = system.cpu_seconds() - before
         p50 = p99 = None
         if not kind.bulk:
             time.sleep(0.3)
@@ -134,17 +130,6 @@ def measure(kind: type[System], servers: Servers, *, scale: float) -> Measured:
 
 def _whole(count: float, bulk: int) -> int:
     return max(1, round(count / bulk)) * bulk if bulk else max(1, round(count))
-
-
-def _cpu_seconds(pids: list[int]) -> float:
-    """User and system time of these processes, of their children, and of children that have ended."""
-    total = 0.0
-    for pid in pids:
-        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                total += times.user + times.system + times.children_user + times.children_system
-    return total
 
 
 def summarize(results: dict[str, list[Measured]], chosen: list[type[System]], rounds: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -15,6 +15,8 @@ from tests.support.servers.processes import Process
 
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS, SELDOM_SECONDS = 0.02, 0.2
+SETTLED_SECONDS, REST_SECONDS = 20.0, 0.5
+REST = 0.1  # of a processor, at most, is taken by what only waits
 NEAR = 0.8  # of the tasks are done: from here on it looks often
 
 
@@ -56,6 +58,7 @@ class System(ABC):
         try:
             self.directory = self._closing.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
             self.start()
+            self.settle()
         except BaseException:
             self._closing.close()
             raise
@@ -73,6 +76,25 @@ class System(ABC):
     @abstractmethod
     def start(self) -> None:
         """Start everything and wait until it is ready."""
+
+    def settle(self) -> None:
+        """Wait until its processes rest: of a server that answers already, one process may still be loading."""
+        give_up = time.monotonic() + SETTLED_SECONDS
+        while time.monotonic() < give_up:
+            before = self.cpu_seconds()
+            time.sleep(REST_SECONDS)
+            if self.cpu_seconds() - before < REST * REST_SECONDS:
+                return
+
+    def cpu_seconds(self) -> float:
+        """User and system time of its processes and of the servers, of their children, and of those that ended."""
+        total = 0.0
+        for watched in (*self.processes, *self.servers.processes):
+            for process in (psutil.Process(watched.pid), *psutil.Process(watched.pid).children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    total += times.user + times.system + times.children_user + times.children_system
+        return total
 
     @abstractmethod
     def submit(self, count: int) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from app.embedded.demo_peers import peer_settings
 from app.embedded.settings import ROOT, EmbeddedSettings
 
 API_THREADS = 32
-CELERY = ("celery", "-A", "tasks")
 # By its place: `--app app` would be looked for in the folder in which the programs run, which may have an `app` itself.
 FLASK = ("flask", "--app", str(ROOT / "app"))
 TRIED_AGAIN = "migrate"
@@ -98,7 +97,7 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
         Program(
             name="flower",
             stage=Stage.WATCHER,
-            command=_python(*CELERY, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
+            command=_python("celery", "-A", "tasks", "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
             environment=shared | {"FLOWER_BASIC_AUTH": credentials.flower_login},
             stop_seconds=5,  # it keeps nothing
             port=Port(number=settings.flower_port, setting="FLOWER_PORT", purpose="Flower"),
@@ -107,14 +106,14 @@ def _services(settings: EmbeddedSettings, credentials: Credentials) -> tuple[Pro
         Program(
             name="worker",
             stage=Stage.SERVICE,
-            command=_python(*CELERY, "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+            command=_python("tasks", "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"),
             environment=shared,
             stop_seconds=grace + GIVE_BACK_SECONDS,
         ),
         Program(
             name="dispatcher",
             stage=Stage.SERVICE,
-            command=_python(*CELERY, "beat", "--loglevel", "INFO"),
+            command=_python("tasks", "beat", "--loglevel", "INFO"),
             environment=shared,
         ),
         Program(

@@ -15,8 +15,10 @@ pytestmark = pytest.mark.long
 FLASK = ("flask", "--app", "app")
 CELERY = ("celery", "-A", "tasks")
 NEED_TYPES = {
-    "worker": (*CELERY, "worker"),
-    "dispatcher": (*CELERY, "beat"),
+    "worker": ("tasks", "worker"),
+    "worker of Celery's command line": (*CELERY, "worker"),
+    "dispatcher": ("tasks", "beat"),
+    "dispatcher of Celery's command line": (*CELERY, "beat"),
     "status": (*CELERY, "status"),
     "sink": (*FLASK, "sink", "csv"),
     "migration": (*FLASK, "db", "upgrade"),

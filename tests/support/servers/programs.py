@@ -36,11 +36,11 @@ def _python(module: str, *arguments: str) -> list[str]:
 
 
 class Worker(Process):
-    """`celery -A tasks worker`, under a node name of its own."""
+    """`python -m tasks worker`, under a node name of its own."""
 
     def __init__(self, environment: Mapping[str, str], *options: str, concurrency: int = 2) -> None:
         self.node = f"worker-{uuid4().hex[:8]}"
-        command = _python("celery", "-A", "tasks", "worker", "--loglevel", "INFO")
+        command = _python("tasks", "worker", "--loglevel", "INFO")
         command += ["-n", f"{self.node}@%h", "--concurrency", str(concurrency)]
         command += ["--without-mingle", *options]  # it waits a second for neighbours that a test does not have
         super().__init__(command, name="worker", environment=environment, directory=ROOT)
@@ -50,10 +50,10 @@ class Worker(Process):
 
 
 class Dispatcher(Process):
-    """`celery -A tasks beat`."""
+    """`python -m tasks beat`."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        command = _python("celery", "-A", "tasks", "beat", "--loglevel", "INFO")
+        command = _python("tasks", "beat", "--loglevel", "INFO")
         super().__init__(command, name="dispatcher", environment=environment, directory=ROOT)
 
     def is_ready(self) -> bool:
