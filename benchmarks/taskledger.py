@@ -12,6 +12,7 @@ from benchmarks import load
 from benchmarks.systems import System
 from taskledger_sdk import AsyncClient, Client
 from tests.support.people import make_admin
+from tests.support.servers.processes import Process
 from tests.support.servers.programs import Api, Dispatcher, Worker, service_environment
 from tests.support.servers.rows import fetched
 
@@ -31,9 +32,8 @@ class Ours(System):
 
     def start(self) -> None:
         broker = self.servers.rabbitmq.url(self.servers.rabbitmq.take_vhost())
-        database = self.servers.migrated_database()
-        environment = service_environment(database_url=database, broker_url=broker, log_level="WARNING")
-        self.key = make_admin(database).key
+        database, self.key = self.database_and_key(broker)
+        environment = self.environment(database, broker)
         self.api = Api(environment, processes=2, threads=16)
         self.worker = Worker(environment, "--loglevel", "WARNING", *self.options)
         self.worker.is_ready = self._worker_is_alive  # type: ignore[method-assign]
@@ -42,9 +42,22 @@ class Ours(System):
         self._closing.callback(self._connection.close)
         starting = (self.worker, self.api, Dispatcher(environment))
         for process in starting:
+            self.prepare(process)
             process.start()
         for process in starting:
             self.run_process(process)
+
+    def database_and_key(self, broker: str) -> tuple[str, str]:
+        """A database with our tables, and the key of an admin."""
+        database = self.servers.migrated_database()
+        return database, make_admin(database).key
+
+    def environment(self, database: str, broker: str) -> dict[str, str]:
+        """What its programs are told."""
+        return service_environment(database_url=database, broker_url=broker, log_level="WARNING")
+
+    def prepare(self, process: Process) -> None:
+        """Change a program before it is started."""
 
     def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
         """What a statement on its database answers."""

@@ -67,7 +67,7 @@ class Process:
         self.name = name
         self.command = command
         self.environment = environment
-        self._directory = directory
+        self.directory = directory
         self._popen_options = dict(popen_options or {})
         self._popen: subprocess.Popen[bytes] | None = None
         self._log_path: Path | None = None  # made at the first start: not every process of a stack is started
@@ -115,7 +115,7 @@ class Process:
         with self._log_path.open("ab") as log:
             self._popen = subprocess.Popen(
                 [os.fspath(part) for part in self.command],
-                cwd=self._directory,
+                cwd=self.directory,
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
