@@ -13,8 +13,9 @@ from app.shares import Caller
 
 STAY_MILLISECONDS = 10
 # Where connections of a caller wait because it has its share of the threads, its threads change over more rarely, not
-# at each request: to change costs a fifth of the processor time of a submission.
-SHORT_STAY_MILLISECONDS = 1
+# at each request: to change costs a fifth of the processor time of a submission. A client of many connections on a busy
+# machine sends its next request within some milliseconds.
+SHORT_STAY_MILLISECONDS = 5
 MAX_REQUESTS_IN_TURN = 8
 READ_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.05  # for the rest of a body that the application did not want
@@ -27,6 +28,7 @@ class Answering(ThreadWorker):
         super().__init__(*args, **kwargs)
         self._waiting: deque[Connection] = deque()  # for a thread; its methods are atomic: no lock
         self._held_back: dict[Caller, deque[Connection]] = {}  # until their callers have fewer threads
+        self._answering: set[Connection] = set()  # those that threads have, or wait for
 
     def handle(self, conn: Connection) -> bool:
         """Answer a request, and those that follow it at once."""
@@ -41,7 +43,7 @@ class Answering(ThreadWorker):
 
     def _goes_on(self, conn: Connection, requests: int) -> bool:
         """Whether the next request of this connection, after so many, is here, whole, in a moment."""
-        if self._waiting or not self.alive or (self._held_back and requests >= MAX_REQUESTS_IN_TURN):
+        if not self.alive or self._are_scarce() or (self._held_back and requests >= MAX_REQUESTS_IN_TURN):
             return False
         conn.take_back()
         if conn.incoming is None:
@@ -50,6 +52,10 @@ class Answering(ThreadWorker):
             if not poll.poll(SHORT_STAY_MILLISECONDS if self._held_back else STAY_MILLISECONDS):
                 return False
         return conn.is_whole_now(READ_BYTES)
+
+    def _are_scarce(self) -> bool:
+        """Whether a connection waits for a thread that is at work. One that is about to wake up is soon there."""
+        return bool(self._waiting) and len(self._answering) > self.cfg.threads
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))

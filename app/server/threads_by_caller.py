@@ -8,13 +8,13 @@ from app.shares import Caller, names
 class ThreadsByCaller:
     """Counts threads that are at work for somebody. Only the thread that polls may use it.
 
-    One address may have seven eighths of all threads, one account five eighths.
+    One address may have seven eighths of all threads, one account three quarters.
     """
 
     def __init__(self, threads: int) -> None:
         self._at_work: Counter[object] = Counter()
         self._for_an_address = max(threads - threads // 8, 1)
-        self._for_an_account = max(threads - threads * 3 // 8, 1)
+        self._for_an_account = max(threads - threads // 4, 1)
 
     def may_take(self, caller: Caller) -> bool:
         """Whether a caller has fewer threads than one address, and one credential, may have."""

@@ -49,7 +49,6 @@ class Threads(Answering):
         self._large = Share(max(self.cfg.threads // LARGE_SHARE, 1))
         self._waiting_large: deque[Connection] = deque()
         self._reading: dict[Connection, None] = {}  # in the order they began
-        self._answering: set[Connection] = set()
         self._lingering: deque[Connection] = deque()
         self._swept_at = 0.0
         self._process: int = self.age  # type: ignore[attr-defined]  # gunicorn numbers them; its stubs leave it out
