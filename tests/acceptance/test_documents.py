@@ -36,8 +36,9 @@ LASTING = {
     "curl -N": "event: task.completed",
     "flask --app app sink": "sink_waits_for_its_turn",  # for that of `make run` to end
     "gunicorn": "Listening at",
+    "python -m tasks worker": " ready.",
+    "python -m tasks beat": "dispatcher_started",
     "celery -A tasks worker": " ready.",
-    "celery -A tasks beat": "dispatcher_started",
     "celery -A tasks flower": "Connected to",
 }
 # They need servers, clusters and rights that a machine for tests need not have; tests/unit/test_documented_names.py and
