@@ -18,6 +18,7 @@ done
 "$place/api/bin/flask" --app app tasks --help >/dev/null
 "$place/api/bin/gunicorn" --worker-class app.server.Threads --check-config 'app.factory:create_app()'
 "$place/worker/bin/python" -c 'import tasks.celery; tasks.celery.app.loader.import_default_modules(); import duckdb, PIL.Image, fpdf'
+"$place/worker/bin/python" -m tasks worker --help >/dev/null
 "$place/worker/bin/celery" -A tasks report >/dev/null
 "$place/worker/bin/celery" -A tasks flower --help >/dev/null
 echo "Both environments install and start."

@@ -22,11 +22,14 @@ FOR_FEW_TASKS = {
     "charset_normalizer",
     "cryptography",
     "duckdb",
+    "flower",
     "fpdf",
     "jsonschema_rs",
     "requests",
+    "prompt_toolkit",
     "rich",
     "sqlalchemy.orm",
+    "tornado",
     "urllib3",
     "app.services.admission.ledger",
     "app.services.invoices",
@@ -36,7 +39,7 @@ FOR_FEW_TASKS = {
 FACES = ("taskledger_sdk", "taskledger_sdk.client")
 """They load a name when it is asked for, and import it for type checkers alone."""
 AS_A_WORKER = """
-import tasks.celery
+import tasks.__main__, tasks.celery
 tasks.celery.app.loader.import_default_modules()
 import app.worker.consumer
 from app.worker import _before_children
