@@ -69,6 +69,8 @@ class Threads(Answering):
         """Load the application; what it consists of is never garbage, and not looked at again for 0.2 s at a time."""
         gc.disable()  # little of what is loaded is garbage; looking for it takes a sixth of the start
         super().load_wsgi()
+        # gunicorn looks settings up by two calls each, dozens of times in a request; here none changes any more.
+        vars(self.cfg).update({name: setting.get() for name, setting in self.cfg.settings.items()})
         self._proxies = getattr(self.wsgi, "extensions", {}).get("taskledger.proxies", ())
         THREADS.are(self.cfg.threads)
         self._alone = {

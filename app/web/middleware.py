@@ -1,5 +1,6 @@
 """What every request passes, and every answer: proxies, an id and a line in the log, headers that protect, CORS."""
 
+import logging
 import random
 import re
 import time
@@ -19,6 +20,7 @@ from app.web.transactions import db
 from tasks import correlation
 
 log = get_logger(__name__)
+DETAILS = logging.getLogger(__name__)  # says whether a line would be written, before it is made
 
 HEADER = correlation.REQUEST_ID_HEADER
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -84,17 +86,21 @@ def begin_request() -> None:
 def end_request(response: Response) -> Response:
     """Return the id, and log one line: successes only at level DEBUG, because they are many."""
     response.headers.add(HEADER, g.request_id)  # nobody else sets it; setting would look for it in the whole list
-    status = response.status_code
+    status, seconds = response.status_code, time.perf_counter() - g.started
+    if status >= 400 or DETAILS.isEnabledFor(logging.DEBUG):
+        _log_answer(status, milliseconds=round(seconds * 1000, 1))
+    _timed(request.method, request.url_rule.rule if request.url_rule else "none", status).observe(seconds)
+    metrics.sample_pool(db.engine.pool, process="api")
+    return response
+
+
+def _log_answer(status: int, *, milliseconds: float) -> None:
     write = log.debug if status < 400 else log.info if status < 500 else log.warning
-    milliseconds = round((time.perf_counter() - g.started) * 1000, 1)
     fields = {"method": request.method, "path": request.path, "status": status, "milliseconds": milliseconds}
     principal = g.get("principal")
     if principal is not None:  # who it was, by an id: addresses of people have no place in a log
         fields["account"] = str(principal.user_id)
     write("request_answered", **fields)
-    _timed(request.method, request.url_rule.rule if request.url_rule else "none", status).observe(milliseconds / 1000)
-    metrics.sample_pool(db.engine.pool, process="api")
-    return response
 
 
 @cache
