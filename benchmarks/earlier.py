@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from benchmarks.taskledger import Ours, OursInBulk
 from tests.support.servers.processes import Process
+from tests.support.servers.programs import by_celery
 
 CLOCK = Path(__file__).parent / "clock"
 WITH_CLOCK = f"""
@@ -42,9 +43,8 @@ class Earlier(Ours):
         return {name: value for name, value in found.items() if name not in OF_THIS_CHECKOUT}
 
     def prepare(self, process: Process) -> None:
-        _, _, _, module, *rest = process.command
-        command = ["celery", "-A", "tasks", *rest] if module == "tasks" else [module, *rest]
-        process.command = [self.python, "-c", WITH_CLOCK, *command]
+        _python, _m, _with_types, *program = by_celery(process.command)
+        process.command = [self.python, "-c", WITH_CLOCK, *program]
         process.directory = self.checkout
 
     @property

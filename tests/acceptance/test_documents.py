@@ -208,7 +208,7 @@ def embedded() -> Iterator[Embedded]:
     try:
         shutil.copytree(ROOT, embedded.home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
         add_types_and_workflows(embedded.home)
-        embedded._directory = embedded.home
+        embedded.directory = embedded.home
         embedded.start().wait_until_ready()
         terminal = Terminal(embedded, embedded.home)
         terminal.query("CREATE TABLE orders (id integer, status text)")  # a reader's own, in docs/reference/sql.md

@@ -13,7 +13,7 @@ import requests
 
 from tests.conftest import empty_broker_url, unavailable
 from tests.support.servers.databases import ROOT
-from tests.support.servers.programs import Api, Dispatcher, Worker
+from tests.support.servers.programs import Api, Dispatcher, Worker, by_celery
 from tests.support.servers.stack import Stack
 
 pytestmark = pytest.mark.long
@@ -57,7 +57,7 @@ def old(databases, request, previous):
     database_url = databases.create(f"upgrade_{uuid4().hex[:8]}")
     stack = Stack(database_url=database_url, broker_url=empty_broker_url(request))
     for process in (stack.api, stack.worker, stack.dispatcher):
-        process._directory = previous
+        process.directory, process.command = previous, by_celery(process.command)
         process.environment = {**process.environment, "PYTHONPATH": str(previous / "sdk" / "python")}  # its own, too
         # Each version is started as its own documents say: the one before knows no worker class of ours yet.
         if not any((previous / "app").glob("server*")):

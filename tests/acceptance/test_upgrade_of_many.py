@@ -13,7 +13,7 @@ import requests
 from tests.conftest import empty_broker_url, unavailable
 from tests.support.servers.databases import ROOT
 from tests.support.servers.processes import Process
-from tests.support.servers.programs import Api, Dispatcher, Worker
+from tests.support.servers.programs import Api, Dispatcher, Worker, by_celery
 from tests.support.servers.stack import Stack
 from tests.support.servers.waiting import wait_for
 
@@ -38,8 +38,9 @@ def old_version(tmp_path_factory):
 
 def of_old_version(process: Process, folder) -> None:
     """Let a program run there; test types lie elsewhere in that version, and are not needed."""
-    process._directory = folder
-    process.command = [part for part in process.command if part != "tests.support.servers.with_test_types"]
+    process.directory = folder
+    command = by_celery(process.command)
+    process.command = [part for part in command if part != "tests.support.servers.with_test_types"]
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +34,14 @@ def service_environment(*, database_url: str, broker_url: str, **settings: str) 
 def _python(module: str, *arguments: str) -> list[str]:
     """A module run by this Python; it knows the task types of tests/support/task_types/ as well."""
     return [sys.executable, "-m", "tests.support.servers.with_test_types", module, *arguments]
+
+
+def by_celery(command: Sequence[Any]) -> list[Any]:
+    """The command of a program, as versions before December 2026 need it: these have no `python -m tasks`."""
+    for place, (module, program) in enumerate(pairwise(command)):
+        if module == "tasks" and program in ("worker", "beat"):
+            return [*command[:place], "celery", "-A", *command[place:]]
+    return list(command)
 
 
 class Worker(Process):
