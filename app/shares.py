@@ -35,7 +35,7 @@ class Threads:
         """Whether this one may hold no more of them.
 
         An account holds half of the threads, an address three quarters, all together seven eighths: the rest is for
-        requests that take moments, also those of the same account, which has seven eighths in all.
+        requests that take moments, also those of the same account, which has three quarters in all.
         """
         if self._count is None:
             return False
