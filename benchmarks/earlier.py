@@ -1,7 +1,9 @@
 """Taskledger as it was at another commit: the same work, done by the programs and packages of another checkout.
 
-git worktree add --detach ../earlier 11d56aa && make -C ../earlier venv
-python -m benchmarks.compare --against ../earlier
+    git worktree add --detach ../earlier 11d56aa && make -C ../earlier venv
+    python -m benchmarks.compare --against ../earlier
+
+Both are asked by the same measuring code, so that only the version differs.
 """
 
 import subprocess

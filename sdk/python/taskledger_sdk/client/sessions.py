@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import Any, Generic, TypeVar
 
 from taskledger_sdk.client.operations import Listing
 from taskledger_sdk.client.steps import carry_out, carry_out_async
@@ -13,26 +13,36 @@ from taskledger_sdk.http.retrying import Patience
 from taskledger_sdk.http.transport import Transport
 
 T = TypeVar("T")
+AnyTransport = TypeVar("AnyTransport")
 
 
-class Session:
-    """For a `Client`: its threads share one."""
+class _Connections(Generic[AnyTransport]):
+    """Connections of one process, opened by `opens` when they are needed."""
 
-    def __init__(self, connection: Connection, patience: Patience) -> None:
+    def __init__(self, connection: Connection, patience: Patience, opens: Callable[..., AnyTransport]) -> None:
         self.connection = connection
         self._patience = patience
-        self._opened: Transport | None = self._open()
+        self._opens = opens
+        self._opened: AnyTransport | None = None
+        self._opened = self.transport  # at once, so that a certificate that cannot be read is said to whoever gave it
 
     @property
-    def transport(self) -> Transport:
+    def transport(self) -> AnyTransport:
         """Connections of this process."""
         if self._opened is None:
-            self._opened = self._open()
+            self._opened = self._opens(self.connection, patience=self._patience)
         return self._opened
 
     def forget(self) -> None:
         """Leave the connections to the parent process; others are opened when they are needed."""
         self._opened = None
+
+
+class Session(_Connections[Transport]):
+    """For a `Client`: its threads share one."""
+
+    def __init__(self, connection: Connection, patience: Patience) -> None:
+        super().__init__(connection, patience, Transport)
 
     def close(self) -> None:
         """Close the connections, if there are any."""
@@ -53,28 +63,12 @@ class Session:
             if cursor is None:
                 return
 
-    def _open(self) -> Transport:
-        return Transport(self.connection, patience=self._patience)
 
-
-class AsyncSession:
+class AsyncSession(_Connections[AsyncTransport]):
     """For an `AsyncClient`: the coroutines of its loop share one."""
 
     def __init__(self, connection: Connection, patience: Patience) -> None:
-        self.connection = connection
-        self._patience = patience
-        self._opened: AsyncTransport | None = self._open()
-
-    @property
-    def transport(self) -> AsyncTransport:
-        """Connections of this process."""
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
-
-    def forget(self) -> None:
-        """Leave the connections to the parent process; others are opened when they are needed."""
-        self._opened = None
+        super().__init__(connection, patience, AsyncTransport)
 
     async def close(self) -> None:
         """Close the connections, if there are any."""
@@ -95,6 +89,3 @@ class AsyncSession:
             cursor = page.get("next")
             if cursor is None:
                 return
-
-    def _open(self) -> AsyncTransport:
-        return AsyncTransport(self.connection, patience=self._patience)
