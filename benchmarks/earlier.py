@@ -11,11 +11,10 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import ClassVar
 
-from benchmarks.taskledger import Ours, OursInBulk
+from benchmarks.taskledger import CLOCK, Ours, OursInBulk
 from tests.support.servers.processes import Process
 from tests.support.servers.programs import by_celery
 
-CLOCK = Path(__file__).parent / "clock"
 WITH_CLOCK = f"""
 import runpy, sys, tasks.handlers
 tasks.handlers.__path__.append({str(CLOCK)!r})

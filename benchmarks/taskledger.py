@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 import psycopg2
@@ -15,7 +16,9 @@ from tests.support.people import make_admin
 from tests.support.servers.processes import Process
 from tests.support.servers.programs import Api, Dispatcher, Worker, service_environment
 from tests.support.servers.rows import fetched
+from tests.support.servers.with_test_types import MORE_HANDLERS
 
+CLOCK = Path(__file__).parent / "clock"  # the type read_clock
 CONNECTIONS = 32
 COROUTINES = 1_000
 BULK = 500
@@ -54,7 +57,8 @@ class Ours(System):
 
     def environment(self, database: str, broker: str) -> dict[str, str]:
         """What its programs are told."""
-        return service_environment(database_url=database, broker_url=broker, log_level="WARNING")
+        found = service_environment(database_url=database, broker_url=broker, log_level="WARNING")
+        return found | {MORE_HANDLERS: str(CLOCK)}
 
     def prepare(self, process: Process) -> None:
         """Change a program before it is started."""

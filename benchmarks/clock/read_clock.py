@@ -1,4 +1,4 @@
-"""read_clock: tells when its handler was entered. Written as a file of task types was before there was an SDK."""
+"""read_clock: tells when its handler was entered. From before there was an SDK, so that earlier versions know it."""
 
 import time
 
