@@ -19,6 +19,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
 log = structlog.get_logger(__name__)
 
+_NOTHING = nullcontext()
 _tracer: Any = None
 _process = 0
 
@@ -94,7 +95,7 @@ def in_request() -> None:
 def span(name: str, *, parent: str | None, **attributes: Any) -> AbstractContextManager[None]:
     """A span below `parent` (a traceparent) for the time of a block; nothing where that is None or nobody traces."""
     if _tracer is None or parent is None:
-        return nullcontext()
+        return _NOTHING
     return _span(name, parent, attributes)
 
 

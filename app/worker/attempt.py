@@ -3,6 +3,7 @@
 import inspect
 import random
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -45,7 +46,7 @@ class belonging_to_request:  # noqa: N801 (for a with statement; a generator tak
         parent = correlation.below(held.traceparent)
         self._request = correlation.belonging_to(held.request_id, parent)
         self._span = tracing.span(tracing.ATTEMPT, parent=parent, task_id=held.id, type=held.type, attempt=held.attempt)
-        self._about = log.about(lambda: _said_of(held))
+        self._about = log.about(partial(_said_of, held))
 
     def __enter__(self) -> None:
         self._request.__enter__()
@@ -76,7 +77,7 @@ def run_attempt(task_type: TaskType, running: Running, context: TaskContext, sto
     durable: DurableRun | None = getattr(context, "durable", None)
     try:
         payload = task_type.load(decrypted(task_type, held.id, held.payload), held.schema_hash)
-        with stopper.armed():
+        with stopper:
             LIFESPANS.ensure(task_type.handler.__module__)
             result = task_type.handler(_given(task_type, context, durable), payload)
         if inspect.iscoroutine(result):

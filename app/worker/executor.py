@@ -118,6 +118,7 @@ class _HintWork:
         self._type = task_type
         self._hard_limit = hard_limit
         self._claims = claims
+        self._is_chunk = len(claims) > 1
         self._run = HintInProgress(claims={held.id: held for held in claims})
         self._unrecorded: list[tuple[Claim, Outcome]] = []
         self._recorded: dict[UUID, Outcome] = {}
@@ -153,14 +154,12 @@ class _HintWork:
         if self._hard_limit is not None and self._hard_limit < (held.timeout_seconds or 0):
             # The row's limit was raised after the hint went out; the pool would kill it too early.
             return GivenBack(reason="given back: its hint carried an older time limit")
-        if len(self._claims) > 1 and self._run.seconds() > CHUNK_SECONDS:
+        if self._is_chunk and self._run.seconds() > CHUNK_SECONDS:
             return GivenBack(reason="given back: the chunk it travelled in took too long")
-        return self._too_long_for_solo(held)
+        return self._too_long_for_solo(held) if identity.is_solo() else None
 
     def _too_long_for_solo(self, held: Claim) -> Outcome | None:
         """A task that this worker could not tell its broker of in time: it is refused, whoever else may take it."""
-        if not identity.is_solo():
-            return None
         broker, seconds = get_settings().broker, self._limit(held) + self._type.grace_seconds
         longest = broker.longest_delivery_seconds
         if broker.early_seconds is None or longest is None or seconds <= longest:
@@ -207,7 +206,7 @@ class _HintWork:
             raise
         finally:
             self._run.current = None
-            if len(self._claims) > 1:
+            if self._is_chunk:
                 LEFTOVERS.clear_between()
             heartbeat.HEARTBEAT.keep(running)
 

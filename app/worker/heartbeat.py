@@ -84,8 +84,9 @@ class Heartbeat:
 
     def keep(self, running: Running) -> None:
         """Take over the lines that an attempt which has ended still had to write."""
-        with self._lock:
-            self._unwritten.extend(running.take_log())
+        if running.log:
+            with self._lock:
+                self._unwritten.extend(running.take_log())
 
     def _beat(self) -> None:
         self._engine = _short_waits()

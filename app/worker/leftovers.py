@@ -12,6 +12,7 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import resource
+import select
 import signal
 import sys
 import threading
@@ -35,13 +36,16 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 TIMER_SIGNALS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 WATCHED_SIGNALS = tuple(map(int, (*KEPT_SIGNALS, *TIMER_SIGNALS)))
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+_PASSING_OVER = contextlib.suppress(OSError)  # it may be used again and again, and inside itself
 
 
 class Leftovers:
     """Puts a child of the prefork pool back into the state in which its handlers are to find it."""
 
     def __init__(self) -> None:
-        self._pid = 0  # of the child that has begun; in the parent, and in other pools, there is nothing to put back
+        # In the parent, in other pools, and in what a handler forks off there is nothing to put back.
+        self._has_begun = False
+        os.register_at_fork(after_in_child=self._forget)
         self._handlers: tuple[Any, ...] = ()  # of WATCHED_SIGNALS
         self._mask: set[int] = set()
         self._streams: dict[int, tuple[int, tuple[int, ...]]] = {}
@@ -51,10 +55,16 @@ class Leftovers:
         self._descriptors = 0
         self._lowest: int | None = 0  # free descriptor after the last attempt; None: there was none
         self._reserve: list[int] = []
+        self._standard = select.poll()  # tells of both whether they are open, by one system call
+        for number in (1, 2):
+            self._standard.register(number, 0)
+
+    def _forget(self) -> None:
+        self._has_begun = False
 
     def begin(self) -> None:
         """Remember the state of this child; called once, before its first hint."""
-        self._pid = os.getpid()
+        self._has_begun = True
         with contextlib.suppress(OSError):  # it leads a session already
             os.setpgid(0, 0)  # so that a kill reaches what its handlers start, too
         _adopt_orphans()
@@ -69,7 +79,7 @@ class Leftovers:
 
     def remember(self) -> None:
         """Note how signals are handled before the first hint: the pool sets its own after its child has begun."""
-        if self._pid == os.getpid() and not self._handlers:
+        if self._has_begun and not self._handlers:
             self._handlers = tuple(map(_signal.getsignal, WATCHED_SIGNALS))
             self._mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
@@ -79,14 +89,11 @@ class Leftovers:
         A timer is looked for where its signal has got a handler, and a standard stream that was not closed is not
         compared. `clear` finds the rest a fifth of a second later.
         """
-        if self._pid != os.getpid():
+        if not self._has_begun:
             return
         if _has_children():
             _end_processes()
-        try:
-            fcntl.fcntl(1, fcntl.F_GETFD)
-            fcntl.fcntl(2, fcntl.F_GETFD)
-        except OSError:
+        if any(event & select.POLLNVAL for _, event in self._standard.poll(0)):
             self._put_streams_back()
         self._put_back()
 
@@ -96,7 +103,7 @@ class Leftovers:
         It is written for speed: `_signal` answers numbers, where `signal` makes members of an enumeration of them in
         six times the time.
         """
-        if self._pid != os.getpid():
+        if not self._has_begun:
             return
         _stop_timers()
         self._lowest = _lowest_free_descriptor(self._streams[1][0])
@@ -111,7 +118,7 @@ class Leftovers:
 
     def reason_to_end(self) -> str | None:
         """Why this child must not run another hint, if so; by what its last attempt left."""
-        if self._pid != os.getpid():
+        if not self._has_begun:
             return None
         if terminate_handler_fired():
             return "a signal told it to end, and its handler went on"
@@ -132,7 +139,7 @@ class Leftovers:
             sys.stdout = _writing_to(1)
         if getattr(sys.stderr, "closed", True):
             sys.stderr = _writing_to(2)
-        with contextlib.suppress(OSError):  # a handler that closed it has closed so much that this child is replaced
+        with _PASSING_OVER:  # a handler that closed it has closed so much that this child is replaced
             os.fchdir(self._directory)
         os.umask(self._umask)
 

@@ -62,17 +62,16 @@ class Stopper:
             if signal.getsignal(number) != self._on_signal:
                 signal.signal(number, self._on_signal)
 
-    @contextmanager
-    def armed(self) -> Iterator[None]:
-        """The handler runs inside: only here is anything raised."""
+    def __enter__(self) -> None:
+        """The handler runs in the with statement: only there is anything raised. Raises ShuttingDown."""
         self._armed = True
-        try:
-            if self.shutting_down:
-                raise ShuttingDown
-            yield
-        finally:
-            self._armed = False
-            self._wanted = None
+        if self.shutting_down:
+            self.__exit__()
+            raise ShuttingDown
+
+    def __exit__(self, *_: object) -> None:
+        self._armed = False
+        self._wanted = None
 
     @contextmanager
     def shielded(self) -> Iterator[None]:

@@ -9,6 +9,8 @@ from taskledger_sdk.errors import PermanentError
 
 RESULT_BYTES = 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024
+# json.dumps would make one at each call, which takes as long as a small result.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def storable_result(result: Any) -> Any:
@@ -24,13 +26,13 @@ def storable_checkpoint(value: Any) -> Any:
 def storable(value: Any, what: str, most_bytes: int) -> Any:
     """The value, if the ledger can keep it; `what` begins the sentence otherwise. Raises PermanentError."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PermanentError(f"{what} what JSON cannot hold: {error}") from error
     if "\\u0000" in text and _holds_nul(value):
         raise PermanentError(f"{what} a NUL character, which PostgreSQL cannot keep")
     try:
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError as error:
         raise PermanentError(f"{what} half a surrogate pair, which PostgreSQL cannot keep") from error
     if size > most_bytes:
