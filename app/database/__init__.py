@@ -24,7 +24,7 @@ from app.database.prepared import Prepared
 from app.database.session import Session
 from app.database.transaction_settings import commit_asynchronously, only_short_locks, server_time, use_indexes
 from app.database.transactions import Transactions, in_transaction, transaction
-from app.database.values import MAX_LEVELS, Unreadable, array, from_json, to_json
+from app.database.values import MAX_LEVELS, Unreadable, array, from_json, texts, to_json
 
 __all__ = [
     "DEADLOCK_DETECTED",
@@ -56,6 +56,7 @@ __all__ = [
     "set_up_sessions",
     "sqlalchemy_url",
     "sqlstate",
+    "texts",
     "to_json",
     "transaction",
     "use_indexes",

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
 
+import msgspec
 import structlog
 from billiard.common import clear_terminate_handler_fired  # type: ignore[attr-defined]  # its stubs leave it out
 from billiard.pool import EX_RECYCLE
@@ -315,8 +316,8 @@ def _retried(reason: str, seconds: float, cause: Exception | None = None) -> Cel
 def parse_ids(ids: Sequence[str]) -> list[UUID]:
     """The ids of a hint. Raises NoHint for anything else."""
     try:
-        return [UUID(id_) for id_ in ids]
-    except (TypeError, ValueError, AttributeError) as error:
+        return msgspec.convert(ids, list[UUID])
+    except msgspec.ValidationError as error:
         raise NoHint(f"is no hint of ours: its arguments must be task ids ({error})") from error
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from app.database import Prepared, Session, array, to_json
+from app.database import Prepared, Session, array, texts, to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import Claim, LeaseLost, update, update_by_ids_text
 from app.services.recovery.failures import Failure
@@ -62,7 +62,8 @@ def complete(
     said = to_json({str(id_): reason for id_, reason in (reasons or {}).items()})
     recorded: set[UUID] = set()
     for lease in dict.fromkeys(claim.lease for claim, _ in results):  # one for all tasks of a hint
-        ended = {str(claim.id): result for claim, result in results if claim.lease == lease}
+        under_it = [(claim.id, result) for claim, result in results if claim.lease == lease]
+        ended = dict(zip(texts(id_ for id_, _ in under_it), (result for _, result in under_it), strict=True))
         parameters = {"ids": array(ended), "lease": lease, "results": to_json(ended), "reasons": said, "now": now}
         recorded.update(COMPLETE.execute(session, parameters).scalars().all())
     return recorded

@@ -1,7 +1,6 @@
 """What a slot starts, a task or a run of a workflow: checked when it is set, and read when a slot fires."""
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -192,7 +191,7 @@ def _task_draft(schedule: ScheduleRecord, *, starts_at: datetime, now: datetime,
     payload, upgrade = submission.payload, get_type(submission.type).upgrade
     if upgrade:
         with contextlib.suppress(UpgradeFailed):  # its attempts will tell
-            submission = dataclasses.replace(submission, payload=upgraded(upgrade, payload, schedule.schema_hash))
+            submission = replace(submission, payload=upgraded(upgrade, payload, schedule.schema_hash))
     draft = draft_unchecked(submission, owner_id=schedule.owner_id, now=now, task_id=draft_id)
     return replace(draft, payload=payload, schema_hash=schedule.schema_hash)
 

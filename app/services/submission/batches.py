@@ -1,12 +1,12 @@
 """Submitting a batch: each of its tasks is accepted or refused by itself, all that are accepted in one statement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from app.database import Session
 from app.errors import Gone, Refused
@@ -37,8 +37,7 @@ REFUSALS = (Refused, PayloadRefused, UnknownTaskType, TypeNotAllowed, Gone, Quot
 Result: TypeAlias = Accepted | Refusal
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """One submission of a batch, with the key that makes repeating it harmless."""
 
     submission: Submission

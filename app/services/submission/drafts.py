@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from msgspec.structs import replace
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from app.errors import Refused
 from app.models import Json, Priority, TaskRecord, new_id
@@ -26,8 +26,7 @@ from tasks import correlation
 MAX_RETRIES = 100
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True, kw_only=True):
     """What a caller asks for; None, or a label left out, means what the type says. Moments are aware and in UTC."""
 
     type: str
@@ -51,7 +50,8 @@ class Submission:
 
     def fingerprinted(self) -> dict[str, Any]:
         """What an Idempotency-Key is compared by: without what is told of the request only."""
-        said = dataclasses.asdict(self)
+        said = asdict(self)
+        said["unique"] = None if self.unique is None else dataclasses.asdict(self.unique)
         for name in ("request_id", "traceparent", "chosen"):
             del said[name]
         # As they were before these fields: a request may be repeated across an upgrade.
@@ -183,7 +183,7 @@ def _with_defaults(submission: Submission, task_type: TaskType) -> Submission:
     made = Values() if task_type.defaults is None else task_type.defaults.of(submission.payload)
     ordering_key = made.ordering_key if submission.ordering_key is None else submission.ordering_key
     by_type = None if ordering_key is None else task_type.after_failure
-    return dataclasses.replace(
+    return replace(
         submission,
         ordering_key=ordering_key,
         after_failure=by_type if submission.after_failure is None else submission.after_failure,

@@ -1,18 +1,18 @@
 """Storing what was drafted: one INSERT for any number of rows, and their hints once it is committed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec import to_builtins
 from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.database import Prepared, Session, to_json
+from app.database import Prepared, Session, texts, to_json
 from app.messaging import Hint, coalesce, dispatch_soon
 from app.models import Task, TaskRecord
 from app.models.task import COLUMN_OF
@@ -100,7 +100,8 @@ def insert(connection: sa.Connection, records: Sequence[TaskRecord]) -> list[Tas
     for start in range(0, len(records), MAX_ROWS):
         part = records[start : start + MAX_ROWS]
         settled = _insert(connection, list(map(_ALL, part)), has_digests=False)
-        stored += [_settled(record, settled[str(record.id)]) for record in part]
+        ids = texts(record.id for record in part)
+        stored += [_settled(record, settled[id_]) for record, id_ in zip(part, ids, strict=True)]
     return stored
 
 
@@ -145,7 +146,7 @@ def _insert_many(
     """What all rows have in common is sent once; PostgreSQL reads the rest as JSON."""
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     differing = tuple(name for name in names if not _is_common(name, columns[name]))
-    values = zip(*(columns[name] if name in _JSON else map(_plain, columns[name]) for name in differing), strict=True)
+    values = zip(*(columns[name] if name in _JSON else to_builtins(columns[name]) for name in differing), strict=True)
     bound = {name: _BINDERS[name](columns[name][0]) for name in names if name not in differing}
     bound["rows"] = to_json([dict(zip(differing, row, strict=True)) for row in values])
     return connection.exec_driver_sql(_from_json(differing, has_digests), bound)
@@ -207,10 +208,3 @@ def _binder(name: str) -> Callable[[Any], Any]:
 
 _BINDERS = {name: _binder(name) for name in WITH_DIGEST}
 """What makes of a column's value what the driver writes without a type of SQLAlchemy's in between."""
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON that PostgreSQL reads back as the same."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value

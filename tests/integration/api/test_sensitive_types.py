@@ -1,7 +1,7 @@
 """A type that says sensitive=True: what lies in the row, who sees what, and what a worker gets."""
 
 import base64
-from dataclasses import asdict, replace
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
