@@ -3,13 +3,18 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 
 def produce(submit: Callable[[str], object], *, many: Callable[[int], object] | None = None, threads: int = 1) -> None:
     """Answer {"n", "pace", "bulk"}: submit n tasks, one every `pace` seconds if that is given, or `bulk` at a time."""
     pool = ThreadPoolExecutor(threads)
+
+    def submit_rest(left: Iterator[int]) -> None:
+        for _ in left:
+            submit("")
+
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -21,9 +26,9 @@ def produce(submit: Callable[[str], object], *, many: Callable[[int], object] | 
         elif asked.get("bulk") and many is not None:
             for start in range(0, asked["n"], asked["bulk"]):
                 many(min(asked["bulk"], asked["n"] - start))
-        elif threads == 1:
-            for _ in range(asked["n"]):
-                submit("")
         else:
-            list(pool.map(submit, [""] * asked["n"]))
+            # Each thread takes the next one by itself: a future for each call would cost as much as a call.
+            left = iter(range(asked["n"]))
+            for each in [pool.submit(submit_rest, left) for _ in range(threads)]:
+                each.result()
         print(json.dumps({"began": began, "ended": time.time()}), flush=True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from taskledger_sdk.client.submissions import LARGEST_SHARED, MOST_BYTES, MOST_ITEMS, Prepared, batch
@@ -65,23 +66,26 @@ class Queue:
     def __init__(self) -> None:
         self._busy = 0
         self._waiting: deque[Entry] = deque()
-        self._is_gathering = False
+        self._gathers: Entry | None = None
+        """Whose group is not complete; the last who returns wakes its caller."""
         self.returning = 0
         """Callers that were answered together, and have not submitted again yet."""
 
     def enter(self, entry: Entry) -> None:
         """Give it a lane if one is free, and nobody gathers who would send it; else it waits to be woken."""
         self.returning = max(0, self.returning - 1)
-        if self._busy < LANES and not self._is_gathering:
+        if self._busy < LANES and self._gathers is None:
             self._busy += 1
             self._give_lane(entry, gathers=self.returning > 0)
-        else:
-            self._waiting.append(entry)
+            return
+        self._waiting.append(entry)
+        if self.returning == 0 and self._gathers is not None:
+            self._gathers.wake()
 
     def gather(self, entry: Entry) -> None:
         """Complete its group with those who have come by now."""
         self.returning = 0
-        self._is_gathering = entry.gathers = False
+        self._end_gathering(entry)
         self._waiting.appendleft(entry)
         entry.group = self._next_group()
 
@@ -96,14 +100,14 @@ class Queue:
         rest = entry.group[1:]
         entry.group = None
         if entry.gathers:  # and was interrupted before it had
-            self._is_gathering = entry.gathers = False
+            self._end_gathering(entry)
         served = [each for each in rest if each.outcome is not None]
         # Those whose caller was interrupted in between; what was perhaps carried out already is only answered again.
         unserved = [each for each in rest if each.outcome is None and not each.is_gone]
         self._waiting.extendleft(reversed(unserved))
         if rest:
             self.returning += len(rest) + 1
-        if not self._waiting or self._is_gathering:
+        if not self._waiting or self._gathers is not None:
             self._busy -= 1
             return served
         first = self._waiting.popleft()
@@ -112,7 +116,13 @@ class Queue:
 
     def _give_lane(self, entry: Entry, *, gathers: bool) -> None:
         entry.group = [entry]
-        entry.gathers = self._is_gathering = gathers
+        entry.gathers = gathers
+        if gathers:
+            self._gathers = entry
+
+    def _end_gathering(self, entry: Entry) -> None:
+        entry.gathers = False
+        self._gathers = None
 
     def _next_group(self) -> list[Entry]:
         group: list[Entry] = []
@@ -197,14 +207,19 @@ class Lanes:
         """The answer to this one submission. Raises RequestFailed."""
         woken = threading.Lock()
         woken.acquire()
-        entry = Entry(prepared, woken.release)
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # who gathers may be woken a second time before it has noticed the first
+                woken.release()
+
+        entry = Entry(prepared, wake)
         try:
             with self._lock:
                 self._queue.enter(entry)
             if entry.group is None:
                 woken.acquire()
             if entry.gathers:
-                self._let_return()
+                self._let_return(woken)
                 with self._lock:
                     self._queue.gather(entry)
             if entry.group is not None:
@@ -216,15 +231,15 @@ class Lanes:
                 each.wake()
         return entry.answer()
 
-    def _let_return(self) -> None:
-        """Let those who were answered together submit again, as long as more of them do."""
+    def _let_return(self, woken: threading.Lock) -> None:
+        """Let those who were answered together submit again, as long as more of them do; the last one wakes us."""
         before = -1
         for _ in range(MOST_RETURNS):
             left = self._queue.returning
             if left in (0, before):
                 return
             before = left
-            time.sleep(RETURN_SECONDS)
+            woken.acquire(timeout=RETURN_SECONDS)
 
 
 class AsyncLanes:

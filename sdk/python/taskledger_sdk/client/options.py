@@ -72,7 +72,7 @@ def as_json(value: Any) -> bytes:
     Besides what JSON has: aware datetimes, dates, UUIDs, decimals (as text), enums, mappings, sequences, dataclasses.
     """
     try:
-        return json.dumps(value, default=_plain, allow_nan=False, separators=(",", ":")).encode()
+        return _encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Unsendable(f"This cannot be sent as JSON: {error}.") from None
 
@@ -109,3 +109,8 @@ def _fields(value: Any) -> dict[str, Any]:
     """Of a dataclass: by their names in JSON, without those that are left out."""
     pairs = ((each.metadata.get(JSON_NAME, each.name), getattr(value, each.name)) for each in dataclasses.fields(value))
     return {name: each for name, each in pairs if each is not UNSET}
+
+
+_encode = json.JSONEncoder(
+    default=_plain, allow_nan=False, separators=(",", ":")
+).encode  # dumps would make one each time

@@ -18,8 +18,11 @@ class Read:
     @classmethod
     def of(cls, data: Mapping[str, Any], **more: Any) -> Self:
         """From what the API says; what it does not say is None, what is not known here is in `raw` only."""
-        readers = _readers(cls)  # type: ignore[arg-type]  # a class is hashable
-        values: dict[str, Any] = {name: read(data.get(name)) for name, read in readers}
+        plain, read = _readers(cls)  # type: ignore[arg-type]  # a class is hashable
+        say = data.get
+        values: dict[str, Any] = {name: say(name) for name in plain}
+        for name, reader in read:
+            values[name] = reader(say(name))
         values["raw"] = data
         return cls(**values, **more)
 
@@ -32,11 +35,6 @@ def moment(text: Any) -> datetime | None:
 def identifier(text: Any) -> UUID | None:
     """A UUID; None for null."""
     return None if text is None else UUID(text)
-
-
-def same(value: Any) -> Any:
-    """As it is."""
-    return value
 
 
 def several(cls: type[Read]) -> Callable[[Any], tuple[Read, ...]]:
@@ -56,8 +54,8 @@ def shown(value: Any) -> str:
 
 
 @cache
-def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """Each field that the API has, and how it is read: by its metadata, or else by its type."""
+def _readers(cls: Any) -> tuple[tuple[str, ...], tuple[tuple[str, Callable[[Any], Any]], ...]]:
+    """The fields that are taken as the API says them, and the others with how each is read: by metadata, or type."""
     hints = get_type_hints(cls)
     by_type: dict[Any, Callable[[Any], Any]] = {
         UUID: identifier,
@@ -65,8 +63,9 @@ def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         datetime: moment,
         datetime | None: moment,
     }
-    return tuple(
-        (each.name, each.metadata.get("read") or by_type.get(hints[each.name], same))
-        for each in fields(cls)
-        if each.name != "raw" and not each.metadata.get("local")
+    said = [each for each in fields(cls) if each.name != "raw" and not each.metadata.get("local")]
+    readers = {each.name: each.metadata.get("read") or by_type.get(hints[each.name]) for each in said}
+    return (
+        tuple(name for name, reader in readers.items() if reader is None),
+        tuple((name, reader) for name, reader in readers.items() if reader is not None),
     )
