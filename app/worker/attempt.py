@@ -77,7 +77,7 @@ def run_attempt(task_type: TaskType, running: Running, context: TaskContext, sto
     durable: DurableRun | None = getattr(context, "durable", None)
     try:
         payload = task_type.load(decrypted(task_type, held.id, held.payload), held.schema_hash)
-        with stopper:
+        with stopper.armed():
             LIFESPANS.ensure(task_type.handler.__module__)
             result = task_type.handler(_given(task_type, context, durable), payload)
         if inspect.iscoroutine(result):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Self
 
 from taskledger_sdk.errors import ShuttingDown
 
@@ -62,8 +63,14 @@ class Stopper:
             if signal.getsignal(number) != self._on_signal:
                 signal.signal(number, self._on_signal)
 
+    def armed(self) -> Self:
+        """For a with statement: the handler runs inside, and only there is anything raised.
+
+        It is no generator, which would take as long as a tiny handler.
+        """
+        return self
+
     def __enter__(self) -> None:
-        """The handler runs in the with statement: only there is anything raised. Raises ShuttingDown."""
         self._armed = True
         if self.shutting_down:
             self.__exit__()

@@ -1,6 +1,5 @@
 """The tasks of a run: ordinary tasks that know their run and step, and travel alone."""
 
-import dataclasses
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -107,7 +106,7 @@ def _schema_hash_of(task_type: TaskType, payload: Any, accepted_under: AcceptedU
 
 def _as_step_says(submission: Submission, step: Step, lookup: Lookup) -> Submission:
     labels = {name: text_of(label, lookup, f"labels.{name}", MAX_LABEL) for name, label in step.labels.items()}
-    return dataclasses.replace(
+    return replace(
         submission,
         max_retries=step.max_retries,
         timeout=step.timeout,
