@@ -3,7 +3,8 @@
     python -m benchmarks.compare [--rounds 5] [--only WORDS] [--against CHECKOUT] [--out var/bench]
 
 A round measures each system once, on servers that all share and with nothing else running; so what the machine does
-(it may be shared, and change its speed) happens to all of them alike. Ratios are of medians.
+(it may be shared, and change its speed) happens to all of them alike. Each other round goes backwards. Ratios are of
+medians.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def main() -> None:
         for number in range(1, options.rounds + 1):
             load = os.getloadavg()[0]
             print(f"round {number} of {options.rounds}, load average {load:.2f}", flush=True)
-            for system in chosen:
+            for system in chosen if number % 2 else reversed(chosen):  # no system always comes after the same one
                 try:
                     measured = measure(system, servers, scale=options.scale)
                 except AssertionError as error:

@@ -115,7 +115,8 @@ def insert_new(connection: sa.Connection, drafts: Sequence[TaskRecord | Identifi
         rows = [(*_ALL(record), digest) for record, digest in pairs]
         settled = _insert(connection, rows, has_digests=True)
         # Of two with one id, the first is stored.
-        found = ((record, settled.pop(str(record.id), None)) for record, _ in pairs)
+        ids = texts(record.id for record, _ in pairs)
+        found = ((record, settled.pop(id_, None)) for (record, _), id_ in zip(pairs, ids, strict=True))
         stored += [None if values is None else _settled(record, values) for record, values in found]
     return stored
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
+import msgspec
 from marshmallow import validate
 from marshmallow_oneofschema.one_of_schema import OneOfSchema
 
@@ -123,7 +124,7 @@ def id_of(value: Any) -> UUID:
         raise strict.wrong("a string", value)
     if not strict.UUID_TEXT.fullmatch(value):
         raise ma.ValidationError("must be a UUID of version 7, such as 018f3c5e-7d2a-7000-8000-0123456789ab")
-    return UUID(value)
+    return msgspec.convert(value, UUID)
 
 
 def id_field(what: str) -> ChosenIdField:
@@ -173,6 +174,7 @@ def shape_of(task_type: TaskType) -> ma.Schema:
 
 
 BARE = frozenset({"type", "payload"})
+BARE_WITH_ID = BARE | {"id"}
 
 
 def fields_of(data: Any, shape: Callable[[TaskType], ma.Schema] = shape_of) -> dict[str, Any]:
@@ -193,10 +195,10 @@ def fields_of(data: Any, shape: Callable[[TaskType], ma.Schema] = shape_of) -> d
         loaded: dict[str, Any] = shape(task_type).load(data)
         return loaded
     chosen = chosen_of(data, task_type, shape)
-    said = {
-        name: data[name] for name in data if name != "id"
-    }  # it is known to be right, and need not be looked at twice
-    return {**(said if said.keys() == BARE else shape(task_type).load(said)), "chosen": chosen}
+    if data.keys() == BARE_WITH_ID:
+        return {"type": data["type"], "payload": data["payload"], "chosen": chosen}
+    # The id is known to be right, and need not be looked at twice.
+    return {**shape(task_type).load({name: data[name] for name in data if name != "id"}), "chosen": chosen}
 
 
 def chosen_of(data: Mapping[str, Any], task_type: TaskType, shape: Callable[[TaskType], ma.Schema]) -> ChosenId:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from fake_submissions import problem, running
@@ -126,6 +127,18 @@ class TestQueue:
         queue.gather(again[0])
 
         assert again[0].group == again
+
+    def test_the_last_of_them_wakes_whoever_gathers(self):
+        queue, entries, woken = Queue(), [entry() for _ in range(6)], []
+        answered_together(queue, entries)
+        again = [Entry(Prepared(b"x"), partial(woken.append, place)) for place in range(4)]
+        for each in again[:3]:
+            queue.enter(each)
+        assert (queue.returning, woken) == (1, [])
+
+        queue.enter(again[3])
+
+        assert (queue.returning, woken) == (0, [0])
 
     def test_who_is_interrupted_while_it_gathers_hands_the_lane_on(self):
         queue, entries = Queue(), [entry() for _ in range(6)]
