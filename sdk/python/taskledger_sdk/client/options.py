@@ -111,6 +111,5 @@ def _fields(value: Any) -> dict[str, Any]:
     return {name: each for name, each in pairs if each is not UNSET}
 
 
-_encode = json.JSONEncoder(
-    default=_plain, allow_nan=False, separators=(",", ":")
-).encode  # dumps would make one each time
+# json.dumps would make one at each call, which takes as long as a small submission.
+_encode = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":")).encode
