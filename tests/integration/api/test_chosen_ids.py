@@ -1,8 +1,6 @@
 """Ids that callers choose: the same submission again leads to the first one, and a taken id tells nothing."""
 
 import json
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +19,9 @@ from app.web.schemas.tasks import SubmitTask
 from taskledger_sdk.client import new_id
 from tests.integration.api.conftest import TASKS
 from tests.support.factories import read_task
+from tests.support.locks import somebody_waits
 from tests.support.people import Person, make_person
+from tests.support.servers.waiting import wait_for
 
 BATCH = f"{TASKS}/batch"
 HELLO = {"type": "reverse_string", "payload": "hello"}
@@ -246,9 +246,10 @@ def test_many_at_the_same_moment_make_one_task(application: Any, admin: Person, 
     assert [sorted(each) for each in zip(*statuses, strict=True)] == [[*[200] * 7, 201]] * 20
 
 
+@pytest.mark.usefixtures("engine")  # which empties the tables of what is committed here
 @pytest.mark.parametrize("second", ["the same", "another"])
 def test_whoever_comes_while_the_first_is_not_committed_waits_for_it(
-    application: Any, admin: Person, engine: sa.Engine, session: Session, second: str
+    application: Any, admin: Person, session: Session, second: str
 ):
     """The other one has an ordering key: the gate gives it a place in the order before its id is found to be taken."""
     body = named()
@@ -259,24 +260,12 @@ def test_whoever_comes_while_the_first_is_not_committed_waits_for_it(
 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(admin.client(application).post, TASKS, json=sent)
-        wait_for_lock(engine)
+        wait_for(somebody_waits)
         session.commit()
         told = answer.result()
 
     assert told.status_code == (200 if second == "the same" else 422)
     assert session.scalar(sa.text("SELECT count(*) FROM admissions")) == 0
-
-
-def wait_for_lock(engine: sa.Engine) -> None:
-    query = sa.text(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    until = time.monotonic() + 20
-    with engine.connect() as connection:
-        while not connection.scalar(query):
-            assert time.monotonic() < until, "nobody waits"
-            connection.rollback()
-            threading.Event().wait(0.01)
 
 
 @pytest.mark.usefixtures("room")

@@ -10,12 +10,10 @@ import sqlalchemy as sa
 from app.database import Session
 from app.services.accounts import registration, sessions, users
 from tests.support.factories import NOON
+from tests.support.locks import somebody_waits
 from tests.support.people import make_person
 from tests.support.servers.waiting import wait_for
 
-WAITING = sa.text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 ADDRESS = "192.0.2.1"
 WHENCE = {"address": ADDRESS, "now": NOON}
 End = Callable[[Session, sessions.LoggedIn], object]
@@ -56,8 +54,7 @@ def test_a_refresh_token_that_is_made_while_its_log_in_is_ended_is_refused(engin
     continued = sessions.rotate(session, begun.refresh_token, now=NOON)  # whose transaction is still open
     ending = Thread(target=end_it)
     ending.start()
-    with engine.connect() as look:
-        wait_for(lambda: look.scalar(WAITING), what="the end waits for the rotation")
+    wait_for(somebody_waits, what="the end waits for the rotation")
     session.commit()
     ending.join()
 
