@@ -108,7 +108,7 @@ def test_a_hundred_thousand_tasks_survive_an_upgrade_in_the_middle_of_them(old):
             set_up(old, ROOT)
             for fresh, gone in ((worker, old.worker), (dispatcher, old.dispatcher), (api, old.api)):
                 fresh.start().wait_until_ready()
-                gone.stop()
+                end(gone)
             accepted = sum(first) + sum(batch.result() for batch in batches)
         wait_for(lambda: old.rows(ENDED)[0]["n"] == TASKS, timeout=180, what="all have ended")
         integrity = requests.get(f"{api.url}/api/v1/integrity", headers=old.http.headers, timeout=60).json()
