@@ -7,17 +7,15 @@ from uuid import UUID
 
 import msgspec
 
-from taskledger_sdk.json_values import depth_exceeds
+from taskledger_sdk.json_values import compact, depth_exceeds
 
 MAX_LEVELS = 900
 """Of JSON that is read; Python 3.11 refuses some more."""
-# json.dumps would make one at each call, which takes as long as a small payload.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def to_json(value: Any) -> str:
     """Compact JSON text; NaN and Infinity are refused with ValueError because PostgreSQL has no such values."""
-    return _encode(value)
+    return compact(value)
 
 
 class Unreadable(dict[str, str]):

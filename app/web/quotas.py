@@ -66,10 +66,11 @@ def _quota() -> tuple[UUID, int]:
 
 
 def may_be_large() -> bool:
-    """Whether a payload of this request may be too large, so that each must be looked at."""
+    """Whether a payload of this request may be too large; those of a body that is small enough are not looked at."""
     return request.content_length is None or request.content_length > current_settings().max_payload_bytes
 
 
 def check_size(payload: Any) -> None:
     """Raises Refused for a payload that is too large."""
-    check_payload(payload, most_bytes=current_settings().max_payload_bytes, body_bytes=request.content_length)
+    if may_be_large():
+        check_payload(payload, most_bytes=current_settings().max_payload_bytes)

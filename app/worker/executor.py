@@ -157,10 +157,12 @@ class _HintWork:
             return GivenBack(reason="given back: its hint carried an older time limit")
         if self._is_chunk and self._run.seconds() > CHUNK_SECONDS:
             return GivenBack(reason="given back: the chunk it travelled in took too long")
-        return self._too_long_for_solo(held) if identity.is_solo() else None
+        return self._too_long_for_solo(held)
 
     def _too_long_for_solo(self, held: Claim) -> Outcome | None:
         """A task that this worker could not tell its broker of in time: it is refused, whoever else may take it."""
+        if not identity.is_solo():
+            return None
         broker, seconds = get_settings().broker, self._limit(held) + self._type.grace_seconds
         longest = broker.longest_delivery_seconds
         if broker.early_seconds is None or longest is None or seconds <= longest:

@@ -36,7 +36,6 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 TIMER_SIGNALS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 WATCHED_SIGNALS = tuple(map(int, (*KEPT_SIGNALS, *TIMER_SIGNALS)))
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
-_PASSING_OVER = contextlib.suppress(OSError)  # it may be used again and again, and inside itself
 
 
 class Leftovers:
@@ -139,7 +138,7 @@ class Leftovers:
             sys.stdout = _writing_to(1)
         if getattr(sys.stderr, "closed", True):
             sys.stderr = _writing_to(2)
-        with _PASSING_OVER:  # a handler that closed it has closed so much that this child is replaced
+        with contextlib.suppress(OSError):  # a handler that closed it has closed so much that this child is replaced
             os.fchdir(self._directory)
         os.umask(self._umask)
 

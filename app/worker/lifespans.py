@@ -94,9 +94,7 @@ class Lifespans:
 
     def ensure(self, module: str) -> None:
         """Start those which handlers of this module need and which are not open. Raises LifespanFailed."""
-        if not (declared := lifespans.declared()):
-            return
-        missing = [each for each in declared if each.serves(module) and not self._has(each)]
+        missing = [each for each in lifespans.declared() if each.serves(module) and not self._has(each)]
         if not missing:
             return
         came_at = time.monotonic()

@@ -48,8 +48,8 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     _check_length(len(sent))
     rate_limits.count_batch(current_principal().user_id, len(sent))
     owner = str(current_owner_id())
-    check_size = quotas.check_size if quotas.may_be_large() else _no_check
-    read = [_read(index, data, headers["key"], owner, check_size) for index, data in enumerate(sent)]
+    is_large = quotas.may_be_large()
+    read = [_read(index, data, headers["key"], owner, is_large=is_large) for index, data in enumerate(sent)]
     items = [item for item in read if isinstance(item, Item)]
     stored = iter(submission.submit_batch(items))
     results = [next(stored) if isinstance(item, Item) else item for item in read]
@@ -68,20 +68,15 @@ def _check_length(count: int) -> None:
         raise Refused({"tasks": [f"must be from 1 to {most}, and are {count}"]})
 
 
-def _no_check(_payload: Any) -> None:
-    """For a request that is no larger than one payload may be."""
-
-
-def _read(
-    index: int, data: Any, batch_key: str | None, owner: str, check_size: Callable[[Any], None]
-) -> Item | Fault | Any:
+def _read(index: int, data: Any, batch_key: str | None, owner: str, *, is_large: bool) -> Item | Fault | Any:
     """One submission as it can be stored, or why it cannot."""
     if isinstance(data, Unreadable):
         return data.fault
     try:
         fields = dict(fields_of(data, item_shape))
         key = fields.pop(KEY_FIELD, None)
-        check_size(fields["payload"])
+        if is_large:
+            quotas.check_size(fields["payload"])
         submission = Submission(**fields)
         return Item(submission=submission, key=_key(key, batch_key, index, submission, owner))
     except ma.ValidationError as error:

@@ -271,10 +271,8 @@ def places_taken(session: Session, owner_id: UUID) -> int:
     return session.connection().scalar(_TAKEN, {"owner_id": str(owner_id)}) or 0
 
 
-def check_payload(payload: Any, *, most_bytes: int, body_bytes: int | None = None) -> None:
-    """Raises Refused for a payload of more bytes as JSON; a body that is small enough needs no second look."""
-    if body_bytes is not None and body_bytes <= most_bytes:
-        return
+def check_payload(payload: Any, *, most_bytes: int) -> None:
+    """Raises Refused for a payload of more bytes as JSON."""
     size = len(to_json(payload).encode())
     if size > most_bytes:
         raise Refused(

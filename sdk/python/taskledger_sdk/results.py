@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from taskledger_sdk.errors import PermanentError
+from taskledger_sdk.json_values import compact
 
 RESULT_BYTES = 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024
-# json.dumps would make one at each call, which takes as long as a small result.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def storable_result(result: Any) -> Any:
@@ -26,7 +24,7 @@ def storable_checkpoint(value: Any) -> Any:
 def storable(value: Any, what: str, most_bytes: int) -> Any:
     """The value, if the ledger can keep it; `what` begins the sentence otherwise. Raises PermanentError."""
     try:
-        text = _encode(value)
+        text = compact(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PermanentError(f"{what} what JSON cannot hold: {error}") from error
     if "\\u0000" in text and _holds_nul(value):
