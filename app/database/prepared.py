@@ -19,6 +19,9 @@ _ONE_PLAN = (
 )
 
 
+_PLACE = re.compile(r"(?<!:):(\w+)\b")
+
+
 class Prepared:
     """A statement that PostgreSQL plans once a connection: planning costs more than running what touches few rows.
 
@@ -31,15 +34,11 @@ class Prepared:
         self.name = f"taskledger_{name}"
         self.text = text
         self._names = tuple(types)
-        numbered, plain = text, text.replace("%", "%%")
-        for position, (parameter, type_) in enumerate(types.items(), start=1):
-            place = re.compile(rf"(?<!:):{parameter}\b")
-            numbered = place.sub(f"${position}", numbered)
-            plain = place.sub(f"CAST(%({parameter})s AS {type_})", plain)
-        self._plain = plain
-        self._prepare = f"PREPARE {self.name} ({', '.join(types.values())}) AS {numbered}"
-        values = ", ".join(f"CAST(%({parameter})s AS {type_})" for parameter, type_ in types.items())
-        self._execute = f"EXECUTE {self.name} ({values})"
+        numbers = {parameter: f"${position}" for position, parameter in enumerate(types, start=1)}
+        casts = {parameter: f"CAST(%({parameter})s AS {type_})" for parameter, type_ in types.items()}
+        self._plain = _filled(text.replace("%", "%%"), casts)
+        self._prepare = f"PREPARE {self.name} ({', '.join(types.values())}) AS {_filled(text, numbers)}"
+        self._execute = f"EXECUTE {self.name} ({', '.join(casts.values())})"
 
     def execute(self, session: Session, parameters: Mapping[str, Any], *, before: str = "") -> sa.CursorResult[Any]:
         """Run it; `before` is sent in the same round trip, and in its transaction."""
@@ -56,3 +55,8 @@ class Prepared:
             connection.exec_driver_sql(self._prepare.replace("%", "%%"), {})
             known.add(self.name)
         return connection.exec_driver_sql(before + _ONE_PLAN + self._execute, dict(parameters))
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """The text with each `:name` of these values replaced; a name that is none of them stays."""
+    return _PLACE.sub(lambda found: values.get(found[1], found[0]), text)
