@@ -22,11 +22,18 @@ from app.database.errors import (
 )
 from app.database.prepared import Prepared
 from app.database.session import Session
-from app.database.transaction_settings import commit_asynchronously, only_short_locks, server_time, use_indexes
+from app.database.transaction_settings import (
+    ASYNCHRONOUSLY,
+    commit_asynchronously,
+    only_short_locks,
+    server_time,
+    use_indexes,
+)
 from app.database.transactions import Transactions, in_transaction, transaction
 from app.database.values import MAX_LEVELS, Unreadable, array, from_json, texts, to_json
 
 __all__ = [
+    "ASYNCHRONOUSLY",
     "DEADLOCK_DETECTED",
     "LOCK_NOT_AVAILABLE",
     "MAX_LEVELS",

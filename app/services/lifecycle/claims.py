@@ -8,13 +8,10 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from app.database import Prepared, Session, array, to_json
+from app.database import ASYNCHRONOUSLY, Prepared, Session, array, to_json
 from app.services.lifecycle import transitions
 from app.services.lifecycle.statements import Claim, Holder, update, update_by_ids_text
 
-# A claim that a crash of the database forgets is only a fenced rerun, so nobody waits for the disk. In one round trip:
-# PostgreSQL makes one transaction of statements that arrive together.
-QUICKLY = "SET LOCAL synchronous_commit = off; "
 # In the order of the fields of Claim, behind its lease.
 _CLAIMED = """
     tasks.id, tasks.type, tasks.payload, tasks.attempt, tasks.attempt - tasks.attempt_base - 1 AS retries_used,
@@ -86,7 +83,7 @@ def claim(
             "until": now + timedelta(seconds=lease_seconds),
             "schemas": None if schemas is None else array(schemas),
         },
-        before=QUICKLY,
+        before=ASYNCHRONOUSLY,  # a claim that a crash of the database forgets is only a fenced rerun
     )
     claims = {row[0]: Claim(lease, lease_seconds, *tuple[Any, ...](row)) for row in claimed.all()}
     return [claims[id_] for id_ in dict.fromkeys(ids) if id_ in claims]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from app.database import Session, array, commit_asynchronously, in_transaction
+from app.database import ASYNCHRONOUSLY, Prepared, Session, array, in_transaction
 from app.messaging import Hint
 from app.services.remote.queues import is_remote, type_of
 
@@ -13,13 +13,18 @@ CHANNEL = "taskledger_work"
 RANKS = {"high": 0, "normal": 1, "low": 2}
 
 # In the order of the ids given: numbers are drawn in the order in which the rows come.
-_PUBLISH = sa.text("""
+_PUBLISH = Prepared(
+    "publish_hints",
+    """
     INSERT INTO hints (type, rank, task_id, published_at)
     SELECT type, rank, task_id, clock_timestamp()
-    FROM unnest(CAST(:types AS text[]), CAST(:ranks AS smallint[]), CAST(:ids AS uuid[]))
-        WITH ORDINALITY AS new (type, rank, task_id, n)
+    FROM unnest(:types, :ranks, :ids) WITH ORDINALITY AS new (type, rank, task_id, n)
     ORDER BY n
-""")
+    """,
+    types="text[]",
+    ranks="smallint[]",
+    ids="uuid[]",
+)
 _COUNT = sa.text("SELECT count(*) FROM hints WHERE type = :type")
 _STILL_THERE = sa.text("""
     SELECT task_id
@@ -63,7 +68,7 @@ class LedgerLine:
 
     def publish(self, hints: Sequence[Hint]) -> None:
         """Store them, all or none. Raises an error of SQLAlchemy."""
-        in_transaction(lambda session: publish(session, hints))
+        in_transaction(lambda session: publish(session, hints), autocommit=True)
 
     def ready_count(self, queue: str) -> int:
         """How many hints wait there. Raises an error of SQLAlchemy."""
@@ -73,9 +78,9 @@ class LedgerLine:
 def publish(session: Session, hints: Iterable[Hint]) -> None:
     """Put hints at the end of their lines."""
     rows = [(type_of(hint.queue), RANKS[hint.priority], id_) for hint in hints for id_ in hint.ids]
-    types, ranks, ids = map(list, zip(*rows, strict=True))
-    commit_asynchronously(session)  # a hint that a crash forgets is lost with the whole table, which has no log either
-    session.execute(_PUBLISH, {"types": types, "ranks": ranks, "ids": ids})
+    columns = dict(zip(("types", "ranks", "ids"), map(array, zip(*rows, strict=True)), strict=True))
+    # A hint that a crash forgets is lost with the whole table, which has no log either.
+    _PUBLISH.execute(session, columns, before=ASYNCHRONOUSLY)
 
 
 def waiting_types(session: Session, types: Collection[str]) -> list[str]:
