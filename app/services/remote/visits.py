@@ -40,8 +40,10 @@ class VisitCounter:
 
     def of(self, data: Any) -> Visits:
         """The visits of a payload; none where the schema leads to no member twice. Raises TooManyVisits."""
+        if not self._multiplies:
+            return Visits(0, 0)
         total = most = 0
-        rest: list[tuple[Any, Places]] = [(data, frozenset({("#", 1)}))] if self._multiplies else []
+        rest: list[tuple[Any, Places]] = [(data, frozenset({("#", 1)}))]
         asked_at, below_at = cache(self._all_asked), cache(self._below)  # values of a payload are much alike
         while rest:
             value, places = rest.pop()
@@ -72,7 +74,9 @@ class VisitCounter:
         for place, times in asked.items():
             part = self._parts[place]
             members.update(dict.fromkeys(_named(part, "properties"), times))
-            any_member += times * sum(each in part for each in ("additionalProperties", "unevaluatedProperties"))
+            any_member += times * sum(
+                _asks(part.get(each)) for each in ("additionalProperties", "unevaluatedProperties")
+            )
             any_member += times * len(_named(part, "patternProperties"))
             any_item += times * sum(each in part for each in ("items", "prefixItems", "unevaluatedItems", "contains"))
         return any_item > 1 or any_member + max(members.values(), default=0) > 1
@@ -138,6 +142,11 @@ def _led_to(part: Mapping[str, Any], place: str, key: str | int) -> Iterator[str
 def _named(part: Mapping[str, Any], keyword: str) -> Mapping[str, Any]:
     found = part.get(keyword)
     return found if isinstance(found, Mapping) else {}
+
+
+def _asks(schema: Any) -> bool:
+    """Whether a schema looks at a value: true, false and {} do not."""
+    return isinstance(schema, Mapping) and bool(schema)
 
 
 def escaped(name: str) -> str:

@@ -166,3 +166,11 @@ def test_a_schema_that_nobody_has_looked_at_does_not_take_for_ever():
     faults = SchemaCheck(doubling(40)).faults(1)
 
     assert "nested too deeply" in faults[0].message
+
+
+def test_members_that_are_named_and_no_others_need_not_be_counted():
+    members = {"args": {"type": "array"}, "kwargs": {"type": "object"}}
+    closed, open_ = (SchemaCheck({"properties": members, "additionalProperties": more}) for more in (False, members))
+
+    assert closed._visits.of({"kwargs": {"a": [1]}}).total == 0
+    assert open_._visits.of({"kwargs": {"a": [1]}}).total > 0
