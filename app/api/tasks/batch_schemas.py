@@ -9,7 +9,7 @@ from marshmallow_oneofschema.one_of_schema import OneOfSchema
 from app.services.submission.batches import KEY_FIELD
 from app.web.fields import matching, text
 from app.web.middleware import ACCEPTABLE_ID
-from app.web.requests.idempotency import MAX_KEY
+from app.web.requests.idempotency import MAX_KEY, IdempotencyHeader
 from app.web.requests.parsing import StrictSchema, absent
 from app.web.responses.problems import Problem
 from app.web.schemas.tasks import SubmissionShape, TaskView, shape_of
@@ -20,11 +20,8 @@ from tasks import correlation
 MINIMAL = "return=minimal"
 
 
-class Preference(StrictSchema):
-    """How much of the tasks the caller wants to see (RFC 7240)."""
-
-    class Meta:
-        unknown = "exclude"
+class BatchHeaders(IdempotencyHeader):
+    """A key for each item that has none, and how much of the tasks the caller wants to see (RFC 7240)."""
 
     prefer = strict.Text(
         data_key="Prefer",

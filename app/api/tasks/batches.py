@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from werkzeug.exceptions import BadRequest
 
-from app.api.tasks.batch_schemas import MINIMAL, BatchView, Preference, SubmitBatch, item_shape
+from app.api.tasks.batch_schemas import MINIMAL, BatchHeaders, BatchView, SubmitBatch, item_shape
 from app.errors import Refused, flatten
 from app.models import TaskRecord
 from app.services import idempotency
@@ -17,7 +17,6 @@ from app.web import quotas, rate_limits, submission
 from app.web.access import current_owner_id, current_principal
 from app.web.blueprint import Blueprint
 from app.web.current_settings import current_settings
-from app.web.requests.idempotency import IdempotencyHeader
 from app.web.requests.parsing import Unreadable, refusal
 from app.web.responses.masking import digest_secrets
 from app.web.responses.problems import body_of, shortened
@@ -33,12 +32,11 @@ _VIEW = TaskView()
 # Lines are told of in words: generators of clients cannot do anything with a second type of body, and say so.
 @blueprint.post("/tasks/batch")
 @blueprint.arguments(SubmitBatch(), example={"tasks": [{"type": "reverse_string", "payload": "hello world"}]})
-@blueprint.arguments(IdempotencyHeader(), location="headers")
-@blueprint.arguments(Preference(), location="headers")
+@blueprint.arguments(BatchHeaders(), location="headers")
 @blueprint.response(200, BatchView(), description="What became of each, in their order; what was accepted is durable")
 @blueprint.problem(422, "No list of submissions, an empty one, or too many")
 @blueprint.problem(429, "More tasks than the rate limit of requests allows; none was accepted")
-def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dict[str, Any]) -> Any:
+def submit_batch(batch: dict[str, Any], headers: dict[str, Any]) -> Any:
     """Submit many tasks; those that can be accepted are, in one statement.
 
     The body may also be `application/x-ndjson`: one submission, as in `tasks`, on each line.
@@ -54,7 +52,7 @@ def submit_batch(batch: dict[str, Any], headers: dict[str, Any], preference: dic
     stored = iter(submission.submit_batch(items))
     results = [next(stored) if isinstance(item, Item) else item for item in read]
     accepted = sum(isinstance(result, Accepted) for result in results)
-    is_minimal = MINIMAL in (preference["prefer"] or "").lower().replace(" ", "")
+    is_minimal = MINIMAL in (headers["prefer"] or "").lower().replace(" ", "")
     show = _id_of if is_minimal else _VIEW.dump
     left = [MAX_MESSAGES]
     shown = [_shown(index, result, show, left) for index, result in enumerate(results)]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -181,8 +182,10 @@ def parse_json(body: bytes) -> Any:
     """JSON as RFC 8259 has it: no NaN, no Infinity, no number beyond a double. Raises BadRequest or Refused."""
     if not body.strip():
         raise BadRequest("The body is empty: send a JSON object.")
+    if body.startswith(BOM_UTF8):
+        raise BadRequest("The body is not JSON: it begins with a byte order mark (BOM); leave it out.")
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        value = _DECODER.decode(body.decode())
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not UTF-8: byte {error.start} is {body[error.start]:#04x}.") from None
     except json.JSONDecodeError as error:
@@ -209,6 +212,10 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"the number {text[:40]} is beyond the range of a double")
     return number
+
+
+# json.loads would make one for each line of a batch.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _without_advice(error: ValueError) -> str:
