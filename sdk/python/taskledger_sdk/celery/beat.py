@@ -64,7 +64,7 @@ def _entry(reader: Reader, name: str, said: Mapping[str, Any], zone: str) -> Ent
         return Entry(name=name, refusal=f"{task}: {_why_no_cron(said.get('schedule'))}")
     options = dict(said.get("options") or {})
     try:
-        call = reader.read(task, said.get("args"), said.get("kwargs"), options)
+        call = reader.read(task, said.get("args"), said.get("kwargs"), options, None)
         payload = call.payload
     except (NotAdopted, NotJson, QueueNotFound) as error:
         return Entry(name=name, refusal=f"{task}: {error}")

@@ -41,6 +41,10 @@ IGNORED = frozenset(
 )
 TIMES = ("countdown", "eta", "expires")
 HIGH_FROM, LOW_UP_TO, HIGHEST = 7, 2, 9
+NORMAL = "normal"
+"""The priority of what says none."""
+PLAIN = frozenset(("task_type", "result_cls", "serializer", "ignore_result", "delivery_mode", "producer"))
+"""Options of which the worker is told nothing, but for results that are ignored."""
 INVERTED = ("redis", "rediss", "sentinel", "valkey")
 
 
@@ -60,7 +64,7 @@ class TaskCall:
     """The same, where the ledger takes it."""
     is_chosen: bool
     """Whether its caller gave the id."""
-    priority: str = "normal"
+    priority: str = NORMAL
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
     expires_in: float | None = None
@@ -93,10 +97,16 @@ class Reader:
         self._app: Celery = ledger.app
         self._homes: dict[str, str] = {}
 
-    def read(self, task: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> TaskCall:
-        """A call of `send_task`. Raises NotAdopted, NotJson and what the application's router raises."""
-        kind = options.get("task_type") or known_tasks(self._app).get(task)
-        said = {**_own_options(kind), **{name: value for name, value in options.items() if value is not None}}
+    def read(self, task: str, args: Any, kwargs: Any, options: Mapping[str, Any], parent: Any) -> TaskCall:
+        """A call of `send_task`. Raises NotAdopted, NotJson and what the application's router raises.
+
+        `parent` is the task that makes it: `app.current_worker_task`.
+        """
+        kind = options.get("task_type")  # told by `apply_async`, which has added the task's own options
+        said = {name: value for name, value in options.items() if value is not None}
+        if kind is None:
+            kind = known_tasks(self._app).get(task)
+            said = {**_own_options(kind), **said}
         type_, priority = self._route(task, args, kwargs, said)
         said.setdefault("priority", priority)
         _refuse(task, said)
@@ -108,7 +118,7 @@ class Reader:
             type=type_,
             args=tuple(args or ()),
             kwargs=dict(kwargs or {}),
-            options=self._call_options(said, kind, celery_id if id_ is None else None),
+            options=self._call_options(said, kind, parent, celery_id if id_ is None else None),
             celery_id=celery_id,
             id=id_,
             is_chosen=bool(said.get("task_id")),
@@ -161,13 +171,14 @@ class Reader:
     def _priority(self, said: Any) -> str:
         """high, normal or low, by the numbers of the application's own broker: Redis has 0 for the most urgent."""
         if not isinstance(said, int):
-            return "normal"
+            return NORMAL
         scheme = str(self._app.conf.broker_write_url or self._app.conf.broker_url or "").partition(":")[0]
         urgency = HIGHEST - said if scheme.partition("+")[0] in INVERTED else said
-        return "high" if urgency >= HIGH_FROM else "low" if urgency <= LOW_UP_TO else "normal"
+        return "high" if urgency >= HIGH_FROM else "low" if urgency <= LOW_UP_TO else NORMAL
 
-    def _call_options(self, said: Mapping[str, Any], kind: Any, celery_id: str | None) -> CallOptions:
-        parent = self._app.current_worker_task
+    def _call_options(self, said: Mapping[str, Any], kind: Any, parent: Any, celery_id: str | None) -> CallOptions:
+        if parent is None and celery_id is None and said.keys() <= PLAIN and not said.get("ignore_result"):
+            return {}
         request = None if parent is None else parent.request
         stamps = list(said.get("stamped_headers") or ())
         headers = {**(said.get("headers") or {}), **{name: said[name] for name in stamps if name in said}}

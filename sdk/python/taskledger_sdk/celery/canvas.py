@@ -69,12 +69,12 @@ def send(ledger: Ledger, canvas: Any, args: Any, kwargs: Any, options: Mapping[s
             raise TypeError(f"Cannot add {name} to a group: make it the header of a chord, or add it to its tasks")
     canvas = _called_with(canvas, args, kwargs, said)
     if isinstance(canvas, Group) and _is_flat(canvas, ids.MAX_STEPS):
-        return trailed(ledger.app, _send_apart(sender, canvas), said)
+        return trailed(ledger.app.current_worker_task, _send_apart(sender, canvas), said)
     definition = Definition(sender.reader, ids.new_run_id(), ledger.app)
     result = definition.add(canvas)
     if definition.steps:
         sender.start_run(definition, _name(canvas))
-    return trailed(ledger.app, result, said)
+    return trailed(ledger.app.current_worker_task, result, said)
 
 
 def _called_with(canvas: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
@@ -122,11 +122,12 @@ def _send_apart(sender: Sender, canvas: Any) -> Any:
     app = sender.ledger.app
     group_id = str(canvas.options.get("task_id") or ids.new_run_id())
     shared = {name: value for name, value in canvas.options.items() if name not in ("task_id", "link", "link_error")}
+    parent = app.current_worker_task
     calls, results = [], []
     for index, member in enumerate(canvas.tasks):
         each = signature(member, app)
         said = {**shared, **each.options, "group_id": group_id, "group_index": index}
-        call = sender.reader.read(each.task, each.args, each.kwargs, said)
+        call = sender.reader.read(each.task, each.args, each.kwargs, said, parent)
         calls.append(call)
         results.append(each.AsyncResult(call.celery_id))
     sender.submit_many(calls)

@@ -52,6 +52,7 @@ class Definition:
         self.run = run
         self.steps: dict[str, dict[str, Any]] = {}
         self._reader = reader
+        self._parent = app.current_worker_task
         self._app = app
         self._priorities: list[str] = []
         self._homes: dict[str, str] = {}
@@ -175,7 +176,7 @@ class Definition:
         if "it" in kwargs and called.task in ("celery.map", "celery.starmap"):
             kwargs["it"] = list(kwargs["it"])
             said.setdefault("route_name", getattr(kwargs["task"], "task", None) or kwargs["task"]["task"])
-        call = self._reader.read(called.task, args, kwargs, said)
+        call = self._reader.read(called.task, args, kwargs, said, self._parent)
         takes = before is not None and not called.immutable
         return self._step(call, before, called.AsyncResult, takes_value=takes)
 

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 
 from taskledger_sdk.celery import ids, transactions
-from taskledger_sdk.celery.calls import Reader, TaskCall
+from taskledger_sdk.celery.calls import NORMAL, Reader, TaskCall
 from taskledger_sdk.celery.current import running
 from taskledger_sdk.celery.definitions import Definition
 from taskledger_sdk.celery.errors import NotDeclared
@@ -35,7 +35,8 @@ class Sender:
     def __call__(self, name: str, args: Any = None, kwargs: Any = None, *given: Any, **options: Any) -> Any:
         """Submit a task by name. Raises NotJson, NotAdopted, NotDeclared, LedgerAway, RequestFailed."""
         options |= zip(("countdown", "eta", "task_id", "producer"), given, strict=False)
-        if not self.ledger.is_on:
+        # What comes from `apply_async` is not eager: that would have run it. To ask the configuration takes a while.
+        if not (self.ledger.settings.enabled if "task_type" in options else self.ledger.is_on):
             return self._original(name, args, kwargs, **options)
         attempt = running.get()
         if attempt is not None and options.get("retries") and options.get("task_id") == attempt.id:
@@ -44,12 +45,13 @@ class Sender:
                 self.ledger.warn_once(f"retry of {name}", text)
             attempt.ask_for_retry(args or (), kwargs or {}, options)
             return self._result(options, attempt.id)
-        call = self.reader.read(name, args, kwargs, options)
+        parent = self._app.current_worker_task
+        call = self.reader.read(name, args, kwargs, options, parent)
         if call.callbacks:
             result = self._submit_with_callbacks(call, options)
         else:
             result = self._result(options, self.submit(call))
-        return trailed(self._app, result, options)
+        return trailed(parent, result, options)
 
     def submit(self, call: TaskCall) -> str:
         """Submit one task, now or with the transaction of the caller; the id that its caller knows it by."""
@@ -129,7 +131,9 @@ class Sender:
         """The SQL function draws the id: one that the caller chose becomes a label."""
         if call.is_chosen and call.id is not None:
             call = replace(call, id=None, options={**call.options, "id": call.celery_id})
-        id_ = transaction.submit({"type": call.type, "payload": call.payload, **_options(call)})
+        id_ = transaction.submit(
+            {"type": call.type, "payload": call.payload, "priority": call.priority, **_options(call)}
+        )
         if not call.is_chosen:
             return str(id_)
         self.ledger.remember(call.celery_id, id_)
@@ -187,7 +191,7 @@ def _is_unknown(error: Invalid) -> bool:
 
 def _options(call: TaskCall) -> TaskOptions:
     options: dict[str, Any] = {
-        "priority": call.priority,
+        "priority": None if call.priority == NORMAL else call.priority,  # unsaid: the service has less to check
         "scheduled_at": call.scheduled_at,
         "expires_at": call.expires_at,
         "timeout": call.timeout,
