@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import threading
 from dataclasses import FrozenInstanceError, dataclass
 from datetime import UTC, date, datetime
@@ -328,3 +329,22 @@ def test_ids_are_of_version_7_and_of_now():
     assert len(ids) == 4000
     assert {(each.version, each.variant) for each in ids} == {(7, "specified in RFC 4122")}
     assert all(-0.01 < (each.int >> 80) / 1000 - before < 10 for each in ids)
+
+
+def test_a_forked_child_makes_other_ids():
+    new_id()  # more numbers than this one needs have been asked for
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, b"".join(new_id().bytes[8:] for _ in range(100)))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    own = {new_id().bytes[8:] for _ in range(100)}
+    with open(reading, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    others = {said[start : start + 8] for start in range(0, len(said), 8)}
+
+    assert (len(own), len(others), own & others) == (100, 100, set())

@@ -5,6 +5,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 
 import pytest
 from fake_submissions import problem, running
@@ -166,6 +167,60 @@ class TestQueue:
             queue.leave(one)
 
 
+class TestTurns:
+    """Six callers: two went alone, the third has sent for itself and the last three."""
+
+    @pytest.fixture
+    def woken(self):
+        return []
+
+    @pytest.fixture
+    def lanes(self):
+        return Lanes(lambda steps: None)
+
+    @pytest.fixture
+    def entries(self, lanes, woken):
+        entries = [Entry(Prepared(b"x"), partial(woken.append, place)) for place in range(6)]
+        for each in entries:
+            lanes._queue.enter(each)
+        lanes._leave(entries[0])
+        lanes._leave(entries[1])
+        lanes._queue.gather(entries[2])
+        for each in entries[2:]:
+            each.outcome = Answer(status=201, data={})
+        woken.clear()
+        return entries
+
+    def test_each_wakes_the_next(self, lanes, entries, woken):
+        for place in (2, 3, 4, 5):
+            lanes._leave(entries[place])
+            assert woken == [3, 4, 5][: place - 1]
+
+    @pytest.mark.parametrize("interrupted", [3, 4, 5])
+    def test_one_that_is_interrupted_while_it_sleeps_keeps_nobody_asleep(self, lanes, entries, woken, interrupted):
+        lanes._leave(entries[2])
+        lanes._leave(entries[interrupted])
+        all_go(lanes, entries, woken, gone={interrupted})
+
+        assert {3, 4, 5} <= {*woken, interrupted}
+
+    @pytest.mark.parametrize("interrupted", [3, 4, 5])
+    def test_one_that_has_gone_already_has_no_turn(self, lanes, entries, woken, interrupted):
+        lanes._leave(entries[interrupted])
+        lanes._leave(entries[2])
+        all_go(lanes, entries, woken, gone={interrupted})
+
+        assert sorted(woken) == sorted({3, 4, 5} - {interrupted})
+
+
+def all_go(lanes: Lanes, entries: list[Entry], woken: list[int], gone: set[int]) -> None:
+    """Whoever is woken goes, and may wake another one."""
+    while left := set(woken) - gone:
+        place = left.pop()
+        gone.add(place)
+        lanes._leave(entries[place])
+
+
 class TestThreads:
     def test_a_lone_caller_sends_plain_submissions(self, service, client):
         tasks = [client.submit("greet", number) for number in range(3)]
@@ -236,7 +291,7 @@ class TestThreads:
 
         def submit(number):
             try:
-                return lanes.submit(prepared("greet", number, {}, None)).status
+                return lanes.submit(prepared("greet", number, {}, None), attrgetter("status"))
             except Interrupted:
                 return "interrupted"
 

@@ -7,9 +7,10 @@ a number there that no step has.
 
 from __future__ import annotations
 
-import os
 import time
 from uuid import UUID
+
+from taskledger_sdk.random_bits import random_bits
 
 MAX_STEPS = 1_000
 MAX_AWAY_MS = 23 * 3600 * 1000
@@ -21,13 +22,13 @@ _OF_TASKS = 0xC00
 
 def new_task_id() -> UUID:
     """An id for a task of its own."""
-    random = int.from_bytes(os.urandom(10))
+    random = random_bits()
     return _made(random, _OF_TASKS | random >> 62 & 0x3FF)
 
 
 def new_run_id() -> UUID:
     """An id for a run, whose steps get theirs from it."""
-    return _made(int.from_bytes(os.urandom(10)), 0)
+    return _made(random_bits(), 0)
 
 
 def step_id(run: UUID, number: int) -> UUID:

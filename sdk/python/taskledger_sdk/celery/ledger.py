@@ -36,7 +36,7 @@ class LedgerClient(Client):
 
     def send(self, type_: str, payload: Any, options: Mapping[str, Any], id_: UUID) -> None:
         """Submit a task under this id; many threads at once share requests. Raises RequestFailed."""
-        self._lanes.submit(prepared(type_, payload, options, id_))
+        self._lanes.submit(prepared(type_, payload, options, id_), _nothing)
 
     def answer(self, call: Call) -> Answer:
         """What the service answers to one request. Raises RequestFailed."""
@@ -44,6 +44,10 @@ class LedgerClient(Client):
 
     def _new_lanes(self) -> Lanes:
         return Lanes(self._session.run, minimal=True)
+
+
+def _nothing(_: Answer) -> None:
+    """What is made of an answer that says what is known."""
 
 
 class Ledger:

@@ -99,7 +99,7 @@ class Client:
         a second call that says the same, for as long as the task is there: it is the id of the task.
         Raises RequestFailed: Invalid with `errors` by path, QuotaReached, Unsendable, ….
         """
-        return task_of(self._lanes.submit(prepared(type, payload, options, id)))
+        return self._lanes.submit(prepared(type, payload, options, id), task_of)
 
     def submit_many(
         self, submissions: Iterable[Submission | TypedPayload], *, progress: Callable[[int], None] | None = None

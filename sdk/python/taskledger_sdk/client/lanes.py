@@ -2,7 +2,9 @@
 
 What comes while both are busy waits, and goes together with the next lane that is free. There is no thread and no
 timer: whoever submits sends, alone or for a group, and then hands the lane on to one of those who wait. Callers that
-were answered together mostly submit again together: the first of them lets the others come, and sends for all.
+were answered together mostly submit again together: the first of them lets the others come, and sends for all. Threads
+among them wake each other in turn: woken all at once, they would stand in line for the interpreter's lock, which takes
+the kernel longer than their submissions take them.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from taskledger_sdk.client.submissions import LARGEST_SHARED, MOST_BYTES, MOST_ITEMS, Prepared, batch
 from taskledger_sdk.http.calls import Answer, Call
@@ -28,17 +30,18 @@ from taskledger_sdk.http.errors import (
 )
 
 LANES = 2
-RETURN_SECONDS = 0.0005
+RETURN_SECONDS = 0.001
 """How long callers that were answered together are given to submit again, each time, while more of them do."""
-MOST_RETURNS = 8
+MOST_RETURNS = 16
 INTERNAL_ERROR = 500
+T = TypeVar("T")
 Sending: TypeAlias = Generator[Call, Answer, None]
 
 
 class Entry:
     """A submission between its caller and the answer."""
 
-    __slots__ = ("gathers", "group", "is_gone", "outcome", "prepared", "since", "wake")
+    __slots__ = ("behind", "gathers", "group", "is_gone", "outcome", "prepared", "since", "wake")
 
     def __init__(self, prepared: Prepared, wake: Callable[[], None]) -> None:
         self.prepared = prepared
@@ -50,7 +53,9 @@ class Entry:
         """Whether its group is not complete before `Queue.gather`."""
         self.outcome: Answer | RequestFailed | None = None
         self.is_gone = False
-        """Whether its caller was interrupted, and waits no more."""
+        """Whether its caller has its answer, or was interrupted, and waits no more."""
+        self.behind: deque[Entry] | None = None
+        """Those who were answered with it and sleep still, for threads."""
 
     def answer(self) -> Answer:
         """What the service said to it. Raises what went wrong."""
@@ -91,17 +96,16 @@ class Queue:
 
     def leave(self, entry: Entry) -> list[Entry]:
         """Its caller goes, served or interrupted; those to wake are returned. A lane that it had is handed on."""
+        entry.is_gone = True
         if entry.group is None:
-            if entry.outcome is None:
-                entry.is_gone = True
-                if entry in self._waiting:
-                    self._waiting.remove(entry)
+            if entry.outcome is None and entry in self._waiting:
+                self._waiting.remove(entry)
             return []
         rest = entry.group[1:]
         entry.group = None
         if entry.gathers:  # and was interrupted before it had
             self._end_gathering(entry)
-        served = [each for each in rest if each.outcome is not None]
+        served = [each for each in rest if each.outcome is not None and not each.is_gone]
         # Those whose caller was interrupted in between; what was perhaps carried out already is only answered again.
         unserved = [each for each in rest if each.outcome is None and not each.is_gone]
         self._waiting.extendleft(reversed(unserved))
@@ -203,14 +207,16 @@ class Lanes:
         self._queue = Queue()
         self._lock = threading.Lock()
 
-    def submit(self, prepared: Prepared) -> Answer:
-        """The answer to this one submission. Raises RequestFailed."""
+    def submit(self, prepared: Prepared, read: Callable[[Answer], T]) -> T:
+        """What `read` makes of the answer to this one submission. Raises RequestFailed."""
         woken = threading.Lock()
         woken.acquire()
 
         def wake() -> None:
-            with suppress(RuntimeError):  # who gathers may be woken a second time before it has noticed the first
+            try:  # noqa: SIM105  (`suppress` takes longer than all of this)
                 woken.release()
+            except RuntimeError:  # who gathers may be woken a second time before it has noticed the first
+                pass
 
         entry = Entry(prepared, wake)
         try:
@@ -224,12 +230,27 @@ class Lanes:
                     self._queue.gather(entry)
             if entry.group is not None:
                 self._send(sending(entry.group, minimal=self._minimal))
+            return read(entry.answer())
         finally:
-            with self._lock:
-                to_wake = self._queue.leave(entry)
-            for each in to_wake:
+            self._leave(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        """Go, and wake who has the lane now, and the next of those who were answered together.
+
+        Each of them wakes one, whether it was woken itself or interrupted: so all are.
+        """
+        with self._lock:
+            to_wake = self._queue.leave(entry)
+            served = deque(each for each in to_wake if each.group is None)
+            for each in served:
+                each.behind = served
+        for each in to_wake:
+            if each.group is not None:
                 each.wake()
-        return entry.answer()
+        behind = served or entry.behind
+        if behind:
+            with suppress(IndexError):  # another one has woken the last
+                behind.popleft().wake()
 
     def _let_return(self, woken: threading.Lock) -> None:
         """Let those who were answered together submit again, as long as more of them do; the last one wakes us."""

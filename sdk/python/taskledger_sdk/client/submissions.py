@@ -1,6 +1,5 @@
 """Submissions as they are sent: alone, or as lines of a batch. Pure, but for the random part of new ids."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from uuid import UUID
 
 from taskledger_sdk.client.options import TaskOptions, as_json
 from taskledger_sdk.http.calls import ANSWER_SECONDS, Call
+from taskledger_sdk.random_bits import random_bits
 from taskledger_sdk.typed_payloads import UNSET, TypedPayload
 
 MOST_ITEMS, MOST_BYTES = 200, 256 * 1024
@@ -93,7 +93,6 @@ def parts_of(items: Iterable[Prepared], *, most_items: int, most_bytes: int = MO
 
 def new_id() -> UUID:
     """A UUID of version 7: its first 48 bits are the milliseconds of now, the rest is random."""
-    random = int.from_bytes(os.urandom(10))
-    number = (time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80 | random
+    number = (time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80 | random_bits()
     number = number & ~(0xF << 76) | 0x7 << 76
     return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -76,13 +77,18 @@ class Answer:
     etag: str | None = None
 
 
-def outgoing(call: Call, connection: Connection) -> dict[str, Any]:
-    """The arguments of httpx2's `build_request`. Pure, but for `files`."""
+def headers_of(call: Call, connection: Connection) -> dict[str, str]:
+    """What the headers of a request say."""
     headers = {"Accept": "application/json", **call.headers}
     if connection.api_key:
         headers["Authorization"] = f"Bearer {connection.api_key}"
     if call.idempotency_key is not None:
         headers["Idempotency-Key"] = call.idempotency_key
+    return headers
+
+
+def outgoing(call: Call, connection: Connection) -> dict[str, Any]:
+    """The arguments of httpx2's `build_request`. Pure, but for `files`."""
     query = {name: value for name, value in call.query.items() if value is not None and value != []}
     options: dict[str, Any] = {}
     if call.body is not None:
@@ -96,16 +102,39 @@ def outgoing(call: Call, connection: Connection) -> dict[str, Any]:
     url = f"{connection.url}{API}{call.path}"
     if query:
         options["params"] = query
+    headers = headers_of(call, connection)
     return {"method": call.method, "url": url, "headers": headers, "timeout": timeout, **options}
 
 
 def request_of(http: httpx2.Client | httpx2.AsyncClient, call: Call, connection: Connection) -> httpx2.Request:
     """The request that is sent for a call. Raises Unsendable, for NaN or half of a surrogate pair for instance."""
+    if call.content is not None and not call.query:
+        return _submission(call.content, call, connection)
     options = outgoing(call, connection)
     try:
         return http.build_request(**options)
     except (TypeError, ValueError, RecursionError) as error:
         raise Unsendable(f"This cannot be sent: {error}.") from None
+
+
+def _submission(content: bytes, call: Call, connection: Connection) -> httpx2.Request:
+    """A request whose parts are known, built without what httpx2 asks of any: submissions are many."""
+    url = _url(f"{connection.url}{API}{call.path}")
+    headers = {
+        "Host": url.netloc.decode(),
+        "User-Agent": USER_AGENT,
+        "Content-Length": str(len(content)),
+        **headers_of(call, connection),
+    }
+    timeout = {"connect": CONNECT_SECONDS, "read": call.seconds, "write": call.seconds, "pool": None}
+    return httpx2.Request(
+        call.method, url, headers=headers, stream=httpx2.ByteStream(content), extensions={"timeout": timeout}
+    )
+
+
+@lru_cache(maxsize=64)
+def _url(text: str) -> httpx2.URL:
+    return httpx2.URL(text)
 
 
 def read(answer: httpx2.Response, url: str) -> Answer:
