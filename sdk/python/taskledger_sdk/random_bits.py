@@ -8,23 +8,27 @@ import os
 from collections import deque
 
 BYTES, AT_ONCE = 10, 64
-_left: deque[int] = deque()
 
 
-def random_bits() -> int:
-    """80 random bits. For any thread, and for children that are forked."""
-    try:
-        return _left.pop()
-    except IndexError:
-        numbers = _asked()
-        _left.extend(numbers[1:])
-        return numbers[0]
+class RandomBits:
+    """Numbers of 80 bits, for all threads of a process; those that it forks draw their own."""
+
+    def __init__(self) -> None:
+        self._left: deque[int] = deque()
+        self._pid = os.getpid()
+
+    def draw(self) -> int:
+        """The next number."""
+        if self._pid != os.getpid():  # looked at each time: servers that fork by themselves call no hooks of Python's
+            self._left.clear()
+            self._pid = os.getpid()
+        try:
+            return self._left.pop()
+        except IndexError:
+            block = os.urandom(BYTES * AT_ONCE)
+            first, *others = (int.from_bytes(block[start : start + BYTES]) for start in range(0, len(block), BYTES))
+            self._left.extend(others)
+            return first
 
 
-def _asked() -> list[int]:
-    block = os.urandom(BYTES * AT_ONCE)
-    return [int.from_bytes(block[start : start + BYTES]) for start in range(0, len(block), BYTES)]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_left.clear)  # the parent gives the same ones away
+random_bits = RandomBits().draw

@@ -4,8 +4,10 @@ import socket
 
 import pytest
 
+from taskledger_sdk.client.submissions import JSON
 from taskledger_sdk.connection import Connection
-from taskledger_sdk.http.errors import Invalid, NotConfigured, Unavailable, Unreachable
+from taskledger_sdk.http.calls import Call
+from taskledger_sdk.http.errors import Invalid, NotConfigured, Unavailable, Unreachable, Unsendable
 from taskledger_sdk.http.streams import follow
 from taskledger_sdk.http.transport import Transport
 
@@ -43,6 +45,32 @@ def test_a_creation_is_repeated_with_the_same_key_until_it_is_answered(api, serv
 
     assert [asked.headers["idempotency-key"] for asked in service.requests] == ["once"] * 3
     assert slept == [0.25, 2.5]
+
+
+def test_what_is_written_already_is_sent_as_it_is(api, service):
+    service.answer("POST", "/tasks", {"id": "1"}, status=201)
+
+    api.send(Call(method="POST", path="/tasks", content=b'{"type": "greet"}', headers=JSON, idempotency_key="once"))
+
+    [asked] = service.requests
+    assert asked.body == {"type": "greet"}
+    said = {name: asked.headers[name] for name in ("content-type", "accept", "authorization", "idempotency-key")}
+    assert said == {
+        "content-type": "application/json",
+        "accept": "application/json",
+        "authorization": f"Bearer {KEY}",
+        "idempotency-key": "once",
+    }
+    assert asked.headers["user-agent"].startswith("taskledger-sdk/")
+    assert asked.headers["host"] == service.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize("written", [{"content": b"{}"}, {"body": {}}])
+def test_what_no_header_can_say_cannot_be_sent(api, service, written):
+    with pytest.raises(Unsendable, match="This cannot be sent"):
+        api.send(Call(method="POST", path="/tasks", idempotency_key="ключ", **written))
+
+    assert service.requests == []
 
 
 def test_what_may_have_been_done_is_not_done_again(api, service, slept):

@@ -108,16 +108,15 @@ def outgoing(call: Call, connection: Connection) -> dict[str, Any]:
 
 def request_of(http: httpx2.Client | httpx2.AsyncClient, call: Call, connection: Connection) -> httpx2.Request:
     """The request that is sent for a call. Raises Unsendable, for NaN or half of a surrogate pair for instance."""
-    if call.content is not None and not call.query:
-        return _submission(call.content, call, connection)
-    options = outgoing(call, connection)
     try:
-        return http.build_request(**options)
+        if call.content is not None and not call.query:
+            return _with_content(call.content, call, connection)
+        return http.build_request(**outgoing(call, connection))
     except (TypeError, ValueError, RecursionError) as error:
         raise Unsendable(f"This cannot be sent: {error}.") from None
 
 
-def _submission(content: bytes, call: Call, connection: Connection) -> httpx2.Request:
+def _with_content(content: bytes, call: Call, connection: Connection) -> httpx2.Request:
     """A request whose parts are known, built without what httpx2 asks of any: submissions are many."""
     url = _url(f"{connection.url}{API}{call.path}")
     headers = {
