@@ -18,7 +18,7 @@ STAY_MILLISECONDS = 10
 SHORT_STAY_MILLISECONDS = 5
 MAX_REQUESTS_IN_TURN = 8
 READ_BYTES = 64 * 1024
-DRAIN_SECONDS = 0.05  # for the rest of a body that the application did not want
+DRAIN_SECONDS, DRAIN_TRIES = 0.05, 2  # for the rest of a large body that the application did not want
 
 
 class Answering(ThreadWorker):
@@ -58,7 +58,16 @@ class Answering(ThreadWorker):
         return bool(self._waiting) and len(self._answering) > self.cfg.threads
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
+        """Whether the connection can be used again: the rest of a body that the application did not want is read.
+
+        Most requests are here, whole, so that nothing is waited for. A deadline would be missed by a thread that does
+        not run for a moment, and who sends its next request meanwhile would find the connection closed.
+        """
+        if not keepalive:
+            return False
+        if not conn.has_large_place:
+            return bool(conn.parser.finish_body())
+        return any(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS) for _ in range(DRAIN_TRIES))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what was refused, or failed, outside of the application."""
