@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from app.database.session import Session
 
 _BY_INDEX = sa.text("SET LOCAL enable_seqscan = off")
-_ASYNCHRONOUSLY = sa.text("SET LOCAL synchronous_commit = off")
 _IN_ORDER = sa.text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
 
 # Before a statement, in its round trip: PostgreSQL makes one transaction of statements that arrive together.
@@ -24,7 +23,7 @@ def only_short_locks(session: Session) -> None:
 
 def commit_asynchronously(session: Session) -> None:
     """For the rest of the transaction, wait for no disk: a crash of the database may forget it, and breaks nothing."""
-    session.execute(_ASYNCHRONOUSLY)
+    session.execute(sa.text(ASYNCHRONOUSLY))
 
 
 def use_indexes(session: Session, *, in_order: bool = False) -> None:

@@ -97,13 +97,11 @@ def outgoing(call: Call, connection: Connection) -> dict[str, Any]:
         options["content"] = call.content
     elif call.files is not None:
         options["files"] = call.files()
-    # To wait for a connection of one's own is no sign of the service's; how long a call may take bounds it.
-    timeout = httpx2.Timeout(call.seconds, connect=CONNECT_SECONDS, pool=None)
     url = f"{connection.url}{API}{call.path}"
     if query:
         options["params"] = query
     headers = headers_of(call, connection)
-    return {"method": call.method, "url": url, "headers": headers, "timeout": timeout, **options}
+    return {"method": call.method, "url": url, "headers": headers, "timeout": _timeout_of(call), **options}
 
 
 def request_of(http: httpx2.Client | httpx2.AsyncClient, call: Call, connection: Connection) -> httpx2.Request:
@@ -125,10 +123,13 @@ def _with_content(content: bytes, call: Call, connection: Connection) -> httpx2.
         "Content-Length": str(len(content)),
         **headers_of(call, connection),
     }
-    timeout = {"connect": CONNECT_SECONDS, "read": call.seconds, "write": call.seconds, "pool": None}
-    return httpx2.Request(
-        call.method, url, headers=headers, stream=httpx2.ByteStream(content), extensions={"timeout": timeout}
-    )
+    extensions = {"timeout": _timeout_of(call).as_dict()}
+    return httpx2.Request(call.method, url, headers=headers, stream=httpx2.ByteStream(content), extensions=extensions)
+
+
+def _timeout_of(call: Call) -> httpx2.Timeout:
+    # To wait for a connection of one's own is no sign of the service's; how long a call may take bounds it.
+    return httpx2.Timeout(call.seconds, connect=CONNECT_SECONDS, pool=None)
 
 
 @lru_cache(maxsize=64)
