@@ -48,6 +48,9 @@ def test_flower_hears_of_a_hint_that_was_sent_on_a_connection_that_confirms_noth
 
 def test_a_hint_is_sent_although_flower_cannot_be_told(settings, broker_url, monkeypatch):
     publisher = Publisher()
+    # Celery makes both with the first task that a process sends, and asks for a connection for each.
+    assert module.celery_app.amqp.send_task_message
+    assert module.celery_app.producer_pool
     connections, here = iter([Connection(broker_url)]), threading.get_ident()
 
     def connect(**_):
